@@ -1,0 +1,75 @@
+"""Classes of kills.
+
+| class | surplus | overlapping |
+|---|---|---|
+| redundant | yes | yes |
+| fruitless | yes | no |
+| premature | no | yes |
+| necessary | no | no |
+| collateral | any: the victim is none of the workload's hogs | |
+| unknown | evidence missing | |
+
+overlapping: out_of_memory() was entered before an earlier victim of the same OOM domain was released (the return of
+exit_mmap() for its mm). The invariant is that of the 2006 patch "mm: avoid unnecessary OOM kills".
+surplus: the declared demand of all hogs not killed before, the victim included, already fitted under the limit.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.spec.scenario import Scenario
+from harness.tables.schema import KILLS
+
+_CLASS = {(True, True): "redundant", (True, False): "fruitless", (False, True): "premature", (False, False): "necessary"}
+_ROUND = ["arm", "scenario", "trial_id", "round"]
+_GLOBAL = "0x0"
+
+
+def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
+    """Kills with `overlapping`, `surplus` and `kill_class` filled in. Evidence that is missing gives null and unknown."""
+    incomplete = rounds[(rounds["lost_trace_events"] > 0) | (rounds["missed_probes"] > 0)]
+    lossy = set(incomplete[_ROUND].itertuples(index=False, name=None))
+    rows: list[dict[str, object]] = []
+    for where, group in kills.groupby(_ROUND, sort=False, observed=True):
+        ordered = group.sort_values("order").astype(object).where(lambda frame: frame.notna(), None)
+        rows += _classify_round(ordered.to_dict("records"), scenario, traced=where not in lossy)
+    return KILLS.frame(rows)
+
+
+def _classify_round(kills: list[dict[str, object]], scenario: Scenario, traced: bool) -> list[dict[str, object]]:
+    alive = set(range(len(scenario.hogs)))
+    for index, kill in enumerate(kills):
+        overlapping = _overlapping(kill, kills[:index], traced)
+        surplus = scenario.demand_fits(alive)
+        if kill["hog"] is None:
+            kill_class = "collateral"
+        elif overlapping is None:
+            kill_class = "unknown"
+        else:
+            kill_class = _CLASS[surplus, overlapping]
+        kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": kill_class}
+        alive.discard(kill["hog"])  # type: ignore[arg-type]
+    return kills
+
+
+def _overlapping(kill: dict[str, object], earlier: list[dict[str, object]], traced: bool) -> bool | None:
+    """Whether an earlier victim that could have helped was not released when this kill was decided."""
+    if not earlier:
+        return False
+    decided = kill["decision_time_us"]
+    if decided is None or not traced:
+        return None
+    verdict: bool | None = False
+    for victim in earlier:
+        if (victim["decider_pid"], victim["decision_time_us"]) == (kill["decider_pid"], decided):
+            continue  # members of one group decision
+        if victim["mark_time_us"] is None:
+            verdict = None
+        elif kill["domain"] in (_GLOBAL, victim["domain"]):
+            released = victim["release_time_us"]
+            if released is None or released > decided:  # type: ignore[operator]
+                return True
+        else:
+            verdict = None  # another domain: whether it lies below this one, the trace does not say
+    return verdict

@@ -1,0 +1,165 @@
+"""The summary of a run: one line an arm, and each arm against the baseline."""
+
+from __future__ import annotations
+
+import msgspec
+import pandas as pd
+
+from harness.analysis.rates import CONFIDENCE, MIN_BOOTS_FOR_CLUSTERS, difference_interval, exact_interval, exact_test
+
+OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
+_SIGNIFICANT = 1 - CONFIDENCE
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """What was measured on one arm. Counts are of processes and rounds; `rate` is over completed rounds."""
+
+    kernel: str
+    scenario: str
+    vcpus: int
+    accel: str
+    host_cores: int
+    rounds: int  # begun
+    rounds_not_run: int  # planned, never begun: the guest died or hung too often
+    boots: int
+    kills: int
+    redundant_kills: int
+    surplus_kills: int
+    premature_kills: int
+    fruitless_kills: int
+    necessary_kills: int
+    collateral_kills: int
+    unknown_kills: int
+    completed_rounds: int
+    rounds_with_redundant: int  # among the completed ones
+    rate: float | None  # rounds_with_redundant / completed_rounds
+    ci_low: float | None
+    ci_high: float | None
+    ci_method: str
+    redundant_per_round: float | None
+    surplus_per_round: float | None
+    outcomes: dict[str, int]
+    witness_disagreements: int
+    witnesses_unchecked: int  # completed rounds in which a witness was missing
+    lost_records: int  # kernel log, trace and probe losses
+    kill_to_release_us_median: int | None
+    kills_without_release: int  # the trace has no release for the victim
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm against the baseline."""
+
+    kernel: str
+    baseline: str
+    difference: float | None  # of the rates
+    difference_low: float | None
+    difference_high: float | None
+    p_value: float | None  # Fisher's exact test, two-sided
+    verdict: str  # better, worse, no difference shown, or not enough rounds
+    because: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What `oomtrial summary --format json` prints."""
+
+    run_id: str
+    state: str  # complete, running or interrupted
+    arms: list[Arm]
+    comparisons: list[Comparison]
+    disagreements: list[str]  # each witness disagreement, with its round
+    notes: list[str]
+
+
+def summarize_arm(
+    kernel: str, scenario: str, machine: dict[str, object], planned: int, rounds: pd.DataFrame, kills: pd.DataFrame
+) -> Arm:
+    """Counts one arm's rounds and kills."""
+    completed = rounds[rounds["outcome"] == "completed"]
+    classes = kills["kill_class"].value_counts()
+    surplus = kills[kills["surplus"].fillna(False)]
+    redundant = kills[kills["kill_class"] == "redundant"]
+    hit = redundant.merge(completed, on=["trial_id", "round"])[["trial_id", "round"]].drop_duplicates()
+    interval = exact_interval(len(hit), len(completed))
+    latency = (kills["release_time_us"] - kills["mark_time_us"]).dropna()
+    outcomes = rounds["outcome"].value_counts()
+    boots = int(rounds["boot"].nunique())
+    lost = rounds[["lost_kmsg_records", "lost_trace_events", "missed_probes"]].sum().sum()
+    return Arm(
+        kernel=kernel,
+        scenario=scenario,
+        vcpus=int(str(machine["vcpus"])),
+        accel=str(machine["accel"]),
+        host_cores=int(str(machine["host_cores"])),
+        rounds=len(rounds),
+        rounds_not_run=max(0, planned - len(rounds)),
+        boots=boots,
+        kills=len(kills),
+        redundant_kills=len(redundant),
+        surplus_kills=len(surplus),
+        premature_kills=int(classes.get("premature", 0)),
+        fruitless_kills=int(classes.get("fruitless", 0)),
+        necessary_kills=int(classes.get("necessary", 0)),
+        collateral_kills=int(classes.get("collateral", 0)),
+        unknown_kills=int(classes.get("unknown", 0)),
+        completed_rounds=len(completed),
+        rounds_with_redundant=len(hit),
+        rate=len(hit) / len(completed) if len(completed) else None,
+        ci_low=interval[0] if interval else None,
+        ci_high=interval[1] if interval else None,
+        ci_method="Clopper-Pearson"
+        + (f"; fewer than {MIN_BOOTS_FOR_CLUSTERS} boots: correlation within a boot is ignored" if boots < MIN_BOOTS_FOR_CLUSTERS else ""),
+        redundant_per_round=len(redundant) / len(rounds) if len(rounds) else None,
+        surplus_per_round=len(surplus) / len(rounds) if len(rounds) else None,
+        outcomes={outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
+        witness_disagreements=int(rounds["witness_disagreement"].notna().sum()),
+        witnesses_unchecked=int((~completed["witnesses_checked"].fillna(False)).sum()),
+        lost_records=int(lost),
+        kill_to_release_us_median=int(latency.median()) if len(latency) else None,
+        kills_without_release=int(kills["release_time_us"].isna().sum()),
+    )
+
+
+def compare(arm: Arm, base: Arm) -> Comparison:
+    """An arm against the baseline, in words.
+
+    Better is said only if redundant kills fall, surplus kills do not rise, and no more rounds fail to complete.
+    """
+
+    def result(verdict: str, because: str) -> Comparison:
+        return Comparison(
+            kernel=arm.kernel,
+            baseline=base.kernel,
+            difference=None if arm.rate is None or base.rate is None else arm.rate - base.rate,
+            difference_low=interval[0] if interval else None,
+            difference_high=interval[1] if interval else None,
+            p_value=p_value,
+            verdict=verdict,
+            because=because,
+        )
+
+    counts = (arm.rounds_with_redundant, arm.completed_rounds, base.rounds_with_redundant, base.completed_rounds)
+    interval = difference_interval(*counts)
+    p_value = exact_test(*counts) if interval else None
+    failed, base_failed = _failed(arm), _failed(base)
+    p_failed = exact_test(failed, arm.rounds + arm.rounds_not_run, base_failed, base.rounds + base.rounds_not_run)
+    if p_failed < _SIGNIFICANT and failed / (arm.rounds + arm.rounds_not_run) > base_failed / (base.rounds + base.rounds_not_run):
+        return result("worse", f"{failed} rounds did not complete, against {base_failed}")
+    if p_value is None or arm.rate is None or base.rate is None:
+        return result("not enough rounds", "an arm has no completed round")
+    if arm.unknown_kills + base.unknown_kills:
+        unknown = f" ({arm.unknown_kills + base.unknown_kills} kills of unknown class are left out)"
+    else:
+        unknown = ""
+    if p_value >= _SIGNIFICANT:
+        return result("no difference shown", f"p = {p_value:.2g}{unknown}")
+    if arm.rate > base.rate:
+        return result("worse", f"redundant kills in more rounds, p = {p_value:.2g}{unknown}")
+    if (arm.surplus_per_round or 0) > (base.surplus_per_round or 0):
+        return result("no difference shown", f"fewer redundant kills, but no fewer surplus kills{unknown}")
+    if failed > base_failed:
+        return result("no difference shown", f"fewer redundant kills, but {failed} rounds did not complete, against {base_failed}{unknown}")
+    return result("better", f"redundant kills in fewer rounds, p = {p_value:.2g}; surplus kills do not rise, as many rounds complete{unknown}")
+
+
+def _failed(arm: Arm) -> int:
+    return arm.rounds - arm.completed_rounds + arm.rounds_not_run

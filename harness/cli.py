@@ -1,0 +1,142 @@
+"""The command line: arguments to an experiment, results to the terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+
+import click
+import msgspec
+from rich.console import Console
+
+from harness import __version__
+from harness.doctor import diagnose, print_findings
+from harness.errors import INTERRUPTED, OomtrialError
+from harness.experiment import Experiment, Request, kill_children
+from harness.guest.accel import CHOICES
+from harness.progress import Reporter
+from harness.report.terminal import print_summary
+from harness.runtables import rebuild_tables, summarize
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="oomtrial")
+def cli() -> None:
+    """Counts the OOM kills that waiting for the earlier victim would have spared, on stock and patched kernels.
+
+    Exit codes: 0 done; 2 usage; 3 this machine lacks something; 4 a download, patch or build failed; 5 a guest failed;
+    6 evidence is missing or damaged; 130 interrupted (what was measured is kept).
+    """
+
+
+@cli.command()
+@click.option("--kernel", "kernels", multiple=True, required=True, metavar="SPEC", help="source:VERSION[+PATCH...]; repeat it for more arms.")
+@click.option("--scenario", default="one-big-many-small", show_default=True, help="Name of a scenario, or path of a .toml file.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds an arm.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots an arm; rounds are spread over them.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the order in which the arms take turns.")
+@click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
+@click.option("--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Of a guest; more than cores widens the window.")
+@click.option("--memory", "memory_mib", type=click.IntRange(256, 1 << 20), default=2048, show_default=True, help="Of a guest, in MiB.")
+@click.option("--accel", type=click.Choice(CHOICES), default="auto", show_default=True, help="auto: KVM if a guest boots with it.")
+@click.option("--probes", type=click.Choice(["all", "none"]), default="all", show_default=True, help="none: counts only, no kill is classified.")
+def run(
+    kernels: tuple[str, ...],
+    scenario: str,
+    rounds: int,
+    boots: int,
+    seed: int,
+    out: Path | None,
+    vcpus: int,
+    memory_mib: int,
+    accel: str,
+    probes: str,
+) -> None:
+    """Measure kernels against each other, and print the summary."""
+    with Reporter() as report:
+        request = Request(kernels, scenario, rounds, boots, seed, out, vcpus, memory_mib, accel, probes)
+        experiment = Experiment(request, report)
+        experiment.check()
+        prepared = experiment.prepare()
+        experiment.measure(prepared)
+    print_summary(Console(width=None if sys.stdout.isatty() else 120), summarize(experiment.directory))
+
+
+@cli.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def summary(run_directory: Path, style: str) -> None:
+    """Print the summary of a run."""
+    found = summarize(run_directory)
+    if style == "json":
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    else:
+        print_summary(Console(width=None if sys.stdout.isatty() else 120), found)
+
+
+@cli.group()
+def tables() -> None:
+    """Tables of a run."""
+
+
+@tables.command("rebuild")
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+def tables_rebuild(run_directory: Path) -> None:
+    """Make a run's tables anew from its raw evidence."""
+    for problem in rebuild_tables(run_directory):
+        click.echo(f"left out: {problem}", err=True)
+    click.echo(f"{run_directory / 'tables'}")
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what works on this machine, and how to get the rest. Exit code 3 when something needed is missing."""
+    findings = diagnose()
+    print_findings(Console(), findings)
+    if any(finding.is_fatal for finding in findings):
+        raise SystemExit(3)
+
+
+def main() -> None:
+    """Entry point: one line and an exit code for every expected error."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = 2
+    except click.ClickException as error:
+        click.echo(f"oomtrial: {error.format_message()}", err=True)
+        code = 2
+    except OomtrialError as error:
+        click.echo(f"oomtrial: {error}", err=True)
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("oomtrial: interrupted; what was measured is kept", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output has gone; nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        click.echo(f"oomtrial: {error.strerror or error}{where}", err=True)
+        code = 3
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    else:
+        code = 0
+    finally:
+        kill_children()
+    sys.exit(code)

@@ -1,0 +1,96 @@
+"""JSON events of the supervisor (workloads/hog.c) and of the collector (workloads/collector.c), typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+
+class HogEnd(msgspec.Struct, frozen=True, tag_field="event", tag="hog"):
+    """How one hog fared in a round. Times are CLOCK_MONOTONIC, 0 where the thing never happened."""
+
+    round: int
+    hog: int
+    name: str
+    demand_bytes: int
+    touched_bytes: int
+    full_ns: int
+    dead: bool
+    dead_ns: int
+    signal: int
+    exit: int
+    cleanup: bool  # killed by the supervisor itself, after the round
+
+
+class RoundStart(msgspec.Struct, frozen=True, tag_field="event", tag="round_start"):
+    round: int
+    time_ns: int
+    hogs: int
+
+
+class RoundEnd(msgspec.Struct, frozen=True, tag_field="event", tag="round_end"):
+    round: int
+    time_ns: int
+    hung: bool  # the deadline passed
+    stuck: bool  # a hog outlived SIGKILL
+    recorded: bool  # the collector saw its end marker in the kernel log
+
+
+class Hello(msgspec.Struct, frozen=True, tag_field="event", tag="hello"):
+    time_ns: int
+    locked: bool  # mlockall() worked
+    rounds: int
+    first_round: int
+
+
+class Bye(msgspec.Struct, frozen=True, tag_field="event", tag="bye"):
+    time_ns: int
+
+
+class Trouble(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
+    what: str
+    errno: int
+
+
+SupervisorEvent = HogEnd | RoundStart | RoundEnd | Hello | Bye | Trouble
+_supervisor = msgspec.json.Decoder(SupervisorEvent)
+
+
+class CollectorEvent(msgspec.Struct, frozen=True):
+    """An event of the collector; fields that an event does not have keep their defaults."""
+
+    event: str
+    round: int = 0
+    hog: int = -1
+    pid: int = 0
+    hogs: int = 0
+    probe: str = ""
+    memcg: str = ""
+    lost_events_total: int = 0
+    missed_probes_total: int = 0
+    kmsg_complete: bool = False
+    clean: bool = False
+    usage_bytes: int = 0
+    baseline_bytes: int = 0
+
+
+_collector = msgspec.json.Decoder(CollectorEvent)
+
+
+def read_supervisor(lines: Iterable[str]) -> Iterator[SupervisorEvent]:
+    """Events in order; a line that was cut off is passed over (its round then lacks an end)."""
+    for line in lines:
+        try:
+            yield _supervisor.decode(line)
+        except msgspec.DecodeError:
+            continue
+
+
+def read_collector(lines: Iterable[str]) -> Iterator[CollectorEvent]:
+    """Events in order; a line that was cut off is passed over."""
+    for line in lines:
+        try:
+            yield _collector.decode(line)
+        except msgspec.DecodeError:
+            continue

@@ -1,0 +1,92 @@
+"""The raw evidence of a trial on disk.
+
+| file | content |
+|---|---|
+| trial.json | what was asked for, and how it ended |
+| kmsg.log | one /dev/kmsg record a line; continuation fields on lines that begin with a blank |
+| trace.log | the trace instance, one event a line |
+| memcg.log | `round when file line`: memcg files before and after each round |
+| collector.jsonl | the collector's own events, losses among them |
+| supervisor.jsonl | the workload's events |
+| console.log | the guest's serial console |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import msgspec
+
+from harness.errors import EvidenceError
+from harness.paths import write_atomically
+
+CHANNEL_FILES = {b"K": "kmsg.log", b"k": "kmsg.log", b"T": "trace.log", b"M": "memcg.log", b"C": "collector.jsonl"}
+SUPERVISOR_FILE = "supervisor.jsonl"
+CONSOLE_FILE = "console.log"
+TRIAL_FILE = "trial.json"
+
+
+class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One container's life: a scenario on an arm. Written before it starts, again when it has ended."""
+
+    trial_id: str
+    block: int  # of the plan; a block whose trial ended early has more than one
+    arm: str
+    scenario: str
+    boot: int  # 1.. within the arm
+    first_round: int
+    rounds: int  # planned, from first_round on
+    token: str  # in the markers of kernel log and trace
+    outcome: str = "lost"  # completed, hung, panicked, lost or harness_error
+    reason: str = ""
+    rounds_begun: int = 0
+    guest_start_s: float = 0.0
+    containers_start_s: float = 0.0
+    rounds_s: float = 0.0
+
+
+class EvidenceWriter:
+    """Appends the collector's and the supervisor's lines to their files, unbuffered: what was measured is kept."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._files: dict[str, BinaryIO] = {}
+
+    def __enter__(self) -> EvidenceWriter:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for name in (*dict.fromkeys(CHANNEL_FILES.values()), SUPERVISOR_FILE):
+            self._files[name] = (self.directory / name).open("ab", buffering=0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def collector_line(self, line: bytes) -> None:
+        """Sorts one line of the collector's stream by its channel letter; a line without one is the collector's fault
+        and goes to its own events as it is."""
+        name = CHANNEL_FILES.get(line[:1]) if line[1:2] == b" " else None
+        self._write(name or "collector.jsonl", line[2:] if name else line)
+
+    def supervisor_line(self, line: bytes) -> None:
+        self._write(SUPERVISOR_FILE, line)
+
+    def _write(self, name: str, line: bytes) -> None:
+        file = self._files[name]
+        if not file.closed:
+            file.write(line + b"\n")
+
+
+def write_trial(directory: Path, record: TrialRecord) -> None:
+    write_atomically(directory / TRIAL_FILE, msgspec.json.format(msgspec.json.encode(record)))
+
+
+def read_trial(directory: Path) -> TrialRecord:
+    """Raises EvidenceError when the record is missing or damaged."""
+    path = directory / TRIAL_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=TrialRecord)
+    except (OSError, msgspec.DecodeError) as error:
+        raise EvidenceError(f"cannot read {path}: {error}") from error

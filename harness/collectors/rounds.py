@@ -1,0 +1,153 @@
+"""A trial's evidence, cut into rounds at the markers: no round's records are lost or given to another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.collectors.events import CollectorEvent, HogEnd, RoundEnd, RoundStart, Trouble, read_collector, read_supervisor
+from harness.collectors.evidence import CHANNEL_FILES, SUPERVISOR_FILE, TrialRecord, read_trial
+from harness.collectors.memcg import Snapshot, difference, read_snapshots
+from harness.collectors.trace import TraceEvent, count_lost, parse_trace
+from harness.errors import EvidenceError
+from harness.oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg
+
+_RoundOf = Callable[[int], "RoundEvidence"]
+_MARKER = re.compile(r"oomtrial: (\S+) round (\d+) (start|end)")
+
+
+@dataclass
+class RoundEvidence:
+    """Everything that was recorded of one round."""
+
+    number: int
+    kmsg: list[KmsgRecord] = field(default_factory=list)  # between the markers
+    trace: list[TraceEvent] = field(default_factory=list)
+    kmsg_marked: bool = False  # both markers stand in the kernel log
+    trace_marked: bool = False
+    hog_pids: dict[int, int] = field(default_factory=dict)  # pid in the initial pid namespace -> hog number
+    hog_ends: dict[int, HogEnd] = field(default_factory=dict)  # hog number -> how it fared
+    start: RoundStart | None = None
+    end: RoundEnd | None = None
+    lost_kmsg_records: int = 0
+    lost_trace_events: int = 0
+    missed_probes: int = 0
+    baseline_clean: bool | None = None  # None: not asked, the trial ended before
+
+
+@dataclass
+class TrialEvidence:
+    """A trial and its rounds, in order."""
+
+    record: TrialRecord
+    rounds: dict[int, RoundEvidence]
+    snapshots: dict[tuple[int, str], Snapshot]
+    missing_probes: list[str]
+    errors: list[str]
+
+    def counter_growth(self, number: int, key: str) -> int | None:
+        """Growth of a memcg counter such as ``memory.events oom_kill`` in a round."""
+        return difference(self.snapshots, number, key)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        # Process names are bytes: surrogates carry what is no UTF-8.
+        return path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise EvidenceError(f"cannot read {path}: {error.strerror}") from error
+
+
+def read_evidence(directory: Path) -> TrialEvidence:
+    """Reads a trial's directory.
+
+    Raises EvidenceError when its record is missing or damaged; missing parts of the rest show as rounds without end.
+    """
+    record = read_trial(directory)
+    rounds: dict[int, RoundEvidence] = {}
+
+    def of(number: int) -> RoundEvidence:
+        return rounds.setdefault(number, RoundEvidence(number))
+
+    errors = _read_supervisor(directory, of)
+    missing = _read_collector(directory, of)
+    _cut_kmsg(parse_kmsg(_lines(directory / CHANNEL_FILES[b"K"])), record.token, of)
+    trace_lines = _lines(directory / CHANNEL_FILES[b"T"])
+    _cut_trace(parse_trace(trace_lines), record.token, of)
+    if lost := count_lost(trace_lines):
+        for evidence in rounds.values():
+            evidence.lost_trace_events = max(evidence.lost_trace_events, lost)
+    snapshots = read_snapshots(_lines(directory / CHANNEL_FILES[b"M"]))
+    return TrialEvidence(record, dict(sorted(rounds.items())), snapshots, missing, errors)
+
+
+def _read_supervisor(directory: Path, of: _RoundOf) -> list[str]:
+    errors = []
+    for event in read_supervisor(_lines(directory / SUPERVISOR_FILE)):
+        match event:
+            case RoundStart():
+                of(event.round).start = event
+            case RoundEnd():
+                of(event.round).end = event
+            case HogEnd():
+                of(event.round).hog_ends[event.hog] = event
+            case Trouble():
+                errors.append(f"supervisor: {event.what}")
+            case _:
+                pass
+    return errors
+
+
+def _read_collector(directory: Path, of: _RoundOf) -> list[str]:
+    """Fills in hog pids and losses; returns the probes that this kernel does not have."""
+    missing, current = [], None
+    before = CollectorEvent("trace_losses")
+    for event in read_collector(_lines(directory / CHANNEL_FILES[b"C"])):
+        if event.event == "begin":
+            current = of(event.round)
+        elif event.event == "hog" and current is not None:
+            current.hog_pids[event.pid] = event.hog
+        elif event.event == "trace_losses":
+            current = of(event.round)
+            current.lost_trace_events = event.lost_events_total - before.lost_events_total
+            current.missed_probes = event.missed_probes_total - before.missed_probes_total
+            before = event
+        elif event.event == "clean":
+            of(event.round).baseline_clean = event.clean
+        elif event.event == "probe_missing":
+            missing.append(event.probe.strip())
+    return missing
+
+
+def _cut_kmsg(records: Iterable[KmsgRecord], token: str, of: _RoundOf) -> None:
+    current: RoundEvidence | None = None
+    span: list[KmsgRecord] = []
+    for record in records:
+        marker = _MARKER.fullmatch(record.text) if not record.is_kernel else None
+        if marker and marker[1] == token:
+            if marker[3] == "start":
+                current, span = of(int(marker[2])), [record]
+            elif current is not None and current.number == int(marker[2]):
+                current.kmsg, current.kmsg_marked = span[1:], True
+                current.lost_kmsg_records = lost_records([*span, record])
+                current = None
+        elif current is not None:
+            span.append(record)
+            current.kmsg = span[1:]  # kept even if the end never comes
+
+
+def _cut_trace(events: Iterable[TraceEvent], token: str, of: _RoundOf) -> None:
+    current: RoundEvidence | None = None
+    for event in events:
+        marker = _MARKER.fullmatch(event.fields) if event.name == "tracing_mark_write" else None
+        if marker and marker[1] == token:
+            if marker[3] == "start":
+                current = of(int(marker[2]))
+            elif current is not None and current.number == int(marker[2]):
+                current.trace_marked, current = True, None
+        elif current is not None:
+            current.trace.append(event)

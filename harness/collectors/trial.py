@@ -1,0 +1,170 @@
+"""Runs one trial in an engine: collector, workload, and their output as raw evidence."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import docker
+import msgspec
+
+from harness.collectors.evidence import EvidenceWriter
+from harness.containers.images import Image, load_image
+from harness.containers.running import (
+    API_ERRORS,
+    FollowedContainer,
+    OutputEnded,
+    create_collector,
+    create_workload,
+    remove_quietly,
+)
+from harness.errors import GuestError
+from harness.spec.scenario import Scenario
+
+_SOCKET = "/run/oomtrial/collector.sock"
+_READY_DEADLINE_S = 120.0
+# Beyond the round's own deadline: clean-up, draining the logs, baseline; all slow under emulation.
+_ROUND_GRACE_S = 240.0
+# workloads/hog.c: exit codes of the supervisor
+_EXIT_HUNG, _EXIT_UNCLEAN = 66, 67
+
+
+@dataclass
+class TrialEnd:
+    """How a trial ended, as far as the containers tell."""
+
+    outcome: str  # completed, hung, harness_error, or "gone" when the guest no longer answers
+    reason: str = ""
+    rounds_begun: int = 0
+    containers_start_s: float = 0.0
+    rounds_s: float = 0.0
+
+
+def run_trial(
+    client: docker.DockerClient,
+    images: dict[str, Image],
+    scenario: Scenario,
+    *,
+    token: str,
+    first_round: int,
+    rounds: int,
+    evidence: EvidenceWriter,
+    probes: str,
+    on_round: Callable[[int], None],
+) -> TrialEnd:
+    """Runs `rounds` rounds in one container. Whatever happens, what was written stays.
+
+    An engine that does not answer ends the trial as "gone"; the caller asks the guest why.
+    """
+    started, end = time.monotonic(), TrialEnd("gone")
+    try:
+        with _containers(client, images, scenario, token, first_round, rounds, evidence, probes) as (collector, workload):
+            end.containers_start_s = time.monotonic() - started
+            _follow_rounds(workload, scenario, first_round, end, on_round)
+            end.rounds_s = time.monotonic() - started - end.containers_start_s
+            if end.outcome == "completed":
+                _stop_collector(collector)
+    except GuestError as error:
+        end.reason = end.reason or error.what
+    except API_ERRORS as error:
+        end.reason = end.reason or f"the engine does not answer: {error}"
+    return end
+
+
+@contextlib.contextmanager
+def _containers(
+    client: docker.DockerClient,
+    images: dict[str, Image],
+    scenario: Scenario,
+    token: str,
+    first_round: int,
+    rounds: int,
+    evidence: EvidenceWriter,
+    probes: str,
+) -> Iterator[tuple[FollowedContainer, FollowedContainer]]:
+    """Collector and workload, started; removed with their volume at the end."""
+    with contextlib.ExitStack() as stack:
+        references = {name: load_image(client, image) for name, image in images.items()}
+        volume = client.volumes.create(f"oomtrial-{token}")
+        stack.callback(_remove_volume, client, volume.name)
+
+        arguments = ["--socket", _SOCKET, "--token", token, "--probes", probes]
+        container = create_collector(client, references["collector"], f"oomtrial-{token}-collector", volume.name, arguments)
+        stack.callback(remove_quietly, container)
+        collector = FollowedContainer(container, evidence.collector_line)
+        collector.start()
+        collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+
+        arguments = ["supervise", "--socket", _SOCKET, "--rounds", str(rounds), "--first-round", str(first_round)]
+        arguments += ["--deadline-ms", str(int(scenario.round_deadline_s * 1000)), *scenario.hog_arguments()]
+        container = create_workload(
+            client, references["hog"], f"oomtrial-{token}-workload", volume.name, scenario.memory_max_bytes, arguments
+        )
+        stack.callback(remove_quietly, container)
+        workload = FollowedContainer(container, evidence.supervisor_line)
+        workload.start()
+        yield collector, workload
+
+
+def _remove_volume(client: docker.DockerClient, name: str) -> None:
+    with contextlib.suppress(*API_ERRORS):
+        client.volumes.get(name).remove(force=True)
+
+
+def _is_ready(line: bytes) -> bool:
+    if line.startswith(b'C {"event":"error"'):
+        raise GuestError(f"the collector cannot start: {_field(line[2:], 'what')} ({_field(line[2:], 'reason')})")
+    return line.startswith(b'C {"event":"ready"')
+
+
+def _field(line: bytes, name: str) -> str:
+    with contextlib.suppress(msgspec.DecodeError):
+        return str(msgspec.json.decode(line).get(name, ""))
+    return ""
+
+
+def _follow_rounds(
+    workload: FollowedContainer, scenario: Scenario, first_round: int, end: TrialEnd, on_round: Callable[[int], None]
+) -> None:
+    """Reads the supervisor's events until it ends; sets the outcome."""
+    patience = scenario.round_deadline_s + _ROUND_GRACE_S
+    hung_round = 0
+    while True:
+        try:
+            line = workload.next_line(time.monotonic() + patience)
+        except OutputEnded:
+            break
+        if line is None:
+            end.reason = f"no word from the supervisor for {patience:.0f} s"
+            return
+        event = _field(line, "event")
+        if event == "round_start":
+            end.rounds_begun = int(_field(line, "round")) - first_round + 1
+        elif event == "round_end":
+            on_round(end.rounds_begun)
+            if _field(line, "hung") == "True":
+                hung_round = int(_field(line, "round"))
+        elif event == "error":
+            end.reason = _field(line, "what")
+    status = workload.exit_status(30.0)
+    if status == 0:
+        end.outcome = "completed"
+    elif status == _EXIT_HUNG:
+        end.outcome, end.reason = "hung", f"round {hung_round}: its processes cannot be killed"
+    elif status == _EXIT_UNCLEAN:
+        # The rounds so far are good; the next one needs a fresh container.
+        end.outcome = "completed"
+    elif status is not None:
+        end.outcome, end.reason = "harness_error", end.reason or f"the supervisor ended with status {status}"
+
+
+def _stop_collector(collector: FollowedContainer) -> None:
+    """Lets the collector take its probes back and say its last words, which are then all in the evidence."""
+    with contextlib.suppress(*API_ERRORS):
+        collector.container.stop(timeout=20)
+    with contextlib.suppress(OutputEnded):
+        deadline = time.monotonic() + 20
+        while collector.next_line(deadline) is not None:
+            pass

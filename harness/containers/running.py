@@ -1,0 +1,148 @@
+"""A running container whose output is followed line by line, with a deadline on every wait."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import docker
+import docker.errors
+import requests
+from docker.models.containers import Container
+from docker.types import LogConfig, Ulimit
+
+from harness.errors import GuestError, HostError
+
+LABEL = "org.oomtrial"
+API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
+
+
+class OutputEnded(Exception):
+    """The container, or the way to it, is gone."""
+
+
+class FollowedContainer:
+    """A container and a thread that hands every line of its output to a sink, then to whoever waits.
+
+    The log is kept by the engine (json-file), so that the stream has no gap however late the follower is.
+    """
+
+    def __init__(self, container: Container, sink: Callable[[bytes], None]) -> None:
+        self.container = container
+        self._sink = sink
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._follow, name=f"follow-{container.name}", daemon=True)
+        self._failure: OSError | None = None  # of the sink: what came could not be kept
+
+    def start(self) -> None:
+        try:
+            self.container.start()
+        except API_ERRORS as error:
+            raise GuestError(f"container {self.container.name} does not start: {error}") from error
+        self._thread.start()
+
+    def _follow(self) -> None:
+        rest = b""
+        with contextlib.suppress(*API_ERRORS):
+            for chunk in self.container.logs(stream=True, follow=True):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if not self._keep(line):
+                        return
+                    self._lines.put(line)
+        self._lines.put(None)
+
+    def _keep(self, line: bytes) -> bool:
+        try:
+            self._sink(line)
+        except OSError as error:
+            self._failure = error
+            self._lines.put(None)
+            return False
+        return True
+
+    def next_line(self, deadline: float) -> bytes | None:
+        """The next line, or None when none came by the deadline (of time.monotonic()).
+
+        Raises OutputEnded after the last line, HostError when a line could not be written to the evidence.
+        """
+        try:
+            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return None
+        if line is None:
+            self._lines.put(None)
+            if self._failure is not None:
+                raise HostError(f"cannot keep evidence: {self._failure.strerror}", "make room on the disk of the run's directory")
+            raise OutputEnded
+        return line
+
+    def wait_for(self, found: Callable[[bytes], bool], seconds: float, what: str) -> bytes:
+        """The first line that is looked for.
+
+        Raises GuestError when it has not come in time or can no longer come.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            while (line := self.next_line(deadline)) is not None:
+                if found(line):
+                    return line
+        except OutputEnded:
+            raise GuestError(f"{self.container.name} ended before {what}") from None
+        raise GuestError(f"{self.container.name}: no {what} in {seconds:.0f} s")
+
+    def exit_status(self, seconds: float) -> int | None:
+        """The exit status, or None when the engine does not tell in time."""
+        with contextlib.suppress(*API_ERRORS):
+            status: int = self.container.wait(timeout=seconds)["StatusCode"]
+            return status
+        return None
+
+
+def _common(reference: str, command: list[str]) -> dict[str, Any]:
+    return {
+        "image": reference,
+        "command": command,
+        "network_mode": "none",
+        "log_config": LogConfig(type=LogConfig.types.JSON),
+        "labels": {LABEL: "1"},
+    }
+
+
+def create_collector(client: docker.DockerClient, reference: str, name: str, volume: str, arguments: list[str]) -> Container:
+    """The privileged container that reads the kernel log, the trace and the memcg files."""
+    return client.containers.create(
+        name=name,
+        privileged=True,
+        pid_mode="host",
+        cgroupns="host",
+        oom_score_adj=-900,
+        volumes={volume: {"bind": "/run/oomtrial", "mode": "rw"}, "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "ro"}},
+        **_common(reference, arguments),
+    )
+
+
+def create_workload(
+    client: docker.DockerClient, reference: str, name: str, volume: str, memory_max_bytes: int, arguments: list[str]
+) -> Container:
+    """The container under test: memory.max set, no swap beyond it, no network, no privilege."""
+    return client.containers.create(
+        name=name,
+        mem_limit=memory_max_bytes,
+        memswap_limit=memory_max_bytes,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)],
+        volumes={volume: {"bind": "/run/oomtrial", "mode": "rw"}},
+        **_common(reference, arguments),
+    )
+
+
+def remove_quietly(container: Container) -> None:
+    """Removes a container with its anonymous volumes; an engine that is gone has nothing left to remove."""
+    with contextlib.suppress(*API_ERRORS):
+        container.remove(force=True, v=True)

@@ -1,0 +1,130 @@
+"""What works on this machine, and how to get the rest."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import docker
+import docker.errors
+import psutil
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import HostError, OomtrialError
+from harness.guest.accel import Probe, cached_probe, kvm_openable
+from harness.guest.rootfs import plan_rootfs
+from harness.kernels.patches import library_names
+from harness.kernels.source import offered_versions
+from harness.paths import cache_dir, data_dir
+from harness.proc import output_of
+
+_NEED_DISK = 8 << 30
+_NEED_MEMORY = 3 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    topic: str
+    state: str  # ok, missing or note
+    text: str
+    remedy: str = ""
+
+    @property
+    def is_fatal(self) -> bool:
+        return self.state == "missing"
+
+
+def host_packages() -> list[str]:
+    """The Debian packages that the guest path needs, from containers/host-packages.txt."""
+    lines = (data_dir("containers") / "host-packages.txt").read_text().splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+
+
+def _packages() -> Finding:
+    wanted = host_packages()
+    try:
+        shown = output_of(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"])
+    except HostError as error:
+        return Finding("packages", "missing", str(error), "a Debian or Ubuntu host is needed")
+    installed = {line.split()[0] for line in shown.splitlines() if line.endswith(" installed")}
+    lacking = [package for package in wanted if package not in installed]
+    if lacking:
+        return Finding("packages", "missing", f"not installed: {', '.join(lacking)}", f"apt-get install --no-install-recommends {' '.join(lacking)}")
+    return Finding("packages", "ok", f"all {len(wanted)} installed")
+
+
+def _acceleration() -> Finding:
+    try:
+        probe: Probe | None = cached_probe()
+    except OomtrialError as error:
+        return Finding("acceleration", "missing", str(error), "install the packages first")
+    if reason := kvm_openable():
+        return Finding("acceleration", "note", f"software emulation: {reason}", "KVM needs a processor and a kernel that lend it, and access to /dev/kvm")
+    if probe is None:
+        return Finding("acceleration", "note", "/dev/kvm opens, which proves nothing; the first `oomtrial run` finds out by booting a guest")
+    if probe.accel == "kvm":
+        return Finding("acceleration", "ok", f"KVM: {probe.reason}")
+    return Finding("acceleration", "note", f"software emulation: {probe.reason}")
+
+
+def _local_docker() -> Finding:
+    try:
+        client = docker.from_env(timeout=5)
+        version = client.version()["Version"]
+        client.close()
+    except docker.errors.DockerException as error:
+        return Finding("local Docker", "note", f"no engine answers ({str(error).split('(')[0].strip()})", "only the kernel spec `host` would need one")
+    return Finding("local Docker", "ok", f"Docker Engine {version}")
+
+
+def _room() -> Finding:
+    directory = cache_dir()
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    state = "ok" if free >= _NEED_DISK else "missing"
+    return Finding("disk", state, f"{free / (1 << 30):.1f} GiB free for the cache, {_NEED_DISK >> 30} GiB are enough", "make room, or set OOMTRIAL_CACHE to another disk")
+
+
+def _memory() -> Finding:
+    available = psutil.virtual_memory().available
+    state = "ok" if available >= _NEED_MEMORY else "missing"
+    return Finding("memory", state, f"{available / (1 << 30):.1f} GiB available, a guest takes 2 GiB")
+
+
+def _sources() -> Finding:
+    try:
+        versions = [version for version in offered_versions() if library_names(version)]
+        plan_rootfs()
+    except OomtrialError as error:
+        return Finding("apt", "missing", str(error), "apt-get update")
+    if not versions:
+        return Finding("apt", "missing", "apt offers no linux-source package that the patch library knows", "apt-get update")
+    return Finding("apt", "ok", "; ".join(f"source:{version} with {', '.join(library_names(version))}" for version in versions))
+
+
+def _cache() -> Finding:
+    cache = cache_dir()
+    kernels = len(list(cache.glob("kernels/*/kernel.json")))
+    images = len(list(cache.glob("rootfs/*.ext4")))
+    return Finding("cache", "ok", f"{cache}: {kernels} kernels, {images} guest images")
+
+
+def diagnose() -> list[Finding]:
+    """Everything that a run needs, each looked at for real."""
+    return [_packages(), _sources(), _acceleration(), _room(), _memory(), _local_docker(), _cache()]
+
+
+def print_findings(console: Console, findings: list[Finding]) -> None:
+    colours = {"ok": "green", "note": "yellow", "missing": "red"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "state", "what was found"):
+        table.add_column(heading)
+    for finding in findings:
+        remedy = f"\n-> {finding.remedy}" if finding.remedy and finding.state != "ok" else ""
+        table.add_row(finding.topic, f"[{colours[finding.state]}]{finding.state}[/]", finding.text + remedy)
+    console.print(table)

@@ -1,0 +1,63 @@
+"""Errors a person meets: what was wrong, where, and what to do, in one line; and the exit codes.
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | a defect of oomtrial (a traceback is shown) |
+| 2 | usage: an unknown option, kernel spec, scenario or value |
+| 3 | host: a missing package, no room on the disk, no acceleration that was asked for |
+| 4 | build: a download, a patch or a compilation failed |
+| 5 | guest: it did not start, did not answer in time, or died; what was measured is kept |
+| 6 | evidence: a run directory that is missing, damaged or of another format |
+| 130 | interrupted; what was measured is kept |
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OomtrialError(Exception):
+    """An error with an exit code and, where there is one, a way out."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.hint}" if self.hint else self.what
+
+
+class UsageError(OomtrialError):
+    exit_code = 2
+
+
+class HostError(OomtrialError):
+    exit_code = 3
+
+
+class BuildError(OomtrialError):
+    exit_code = 4
+
+
+class GuestError(OomtrialError):
+    exit_code = 5
+
+
+class EvidenceError(OomtrialError):
+    exit_code = 6
+
+
+INTERRUPTED = 130
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """A UsageError for a name that is not there, with the nearest one that is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    return UsageError(f"unknown {kind} {name!r}", hint)

@@ -1,0 +1,253 @@
+"""The one composition root: from a request to a run on disk. The command line and the tests are thin over it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import secrets
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from harness import __version__
+from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.trial import TrialEnd, run_trial
+from harness.containers.images import NAMES, Image, plan_image
+from harness.errors import GuestError, HostError, UsageError
+from harness.guest.accel import choose_accel, qemu_version
+from harness.guest.machine import Guest
+from harness.guest.rootfs import build_rootfs, plan_rootfs
+from harness.kernels.build import BuildPlan, Kernel, build_kernel, plan_build
+from harness.paths import require_room
+from harness.progress import Reporter, Task
+from harness.rundir import RUN_FORMAT, HostRecord, PlannedBlock, RunRecord, write_run
+from harness.runtables import rebuild_tables
+from harness.spec.kernel import parse_kernel_spec
+from harness.spec.plan import Block, plan_blocks
+from harness.spec.scenario import Scenario, load_scenario
+
+# A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
+# in a fresh guest; so often, and no more.
+_EXTRA_TRIALS = 3
+_RUN_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for."""
+
+    kernels: tuple[str, ...]
+    scenario: str
+    rounds: int  # an arm
+    boots: int  # an arm
+    seed: int
+    out: Path | None = None  # of the run; results/runs/RUN_ID by default
+    vcpus: int = 4
+    memory_mib: int = 2048
+    accel: str = "auto"
+    probes: str = "all"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is built: what remains is to measure."""
+
+    kernels: dict[str, Kernel]  # by the text of the spec
+    rootfs: Path
+    images: dict[str, Image]
+    accel: str
+    accel_reason: str
+
+
+class Experiment:
+    """One run. `check` fails fast, `prepare` builds, `measure` runs the plan and always leaves tables behind."""
+
+    def __init__(self, request: Request, report: Reporter) -> None:
+        self.request, self.report = request, report
+        self.run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self.directory = request.out or Path("results") / "runs" / self.run_id
+        self.scenario: Scenario = load_scenario(request.scenario)
+        self.blocks: list[Block] = []
+        self._plans: list[BuildPlan] = []
+
+    def check(self) -> None:
+        """Everything that can be refused before a minute is spent.
+
+        Raises UsageError for a bad request, HostError when this machine lacks something.
+        """
+        request = self.request
+        if len(set(request.kernels)) != len(request.kernels):
+            raise UsageError("a kernel is given twice", "stock against stock is not an arm of its own yet")
+        if (self.directory / "run.json").exists():
+            raise UsageError(f"{self.directory} already holds a run", "choose another --out")
+        specs = [parse_kernel_spec(text) for text in request.kernels]
+        self.blocks = plan_blocks(list(request.kernels), self.scenario.name, request.rounds, request.boots, request.seed)
+        need_mib = self.scenario.memory_max_bytes // (1 << 20) + 512
+        if request.memory_mib < need_mib:
+            raise UsageError(f"--memory {request.memory_mib} MiB is too little for {self.scenario.name}", f"it needs {need_mib} MiB")
+        available_mib = psutil.virtual_memory().available >> 20
+        if available_mib < request.memory_mib + 256:
+            raise HostError(f"a guest of {request.memory_mib} MiB does not fit: {available_mib} MiB of memory are available")
+        qemu_version()
+        require_room(self.directory, _RUN_BYTES, "the evidence of a run")
+        self._plans = [plan_build(spec) for spec in specs]
+
+    def prepare(self) -> Prepared:
+        """Builds kernels and the guest's image side by side, whatever the cache lacks.
+
+        Raises BuildError when a download, a patch or a compilation fails.
+        """
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            rootfs_job = pool.submit(lambda: build_rootfs(plan_rootfs(), self.report))
+            kernels_job = pool.submit(lambda: {plan.spec.text: build_kernel(plan, self.report) for plan in self._plans})
+            try:
+                images = {name: plan_image(name) for name in NAMES}
+                for job in (rootfs_job, kernels_job):
+                    # A failure of either is told at once, not after the other has ended.
+                    while not job.done():
+                        for other in (rootfs_job, kernels_job):
+                            if other.done():
+                                other.result()
+                        time.sleep(0.1)
+                rootfs, kernels = rootfs_job.result(), kernels_job.result()
+            except BaseException:
+                kill_children()  # threads wait for their children, and the pool for its threads
+                raise
+        first = Path(kernels[self.request.kernels[0]].image)
+        probe = choose_accel(self.request.accel, first, rootfs, self.report)
+        return Prepared(kernels, rootfs, images, probe.accel, probe.reason)
+
+    def measure(self, prepared: Prepared) -> None:
+        """Runs the plan. Tables are written however it ends.
+
+        Raises GuestError when no round of any block could be run.
+        """
+        self._write_run(prepared, "running")
+        self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
+        state = "interrupted"
+        try:
+            with self.report.task("rounds", total=self.request.rounds * len(self.request.kernels)) as task:
+                problems = [problem for block in self.blocks if (problem := self._run_block(block, prepared, task))]
+            state = "complete"
+        finally:
+            self._write_run(prepared, state)
+            rebuild_tables(self.directory)
+        if problems and len(problems) == len(self.blocks):
+            raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
+        for problem in problems:
+            self.report.say(problem)
+
+    def _run_block(self, block: Block, prepared: Prepared, task: Task) -> str | None:
+        """Runs a block's rounds in one trial, or in a few if trials end early. Returns what went wrong at last, if anything."""
+        first, done_before = 1, task.done
+        for attempt in range(1, 2 + _EXTRA_TRIALS):
+            task.update(done=done_before + first - 1, detail=f"{block.arm}, boot {block.boot}")
+            record = TrialRecord(
+                trial_id=f"{block.index:03d}-{attempt}",
+                block=block.index,
+                arm=block.arm,
+                scenario=block.scenario,
+                boot=block.boot,
+                first_round=first,
+                rounds=block.rounds - first + 1,
+                token=secrets.token_hex(6),
+            )
+            offset = done_before + first - 1
+            record = self._run_trial(record, prepared, lambda n, offset=offset: task.update(done=offset + n))  # type: ignore[misc]
+            first += record.rounds_begun
+            if first > block.rounds:
+                break
+            self.report.say(f"trial {record.trial_id} ({block.arm}) ended early: {record.outcome}, {record.reason or 'no reason given'}")
+        task.update(done=done_before + block.rounds)
+        if first <= block.rounds:
+            return f"{block.arm}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
+        return None
+
+    def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: object) -> TrialRecord:
+        directory = self.directory / "trials" / record.trial_id
+        guest = Guest(
+            kernel=Path(prepared.kernels[record.arm].image),
+            rootfs=prepared.rootfs,
+            accel=prepared.accel,
+            vcpus=self.request.vcpus,
+            memory_mib=self.request.memory_mib,
+            console=directory / CONSOLE_FILE,
+        )
+        started, guest_start_s, end = time.monotonic(), 0.0, TrialEnd("lost", "interrupted")
+        with EvidenceWriter(directory) as evidence:
+            write_trial(directory, record)
+            try:
+                with guest:
+                    guest_start_s = time.monotonic() - started
+                    end = run_trial(
+                        guest.docker,
+                        prepared.images,
+                        self.scenario,
+                        token=record.token,
+                        first_round=record.first_round,
+                        rounds=record.rounds,
+                        evidence=evidence,
+                        probes=self.request.probes,
+                        on_round=on_round,  # type: ignore[arg-type]
+                    )
+                    if end.outcome == "gone":
+                        end.outcome = guest.ending()
+            except GuestError as error:
+                end = TrialEnd("lost", error.what)
+            finally:
+                record = msgspec.structs.replace(
+                    record,
+                    outcome=end.outcome,
+                    reason=end.reason,
+                    rounds_begun=end.rounds_begun,
+                    guest_start_s=round(guest_start_s, 3),
+                    containers_start_s=round(end.containers_start_s, 3),
+                    rounds_s=round(end.rounds_s, 3),
+                )
+                write_trial(directory, record)
+        return record
+
+    def _write_run(self, prepared: Prepared, state: str) -> None:
+        request = self.request
+        record = RunRecord(
+            format=RUN_FORMAT,
+            run_id=self.run_id,
+            state=state,
+            oomtrial=__version__,
+            command=["oomtrial", *sys.argv[1:]],
+            seed=request.seed,
+            rounds=request.rounds,
+            boots=request.boots,
+            scenario=self.scenario.name,
+            scenario_version=self.scenario.version,
+            scenario_text=self.scenario.text,
+            kernels=[prepared.kernels[text] for text in request.kernels],
+            images={name: image.key for name, image in prepared.images.items()},
+            rootfs=prepared.rootfs.stem,
+            vcpus=request.vcpus,
+            memory_mib=request.memory_mib,
+            accel=prepared.accel,
+            accel_reason=prepared.accel_reason,
+            probes=request.probes,
+            host=HostRecord(cores=len(os.sched_getaffinity(0)), cpu=_cpu_model(), qemu=qemu_version()),
+            blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
+        )
+        write_run(self.directory, record)
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def kill_children() -> None:
+    """Kills every process below this one: guests, compilers, downloads."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()

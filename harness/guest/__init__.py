@@ -1,0 +1,1 @@
+"""A booted kernel that offers a Docker endpoint on a loopback port."""

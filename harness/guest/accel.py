@@ -1,0 +1,84 @@
+"""Acceleration, chosen by really booting a guest with a deadline.
+
+A /dev/kvm that opens proves nothing: QEMU may abort on an MSR, or the guest may hang in its firmware for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import GuestError, HostError
+from harness.guest.machine import Guest
+from harness.paths import cache_dir, content_key, write_atomically
+from harness.proc import output_of
+from harness.progress import Reporter
+
+CHOICES = ("auto", "kvm", "tcg")
+_KVM = Path("/dev/kvm")
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What booting with KVM showed."""
+
+    accel: str  # kvm or tcg
+    reason: str
+
+
+def qemu_version() -> str:
+    return output_of(["qemu-system-x86_64", "--version"]).splitlines()[0]
+
+
+def _cache_file() -> Path:
+    """The answer holds for one host kernel, CPU model and QEMU."""
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    return cache_dir() / "accel" / f"{content_key(os.uname().release, cpu, qemu_version(), str(_KVM.exists()))}.json"
+
+
+def cached_probe() -> Probe | None:
+    """The last answer for this machine, if there is one."""
+    path = _cache_file()
+    return msgspec.json.decode(path.read_bytes(), type=Probe) if path.is_file() else None
+
+
+def kvm_openable() -> str | None:
+    """Why /dev/kvm cannot even be opened, or None if it can."""
+    try:
+        os.close(os.open(_KVM, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f"{_KVM}: {error.strerror}"
+    return None
+
+
+def choose_accel(wanted: str, kernel: Path, rootfs: Path, report: Reporter) -> Probe:
+    """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test where the answer is not known yet.
+
+    Raises HostError when ``kvm`` was asked for and does not work.
+    """
+    if wanted == "tcg":
+        return Probe("tcg", "asked for")
+    probe = cached_probe()
+    if probe is None:
+        probe = _probe(kernel, rootfs, report)
+        write_atomically(_cache_file(), msgspec.json.encode(probe))
+    if wanted == "kvm" and probe.accel != "kvm":
+        raise HostError(f"KVM does not work here: {probe.reason}", "use --accel tcg")
+    return probe
+
+
+def _probe(kernel: Path, rootfs: Path, report: Reporter) -> Probe:
+    if reason := kvm_openable():
+        return Probe("tcg", reason)
+    with tempfile.TemporaryDirectory(prefix="oomtrial-accel-") as scratch, report.task("try KVM by booting a guest"):
+        guest = Guest(
+            kernel=kernel, rootfs=rootfs, accel="kvm", vcpus=2, memory_mib=1024, console=Path(scratch) / "console.log",
+            api_deadline_s=30.0,
+        )  # fmt: skip
+        try:
+            with guest:
+                return Probe("kvm", "a guest booted with KVM")
+        except GuestError as error:
+            return Probe("tcg", f"no guest boots with KVM: {error.what}")

@@ -1,0 +1,193 @@
+"""A running guest: started, waited for, told apart when it dies, and always stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+import docker
+import docker.errors
+import requests
+from docker.tls import TLSConfig
+
+from harness.errors import GuestError, HostError
+from harness.guest.certs import Certificates, make_certificates
+from harness.guest.console import find_panic, find_trouble, read_console
+from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
+from harness.paths import cache_dir
+from harness.proc import dies_with_parent, kill_group
+
+API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
+REQUEST_DEADLINE_S = 120.0
+# The guest's Docker Engine is ours: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
+_API_VERSION = "1.41"
+_PORT_ATTEMPTS = 5
+
+
+def free_port() -> int:
+    """A port of the loopback interface that was free a moment ago; QEMU tells if it no longer is."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def connect(port: int, certificates: Certificates) -> docker.DockerClient:
+    """A client for a guest's Docker API. No request is made yet."""
+    tls = TLSConfig(
+        client_cert=(str(certificates.client), str(certificates.client_key)),
+        ca_cert=str(certificates.ca),
+        verify=True,
+    )
+    client = docker.DockerClient(
+        base_url=f"https://127.0.0.1:{port}", version=_API_VERSION, tls=tls, timeout=REQUEST_DEADLINE_S
+    )
+    # requests lets REQUESTS_CA_BUNDLE, and proxies, of the environment override a session's own settings.
+    client.api.trust_env = False
+    return client
+
+
+class Guest:
+    """A guest from its start to its end. Use it as a context manager; leaving it kills QEMU."""
+
+    def __init__(
+        self,
+        *,
+        kernel: Path,
+        rootfs: Path,
+        accel: str,
+        vcpus: int,
+        memory_mib: int,
+        console: Path,
+        extra_cmdline: tuple[str, ...] = (),
+        api_deadline_s: float = API_DEADLINE_S,
+    ) -> None:
+        self._kernel, self._rootfs, self._accel = kernel, rootfs, accel
+        self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
+        self._api_deadline_s = api_deadline_s
+        self.console = console
+        self.client: docker.DockerClient | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._private: Path | None = None
+
+    def __enter__(self) -> Guest:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def docker(self) -> docker.DockerClient:
+        assert self.client is not None, "the guest is not started"
+        return self.client
+
+    def _start(self) -> None:
+        runtime = cache_dir() / "guests"
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._private = Path(tempfile.mkdtemp(prefix="guest-", dir=runtime))
+        certificates = make_certificates(self._private)
+        self.console.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            spec = GuestSpec(
+                kernel=self._kernel,
+                rootfs=self._rootfs,
+                accel=self._accel,
+                vcpus=self._vcpus,
+                memory_mib=self._memory_mib,
+                port=free_port(),
+                certificates=certificates,
+                console=self.console,
+                extra_cmdline=self._extra_cmdline,
+            )
+            try:
+                self._launch(spec)
+                self.client = connect(spec.port, certificates)
+                self._wait_for_api()
+                return
+            except PortTakenError:
+                if attempt == _PORT_ATTEMPTS:
+                    raise GuestError(f"no free loopback port for the guest after {attempt} attempts") from None
+
+    def _launch(self, spec: GuestSpec) -> None:
+        assert self._private is not None
+        with (self._private / "qemu.log").open("wb") as log:
+            try:
+                self._process = subprocess.Popen(
+                    dies_with_parent(qemu_argv(spec)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise HostError(f"{error.filename} is not installed", "run `oomtrial doctor` for the line that installs it") from error
+
+    def _wait_for_api(self) -> None:
+        end = time.monotonic() + self._api_deadline_s
+        while time.monotonic() < end:
+            self._check_alive()
+            with contextlib.suppress(requests.RequestException, docker.errors.DockerException):
+                if self.docker.ping():
+                    return
+            time.sleep(0.2)
+        raise GuestError(f"the guest's Docker API has not answered for {self._api_deadline_s:.0f} s", self._diagnosis())
+
+    def _check_alive(self) -> None:
+        assert self._process is not None and self._private is not None
+        status = self._process.poll()
+        if status is None:
+            return
+        said = (self._private / "qemu.log").read_text(errors="replace").strip()
+        if "Could not set up host forwarding rule" in said:
+            raise PortTakenError
+        if panic := find_panic(read_console(self.console)):
+            raise GuestError(f"the guest panicked while it started: {panic}", f"console: {self.console}")
+        last = said.splitlines()[-1] if said else f"exit status {status}"
+        raise GuestError(f"{BINARY} ended while the guest started: {last}", f"console: {self.console}")
+
+    def _diagnosis(self) -> str:
+        trouble = find_trouble(read_console(self.console))
+        return f"console {self.console} {f'says: {trouble[0]}' if trouble else 'has no sign of trouble'}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def ending(self, deadline_s: float = 5.0) -> str:
+        """Why it no longer works: ``panicked``, ``lost`` (QEMU is gone) or ``hung`` (QEMU runs, nothing answers)."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=deadline_s)
+        if find_panic(read_console(self.console)):
+            return "panicked"
+        return "hung" if self.is_running() else "lost"
+
+    def stop(self) -> None:
+        """Kills QEMU. Everything that changed in the guest was in its memory: there is nothing to shut down."""
+        if self._process is not None:
+            kill_group(self._process)
+        if self.client is not None:
+            self.client.close()
+            self.client = None
+        if self._private is not None:
+            shutil.rmtree(self._private, ignore_errors=True)
+            self._private = None
+
+
+class PortTakenError(Exception):
+    """Somebody took the port between our look and QEMU's."""

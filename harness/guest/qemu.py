@@ -1,0 +1,63 @@
+"""From a guest's spec to QEMU's command line: a pure function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.guest.certs import Certificates
+
+BINARY = "qemu-system-x86_64"
+API_PORT = 2376  # of dockerd inside the guest
+
+_ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
+
+_CMDLINE = (
+    "console=ttyS0",
+    "root=/dev/vda",
+    "ro",
+    "init=/sbin/oomtrial-init",
+    # Console output is synchronous and slow, and a kill prints while it holds oom_lock: a loud console would widen
+    # the window that is measured. Debian's default is quiet; /dev/kmsg has every record all the same.
+    "quiet",
+    "panic=-1",  # a panic resets the machine at once, and -no-reboot turns the reset into an exit
+    "printk.devkmsg=on",  # no rate limit for the markers
+    "tsc=reliable",  # one clock for all vCPUs; other clock sources are slow to read under emulation
+    "ip=10.0.2.15::10.0.2.2:255.255.255.0:oomtrial:eth0:off",
+)
+
+
+@dataclass(frozen=True)
+class GuestSpec:
+    """One guest to be started."""
+
+    kernel: Path
+    rootfs: Path
+    accel: str  # kvm or tcg
+    vcpus: int
+    memory_mib: int
+    port: int  # of the host, on the loopback interface
+    certificates: Certificates
+    console: Path  # what the serial port prints
+    extra_cmdline: tuple[str, ...] = ()
+
+
+def qemu_argv(spec: GuestSpec) -> list[str]:
+    """The command line of QEMU 7.2 or newer."""
+    argv = [BINARY, "-machine", "q35", "-accel", _ACCELERATORS[spec.accel], "-cpu", "max", "-smp", str(spec.vcpus)]
+    argv += ["-m", f"{spec.memory_mib}M", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
+    argv += ["-kernel", str(spec.kernel), "-append", " ".join((*_CMDLINE, *spec.extra_cmdline))]
+    argv += ["-chardev", f"file,id=console,path={_escaped(spec.console)}", "-serial", "chardev:console"]
+    argv += ["-drive", f"file={_escaped(spec.rootfs)},if=none,id=root,format=raw,readonly=on", "-device", "virtio-blk-pci,drive=root"]
+    # restrict=on: the guest reaches nothing; only the forwarded port gets in.
+    network = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{spec.port}-:{API_PORT}"
+    argv += ["-netdev", network, "-device", "virtio-net-pci,netdev=net"]
+    certificates = spec.certificates
+    for name, path in (("ca", certificates.ca), ("server", certificates.server), ("server-key", certificates.server_key)):
+        argv += ["-fw_cfg", f"name=opt/org.oomtrial/{name}.pem,file={_escaped(path)}"]
+    return argv
+
+
+def _escaped(path: Path) -> str:
+    """A comma ends an option's value unless it is doubled."""
+    return str(path).replace(",", ",,")

@@ -1,0 +1,139 @@
+"""The guest's root file system: a read-only ext4 image with Docker Engine, built without mounts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.errors import BuildError, HostError
+from harness.paths import cache_dir, content_key, data_dir, require_room
+from harness.proc import output_of, run
+from harness.progress import Reporter
+
+_RECIPE_VERSION = "1"
+_IMAGE_MIB = 1024  # sparse
+_MOUNT_POINTS = ("etc/docker", "opt/containerd", "sys/fs/cgroup", "var/lib/containerd", "var/lib/docker")
+_LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One line of apt's configuration on this host."""
+
+    uri: str
+    suite: str
+    component: str
+
+    def line(self) -> str:
+        return f"deb {self.uri} {self.suite} {self.component}"
+
+
+@dataclass(frozen=True)
+class RootfsPlan:
+    """Everything that the image depends on."""
+
+    suite: str
+    mirrors: tuple[Mirror, ...]
+    packages: tuple[str, ...]
+    versions: str  # what apt would install of them, so that an update makes a new image
+    init: bytes
+
+    @property
+    def key(self) -> str:
+        return content_key(_RECIPE_VERSION, self.suite, "\n".join(self.packages), self.versions, self.init)
+
+    @property
+    def image(self) -> Path:
+        return cache_dir() / "rootfs" / f"{self.key}.ext4"
+
+
+def _package_list(path: Path) -> tuple[str, ...]:
+    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    return tuple(line for line in lines if line)
+
+
+def _mirrors() -> list[Mirror]:
+    """The distribution's own archives among what apt reads here (no backports, no third parties)."""
+    shown = output_of(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "Identifier: Packages"]
+    )
+    mirrors: dict[Mirror, None] = {}
+    for line in shown.splitlines():
+        origin, label, uri, release, component = line.split("|")
+        if origin in ("Debian", "Ubuntu") and "Backports" not in label and not release.endswith("-backports"):
+            mirrors[Mirror(uri, release, component)] = None
+    if not mirrors:
+        raise HostError("apt knows no Debian or Ubuntu archive", "run `apt-get update` first")
+    return list(mirrors)
+
+
+def plan_rootfs() -> RootfsPlan:
+    """What the image would be made of, from this host's own apt configuration.
+
+    Raises HostError when apt knows no Debian or Ubuntu archive.
+    """
+    recipe = data_dir("containers") / "guest"
+    mirrors = _mirrors()
+    suite = min((mirror.suite for mirror in mirrors), key=len)
+    packages = _package_list(recipe / "packages.txt")
+    policy = output_of(["apt-cache", "policy", *packages]).splitlines()
+    versions = "\n".join(line.strip() for line in policy if "Candidate:" in line)
+    return RootfsPlan(suite, tuple(mirrors), packages, versions, (recipe / "init").read_bytes())
+
+
+def build_rootfs(plan: RootfsPlan, report: Reporter) -> Path:
+    """Builds the image, unless the cache has it. Safe to call from several processes at once.
+
+    Raises BuildError when a package cannot be had, HostError when there is no room.
+    """
+    plan.image.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{plan.image}.lock"):
+        if plan.image.is_file():
+            return plan.image
+        require_room(plan.image.parent, 2 << 30, "the guest's root file system")
+        scratch = plan.image.with_name(f".{plan.key}.new")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        log = cache_dir() / "logs" / f"rootfs-{plan.key}.log"
+        log.unlink(missing_ok=True)
+        try:
+            with report.task("build the guest's root file system"):
+                _bootstrap(plan, scratch, log)
+                _make_image(plan, scratch, log)
+            (scratch / "root.ext4").rename(plan.image)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return plan.image
+
+
+def _bootstrap(plan: RootfsPlan, scratch: Path, log: Path) -> None:
+    argv = ["mmdebstrap", "--variant=minbase", f"--include={','.join(plan.packages)}"]
+    argv += [f"--dpkgopt=path-exclude=/{path}/*" for path in _LEFT_OUT]
+    argv += [plan.suite, str(scratch / "root.tar"), *(mirror.line() for mirror in plan.mirrors)]
+    if run(argv, log=log, deadline_s=1200):
+        errors = [line for line in log.read_text(errors="replace").splitlines() if line.startswith(("E:", "W:"))]
+        raise BuildError(f"mmdebstrap failed: {errors[-1] if errors else 'no reason given'}", f"log: {log}")
+
+
+def _make_image(plan: RootfsPlan, scratch: Path, log: Path) -> None:
+    root = scratch / "root"
+    (scratch / "init").write_bytes(plan.init)
+    points = " ".join(f"root/{point}" for point in _MOUNT_POINTS)
+    # One shell, so that one fakeroot session sees the owners from unpacking to the image.
+    script = f"""set -e
+mkdir root
+tar -x -f root.tar -C root --exclude './dev/*' --exclude './var/cache/apt/*' --exclude './var/lib/apt/lists/*'
+mkdir -p {points}
+install -m 755 init root/sbin/oomtrial-init
+mke2fs -q -F -t ext4 -O ^has_journal -d root root.ext4 {_IMAGE_MIB}M
+"""
+    wrapper = [] if os.geteuid() == 0 else ["fakeroot"]
+    status = run([*wrapper, "sh", "-c", script], log=log, deadline_s=300, cwd=scratch)
+    shutil.rmtree(root, ignore_errors=True)
+    if status:
+        last = log.read_text(errors="replace").strip().splitlines()[-1]
+        raise BuildError(f"cannot make the guest's image: {last}", f"log: {log}")

@@ -1,0 +1,1 @@
+"""From a kernel spec to a bzImage in the cache."""

@@ -1,0 +1,85 @@
+"""Child processes that never outlive us and never run without a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from harness.errors import HostError
+
+
+def dies_with_parent(argv: Sequence[str]) -> list[str]:
+    """The command, killed by the kernel when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    return ["setpriv", "--pdeathsig", "KILL", *argv]
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kills a child that was started in its own session, with all its children, and reaps it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    deadline_s: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    on_tick: Callable[[], None] = lambda: None,
+) -> int:
+    """Runs a command with its output appended to a log, and returns its exit status.
+
+    Raises HostError when the command is not installed or has not ended by the deadline.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        output.write(f"$ {' '.join(argv)}\n".encode())
+        output.flush()
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise HostError(f"{argv[0]} is not installed", "run `oomtrial doctor` for the line that installs it") from error
+        try:
+            end = time.monotonic() + deadline_s
+            while True:
+                try:
+                    return process.wait(timeout=0.5)
+                except subprocess.TimeoutExpired:
+                    on_tick()
+                    if time.monotonic() > end:
+                        raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s", f"see {log}") from None
+        finally:
+            if process.poll() is None:
+                kill_group(process)
+
+
+def output_of(argv: Sequence[str], *, deadline_s: float = 60, cwd: Path | None = None) -> str:
+    """Standard output of a short command.
+
+    Raises HostError when it is missing, fails or does not end by the deadline.
+    """
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=deadline_s, check=False, cwd=cwd)
+    except FileNotFoundError as error:
+        raise HostError(f"{argv[0]} is not installed", "run `oomtrial doctor` for the line that installs it") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s") from error
+    if done.returncode:
+        detail = done.stderr.decode(errors="replace").strip().splitlines()
+        raise HostError(f"{' '.join(argv)} failed: {detail[-1] if detail else f'exit status {done.returncode}'}")
+    return done.stdout.decode(errors="replace")

@@ -1,0 +1,90 @@
+"""Progress of long work: live lines on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+_PLAIN_INTERVAL_S = 30.0
+
+
+class Task:
+    """One piece of work that is under way. Safe to update from any thread."""
+
+    def __init__(self, owner: Reporter, name: str, total: int | None) -> None:
+        self._owner, self.name, self.total = owner, name, total
+        self.done, self.detail = 0, ""
+        self.started = self.last_line = time.monotonic()
+        self.bar = None if owner.live is None else owner.live.add_task(name, total=total, detail="")
+
+    def update(self, done: int | None = None, detail: str | None = None) -> None:
+        self.done = self.done if done is None else done
+        self.detail = self.detail if detail is None else detail
+        self._owner.updated(self)
+
+
+class Reporter:
+    """Shows what is being done and how far it is. Everything goes to standard error; results go to standard output."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self.live: Progress | None = None
+        self._lock = threading.Lock()
+        self._start = time.monotonic()
+        if self.console.is_terminal and sys.stderr.isatty():
+            self.live = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("[dim]{task.fields[detail]}"),
+                console=self.console,
+                transient=True,
+            )
+
+    def __enter__(self) -> Reporter:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        with self._lock:
+            self.console.print(f"[{time.monotonic() - self._start:6.1f} s] {text}", markup=False)
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Task]:
+        """A piece of work; a line that stays when it begins (plain output only) and when it ends."""
+        task = Task(self, name, total)
+        if self.live is None:
+            self.say(f"{name} ...")
+        try:
+            yield task
+        except BaseException:
+            self._finish(task, "stopped")
+            raise
+        self._finish(task, "done")
+
+    def updated(self, task: Task) -> None:
+        if self.live is not None and task.bar is not None:
+            self.live.update(task.bar, completed=task.done, detail=task.detail)
+        elif time.monotonic() - task.last_line > _PLAIN_INTERVAL_S:
+            task.last_line = time.monotonic()
+            count = f" {task.done}/{task.total}" if task.total else f" {task.done}" if task.done else ""
+            self.say(f"{task.name}:{count} {task.detail}".rstrip())
+
+    def _finish(self, task: Task, how: str) -> None:
+        if self.live is not None and task.bar is not None:
+            self.live.remove_task(task.bar)
+        self.say(f"{task.name}: {how} in {time.monotonic() - task.started:.1f} s")

@@ -1,0 +1,76 @@
+"""The record of a run, `run.json`: written first, rewritten atomically, and enough to do the run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import EvidenceError
+from harness.kernels.build import Kernel
+from harness.paths import write_atomically
+
+RUN_FORMAT = 1
+RUN_FILE = "run.json"
+
+
+class HostRecord(msgspec.Struct, frozen=True):
+    """The machine that a run ran on, as far as it matters to the figures."""
+
+    cores: int  # that this process may use
+    cpu: str
+    qemu: str
+
+
+class PlannedBlock(msgspec.Struct, frozen=True):
+    index: int
+    arm: str
+    scenario: str
+    boot: int
+    rounds: int
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One invocation. Runs that differ in scenario version, machine or acceleration must not be pooled."""
+
+    format: int
+    run_id: str
+    state: str  # running (a run that was killed stays so), interrupted or complete
+    oomtrial: str
+    command: list[str]
+    seed: int
+    rounds: int  # an arm
+    boots: int  # an arm
+    scenario: str
+    scenario_version: str
+    scenario_text: str  # its TOML, so that the tables can be rebuilt without the file
+    kernels: list[Kernel]
+    images: dict[str, str]
+    rootfs: str
+    vcpus: int
+    memory_mib: int
+    accel: str
+    accel_reason: str
+    probes: str
+    host: HostRecord
+    blocks: list[PlannedBlock]
+
+
+def write_run(directory: Path, record: RunRecord) -> None:
+    write_atomically(directory / RUN_FILE, msgspec.json.format(msgspec.json.encode(record)))
+
+
+def read_run(directory: Path) -> RunRecord:
+    """Raises EvidenceError when a directory holds no run, a damaged one, or one of a newer format."""
+    path = directory / RUN_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EvidenceError(f"{directory} holds no run ({path.name}: {error.strerror})") from error
+    try:
+        version = msgspec.json.decode(content, type=dict[str, object]).get("format")
+        if isinstance(version, int) and version > RUN_FORMAT:
+            raise EvidenceError(f"{path} was written by a newer oomtrial (format {version})")
+        return msgspec.json.decode(content, type=RunRecord)
+    except msgspec.DecodeError as error:
+        raise EvidenceError(f"{path} is damaged: {error}") from error

@@ -1,0 +1,90 @@
+"""Tables and summary of a run directory: everything from raw evidence, at any time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from harness.analysis.redundancy import classify
+from harness.analysis.summary import Arm, Summary, compare, summarize_arm
+from harness.collectors.rounds import read_evidence
+from harness.errors import EvidenceError
+from harness.rundir import RunRecord, read_run
+from harness.spec.scenario import decode
+from harness.tables.build import trial_rows
+from harness.tables.schema import TABLES
+from harness.tables.store import load_tables, save_tables
+
+
+def rebuild_tables(run: Path) -> list[str]:
+    """Makes a run's tables anew from its raw evidence. Returns what could not be read, by trial.
+
+    Raises EvidenceError when the directory holds no run.
+    """
+    record = read_run(run)
+    scenario = decode(record.scenario, record.scenario_text)
+    rows: dict[str, list[dict[str, object]]] = {table.name: [] for table in TABLES}
+    unreadable = []
+    for directory in sorted((run / "trials").glob("*/")):
+        try:
+            evidence = read_evidence(directory)
+        except EvidenceError as error:
+            unreadable.append(str(error))
+            continue
+        for name, found in trial_rows(evidence, scenario).items():
+            rows[name] += found
+    frames = {table.name: table.frame(rows[table.name]) for table in TABLES}
+    frames["kills"] = classify(frames["kills"], frames["rounds"], scenario)
+    save_tables(run / "tables", frames)
+    return unreadable
+
+
+def summarize(run: Path) -> Summary:
+    """The summary of a run, from its tables.
+
+    Raises EvidenceError when the run or a table is missing or damaged.
+    """
+    record = read_run(run)
+    tables = load_tables(run / "tables")
+    rounds, kills = tables["rounds"], tables["kills"]
+    machine: dict[str, object] = {"vcpus": record.vcpus, "accel": record.accel, "host_cores": record.host.cores}
+    arms = []
+    for kernel in record.kernels:
+        planned = sum(block.rounds for block in record.blocks if block.arm == kernel.spec)
+        arm_rounds, arm_kills = rounds[rounds["arm"] == kernel.spec], kills[kills["arm"] == kernel.spec]
+        arms.append(summarize_arm(kernel.spec, record.scenario, machine, planned, arm_rounds, arm_kills))
+    stock = next((arm for arm, kernel in zip(arms, record.kernels, strict=True) if not kernel.patches), None)
+    comparisons = [compare(arm, stock) for arm in arms if arm is not stock] if stock is not None else []
+    return Summary(
+        run_id=record.run_id,
+        state=record.state,
+        arms=arms,
+        comparisons=comparisons,
+        disagreements=_disagreements(rounds),
+        notes=_notes(record, arms),
+    )
+
+
+def _disagreements(rounds: pd.DataFrame) -> list[str]:
+    departed = rounds[rounds["witness_disagreement"].notna()]
+    return [f"{row.arm}, trial {row.trial_id}, round {row.round}: {row.witness_disagreement}" for row in departed.itertuples()]
+
+
+def _notes(record: RunRecord, arms: list[Arm]) -> list[str]:
+    notes = []
+    if record.vcpus > record.host.cores:
+        notes.append(f"{record.vcpus} vCPUs on {record.host.cores} cores: a vCPU that waits for its core widens the window for a second kill")
+    if any("ignored" in arm.ci_method for arm in arms):
+        notes.append("fewer than 8 boots an arm: the intervals ignore that rounds of one boot are alike")
+    for arm in arms:
+        if arm.completed_rounds and not arm.rounds_with_redundant and arm.ci_high is not None:
+            notes.append(f"{arm.kernel}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high:.1f} %")
+        if arm.witnesses_unchecked:
+            notes.append(f"{arm.kernel}: {arm.witnesses_unchecked} completed rounds lack a witness")
+        if arm.kills_without_release:
+            notes.append(f"{arm.kernel}: {arm.kills_without_release} kills without a release in the trace of their round")
+    for kernel in record.kernels:
+        if kernel.config_not_taken:
+            notes.append(f"{kernel.spec}: options that did not take: {', '.join(kernel.config_not_taken)}")
+    return notes

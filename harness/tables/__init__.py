@@ -1,0 +1,1 @@
+"""Evidence as pandas tables, with one schema, kept as Parquet."""

@@ -1,0 +1,189 @@
+"""From a trial's evidence to rows of facts. Nothing is judged here but the witnesses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.collectors.rounds import RoundEvidence, TrialEvidence
+from harness.collectors.trace import TraceEvent
+from harness.oomlog.report import Kill, OomRecords, Report, read_oom_records
+from harness.spec.scenario import Scenario
+from harness.tables.witnesses import Witnesses
+
+Row = dict[str, Any]
+_SIGKILL = 9
+_SUPERVISOR_COMM = "hog-supervisor"  # workloads/hog.c
+
+
+def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Row]]:
+    """Rows of the tables rounds, kills, reports and releases for one trial."""
+    rows: dict[str, list[Row]] = {"rounds": [], "kills": [], "reports": [], "releases": []}
+    record = evidence.record
+    for number in range(record.first_round, record.first_round + record.rounds):
+        found = evidence.rounds.get(number)
+        if found is None or (found.start is None and found.end is None and not found.hog_pids):
+            continue  # never begun; the run's summary counts it as not run
+        where = {"arm": record.arm, "scenario": record.scenario, "trial_id": record.trial_id, "boot": record.boot, "round": number}
+        oom = read_oom_records(found.kmsg)
+        rows["rounds"].append({**where, **_round_row(evidence, found, oom)})
+        rows["kills"] += [{**where, **row} for row in _kill_rows(found, oom, scenario)]
+        rows["reports"] += [{**where, **_report_row(index, report)} for index, report in enumerate(oom.reports)]
+        rows["releases"] += [{**where, **row} for row in _release_rows(found, oom)]
+    return rows
+
+
+def _outcome(evidence: TrialEvidence, found: RoundEvidence) -> str:
+    """A round is lost until proved otherwise; without an end of its own it shares its trial's."""
+    if found.end is None:
+        return evidence.record.outcome if evidence.record.outcome != "completed" else "lost"
+    if found.end.hung or found.end.stuck:
+        return "hung"
+    return "completed" if found.end.recorded else "harness_error"
+
+
+def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: OomRecords) -> Witnesses:
+    pid_of = {hog: pid for pid, hog in found.hog_pids.items()}
+    supervisor = None
+    if found.end is not None:
+        dead = (end for end in found.hog_ends.values() if end.dead and end.signal == _SIGKILL and not end.cleanup)
+        supervisor = frozenset(pid_of.get(end.hog, -end.hog - 1) for end in dead)
+    return Witnesses(
+        kmsg=tuple(kill.killed.pid for kill in oom.kills),
+        oom_kill=evidence.counter_growth(found.number, "memory.events oom_kill"),
+        marks=frozenset(pid for event in _named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None),
+        supervisor=supervisor,
+        hogs=frozenset(found.hog_pids),
+        trace_complete=found.trace_marked and not found.lost_trace_events and not evidence.missing_probes,
+        kmsg_complete=found.kmsg_marked and not found.lost_kmsg_records,
+    )
+
+
+def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: OomRecords) -> Row:
+    witnesses = _witnesses(evidence, found, oom)
+    ends = found.hog_ends.values()
+    duration = None
+    if found.start and found.end:
+        duration = (found.end.time_ns - found.start.time_ns) // 1000
+    return {
+        "outcome": _outcome(evidence, found),
+        "hogs": len(found.hog_pids),
+        "kmsg_kills": len(oom.kills),
+        "oom_kill": witnesses.oom_kill,
+        "trace_marks": len(witnesses.marks),
+        "supervisor_kills": None if witnesses.supervisor is None else len(witnesses.supervisor),
+        "cleanup_kills": None if found.end is None else sum(end.cleanup for end in ends),
+        "silent_marks": len(witnesses.silent_marks),
+        "witness_disagreement": witnesses.disagreement(),
+        "witnesses_checked": witnesses.can_be_checked,
+        "reports": len(oom.reports),
+        "suppressed_reports": oom.suppressed_reports,
+        "oom_entries": len(_named(found.trace, "oom_entry")),
+        "memory_events_oom": evidence.counter_growth(found.number, "memory.events oom"),
+        "lost_kmsg_records": found.lost_kmsg_records,
+        "lost_trace_events": found.lost_trace_events,
+        "missed_probes": found.missed_probes,
+        "forged_kills": oom.forged,
+        "trouble_lines": len(oom.trouble),
+        "supervisor_invoked": any(report.invoked.comm == _SUPERVISOR_COMM for report in oom.reports),
+        "baseline_clean": found.baseline_clean,
+        "duration_us": duration,
+        "memory_full_us": evidence.counter_growth(found.number, "memory.pressure full"),
+        "system_us": evidence.counter_growth(found.number, "cpu.stat system_usec"),
+    }
+
+
+def _named(events: Sequence[TraceEvent], name: str) -> list[TraceEvent]:
+    return [event for event in events if event.name == name]
+
+
+def _first(events: Sequence[TraceEvent], not_before_us: int) -> TraceEvent | None:
+    return next((event for event in events if event.time_us >= not_before_us), None)
+
+
+def _kill_rows(found: RoundEvidence, oom: OomRecords, scenario: Scenario) -> list[Row]:
+    marks = {event.subject_pid: event for event in reversed(_named(found.trace, "mark_victim"))}
+    # The kernel's own order: of marking, which happens under oom_lock; the log has the same order.
+    kills = sorted(oom.kills, key=lambda kill: (mark.time_us if (mark := marks.get(kill.killed.pid)) else 0, kill.record.sequence))
+    if any(kill.killed.pid not in marks for kill in kills):
+        kills = sorted(oom.kills, key=lambda kill: kill.record.sequence)
+    rows = []
+    for order, kill in enumerate(kills, start=1):
+        row = {"order": order, **_kill_facts(kill, oom.reports), **_traced_facts(found, marks.get(kill.killed.pid))}
+        hog = found.hog_pids.get(kill.killed.pid)
+        if hog is not None:
+            row |= {"hog": hog, "demand_bytes": scenario.hogs[hog].demand_bytes}
+        rows.append(row)
+    return rows
+
+
+def _kill_facts(kill: Kill, reports: Sequence[Report]) -> Row:
+    killed, report = kill.killed, None if kill.report is None else reports[kill.report]
+    summary = report.summary if report else None
+    return {
+        "pid": killed.pid,
+        "comm": killed.comm,
+        "kmsg_sequence": kill.record.sequence,
+        "kmsg_time_us": kill.record.time_us,
+        "report": kill.report,
+        "oom_memcg": summary.oom_memcg if summary else None,
+        "task_memcg": summary.task_memcg if summary else None,
+        "margin_kb": report.margin_kb if report else None,
+        "total_vm_kb": killed.total_vm_kb,
+        "anon_rss_kb": killed.anon_rss_kb,
+        "file_rss_kb": killed.file_rss_kb,
+        "shmem_rss_kb": killed.shmem_rss_kb,
+        "oom_score_adj": killed.oom_score_adj,
+    }
+
+
+def _traced_facts(found: RoundEvidence, mark: TraceEvent | None) -> Row:
+    """Decision and release of a victim. The decision is the entry of out_of_memory() by the task that then marks it."""
+    if mark is None:
+        return {}
+    entries = [e for e in _named(found.trace, "oom_entry") if e.pid == mark.pid and e.time_us <= mark.time_us]
+    victim = mark.subject_pid
+    released = [e for e in _named(found.trace, "mm_release") if victim in (e.tgid, e.pid)]
+    release = _first(released, mark.time_us)
+    row: Row = {
+        "decider_pid": mark.pid,
+        "mark_time_us": mark.time_us,
+        "release_time_us": release.time_us if release else None,
+    }
+    if entries:
+        memcg = entries[-1].memcg
+        row |= {"decision_time_us": entries[-1].time_us, "domain": None if memcg is None else hex(memcg)}
+    return row
+
+
+def _report_row(index: int, report: Report) -> Row:
+    usage, summary = report.usage, report.summary
+    return {
+        "report": index,
+        "kmsg_sequence": report.record.sequence,
+        "kmsg_time_us": report.record.time_us,
+        "comm": report.invoked.comm,
+        "gfp_mask": report.invoked.gfp_mask,
+        "order": report.invoked.order,
+        "usage_kb": usage.usage_kb if usage else None,
+        "limit_kb": usage.limit_kb if usage else None,
+        "failcnt": usage.failcnt if usage else None,
+        "margin_kb": report.margin_kb,
+        "constraint": summary.constraint if summary else None,
+        "oom_memcg": summary.oom_memcg if summary else None,
+        "victim_pid": summary.pid if summary else None,
+        "complete": report.is_complete,
+    }
+
+
+def _release_rows(found: RoundEvidence, oom: OomRecords) -> list[Row]:
+    rows: list[Row] = []
+    for event in _named(found.trace, "mm_release"):
+        pid = event.tgid if event.tgid is not None else event.pid
+        if pid in found.hog_pids:
+            rows.append({"pid": pid, "kind": "exit_mmap", "time_us": event.time_us})
+    for reap in oom.reaps:
+        rows.append(
+            {"pid": reap.reaped.pid, "kind": "oom_reaper", "time_us": reap.record.time_us, "anon_rss_kb": reap.reaped.anon_rss_kb}
+        )
+    return rows

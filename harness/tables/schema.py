@@ -1,0 +1,151 @@
+"""Every column of every table: name, type, unit, meaning, and when it is null."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+FORMAT_VERSION = 1
+
+_ARROW = {"string": pa.string(), "int": pa.int64(), "bool": pa.bool_()}
+_PANDAS = {"string": "string", "int": "Int64", "bool": "boolean"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `null` says when it is absent; empty when it never is."""
+
+    name: str
+    type: str  # string, int or bool
+    unit: str
+    meaning: str
+    null: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; a row is what `row` says."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+
+    def frame(self, rows: list[dict[str, object]]) -> pd.DataFrame:
+        """Rows as a DataFrame with this table's columns, in order, with nullable types."""
+        data = {c.name: pd.array([row.get(c.name) for row in rows], dtype=_PANDAS[c.type]) for c in self.columns}  # type: ignore[call-overload]
+        return pd.DataFrame(data)
+
+    def arrow_schema(self) -> pa.Schema:
+        fields = [pa.field(c.name, _ARROW[c.type], metadata={"unit": c.unit, "meaning": c.meaning}) for c in self.columns]
+        return pa.schema(fields, metadata={"oomtrial.table": self.name, "oomtrial.format": str(FORMAT_VERSION)})
+
+
+_WHERE = (
+    Column("arm", "string", "", "kernel spec of the arm"),
+    Column("scenario", "string", "", "name of the scenario"),
+    Column("trial_id", "string", "", "one container's life"),
+    Column("boot", "int", "", "boot within the arm, from 1: the cluster of the statistics"),
+    Column("round", "int", "", "number of the round within its block, from 1"),
+)
+
+ROUNDS = Table(
+    "rounds",
+    "one round",
+    (
+        *_WHERE,
+        Column("outcome", "string", "", "completed, hung, panicked, lost or harness_error"),
+        Column("hogs", "int", "", "processes of the workload", "the round never began"),
+        Column("kmsg_kills", "int", "", '"Killed process" records of the kernel'),
+        Column("oom_kill", "int", "", "growth of memory.events oom_kill", "no snapshot after the round"),
+        Column("trace_marks", "int", "", "distinct victims of oom:mark_victim"),
+        Column("supervisor_kills", "int", "", "hogs dead by SIGKILL that the supervisor did not kill", "the round has no end"),
+        Column("cleanup_kills", "int", "", "hogs that the supervisor killed after the round", "the round has no end"),
+        Column("silent_marks", "int", "", "victims marked without a kill: they were dying already (task_will_free_mem)"),
+        Column("witness_disagreement", "string", "", "who departs from the expected relation, and how", "they agree, or it cannot be checked"),
+        Column("witnesses_checked", "bool", "", "all four witnesses were there to be compared"),
+        Column("reports", "int", "", "printed reports (rate-limited to 10 in 5 s)"),
+        Column("suppressed_reports", "int", "", "reports that the kernel says it kept back"),
+        Column("oom_entries", "int", "", "entries of out_of_memory() in the trace"),
+        Column("memory_events_oom", "int", "", "growth of memory.events oom: charges that failed", "no snapshot after the round"),
+        Column("lost_kmsg_records", "int", "", "gaps in the sequence numbers"),
+        Column("lost_trace_events", "int", "", "events that did not fit in the trace buffer"),
+        Column("missed_probes", "int", "", "kprobe hits that were not recorded"),
+        Column("forged_kills", "int", "", "lines of user space that look like a kill"),
+        Column("trouble_lines", "int", "", "soft lockup and hung task lines"),
+        Column("supervisor_invoked", "bool", "", "the supervisor itself triggered an OOM"),
+        Column("baseline_clean", "bool", "", "the memcg's usage came back to its baseline afterwards", "not asked any more"),
+        Column("duration_us", "int", "us", "from the supervisor's start to its end of the round", "the round has no end"),
+        Column("memory_full_us", "int", "us", "growth of the memcg's PSI memory full", "no snapshot after the round"),
+        Column("system_us", "int", "us", "growth of the memcg's system CPU time", "no snapshot after the round"),
+    ),
+)
+
+KILLS = Table(
+    "kills",
+    'one process killed: one "Killed process" record',
+    (
+        *_WHERE,
+        Column("order", "int", "", "place in the kernel's own order of kills in the round, from 1"),
+        Column("pid", "int", "", "in the initial pid namespace"),
+        Column("comm", "string", "", "name of the victim"),
+        Column("hog", "int", "", "number of the hog", "the victim is none of the workload's hogs"),
+        Column("demand_bytes", "int", "bytes", "declared demand of the victim", "the victim is no hog"),
+        Column("kmsg_sequence", "int", "", "of its record"),
+        Column("kmsg_time_us", "int", "us", "of its record, on the kernel log's clock"),
+        Column("report", "int", "", "index into the round's reports", "the report was kept back by the rate limit"),
+        Column("oom_memcg", "string", "", "memcg whose limit was hit", "no report, or global OOM"),
+        Column("task_memcg", "string", "", "memcg of the victim", "no report"),
+        Column("domain", "string", "", "address of the OOM domain's memcg, 0x0 for global OOM", "no trace of the decision"),
+        Column("margin_kb", "int", "kB", "room under the limit when the report was printed", "no report"),
+        Column("total_vm_kb", "int", "kB", "of the victim"),
+        Column("anon_rss_kb", "int", "kB", "of the victim"),
+        Column("file_rss_kb", "int", "kB", "of the victim"),
+        Column("shmem_rss_kb", "int", "kB", "of the victim"),
+        Column("oom_score_adj", "int", "", "of the victim"),
+        Column("decider_pid", "int", "", "the task that ran the OOM killer", "no trace of the kill"),
+        Column("decision_time_us", "int", "us", "entry of out_of_memory(), on the trace's clock", "no trace of the decision"),
+        Column("mark_time_us", "int", "us", "oom:mark_victim, on the trace's clock", "no trace of the kill"),
+        Column("release_time_us", "int", "us", "return of exit_mmap(), on the trace's clock", "not released by the end of the round, or lost"),
+        Column("overlapping", "bool", "", "decided before an earlier victim of the domain was released", "evidence missing"),
+        Column("surplus", "bool", "", "what was alive fitted under the limit when it was decided", "no declared demand"),
+        Column("kill_class", "string", "", "redundant, fruitless, premature, necessary, collateral or unknown"),
+    ),
+)
+
+REPORTS = Table(
+    "reports",
+    "one printed OOM report",
+    (
+        *_WHERE,
+        Column("report", "int", "", "index within the round"),
+        Column("kmsg_sequence", "int", "", "of its header"),
+        Column("kmsg_time_us", "int", "us", "of its header, on the kernel log's clock"),
+        Column("comm", "string", "", "the task that triggered it"),
+        Column("gfp_mask", "int", "", "of the failed charge"),
+        Column("order", "int", "", "of the failed charge"),
+        Column("usage_kb", "int", "kB", "charged to the OOM domain", "the line is missing"),
+        Column("limit_kb", "int", "kB", "of the OOM domain", "the line is missing"),
+        Column("failcnt", "int", "", "failed charges so far", "the line is missing"),
+        Column("margin_kb", "int", "kB", "limit minus usage", "the line is missing"),
+        Column("constraint", "string", "", "CONSTRAINT_MEMCG, CONSTRAINT_NONE, ...", "the summary line is missing"),
+        Column("oom_memcg", "string", "", "memcg whose limit was hit", "the summary line is missing, or global OOM"),
+        Column("victim_pid", "int", "", "the process it chose", "the summary line is missing"),
+        Column("complete", "bool", "", "header, usage and summary are there"),
+    ),
+)
+
+RELEASES = Table(
+    "releases",
+    "one mm gone: the return of exit_mmap() for a hog, or the oom_reaper's word about a victim",
+    (
+        *_WHERE,
+        Column("pid", "int", "", "of the process"),
+        Column("kind", "string", "", "exit_mmap (trace's clock) or oom_reaper (kernel log's clock)"),
+        Column("time_us", "int", "us", "when"),
+        Column("anon_rss_kb", "int", "kB", "left after reaping", "kind is exit_mmap"),
+    ),
+)
+
+TABLES = (ROUNDS, KILLS, REPORTS, RELEASES)

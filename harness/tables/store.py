@@ -1,0 +1,43 @@
+"""Tables on disk: Parquet, one file a table, written atomically."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import EvidenceError
+from harness.paths import write_atomically
+from harness.tables.schema import FORMAT_VERSION, TABLES, Table
+
+
+def save_tables(directory: Path, frames: dict[str, pd.DataFrame]) -> None:
+    """Writes each frame under its table's schema."""
+    for table in TABLES:
+        content = pa.Table.from_pandas(frames[table.name], schema=table.arrow_schema(), preserve_index=False)
+        buffer = io.BytesIO()
+        pq.write_table(content.replace_schema_metadata(table.arrow_schema().metadata), buffer, compression="zstd")
+        write_atomically(directory / f"{table.name}.parquet", buffer.getvalue())
+
+
+def load_table(directory: Path, table: Table) -> pd.DataFrame:
+    """One table.
+
+    Raises EvidenceError when it is missing, damaged or of a newer format.
+    """
+    path = directory / f"{table.name}.parquet"
+    try:
+        content = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise EvidenceError(f"cannot read {path}: {str(error).splitlines()[0]}", "rebuild it from the raw evidence") from error
+    metadata = content.schema.metadata or {}
+    if int(metadata.get(b"oomtrial.format", b"0")) > FORMAT_VERSION:
+        raise EvidenceError(f"{path} was written by a newer oomtrial")
+    return table.frame(content.to_pylist())
+
+
+def load_tables(directory: Path) -> dict[str, pd.DataFrame]:
+    return {table.name: load_table(directory, table) for table in TABLES}

@@ -1,0 +1,60 @@
+"""The four witnesses of a round, reconciled by what each one really counts.
+
+| witness | counts |
+|---|---|
+| kmsg | "Killed process" records |
+| memory.events oom_kill | the same calls of __oom_kill_process() |
+| oom:mark_victim | each victim marked, once; also a task that is dying already and was not killed |
+| supervisor | hogs dead by SIGKILL, its own clean-up apart |
+
+Expected where neither memory.oom.group nor a shared mm is in play: kmsg and oom_kill count alike; each kmsg victim is
+marked; the hogs among the kmsg victims are the ones that the supervisor saw die, and any other hog that it saw die was
+marked without a kill (task_will_free_mem, mm/oom_kill.c).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """What each witness saw, by pid in the initial pid namespace."""
+
+    kmsg: tuple[int, ...]
+    oom_kill: int | None
+    marks: frozenset[int]
+    supervisor: frozenset[int] | None  # None: the round has no end
+    hogs: frozenset[int]
+    trace_complete: bool
+    kmsg_complete: bool
+
+    @property
+    def can_be_checked(self) -> bool:
+        return self.oom_kill is not None and self.supervisor is not None and self.trace_complete and self.kmsg_complete
+
+    @property
+    def silent_marks(self) -> frozenset[int]:
+        return self.marks - frozenset(self.kmsg)
+
+    def disagreement(self) -> str | None:
+        """Who departs from the expected relation, or None."""
+        if not self.can_be_checked or self.supervisor is None:
+            return None
+        departures = []
+        killed = frozenset(self.kmsg)
+        if len(self.kmsg) != self.oom_kill:
+            departures.append(f"kmsg has {len(self.kmsg)} kills, memory.events {self.oom_kill}")
+        if len(killed) != len(self.kmsg):
+            departures.append("kmsg names a victim twice")
+        if unmarked := killed - self.marks:
+            departures.append(f"trace does not mark {_pids(unmarked)} that kmsg names")
+        if alive := (killed & self.hogs) - self.supervisor:
+            departures.append(f"supervisor does not see {_pids(alive)} die that kmsg names")
+        if unexplained := self.supervisor - killed - self.marks:
+            departures.append(f"supervisor sees {_pids(unexplained)} die by SIGKILL that neither kmsg nor trace names")
+        return "; ".join(departures) or None
+
+
+def _pids(pids: frozenset[int]) -> str:
+    return "pid " + ", ".join(map(str, sorted(pids)))

@@ -1,0 +1,525 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * collector: what an oomtrial container sees of the kernel, as one stream of lines on stdout.
+ *
+ *   collector --socket PATH --token TEXT [--trace-kb N] [--probes all|none]
+ *
+ * It runs privileged, in the host's pid and cgroup namespaces, beside the container under test, and is quiet
+ * during a round: trace and kernel log wait in the kernel's buffers until the round has ended.
+ *
+ * Each line has a channel letter, a blank and a payload:
+ *   K  one /dev/kmsg record as read: "level,sequence,time_us,flags[,caller=...];text"
+ *   k  a continuation field of the record before (" KEY=value")
+ *   T  one line of the trace instance
+ *   M  "round when file line": a line of a memcg file; when is before or after
+ *   C  a JSON object: the collector's own events, losses among them
+ * Rounds are marked in band, in the kernel log and in the trace: "oomtrial: TOKEN round N start|end".
+ *
+ * The trace is a private tracefs instance. Its probes:
+ *   oom:* and sched:sched_process_exit
+ *   kprobe at the entry of out_of_memory(): the time of a decision, never rate-limited
+ *   kretprobe at the return of exit_mmap(): the release, all pages freed and uncharged
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* From include/linux/oom.h, 4.9 to 6.18: struct oom_control { zonelist; nodemask; memcg; gfp_mask; order; ... } */
+#define OOM_ENTRY_ARGS "memcg=+16(%%di):x64 gfp_mask=+24(%%di):x32 order=+28(%%di):s32"
+#define TRACEFS "/oomtrial-tracefs"
+#define CGROUPFS "/host/cgroup"
+
+static char token[33], instance[128], memcg_dir[4096];
+static const char *socket_path;
+static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, probes = 1, armed_hogs;
+static long long baseline_bytes = -1;
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int signal_number)
+{
+	(void)signal_number;
+	stopping = 1;
+}
+
+static void emit(const char *format, ...)
+{
+	va_list ap;
+	va_start(ap, format);
+	vprintf(format, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+static void die(const char *what)
+{
+	emit("C {\"event\":\"error\",\"what\":\"%s\",\"errno\":%d,\"reason\":\"%s\"}", what, errno, strerror(errno));
+	fflush(stdout);
+	exit(1);
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_APPEND);
+	if (fd < 0)
+		return -1;
+	ssize_t n = write(fd, text, strlen(text));
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return n < 0 ? -1 : 0;
+}
+
+static int in_instance(const char *name, const char *text)
+{
+	char path[512];
+	snprintf(path, sizeof path, "%s/%s", instance, name);
+	return write_file(path, text);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* -- the trace instance */
+
+static void enable_event(const char *name)
+{
+	char path[256];
+	snprintf(path, sizeof path, "events/%s/enable", name);
+	if (in_instance(path, "1"))
+		emit("C {\"event\":\"probe_missing\",\"probe\":\"%s\",\"errno\":%d}", name, errno);
+	else
+		emit("C {\"event\":\"probe\",\"probe\":\"%s\"}", name);
+}
+
+static void add_kprobe(const char *definition)
+{
+	if (write_file(TRACEFS "/kprobe_events", definition))
+		emit("C {\"event\":\"probe_missing\",\"probe\":\"%s\",\"errno\":%d}", definition, errno);
+}
+
+static void open_trace(const char *buffer_kb)
+{
+	char text[256];
+
+	mkdir(TRACEFS, 0700);
+	if (mount("tracefs", TRACEFS, "tracefs", 0, NULL) && errno != EBUSY)
+		die("cannot mount tracefs");
+	snprintf(instance, sizeof instance, TRACEFS "/instances/oomtrial-%s", token);
+	if (mkdir(instance, 0700) && errno != EEXIST)
+		die("cannot make a trace instance");
+	in_instance("tracing_on", "0");
+	/* One clock for all CPUs: the order of a decision and a release is what is measured. */
+	if (in_instance("trace_clock", "mono"))
+		die("no mono trace clock");
+	if (in_instance("buffer_size_kb", buffer_kb))
+		die("cannot size the trace buffer");
+	/* A full buffer keeps what it has; the loss is counted per CPU. */
+	in_instance("options/overwrite", "0");
+	in_instance("options/record-tgid", "1");
+	if (probes) {
+		snprintf(text, sizeof text, "p:oomtrial_%s/oom_entry out_of_memory " OOM_ENTRY_ARGS "\n", token);
+		add_kprobe(text);
+		snprintf(text, sizeof text, "r64:oomtrial_%s/mm_release exit_mmap\n", token);
+		add_kprobe(text);
+		snprintf(text, sizeof text, "oomtrial_%s/oom_entry", token);
+		enable_event(text);
+		snprintf(text, sizeof text, "oomtrial_%s/mm_release", token);
+		enable_event(text);
+		enable_event("sched/sched_process_exit");
+		enable_event("oom");
+	}
+	snprintf(text, sizeof text, "%s/trace_marker", instance);
+	marker_fd = open(text, O_WRONLY);
+	snprintf(text, sizeof text, "%s/trace_pipe", instance);
+	trace_fd = open(text, O_RDONLY | O_NONBLOCK);
+	if (marker_fd < 0 || trace_fd < 0)
+		die("cannot open the trace instance");
+}
+
+static void close_trace(void)
+{
+	char text[256];
+	if (!instance[0])
+		return;
+	in_instance("tracing_on", "0");
+	in_instance("events/enable", "0");
+	close(marker_fd);
+	close(trace_fd);
+	rmdir(instance);
+	snprintf(text, sizeof text, "-:oomtrial_%s/oom_entry\n", token);
+	write_file(TRACEFS "/kprobe_events", text);
+	snprintf(text, sizeof text, "-:oomtrial_%s/mm_release\n", token);
+	write_file(TRACEFS "/kprobe_events", text);
+}
+
+/* Prints each line of a file behind a prefix. */
+static void copy_lines(const char *path, const char *prefix)
+{
+	char line[512];
+	FILE *file = fopen(path, "re");
+	if (!file) {
+		emit("C {\"event\":\"unreadable\",\"path\":\"%s\",\"errno\":%d}", path, errno);
+		return;
+	}
+	while (fgets(line, sizeof line, file)) {
+		line[strcspn(line, "\n")] = 0;
+		emit("%s %s", prefix, line);
+	}
+	fclose(file);
+}
+
+/* Lines come whole from trace_pipe, but a read may end within one. */
+static void drain_trace(void)
+{
+	static char buffer[65536 + 1];
+	size_t have = 0;
+	for (;;) {
+		ssize_t n = read(trace_fd, buffer + have, 65536 - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		have += n;
+		char *line = buffer, *end;
+		while ((end = memchr(line, '\n', have - (line - buffer)))) {
+			*end = 0;
+			emit("T %s", line);
+			line = end + 1;
+		}
+		have -= line - buffer;
+		memmove(buffer, line, have);
+		if (have == 65536)
+			have = 0;
+	}
+}
+
+/* Losses: events that did not fit in a CPU's buffer, kretprobes without a free instance. */
+static void report_losses(int round)
+{
+	char path[512], line[512];
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	unsigned long lost = 0, value;
+	for (long cpu = 0; cpu < cpus; cpu++) {
+		snprintf(path, sizeof path, "%s/per_cpu/cpu%ld/stats", instance, cpu);
+		FILE *file = fopen(path, "re");
+		while (file && fgets(line, sizeof line, file)) {
+			if (sscanf(line, "overrun: %lu", &value) == 1 || sscanf(line, "dropped events: %lu", &value) == 1 ||
+			    sscanf(line, "commit overrun: %lu", &value) == 1)
+				lost += value;
+		}
+		if (file)
+			fclose(file);
+	}
+	unsigned long missed = 0;
+	FILE *file = fopen(TRACEFS "/kprobe_profile", "re");
+	while (file && fgets(line, sizeof line, file)) {
+		char name[128];
+		unsigned long hits, misses;
+		if (sscanf(line, "%127s %lu %lu", name, &hits, &misses) == 3)
+			missed += misses;
+	}
+	if (file)
+		fclose(file);
+	emit("C {\"event\":\"trace_losses\",\"round\":%d,\"lost_events_total\":%lu,\"missed_probes_total\":%lu}", round, lost, missed);
+}
+
+/* -- the kernel log */
+
+/* Reads what is there; returns 1 once a record with `until` in its text was read. */
+static int drain_kmsg(const char *until)
+{
+	char record[8192 + 1];
+	int found = 0;
+	for (;;) {
+		ssize_t n = read(kmsg_fd, record, sizeof record - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EPIPE) {
+			/* the record to be read next was overwritten; the next read continues at the oldest one left */
+			emit("C {\"event\":\"kmsg_overrun\"}");
+			continue;
+		}
+		if (n <= 0)
+			return found;
+		record[n] = 0;
+		char channel = 'K';
+		for (char *line = strtok(record, "\n"); line; line = strtok(NULL, "\n")) {
+			emit("%c %s", channel, line);
+			if (channel == 'K' && until && strstr(line, until))
+				found = 1;
+			channel = 'k';
+		}
+	}
+}
+
+static void mark(int round, const char *what)
+{
+	char text[160];
+	int n = snprintf(text, sizeof text, "oomtrial: %s round %d %s\n", token, round, what);
+	if (write(kmsg_fd, text, n) < 0)
+		emit("C {\"event\":\"marker_failed\",\"where\":\"kmsg\",\"round\":%d,\"errno\":%d}", round, errno);
+	if (write(marker_fd, text, n - 1) < 0)
+		emit("C {\"event\":\"marker_failed\",\"where\":\"trace\",\"round\":%d,\"errno\":%d}", round, errno);
+}
+
+/* -- the memcg */
+
+static void memcg_file(int round, const char *when, const char *name)
+{
+	char path[4352], prefix[128];
+	snprintf(path, sizeof path, "%s/%s", memcg_dir, name);
+	snprintf(prefix, sizeof prefix, "M %d %s %s", round, when, name);
+	copy_lines(path, prefix);
+}
+
+static void snapshot(int round, const char *when)
+{
+	static const char *const files[] = { "memory.events", "memory.current", "memory.stat", "memory.pressure", "cpu.stat" };
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		memcg_file(round, when, files[i]);
+}
+
+static long long memcg_usage(void)
+{
+	char path[4352], text[64];
+	snprintf(path, sizeof path, "%s/memory.current", memcg_dir);
+	int fd = open(path, O_RDONLY);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	close(fd);
+	if (n <= 0)
+		return -1;
+	text[n] = 0;
+	return atoll(text);
+}
+
+/* The memcg of the process at the other end: its line "0::/path" in /proc/PID/cgroup. */
+static int find_memcg(pid_t pid)
+{
+	char path[64], line[4096];
+	int found = 0;
+	snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
+	FILE *file = fopen(path, "re");
+	while (file && fgets(line, sizeof line, file)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!strncmp(line, "0::/", 4)) {
+			snprintf(memcg_dir, sizeof memcg_dir, CGROUPFS "%.*s", 4000, line + 3);
+			found = memcg_usage() >= 0;
+		}
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* -- requests */
+
+static int request_hello(pid_t pid)
+{
+	if (!find_memcg(pid)) {
+		emit("C {\"event\":\"no_memcg\",\"pid\":%d}", pid);
+		return 0;
+	}
+	baseline_bytes = -1;
+	emit("C {\"event\":\"hello\",\"pid\":%d,\"memcg\":\"%s\"}", pid, memcg_dir + strlen(CGROUPFS));
+	memcg_file(0, "before", "memory.max");
+	memcg_file(0, "before", "memory.swap.max");
+	memcg_file(0, "before", "memory.oom.group");
+	return 1;
+}
+
+static int request_begin(int round)
+{
+	drain_kmsg(NULL);
+	armed_hogs = 0;
+	if (baseline_bytes < 0)
+		baseline_bytes = memcg_usage();
+	emit("C {\"event\":\"begin\",\"round\":%d,\"usage_bytes\":%lld}", round, memcg_usage());
+	return 1;
+}
+
+static int request_armed(int round)
+{
+	emit("C {\"event\":\"armed\",\"round\":%d,\"hogs\":%d}", round, armed_hogs);
+	snapshot(round, "before");
+	/* Nothing is left to write by the time the round starts. */
+	fflush(stdout);
+	if (in_instance("tracing_on", "1"))
+		return 0;
+	mark(round, "start");
+	return 1;
+}
+
+static int request_end(int round)
+{
+	char until[160];
+	mark(round, "end");
+	in_instance("tracing_on", "0");
+	snapshot(round, "after");
+	snprintf(until, sizeof until, "oomtrial: %s round %d end", token, round);
+	int found = 0;
+	for (int64_t deadline = now_ms() + 10000; !(found = drain_kmsg(until)) && now_ms() < deadline;)
+		usleep(5000);
+	drain_trace();
+	report_losses(round);
+	emit("C {\"event\":\"end\",\"round\":%d,\"kmsg_complete\":%s}", round, found ? "true" : "false");
+	return found;
+}
+
+/* Waits until usage is back at what the first round began with, give or take 1 MiB of per-CPU charge stocks. */
+static int request_clean(int round)
+{
+	long long usage = -1, slack = 1 << 20;
+	int64_t start = now_ms();
+	do {
+		usage = memcg_usage();
+		if (usage >= 0 && usage <= baseline_bytes + slack)
+			break;
+		usleep(2000);
+	} while (now_ms() < start + 20000);
+	int clean = usage >= 0 && usage <= baseline_bytes + slack;
+	emit("C {\"event\":\"clean\",\"round\":%d,\"usage_bytes\":%lld,\"baseline_bytes\":%lld,\"clean\":%s,\"waited_ms\":%lld}", round, usage,
+	     baseline_bytes, clean ? "true" : "false", (long long)(now_ms() - start));
+	return clean;
+}
+
+static void handle(int fd, const char *request, pid_t pid)
+{
+	int number = 0, ok;
+	if (sscanf(request, "hog %d", &number) == 1) {
+		armed_hogs++;
+		emit("C {\"event\":\"hog\",\"hog\":%d,\"pid\":%d}", number, pid);
+		return;
+	}
+	if (!strcmp(request, "hello"))
+		ok = request_hello(pid);
+	else if (sscanf(request, "begin %d", &number) == 1)
+		ok = request_begin(number);
+	else if (sscanf(request, "armed %d", &number) == 1)
+		ok = request_armed(number);
+	else if (sscanf(request, "end %d", &number) == 1)
+		ok = request_end(number);
+	else if (sscanf(request, "clean %d", &number) == 1)
+		ok = request_clean(number);
+	else
+		ok = 0;
+	if (strncmp(request, "armed", 5))
+		fflush(stdout);
+	send(fd, ok ? "ok" : "no", 2, MSG_NOSIGNAL);
+}
+
+/* One packet and its sender's pid in our pid namespace. Returns 0 at end of file. */
+static ssize_t receive(int fd, char *text, size_t size, pid_t *pid)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec iov = { text, size - 1 };
+	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
+	ssize_t n = recvmsg(fd, &message, 0);
+	if (n <= 0)
+		return n;
+	text[n] = 0;
+	*pid = 0;
+	for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
+		if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS)
+			*pid = ((struct ucred *)CMSG_DATA(header))->pid;
+	return n;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int one = 1;
+	if (strlen(path) >= sizeof address.sun_path)
+		die("socket path too long");
+	strcpy(address.sun_path, path);
+	unlink(path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	/* accepted sockets inherit SO_PASSCRED, so even the first packet carries credentials */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one) ||
+	    bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 8))
+		die("cannot listen");
+	chmod(path, 0666);
+	return fd;
+}
+
+int main(int argc, char **argv)
+{
+	const char *buffer_kb = "4096";
+	static char out[1 << 20];
+	setvbuf(stdout, out, _IOFBF, sizeof out);
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (!strcmp(argv[i], "--socket"))
+			socket_path = argv[i + 1];
+		else if (!strcmp(argv[i], "--token"))
+			snprintf(token, sizeof token, "%s", argv[i + 1]);
+		else if (!strcmp(argv[i], "--trace-kb"))
+			buffer_kb = argv[i + 1];
+		else if (!strcmp(argv[i], "--probes"))
+			probes = strcmp(argv[i + 1], "none") != 0;
+	}
+	if (!socket_path || !token[0])
+		die("usage: collector --socket PATH --token TEXT");
+
+	struct sigaction action = { .sa_handler = on_signal };
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+
+	kmsg_fd = open("/dev/kmsg", O_RDWR | O_NONBLOCK);
+	if (kmsg_fd < 0 || lseek(kmsg_fd, 0, SEEK_END) < 0)
+		die("cannot read /dev/kmsg");
+	open_trace(buffer_kb);
+	int listener = listen_at(socket_path);
+	emit("C {\"event\":\"ready\",\"token\":\"%s\"}", token);
+	fflush(stdout);
+
+	int connection = -1;
+	while (!stopping) {
+		struct pollfd fds[2] = { { listener, POLLIN, 0 }, { connection, POLLIN, 0 } };
+		if (poll(fds, connection >= 0 ? 2 : 1, -1) < 0)
+			continue;
+		if (connection >= 0 && fds[1].revents) {
+			char request[256];
+			pid_t pid;
+			ssize_t n = receive(connection, request, sizeof request, &pid);
+			if (n > 0) {
+				handle(connection, request, pid);
+			} else if (n == 0 || errno != EINTR) {
+				close(connection);
+				connection = -1;
+				in_instance("tracing_on", "0");
+				drain_kmsg(NULL);
+				drain_trace();
+				emit("C {\"event\":\"closed\"}");
+				fflush(stdout);
+			}
+		} else if (fds[0].revents && connection < 0) {
+			connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		}
+	}
+	drain_kmsg(NULL);
+	drain_trace();
+	close_trace();
+	unlink(socket_path);
+	emit("C {\"event\":\"bye\"}");
+	fflush(stdout);
+	return 0;
+}
