@@ -23,7 +23,7 @@ from harness.report.terminal import print_summary
 from harness.runtables import rebuild_tables, summarize
 
 
-def _terminate(signal_number: int, frame: FrameType | None) -> None:
+def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
@@ -38,16 +38,52 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--kernel", "kernels", multiple=True, required=True, metavar="SPEC", help="source:VERSION[+PATCH...]; repeat it for more arms.")
-@click.option("--scenario", default="one-big-many-small", show_default=True, help="Name of a scenario, or path of a .toml file.")
+@click.option(
+    "--kernel",
+    "kernels",
+    multiple=True,
+    required=True,
+    metavar="SPEC",
+    help="source:VERSION[+PATCH...]; repeat it for more arms.",
+)
+@click.option(
+    "--scenario", default="one-big-many-small", show_default=True, help="Name of a scenario, or path of a .toml file."
+)
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds an arm.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots an arm; rounds are spread over them.")
+@click.option(
+    "--boots",
+    type=click.IntRange(1, 10_000),
+    default=2,
+    show_default=True,
+    help="Boots an arm; rounds are spread over them.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the order in which the arms take turns.")
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
-@click.option("--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Of a guest; more than cores widens the window.")
-@click.option("--memory", "memory_mib", type=click.IntRange(256, 1 << 20), default=2048, show_default=True, help="Of a guest, in MiB.")
-@click.option("--accel", type=click.Choice(CHOICES), default="auto", show_default=True, help="auto: KVM if a guest boots with it.")
-@click.option("--probes", type=click.Choice(["all", "none"]), default="all", show_default=True, help="none: counts only, no kill is classified.")
+@click.option(
+    "--vcpus",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Of a guest; more than cores widens the window.",
+)
+@click.option(
+    "--memory",
+    "memory_mib",
+    type=click.IntRange(256, 1 << 20),
+    default=2048,
+    show_default=True,
+    help="Of a guest, in MiB.",
+)
+@click.option(
+    "--accel", type=click.Choice(CHOICES), default="auto", show_default=True, help="auto: KVM if a guest boots with it."
+)
+@click.option(
+    "--probes",
+    type=click.Choice(["all", "none"]),
+    default="all",
+    show_default=True,
+    help="none: counts only, no kill is classified.",
+)
 def run(
     kernels: tuple[str, ...],
     scenario: str,

@@ -53,7 +53,12 @@ def _packages() -> Finding:
     installed = {line.split()[0] for line in shown.splitlines() if line.endswith(" installed")}
     lacking = [package for package in wanted if package not in installed]
     if lacking:
-        return Finding("packages", "missing", f"not installed: {', '.join(lacking)}", f"apt-get install --no-install-recommends {' '.join(lacking)}")
+        return Finding(
+            "packages",
+            "missing",
+            f"not installed: {', '.join(lacking)}",
+            f"apt-get install --no-install-recommends {' '.join(lacking)}",
+        )
     return Finding("packages", "ok", f"all {len(wanted)} installed")
 
 
@@ -63,9 +68,18 @@ def _acceleration() -> Finding:
     except OomtrialError as error:
         return Finding("acceleration", "missing", str(error), "install the packages first")
     if reason := kvm_openable():
-        return Finding("acceleration", "note", f"software emulation: {reason}", "KVM needs a processor and a kernel that lend it, and access to /dev/kvm")
+        return Finding(
+            "acceleration",
+            "note",
+            f"software emulation: {reason}",
+            "KVM needs a processor and a kernel that lend it, and access to /dev/kvm",
+        )
     if probe is None:
-        return Finding("acceleration", "note", "/dev/kvm opens, which proves nothing; the first `oomtrial run` finds out by booting a guest")
+        return Finding(
+            "acceleration",
+            "note",
+            "/dev/kvm opens, which proves nothing; the first `oomtrial run` finds out by booting a guest",
+        )
     if probe.accel == "kvm":
         return Finding("acceleration", "ok", f"KVM: {probe.reason}")
     return Finding("acceleration", "note", f"software emulation: {probe.reason}")
@@ -77,7 +91,12 @@ def _local_docker() -> Finding:
         version = client.version()["Version"]
         client.close()
     except docker.errors.DockerException as error:
-        return Finding("local Docker", "note", f"no engine answers ({str(error).split('(')[0].strip()})", "only the kernel spec `host` would need one")
+        return Finding(
+            "local Docker",
+            "note",
+            f"no engine answers ({str(error).split('(')[0].strip()})",
+            "only the kernel spec `host` would need one",
+        )
     return Finding("local Docker", "ok", f"Docker Engine {version}")
 
 
@@ -87,7 +106,12 @@ def _room() -> Finding:
         directory = directory.parent
     free = shutil.disk_usage(directory).free
     state = "ok" if free >= _NEED_DISK else "missing"
-    return Finding("disk", state, f"{free / (1 << 30):.1f} GiB free for the cache, {_NEED_DISK >> 30} GiB are enough", "make room, or set OOMTRIAL_CACHE to another disk")
+    return Finding(
+        "disk",
+        state,
+        f"{free / (1 << 30):.1f} GiB free for the cache, {_NEED_DISK >> 30} GiB are enough",
+        "make room, or set OOMTRIAL_CACHE to another disk",
+    )
 
 
 def _memory() -> Finding:
@@ -103,8 +127,12 @@ def _sources() -> Finding:
     except OomtrialError as error:
         return Finding("apt", "missing", str(error), "apt-get update")
     if not versions:
-        return Finding("apt", "missing", "apt offers no linux-source package that the patch library knows", "apt-get update")
-    return Finding("apt", "ok", "; ".join(f"source:{version} with {', '.join(library_names(version))}" for version in versions))
+        return Finding(
+            "apt", "missing", "apt offers no linux-source package that the patch library knows", "apt-get update"
+        )
+    return Finding(
+        "apt", "ok", "; ".join(f"source:{version} with {', '.join(library_names(version))}" for version in versions)
+    )
 
 
 def _cache() -> Finding:

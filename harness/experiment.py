@@ -87,13 +87,19 @@ class Experiment:
         if (self.directory / "run.json").exists():
             raise UsageError(f"{self.directory} already holds a run", "choose another --out")
         specs = [parse_kernel_spec(text) for text in request.kernels]
-        self.blocks = plan_blocks(list(request.kernels), self.scenario.name, request.rounds, request.boots, request.seed)
+        self.blocks = plan_blocks(
+            list(request.kernels), self.scenario.name, request.rounds, request.boots, request.seed
+        )
         need_mib = self.scenario.memory_max_bytes // (1 << 20) + 512
         if request.memory_mib < need_mib:
-            raise UsageError(f"--memory {request.memory_mib} MiB is too little for {self.scenario.name}", f"it needs {need_mib} MiB")
+            raise UsageError(
+                f"--memory {request.memory_mib} MiB is too little for {self.scenario.name}", f"it needs {need_mib} MiB"
+            )
         available_mib = psutil.virtual_memory().available >> 20
         if available_mib < request.memory_mib + 256:
-            raise HostError(f"a guest of {request.memory_mib} MiB does not fit: {available_mib} MiB of memory are available")
+            raise HostError(
+                f"a guest of {request.memory_mib} MiB does not fit: {available_mib} MiB of memory are available"
+            )
         qemu_version()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
         self._plans = [plan_build(spec) for spec in specs]
@@ -159,11 +165,13 @@ class Experiment:
                 token=secrets.token_hex(6),
             )
             offset = done_before + first - 1
-            record = self._run_trial(record, prepared, lambda n, offset=offset: task.update(done=offset + n))  # type: ignore[misc]
+            record = self._run_trial(record, prepared, lambda n, offset=offset: task.update(done=offset + n))
             first += record.rounds_begun
             if first > block.rounds:
                 break
-            self.report.say(f"trial {record.trial_id} ({block.arm}) ended early: {record.outcome}, {record.reason or 'no reason given'}")
+            self.report.say(
+                f"trial {record.trial_id} ({block.arm}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
+            )
         task.update(done=done_before + block.rounds)
         if first <= block.rounds:
             return f"{block.arm}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"

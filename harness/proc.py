@@ -53,7 +53,9 @@ def run(
                 start_new_session=True,
             )
         except FileNotFoundError as error:
-            raise HostError(f"{argv[0]} is not installed", "run `oomtrial doctor` for the line that installs it") from error
+            raise HostError(
+                f"{argv[0]} is not installed", "run `oomtrial doctor` for the line that installs it"
+            ) from error
         try:
             end = time.monotonic() + deadline_s
             while True:
@@ -74,7 +76,9 @@ def output_of(argv: Sequence[str], *, deadline_s: float = 60, cwd: Path | None =
     Raises HostError when it is missing, fails or does not end by the deadline.
     """
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=deadline_s, check=False, cwd=cwd)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=deadline_s, check=False, cwd=cwd
+        )
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is not installed", "run `oomtrial doctor` for the line that installs it") from error
     except subprocess.TimeoutExpired as error:

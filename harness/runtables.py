@@ -68,22 +68,31 @@ def summarize(run: Path) -> Summary:
 
 def _disagreements(rounds: pd.DataFrame) -> list[str]:
     departed = rounds[rounds["witness_disagreement"].notna()]
-    return [f"{row.arm}, trial {row.trial_id}, round {row.round}: {row.witness_disagreement}" for row in departed.itertuples()]
+    return [
+        f"{row.arm}, trial {row.trial_id}, round {row.round}: {row.witness_disagreement}"
+        for row in departed.itertuples()
+    ]
 
 
 def _notes(record: RunRecord, arms: list[Arm]) -> list[str]:
     notes = []
     if record.vcpus > record.host.cores:
-        notes.append(f"{record.vcpus} vCPUs on {record.host.cores} cores: a vCPU that waits for its core widens the window for a second kill")
+        notes.append(
+            f"{record.vcpus} vCPUs on {record.host.cores} cores: a vCPU that waits for its core widens the window for a second kill"
+        )
     if any("ignored" in arm.ci_method for arm in arms):
         notes.append("fewer than 8 boots an arm: the intervals ignore that rounds of one boot are alike")
     for arm in arms:
         if arm.completed_rounds and not arm.rounds_with_redundant and arm.ci_high is not None:
-            notes.append(f"{arm.kernel}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high:.1f} %")
+            notes.append(
+                f"{arm.kernel}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high:.1f} %"
+            )
         if arm.witnesses_unchecked:
             notes.append(f"{arm.kernel}: {arm.witnesses_unchecked} completed rounds lack a witness")
         if arm.kills_without_release:
-            notes.append(f"{arm.kernel}: {arm.kills_without_release} kills without a release in the trace of their round")
+            notes.append(
+                f"{arm.kernel}: {arm.kills_without_release} kills without a release in the trace of their round"
+            )
     for kernel in record.kernels:
         if kernel.config_not_taken:
             notes.append(f"{kernel.spec}: options that did not take: {', '.join(kernel.config_not_taken)}")

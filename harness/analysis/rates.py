@@ -18,14 +18,18 @@ def exact_interval(successes: int, trials: int) -> tuple[float, float] | None:
     return float(interval.low), float(interval.high)
 
 
-def difference_interval(successes: int, trials: int, base_successes: int, base_trials: int) -> tuple[float, float] | None:
+def difference_interval(
+    successes: int, trials: int, base_successes: int, base_trials: int
+) -> tuple[float, float] | None:
     """Newcombe's hybrid score interval of a difference of proportions, or None without trials."""
     if trials == 0 or base_trials == 0:
         return None
     # Imported here: statsmodels takes a second, and most commands need no comparison.
     from statsmodels.stats.proportion import confint_proportions_2indep
 
-    low, high = confint_proportions_2indep(successes, trials, base_successes, base_trials, method="newcomb", alpha=1 - CONFIDENCE)
+    low, high = confint_proportions_2indep(
+        successes, trials, base_successes, base_trials, method="newcomb", alpha=1 - CONFIDENCE
+    )
     return float(low), float(high)
 
 

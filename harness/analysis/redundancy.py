@@ -16,12 +16,19 @@ surplus: the declared demand of all hogs not killed before, the victim included,
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from harness.spec.scenario import Scenario
 from harness.tables.schema import KILLS
 
-_CLASS = {(True, True): "redundant", (True, False): "fruitless", (False, True): "premature", (False, False): "necessary"}
+_CLASS = {
+    (True, True): "redundant",
+    (True, False): "fruitless",
+    (False, True): "premature",
+    (False, False): "necessary",
+}
 _ROUND = ["arm", "scenario", "trial_id", "round"]
 _GLOBAL = "0x0"
 
@@ -30,14 +37,15 @@ def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenario: Scenario) -> p
     """Kills with `overlapping`, `surplus` and `kill_class` filled in. Evidence that is missing gives null and unknown."""
     incomplete = rounds[(rounds["lost_trace_events"] > 0) | (rounds["missed_probes"] > 0)]
     lossy = set(incomplete[_ROUND].itertuples(index=False, name=None))
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for where, group in kills.groupby(_ROUND, sort=False, observed=True):
         ordered = group.sort_values("order").astype(object).where(lambda frame: frame.notna(), None)
-        rows += _classify_round(ordered.to_dict("records"), scenario, traced=where not in lossy)
+        records: list[dict[str, Any]] = ordered.to_dict("records")  # type: ignore[assignment]
+        rows += _classify_round(records, scenario, traced=where not in lossy)
     return KILLS.frame(rows)
 
 
-def _classify_round(kills: list[dict[str, object]], scenario: Scenario, traced: bool) -> list[dict[str, object]]:
+def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: bool) -> list[dict[str, Any]]:
     alive = set(range(len(scenario.hogs)))
     for index, kill in enumerate(kills):
         overlapping = _overlapping(kill, kills[:index], traced)
@@ -49,11 +57,11 @@ def _classify_round(kills: list[dict[str, object]], scenario: Scenario, traced: 
         else:
             kill_class = _CLASS[surplus, overlapping]
         kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": kill_class}
-        alive.discard(kill["hog"])  # type: ignore[arg-type]
+        alive.discard(kill["hog"])
     return kills
 
 
-def _overlapping(kill: dict[str, object], earlier: list[dict[str, object]], traced: bool) -> bool | None:
+def _overlapping(kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bool) -> bool | None:
     """Whether an earlier victim that could have helped was not released when this kill was decided."""
     if not earlier:
         return False
@@ -68,7 +76,7 @@ def _overlapping(kill: dict[str, object], earlier: list[dict[str, object]], trac
             verdict = None
         elif kill["domain"] in (_GLOBAL, victim["domain"]):
             released = victim["release_time_us"]
-            if released is None or released > decided:  # type: ignore[operator]
+            if released is None or released > decided:
                 return True
         else:
             verdict = None  # another domain: whether it lies below this one, the trace does not say

@@ -107,7 +107,11 @@ def summarize_arm(
         ci_low=interval[0] if interval else None,
         ci_high=interval[1] if interval else None,
         ci_method="Clopper-Pearson"
-        + (f"; fewer than {MIN_BOOTS_FOR_CLUSTERS} boots: correlation within a boot is ignored" if boots < MIN_BOOTS_FOR_CLUSTERS else ""),
+        + (
+            f"; fewer than {MIN_BOOTS_FOR_CLUSTERS} boots: correlation within a boot is ignored"
+            if boots < MIN_BOOTS_FOR_CLUSTERS
+            else ""
+        ),
         redundant_per_round=len(redundant) / len(rounds) if len(rounds) else None,
         surplus_per_round=len(surplus) / len(rounds) if len(rounds) else None,
         outcomes={outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
@@ -142,7 +146,9 @@ def compare(arm: Arm, base: Arm) -> Comparison:
     p_value = exact_test(*counts) if interval else None
     failed, base_failed = _failed(arm), _failed(base)
     p_failed = exact_test(failed, arm.rounds + arm.rounds_not_run, base_failed, base.rounds + base.rounds_not_run)
-    if p_failed < _SIGNIFICANT and failed / (arm.rounds + arm.rounds_not_run) > base_failed / (base.rounds + base.rounds_not_run):
+    if p_failed < _SIGNIFICANT and failed / (arm.rounds + arm.rounds_not_run) > base_failed / (
+        base.rounds + base.rounds_not_run
+    ):
         return result("worse", f"{failed} rounds did not complete, against {base_failed}")
     if p_value is None or arm.rate is None or base.rate is None:
         return result("not enough rounds", "an arm has no completed round")
@@ -157,8 +163,14 @@ def compare(arm: Arm, base: Arm) -> Comparison:
     if (arm.surplus_per_round or 0) > (base.surplus_per_round or 0):
         return result("no difference shown", f"fewer redundant kills, but no fewer surplus kills{unknown}")
     if failed > base_failed:
-        return result("no difference shown", f"fewer redundant kills, but {failed} rounds did not complete, against {base_failed}{unknown}")
-    return result("better", f"redundant kills in fewer rounds, p = {p_value:.2g}; surplus kills do not rise, as many rounds complete{unknown}")
+        return result(
+            "no difference shown",
+            f"fewer redundant kills, but {failed} rounds did not complete, against {base_failed}{unknown}",
+        )
+    return result(
+        "better",
+        f"redundant kills in fewer rounds, p = {p_value:.2g}; surplus kills do not rise, as many rounds complete{unknown}",
+    )
 
 
 def _failed(arm: Arm) -> int:

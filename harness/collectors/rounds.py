@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.collectors.events import CollectorEvent, HogEnd, RoundEnd, RoundStart, Trouble, read_collector, read_supervisor
+from harness.collectors.events import (
+    CollectorEvent,
+    HogEnd,
+    RoundEnd,
+    RoundStart,
+    Trouble,
+    read_collector,
+    read_supervisor,
+)
 from harness.collectors.evidence import CHANNEL_FILES, SUPERVISOR_FILE, TrialRecord, read_trial
 from harness.collectors.memcg import Snapshot, difference, read_snapshots
 from harness.collectors.trace import TraceEvent, count_lost, parse_trace

@@ -48,7 +48,13 @@ def parse_trace_line(line: str) -> TraceEvent | None:
         return None
     tgid = int(match[3]) if match[3].isdigit() else None
     return TraceEvent(
-        match[1].lstrip(), int(match[2]), tgid, int(match[4]), int(match[5]) * 1_000_000 + int(match[6]), match[7], match[8]
+        match[1].lstrip(),
+        int(match[2]),
+        tgid,
+        int(match[4]),
+        int(match[5]) * 1_000_000 + int(match[6]),
+        match[7],
+        match[8],
     )
 
 

@@ -15,7 +15,7 @@ from harness.containers.images import Image, load_image
 from harness.containers.running import (
     API_ERRORS,
     FollowedContainer,
-    OutputEnded,
+    OutputEndedError,
     create_collector,
     create_workload,
     remove_quietly,
@@ -60,7 +60,10 @@ def run_trial(
     """
     started, end = time.monotonic(), TrialEnd("gone")
     try:
-        with _containers(client, images, scenario, token, first_round, rounds, evidence, probes) as (collector, workload):
+        with _containers(client, images, scenario, token, first_round, rounds, evidence, probes) as (
+            collector,
+            workload,
+        ):
             end.containers_start_s = time.monotonic() - started
             _follow_rounds(workload, scenario, first_round, end, on_round)
             end.rounds_s = time.monotonic() - started - end.containers_start_s
@@ -91,7 +94,9 @@ def _containers(
         stack.callback(_remove_volume, client, volume.name)
 
         arguments = ["--socket", _SOCKET, "--token", token, "--probes", probes]
-        container = create_collector(client, references["collector"], f"oomtrial-{token}-collector", volume.name, arguments)
+        container = create_collector(
+            client, references["collector"], f"oomtrial-{token}-collector", volume.name, arguments
+        )
         stack.callback(remove_quietly, container)
         collector = FollowedContainer(container, evidence.collector_line)
         collector.start()
@@ -134,7 +139,7 @@ def _follow_rounds(
     while True:
         try:
             line = workload.next_line(time.monotonic() + patience)
-        except OutputEnded:
+        except OutputEndedError:
             break
         if line is None:
             end.reason = f"no word from the supervisor for {patience:.0f} s"
@@ -164,7 +169,7 @@ def _stop_collector(collector: FollowedContainer) -> None:
     """Lets the collector take its probes back and say its last words, which are then all in the evidence."""
     with contextlib.suppress(*API_ERRORS):
         collector.container.stop(timeout=20)
-    with contextlib.suppress(OutputEnded):
+    with contextlib.suppress(OutputEndedError):
         deadline = time.monotonic() + 20
         while collector.next_line(deadline) is not None:
             pass

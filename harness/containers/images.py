@@ -77,5 +77,7 @@ def load_image(client: docker.DockerClient, image: Image) -> str:
             with image.binary.open("rb") as content:
                 tar.addfile(entry, content)
         repository, _, tag = image.reference.rpartition(":")
-        client.api.import_image_from_data(archive.getvalue(), repository=repository, tag=tag, changes=list(image.changes))
+        client.api.import_image_from_data(
+            archive.getvalue(), repository=repository, tag=tag, changes=list(image.changes)
+        )
     return image.reference

@@ -21,7 +21,7 @@ LABEL = "org.oomtrial"
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 
 
-class OutputEnded(Exception):
+class OutputEndedError(Exception):
     """The container, or the way to it, is gone."""
 
 
@@ -68,7 +68,7 @@ class FollowedContainer:
     def next_line(self, deadline: float) -> bytes | None:
         """The next line, or None when none came by the deadline (of time.monotonic()).
 
-        Raises OutputEnded after the last line, HostError when a line could not be written to the evidence.
+        Raises OutputEndedError after the last line, HostError when a line could not be written to the evidence.
         """
         try:
             line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -77,8 +77,10 @@ class FollowedContainer:
         if line is None:
             self._lines.put(None)
             if self._failure is not None:
-                raise HostError(f"cannot keep evidence: {self._failure.strerror}", "make room on the disk of the run's directory")
-            raise OutputEnded
+                raise HostError(
+                    f"cannot keep evidence: {self._failure.strerror}", "make room on the disk of the run's directory"
+                )
+            raise OutputEndedError
         return line
 
     def wait_for(self, found: Callable[[bytes], bool], seconds: float, what: str) -> bytes:
@@ -91,7 +93,7 @@ class FollowedContainer:
             while (line := self.next_line(deadline)) is not None:
                 if found(line):
                     return line
-        except OutputEnded:
+        except OutputEndedError:
             raise GuestError(f"{self.container.name} ended before {what}") from None
         raise GuestError(f"{self.container.name}: no {what} in {seconds:.0f} s")
 
@@ -113,7 +115,9 @@ def _common(reference: str, command: list[str]) -> dict[str, Any]:
     }
 
 
-def create_collector(client: docker.DockerClient, reference: str, name: str, volume: str, arguments: list[str]) -> Container:
+def create_collector(
+    client: docker.DockerClient, reference: str, name: str, volume: str, arguments: list[str]
+) -> Container:
     """The privileged container that reads the kernel log, the trace and the memcg files."""
     return client.containers.create(
         name=name,
@@ -121,7 +125,10 @@ def create_collector(client: docker.DockerClient, reference: str, name: str, vol
         pid_mode="host",
         cgroupns="host",
         oom_score_adj=-900,
-        volumes={volume: {"bind": "/run/oomtrial", "mode": "rw"}, "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "ro"}},
+        volumes={
+            volume: {"bind": "/run/oomtrial", "mode": "rw"},
+            "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "ro"},
+        },
         **_common(reference, arguments),
     )
 

@@ -24,7 +24,9 @@ def make_certificates(directory: Path) -> Certificates:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = trustme.CA()
     server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("client.oomtrial.internal")
-    certificates = Certificates(*(directory / f"{name}.pem" for name in ("ca", "server", "server-key", "client", "client-key")))
+    certificates = Certificates(
+        *(directory / f"{name}.pem" for name in ("ca", "server", "server-key", "client", "client-key"))
+    )
     contents = {
         certificates.ca: authority.cert_pem.bytes(),
         certificates.server: b"".join(blob.bytes() for blob in server.cert_chain_pems),

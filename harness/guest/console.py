@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 _PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
-_TROUBLE = re.compile(r"watchdog: BUG: soft lockup|blocked for more than \d+ seconds|rcu: INFO: .* stall|oomtrial-init: failed: .*")
+_TROUBLE = re.compile(
+    r"watchdog: BUG: soft lockup|blocked for more than \d+ seconds|rcu: INFO: .* stall|oomtrial-init: failed: .*"
+)
 
 
 def read_console(path: Path) -> str:

@@ -24,7 +24,7 @@ from harness.paths import cache_dir
 from harness.proc import dies_with_parent, kill_group
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
-REQUEST_DEADLINE_S = 120.0
+REQUEST_DEADLINE_S = 120
 # The guest's Docker Engine is ours: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
 _API_VERSION = "1.41"
 _PORT_ATTEMPTS = 5
@@ -84,7 +84,9 @@ class Guest:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     @property
@@ -131,7 +133,9 @@ class Guest:
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
-                raise HostError(f"{error.filename} is not installed", "run `oomtrial doctor` for the line that installs it") from error
+                raise HostError(
+                    f"{error.filename} is not installed", "run `oomtrial doctor` for the line that installs it"
+                ) from error
 
     def _wait_for_api(self) -> None:
         end = time.monotonic() + self._api_deadline_s
@@ -144,7 +148,8 @@ class Guest:
         raise GuestError(f"the guest's Docker API has not answered for {self._api_deadline_s:.0f} s", self._diagnosis())
 
     def _check_alive(self) -> None:
-        assert self._process is not None and self._private is not None
+        assert self._process is not None
+        assert self._private is not None
         status = self._process.poll()
         if status is None:
             return

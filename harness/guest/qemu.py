@@ -48,12 +48,21 @@ def qemu_argv(spec: GuestSpec) -> list[str]:
     argv += ["-m", f"{spec.memory_mib}M", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     argv += ["-kernel", str(spec.kernel), "-append", " ".join((*_CMDLINE, *spec.extra_cmdline))]
     argv += ["-chardev", f"file,id=console,path={_escaped(spec.console)}", "-serial", "chardev:console"]
-    argv += ["-drive", f"file={_escaped(spec.rootfs)},if=none,id=root,format=raw,readonly=on", "-device", "virtio-blk-pci,drive=root"]
+    argv += [
+        "-drive",
+        f"file={_escaped(spec.rootfs)},if=none,id=root,format=raw,readonly=on",
+        "-device",
+        "virtio-blk-pci,drive=root",
+    ]
     # restrict=on: the guest reaches nothing; only the forwarded port gets in.
     network = f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{spec.port}-:{API_PORT}"
     argv += ["-netdev", network, "-device", "virtio-net-pci,netdev=net"]
     certificates = spec.certificates
-    for name, path in (("ca", certificates.ca), ("server", certificates.server), ("server-key", certificates.server_key)):
+    for name, path in (
+        ("ca", certificates.ca),
+        ("server", certificates.server),
+        ("server-key", certificates.server_key),
+    ):
         argv += ["-fw_cfg", f"name=opt/org.oomtrial/{name}.pem,file={_escaped(path)}"]
     return argv
 

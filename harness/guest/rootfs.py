@@ -59,7 +59,13 @@ def _package_list(path: Path) -> tuple[str, ...]:
 def _mirrors() -> list[Mirror]:
     """The distribution's own archives among what apt reads here (no backports, no third parties)."""
     shown = output_of(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)", "Identifier: Packages"]
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)",
+            "Identifier: Packages",
+        ]
     )
     mirrors: dict[Mirror, None] = {}
     for line in shown.splitlines():

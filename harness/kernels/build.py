@@ -133,11 +133,22 @@ def _apply(tree: Path, patch: Patch, source: Source) -> None:
             keep.with_name(f"{keep.name}.oomtrial-absent").touch()
     log.unlink(missing_ok=True)
     # --fuzz=0: a hunk that lands only by guessing is not the patch that was asked for.
-    argv = ["patch", "-p1", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-i", str(patch.path.resolve())]
+    argv = [
+        "patch",
+        "-p1",
+        "--batch",
+        "--forward",
+        "--fuzz=0",
+        "--no-backup-if-mismatch",
+        "-i",
+        str(patch.path.resolve()),
+    ]
     if run([*argv, "--dry-run"], log=log, deadline_s=60, cwd=tree) or run(argv, log=log, deadline_s=60, cwd=tree):
         reason = explain_failure(log.read_text(errors="replace"))
         _restore(tree)
-        raise BuildError(f"patch {patch.name} does not apply to {source.package} {source.package_version}: {reason}", f"log: {log}")
+        raise BuildError(
+            f"patch {patch.name} does not apply to {source.package} {source.package_version}: {reason}", f"log: {log}"
+        )
 
 
 def _make(plan: BuildPlan, log: Path, *targets: str, task: Task) -> int:
@@ -146,7 +157,14 @@ def _make(plan: BuildPlan, log: Path, *targets: str, task: Task) -> int:
         task.update(done=done, detail=last)
 
     jobs = f"-j{os.cpu_count() or 1}"
-    return run(["make", jobs, *targets], log=log, deadline_s=_BUILD_DEADLINE_S, cwd=plan.source.tree, env=_REPRODUCIBLE, on_tick=tick)
+    return run(
+        ["make", jobs, *targets],
+        log=log,
+        deadline_s=_BUILD_DEADLINE_S,
+        cwd=plan.source.tree,
+        env=_REPRODUCIBLE,
+        on_tick=tick,
+    )
 
 
 def _progress(log: Path) -> tuple[int, str]:

@@ -47,7 +47,10 @@ def load_patch(name: str, version: str) -> Patch:
     elif library.is_file():
         path = library
     elif any((LIBRARY / other.name / f"{name}.patch").is_file() for other in LIBRARY.iterdir() if other.is_dir()):
-        raise UsageError(f"patch {name!r} is not in the library for {version}", f"for {version}: {', '.join(library_names(version)) or 'none'}")
+        raise UsageError(
+            f"patch {name!r} is not in the library for {version}",
+            f"for {version}: {', '.join(library_names(version)) or 'none'}",
+        )
     else:
         raise unknown("patch", name, library_names(version))
     try:

@@ -96,7 +96,9 @@ def _download(source: Source, scratch: Path) -> None:
         raise BuildError(f"download of {source.package} failed: {error}") from error
     if status:
         last = log.read_text(errors="replace").strip().splitlines()[-1]
-        raise BuildError(f"download of {source.package} failed: {last}", f"check the network and `apt-get update`; log: {log}")
+        raise BuildError(
+            f"download of {source.package} failed: {last}", f"check the network and `apt-get update`; log: {log}"
+        )
 
 
 def _unpack(source: Source, scratch: Path) -> None:

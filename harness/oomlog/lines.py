@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 # Process names may hold anything, brackets and digits included: what follows the name anchors the match, and the
 # name takes as much as it can.
-_INVOKED = re.compile(r"(.{1,16}) invoked oom-killer: gfp_mask=(0x[0-9a-f]+)(?:\(([^)]*)\))?, order=(-?\d+), oom_score_adj=(-?\d+)", re.DOTALL)
+_INVOKED = re.compile(
+    r"(.{1,16}) invoked oom-killer: gfp_mask=(0x[0-9a-f]+)(?:\(([^)]*)\))?, order=(-?\d+), oom_score_adj=(-?\d+)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)

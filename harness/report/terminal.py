@@ -48,8 +48,14 @@ def print_summary(console: Console, summary: Summary) -> None:
         ("  premature", [str(arm.premature_kills) for arm in summary.arms]),
         ("  collateral", [str(arm.collateral_kills) for arm in summary.arms]),
         ("  unknown", [str(arm.unknown_kills) for arm in summary.arms]),
-        ("redundant a round", ["-" if arm.redundant_per_round is None else f"{arm.redundant_per_round:.2f}" for arm in summary.arms]),
-        ("rounds with a redundant kill", [f"{arm.rounds_with_redundant} of {arm.completed_rounds}" for arm in summary.arms]),
+        (
+            "redundant a round",
+            ["-" if arm.redundant_per_round is None else f"{arm.redundant_per_round:.2f}" for arm in summary.arms],
+        ),
+        (
+            "rounds with a redundant kill",
+            [f"{arm.rounds_with_redundant} of {arm.completed_rounds}" for arm in summary.arms],
+        ),
         ("  share", [_percent(arm.rate) for arm in summary.arms]),
         ("  95 % interval", [_interval(arm) for arm in summary.arms]),
         ("kill to release, median", [_latency(arm) for arm in summary.arms]),
@@ -61,12 +67,20 @@ def print_summary(console: Console, summary: Summary) -> None:
     console.print(table)
     for comparison in summary.comparisons:
         difference = ""
-        if comparison.difference is not None and comparison.difference_low is not None and comparison.difference_high is not None:
+        if (
+            comparison.difference is not None
+            and comparison.difference_low is not None
+            and comparison.difference_high is not None
+        ):
             difference = (
                 f" ({100 * comparison.difference:+.1f} points,"
                 f" {100 * comparison.difference_low:+.1f} to {100 * comparison.difference_high:+.1f})"
             )
-        console.print(f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{difference}", style="bold", highlight=False)
+        console.print(
+            f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{difference}",
+            style="bold",
+            highlight=False,
+        )
         console.print(f"  {comparison.because}", highlight=False)
     for text in summary.disagreements:
         console.print(f"witnesses disagree: {text}", highlight=False, markup=False)

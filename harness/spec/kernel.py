@@ -31,5 +31,7 @@ def parse_kernel_spec(text: str) -> KernelSpec:
     base, *patches = text.split("+")
     match = _SOURCE.fullmatch(base)
     if not match or not all(patches):
-        raise UsageError(f"unknown kernel spec {text!r}", "write source:VERSION[+PATCH...], such as source:6.1+wait-for-victim")
+        raise UsageError(
+            f"unknown kernel spec {text!r}", "write source:VERSION[+PATCH...], such as source:6.1+wait-for-victim"
+        )
     return KernelSpec(text, match["version"], tuple(patches))

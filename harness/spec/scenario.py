@@ -76,17 +76,25 @@ class Scenario:
 def _check(name: str, scenario: Scenario) -> None:
     limit = scenario.memory_max_bytes
     if limit < MIN_LIMIT_BYTES:
-        raise UsageError(f"scenario {name}: memory_max is {format_size(limit)}, the container engine takes no less than 6M")
+        raise UsageError(
+            f"scenario {name}: memory_max is {format_size(limit)}, the container engine takes no less than 6M"
+        )
     if not 1 <= len(scenario.hogs) <= MAX_HOGS:
         raise UsageError(f"scenario {name}: {len(scenario.hogs)} hogs, between 1 and {MAX_HOGS} are possible")
     for group in scenario.groups:
         size_bytes = parse_size(group.size)
         if size_bytes < 4096 or size_bytes > limit:
-            raise UsageError(f"scenario {name}: hog {group.name} takes {group.size}, between 4K and memory_max ({format_size(limit)}) is possible")
+            raise UsageError(
+                f"scenario {name}: hog {group.name} takes {group.size}, between 4K and memory_max ({format_size(limit)}) is possible"
+            )
         if group.count < 1 or not 1 <= len(group.name) <= 11 or ":" in group.name:
-            raise UsageError(f"scenario {name}: hog {group.name!r} needs a count above 0 and a name of 1 to 11 letters without a colon")
+            raise UsageError(
+                f"scenario {name}: hog {group.name!r} needs a count above 0 and a name of 1 to 11 letters without a colon"
+            )
     if scenario.demand_fits(set(range(len(scenario.hogs)))):
-        raise UsageError(f"scenario {name}: all its hogs fit under memory_max ({format_size(limit)}), no kill is needed")
+        raise UsageError(
+            f"scenario {name}: all its hogs fit under memory_max ({format_size(limit)}), no kill is needed"
+        )
 
 
 def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
@@ -96,7 +104,9 @@ def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
     """
     overhead = parse_size(parsed.hog_overhead)
     hogs = tuple(
-        Hog(f"{group.name}.{number}", parse_size(group.size) + overhead) for group in parsed.hogs for number in range(group.count)
+        Hog(f"{group.name}.{number}", parse_size(group.size) + overhead)
+        for group in parsed.hogs
+        for number in range(group.count)
     )
     scenario = Scenario(
         name=name,
@@ -141,5 +151,3 @@ def load_scenario(name: str) -> Scenario:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read scenario {path}: {error}") from error
     return decode(path.stem, text)
-
-

@@ -24,7 +24,13 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Ro
         found = evidence.rounds.get(number)
         if found is None or (found.start is None and found.end is None and not found.hog_pids):
             continue  # never begun; the run's summary counts it as not run
-        where = {"arm": record.arm, "scenario": record.scenario, "trial_id": record.trial_id, "boot": record.boot, "round": number}
+        where = {
+            "arm": record.arm,
+            "scenario": record.scenario,
+            "trial_id": record.trial_id,
+            "boot": record.boot,
+            "round": number,
+        }
         oom = read_oom_records(found.kmsg)
         rows["rounds"].append({**where, **_round_row(evidence, found, oom)})
         rows["kills"] += [{**where, **row} for row in _kill_rows(found, oom, scenario)]
@@ -104,7 +110,9 @@ def _first(events: Sequence[TraceEvent], not_before_us: int) -> TraceEvent | Non
 def _kill_rows(found: RoundEvidence, oom: OomRecords, scenario: Scenario) -> list[Row]:
     marks = {event.subject_pid: event for event in reversed(_named(found.trace, "mark_victim"))}
     # The kernel's own order: of marking, which happens under oom_lock; the log has the same order.
-    kills = sorted(oom.kills, key=lambda kill: (mark.time_us if (mark := marks.get(kill.killed.pid)) else 0, kill.record.sequence))
+    kills = sorted(
+        oom.kills, key=lambda kill: (mark.time_us if (mark := marks.get(kill.killed.pid)) else 0, kill.record.sequence)
+    )
     if any(kill.killed.pid not in marks for kill in kills):
         kills = sorted(oom.kills, key=lambda kill: kill.record.sequence)
     rows = []
@@ -184,6 +192,11 @@ def _release_rows(found: RoundEvidence, oom: OomRecords) -> list[Row]:
             rows.append({"pid": pid, "kind": "exit_mmap", "time_us": event.time_us})
     for reap in oom.reaps:
         rows.append(
-            {"pid": reap.reaped.pid, "kind": "oom_reaper", "time_us": reap.record.time_us, "anon_rss_kb": reap.reaped.anon_rss_kb}
+            {
+                "pid": reap.reaped.pid,
+                "kind": "oom_reaper",
+                "time_us": reap.record.time_us,
+                "anon_rss_kb": reap.reaped.anon_rss_kb,
+            }
         )
     return rows

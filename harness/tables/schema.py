@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -32,13 +33,15 @@ class Table:
     row: str
     columns: tuple[Column, ...]
 
-    def frame(self, rows: list[dict[str, object]]) -> pd.DataFrame:
+    def frame(self, rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
         """Rows as a DataFrame with this table's columns, in order, with nullable types."""
         data = {c.name: pd.array([row.get(c.name) for row in rows], dtype=_PANDAS[c.type]) for c in self.columns}  # type: ignore[call-overload]
         return pd.DataFrame(data)
 
     def arrow_schema(self) -> pa.Schema:
-        fields = [pa.field(c.name, _ARROW[c.type], metadata={"unit": c.unit, "meaning": c.meaning}) for c in self.columns]
+        fields = [
+            pa.field(c.name, _ARROW[c.type], metadata={"unit": c.unit, "meaning": c.meaning}) for c in self.columns
+        ]
         return pa.schema(fields, metadata={"oomtrial.table": self.name, "oomtrial.format": str(FORMAT_VERSION)})
 
 
@@ -60,23 +63,47 @@ ROUNDS = Table(
         Column("kmsg_kills", "int", "", '"Killed process" records of the kernel'),
         Column("oom_kill", "int", "", "growth of memory.events oom_kill", "no snapshot after the round"),
         Column("trace_marks", "int", "", "distinct victims of oom:mark_victim"),
-        Column("supervisor_kills", "int", "", "hogs dead by SIGKILL that the supervisor did not kill", "the round has no end"),
+        Column(
+            "supervisor_kills",
+            "int",
+            "",
+            "hogs dead by SIGKILL that the supervisor did not kill",
+            "the round has no end",
+        ),
         Column("cleanup_kills", "int", "", "hogs that the supervisor killed after the round", "the round has no end"),
-        Column("silent_marks", "int", "", "victims marked without a kill: they were dying already (task_will_free_mem)"),
-        Column("witness_disagreement", "string", "", "who departs from the expected relation, and how", "they agree, or it cannot be checked"),
+        Column(
+            "silent_marks", "int", "", "victims marked without a kill: they were dying already (task_will_free_mem)"
+        ),
+        Column(
+            "witness_disagreement",
+            "string",
+            "",
+            "who departs from the expected relation, and how",
+            "they agree, or it cannot be checked",
+        ),
         Column("witnesses_checked", "bool", "", "all four witnesses were there to be compared"),
         Column("reports", "int", "", "printed reports (rate-limited to 10 in 5 s)"),
         Column("suppressed_reports", "int", "", "reports that the kernel says it kept back"),
         Column("oom_entries", "int", "", "entries of out_of_memory() in the trace"),
-        Column("memory_events_oom", "int", "", "growth of memory.events oom: charges that failed", "no snapshot after the round"),
+        Column(
+            "memory_events_oom",
+            "int",
+            "",
+            "growth of memory.events oom: charges that failed",
+            "no snapshot after the round",
+        ),
         Column("lost_kmsg_records", "int", "", "gaps in the sequence numbers"),
         Column("lost_trace_events", "int", "", "events that did not fit in the trace buffer"),
         Column("missed_probes", "int", "", "kprobe hits that were not recorded"),
         Column("forged_kills", "int", "", "lines of user space that look like a kill"),
         Column("trouble_lines", "int", "", "soft lockup and hung task lines"),
         Column("supervisor_invoked", "bool", "", "the supervisor itself triggered an OOM"),
-        Column("baseline_clean", "bool", "", "the memcg's usage came back to its baseline afterwards", "not asked any more"),
-        Column("duration_us", "int", "us", "from the supervisor's start to its end of the round", "the round has no end"),
+        Column(
+            "baseline_clean", "bool", "", "the memcg's usage came back to its baseline afterwards", "not asked any more"
+        ),
+        Column(
+            "duration_us", "int", "us", "from the supervisor's start to its end of the round", "the round has no end"
+        ),
         Column("memory_full_us", "int", "us", "growth of the memcg's PSI memory full", "no snapshot after the round"),
         Column("system_us", "int", "us", "growth of the memcg's system CPU time", "no snapshot after the round"),
     ),
@@ -97,7 +124,9 @@ KILLS = Table(
         Column("report", "int", "", "index into the round's reports", "the report was kept back by the rate limit"),
         Column("oom_memcg", "string", "", "memcg whose limit was hit", "no report, or global OOM"),
         Column("task_memcg", "string", "", "memcg of the victim", "no report"),
-        Column("domain", "string", "", "address of the OOM domain's memcg, 0x0 for global OOM", "no trace of the decision"),
+        Column(
+            "domain", "string", "", "address of the OOM domain's memcg, 0x0 for global OOM", "no trace of the decision"
+        ),
         Column("margin_kb", "int", "kB", "room under the limit when the report was printed", "no report"),
         Column("total_vm_kb", "int", "kB", "of the victim"),
         Column("anon_rss_kb", "int", "kB", "of the victim"),
@@ -105,11 +134,27 @@ KILLS = Table(
         Column("shmem_rss_kb", "int", "kB", "of the victim"),
         Column("oom_score_adj", "int", "", "of the victim"),
         Column("decider_pid", "int", "", "the task that ran the OOM killer", "no trace of the kill"),
-        Column("decision_time_us", "int", "us", "entry of out_of_memory(), on the trace's clock", "no trace of the decision"),
+        Column(
+            "decision_time_us",
+            "int",
+            "us",
+            "entry of out_of_memory(), on the trace's clock",
+            "no trace of the decision",
+        ),
         Column("mark_time_us", "int", "us", "oom:mark_victim, on the trace's clock", "no trace of the kill"),
-        Column("release_time_us", "int", "us", "return of exit_mmap(), on the trace's clock", "not released by the end of the round, or lost"),
-        Column("overlapping", "bool", "", "decided before an earlier victim of the domain was released", "evidence missing"),
-        Column("surplus", "bool", "", "what was alive fitted under the limit when it was decided", "no declared demand"),
+        Column(
+            "release_time_us",
+            "int",
+            "us",
+            "return of exit_mmap(), on the trace's clock",
+            "not released by the end of the round, or lost",
+        ),
+        Column(
+            "overlapping", "bool", "", "decided before an earlier victim of the domain was released", "evidence missing"
+        ),
+        Column(
+            "surplus", "bool", "", "what was alive fitted under the limit when it was decided", "no declared demand"
+        ),
         Column("kill_class", "string", "", "redundant, fruitless, premature, necessary, collateral or unknown"),
     ),
 )

@@ -32,7 +32,9 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
     try:
         content = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise EvidenceError(f"cannot read {path}: {str(error).splitlines()[0]}", "rebuild it from the raw evidence") from error
+        raise EvidenceError(
+            f"cannot read {path}: {str(error).splitlines()[0]}", "rebuild it from the raw evidence"
+        ) from error
     metadata = content.schema.metadata or {}
     if int(metadata.get(b"oomtrial.format", b"0")) > FORMAT_VERSION:
         raise EvidenceError(f"{path} was written by a newer oomtrial")

@@ -1,0 +1,34 @@
+# `make demo` and `make test` do all of the set-up; see README.md.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ROUNDS ?= 40
+BOOTS ?= 2
+SEED ?= 1
+
+.PHONY: demo test setup packages clean
+
+# Debian 12 offers linux-source-6.1; Debian 13 offers 6.12.
+demo: setup
+	@version=$$(apt-cache pkgnames linux-source- | grep -qx linux-source-6.1 && echo 6.1 || echo 6.12); set -x; \
+	$(BIN)/oomtrial run --kernel source:$$version --kernel source:$$version+wait-for-victim \
+		--kernel source:$$version+ignore-pending-victim \
+		--scenario one-big-many-small --rounds $(ROUNDS) --boots $(BOOTS) --seed $(SEED)
+
+test: setup
+	$(BIN)/tox run
+
+setup: packages $(VENV)/ready
+
+packages:
+	@sh containers/install-packages.sh
+
+$(VENV)/ready: pyproject.toml
+	@echo "make: virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: oomtrial needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable . 'tox>=4.21' 'tox-uv>=1.11'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .tox build dist

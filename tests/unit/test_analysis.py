@@ -1,0 +1,153 @@
+"""Classes of kills by the definitions, and what the summary makes of them."""
+
+import numpy as np
+import pytest
+
+from harness.analysis.rates import exact_interval, exact_test
+from harness.analysis.redundancy import classify
+from harness.analysis.summary import compare, summarize_arm
+from harness.spec.scenario import decode
+from harness.tables.schema import KILLS, ROUNDS
+
+SCENARIO = decode(
+    "t",
+    """
+summary = "10 + 4 x 5 under 24: two must go if small ones go first, one if the big one does"
+memory_max = "24M"
+base_overhead = "1M"
+hog_overhead = "0"
+hogs = [{ name = "big", count = 1, size = "10M" }, { name = "small", count = 4, size = "5M", phase = 1 }]
+""",
+)
+WHERE = {"arm": "a", "scenario": "t", "trial_id": "001-1", "boot": 1, "round": 1}
+BIG, SMALL = 0, 1
+
+
+def kill(order, hog, decided, released, *, pid=None, domain="0xa", decider=50, marked=None):
+    return {
+        **WHERE,
+        "order": order,
+        "pid": pid or 100 + order,
+        "hog": hog,
+        "decider_pid": decider + order,
+        "decision_time_us": decided,
+        "mark_time_us": decided + 1 if marked is None and decided is not None else marked,
+        "release_time_us": released,
+        "domain": domain,
+    }
+
+
+def round_row(**changes):
+    return {
+        **WHERE,
+        "outcome": "completed",
+        "lost_trace_events": 0,
+        "missed_probes": 0,
+        "lost_kmsg_records": 0,
+        "witnesses_checked": True,
+        **changes,
+    }
+
+
+def classes(*kills, **round_changes):
+    rounds = ROUNDS.frame([round_row(**round_changes)])
+    return list(classify(KILLS.frame(list(kills)), rounds, SCENARIO)["kill_class"])
+
+
+@pytest.mark.parametrize(
+    ("kills", "expected"),
+    [
+        # the big one suffices; the next is decided before its release, or after it
+        ([kill(1, BIG, 10, 100), kill(2, SMALL, 50, 200)], ["necessary", "redundant"]),
+        ([kill(1, BIG, 10, 100), kill(2, SMALL, 150, 200)], ["necessary", "fruitless"]),
+        # a small one does not suffice: the second kill had to come, but not yet
+        ([kill(1, SMALL, 10, 100), kill(2, SMALL + 1, 50, 200)], ["necessary", "premature"]),
+        ([kill(1, SMALL, 10, 100), kill(2, SMALL + 1, 150, 200)], ["necessary", "necessary"]),
+        # the third waits for the second only if the first is gone
+        (
+            [kill(1, SMALL, 10, 20), kill(2, SMALL + 1, 30, 90), kill(3, SMALL + 2, 95, 99)],
+            ["necessary", "necessary", "fruitless"],
+        ),
+        # never released within the round: still in flight
+        ([kill(1, BIG, 10, None), kill(2, SMALL, 50, 60)], ["necessary", "redundant"]),
+        # decided first, marked last: the decision counts, not the mark
+        ([kill(1, BIG, 10, 100), kill(2, SMALL, 50, 200, marked=150)], ["necessary", "redundant"]),
+        # no decision in the trace, another domain: unknown, not guessed
+        ([kill(1, BIG, 10, 100), kill(2, SMALL, None, 200)], ["necessary", "unknown"]),
+        ([kill(1, BIG, 10, 100), kill(2, SMALL, 50, 200, domain="0xb")], ["necessary", "unknown"]),
+        # a global decision looks at every victim
+        ([kill(1, BIG, 10, 100), kill(2, SMALL, 50, 200, domain="0x0")], ["necessary", "redundant"]),
+        # none of the workload's
+        ([kill(1, None, 10, 100), kill(2, BIG, 150, 200)], ["collateral", "necessary"]),
+    ],
+)
+def test_classes(kills, expected):
+    assert classes(*kills) == expected
+
+
+def test_members_of_one_group_decision_do_not_overlap_one_another():
+    first, second = kill(1, SMALL, 10, 100), kill(2, SMALL + 1, 10, 200)
+    second["decider_pid"] = first["decider_pid"]
+    assert classes(first, second) == ["necessary", "necessary"]
+
+
+@pytest.mark.parametrize("loss", ["lost_trace_events", "missed_probes"])
+def test_a_lossy_trace_makes_later_kills_unknown(loss):
+    assert classes(kill(1, BIG, 10, 100), kill(2, SMALL, 50, 200), **{loss: 1}) == ["necessary", "unknown"]
+
+
+def arm(name, with_redundant, completed, hung=0, surplus_only=0):
+    rounds, kills = [], []
+    for number in range(1, completed + hung + 1):
+        outcome = "completed" if number <= completed else "hung"
+        rounds.append(round_row(round=number, outcome=outcome))
+        kills.append({**kill(1, BIG, 10, 100), "round": number})
+        if number <= with_redundant:
+            kills.append({**kill(2, SMALL, 50, 200), "round": number})
+        elif number <= with_redundant + surplus_only:
+            kills.append({**kill(2, SMALL, 150, 200), "round": number})
+    frame = ROUNDS.frame(rounds)
+    classified = classify(KILLS.frame(kills), frame, SCENARIO)
+    machine = {"vcpus": 4, "accel": "tcg", "host_cores": 2}
+    return summarize_arm(name, "t", machine, completed + hung, frame, classified)
+
+
+def test_the_summary_counts_rounds_not_kills_for_the_rate():
+    found = arm("x", 3, 20)
+    assert (found.kills, found.redundant_kills, found.rounds_with_redundant, found.rate) == (23, 3, 3, 0.15)
+    assert (found.ci_low, found.ci_high) == pytest.approx((0.0321, 0.3789), abs=1e-4)
+    assert found.kill_to_release_us_median == 89
+
+
+def test_better_is_said_of_a_kernel_that_saves_processes():
+    assert compare(arm("x", 0, 60), arm("stock", 15, 60)).verdict == "better"
+    assert compare(arm("x", 50, 60), arm("stock", 15, 60)).verdict == "worse"
+    assert compare(arm("x", 12, 60), arm("stock", 15, 60)).verdict == "no difference shown"
+
+
+def test_better_is_never_said_of_a_kernel_that_hangs_or_only_delays():
+    assert compare(arm("x", 0, 30, hung=30), arm("stock", 15, 60)).verdict == "worse"
+    assert compare(arm("x", 0, 59, hung=1), arm("stock", 15, 60)).verdict == "no difference shown"
+    assert compare(arm("x", 0, 60, surplus_only=20), arm("stock", 15, 60)).verdict == "no difference shown"
+
+
+def test_no_rounds_give_no_rate():
+    found = arm("x", 0, 0, hung=5)
+    assert (found.rate, found.ci_low) == (None, None)
+    assert exact_interval(0, 0) is None
+
+
+def test_intervals_cover_at_their_nominal_rate():
+    generator = np.random.default_rng(1)
+    truth, trials = 0.12, 40
+    covered = 0
+    for successes in generator.binomial(trials, truth, size=400):
+        low, high = exact_interval(int(successes), trials)
+        covered += low <= truth <= high
+    assert covered / 400 >= 0.95
+
+
+def test_the_exact_test_holds_its_level():
+    generator = np.random.default_rng(2)
+    draws = generator.binomial(40, 0.2, size=(400, 2))
+    assert np.mean([exact_test(int(a), 40, int(b), 40) < 0.05 for a, b in draws]) <= 0.05

@@ -1,0 +1,92 @@
+"""Specs, sizes, scenarios and plans: what is accepted, and what each refusal says."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.spec.kernel import parse_kernel_spec
+from harness.spec.plan import plan_blocks
+from harness.spec.scenario import decode, load_scenario, scenario_names
+from harness.units import format_size, parse_size
+
+
+def test_kernel_spec_keeps_patches_in_order():
+    spec = parse_kernel_spec("source:6.1+wait-for-victim+./fix.patch")
+    assert (spec.version, spec.patches, spec.is_stock) == ("6.1", ("wait-for-victim", "./fix.patch"), False)
+    assert parse_kernel_spec("source:6.12").is_stock
+
+
+@pytest.mark.parametrize("text", ["", "6.1", "source:", "source:six", "source:6.1+", "debian:6.1", "source:6.1 ++x"])
+def test_unknown_kernel_spec_is_refused_with_the_form(text):
+    with pytest.raises(UsageError, match="write source:VERSION"):
+        parse_kernel_spec(text)
+
+
+@given(st.integers(min_value=1, max_value=1 << 44))
+def test_sizes_survive_a_round_trip(size_bytes):
+    assert parse_size(format_size(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1M", "1.5M", "1T", "10 apples"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(UsageError, match="not a size"):
+        parse_size(text)
+
+
+def test_every_shipped_scenario_loads_and_needs_a_kill():
+    assert "one-big-many-small" in scenario_names()
+    for name in scenario_names():
+        scenario = load_scenario(name)
+        assert not scenario.demand_fits(set(range(len(scenario.hogs))))
+
+
+def test_one_big_many_small_needs_exactly_one_kill():
+    scenario = load_scenario("one-big-many-small")
+    assert scenario.hogs[0].name == "big.0"
+    assert scenario.demand_fits(set(range(1, len(scenario.hogs))))
+
+
+def test_unknown_scenario_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'one-big-many-small'"):
+        load_scenario("one-big-many-smal")
+
+
+_HEAD = 'summary = "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("toml", "complaint"),
+    [
+        ("summary = ", "scenario t"),
+        (_HEAD + 'memory_max = "50M"\nhogs = []\n', "0 hogs"),
+        (_HEAD + 'memory_max = "50M"\nlimit = 3\nhogs = []\n', "limit"),
+        (_HEAD + 'memory_max = "1M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "1M"\n', "no less than 6M"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "60M"\n', "between 4K and memory_max"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 0\nsize = "10M"\n', "0 hogs"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a:b"\ncount = 9\nsize = "10M"\n', "without a colon"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 2\nsize = "10M"\n', "no kill is needed"),
+        (_HEAD + 'memory_max = "lots"\nhogs = []\n', "not a size"),
+    ],
+)
+def test_a_scenario_that_cannot_be_is_refused_with_the_number(toml, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        decode("t", toml)
+
+
+@given(st.integers(1, 5), st.integers(1, 60), st.integers(1, 9), st.integers(0, 10_000))
+def test_a_plan_gives_every_arm_its_rounds_and_interleaves_boots(n_arms, rounds, boots, seed):
+    arms = [f"arm{i}" for i in range(n_arms)]
+    if rounds < boots:
+        with pytest.raises(UsageError):
+            plan_blocks(arms, "s", rounds, boots, seed)
+        return
+    blocks = plan_blocks(arms, "s", rounds, boots, seed)
+    total = Counter()
+    for block in blocks:
+        total[block.arm] += block.rounds
+    assert total == dict.fromkeys(arms, rounds)
+    assert [block.boot for block in blocks] == sorted(block.boot for block in blocks)
+    assert blocks == plan_blocks(arms, "s", rounds, boots, seed)
