@@ -9,7 +9,7 @@ ROOT = Path(harness.__file__).parent
 ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
 LEAVES = {"errors", "units", "paths", "proc", "progress"}
 # Composition: whole runs, made of every room.
-ABOVE = {"rundir", "runtables", "experiment", "doctor", "cli"}
+ABOVE = {"__main__", "rundir", "runtables", "experiment", "doctor", "cli"}
 
 
 def imports(path):

@@ -1,0 +1,5 @@
+"""`python -m harness` is `oomtrial`."""
+
+from harness.cli import main
+
+main()

@@ -1,0 +1,92 @@
+"""What the tests share: kernels and image built once, the command line as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.experiment import Experiment, Request
+from harness.guest.machine import Guest
+from harness.kernels.source import offered_versions
+from harness.progress import Reporter
+
+
+@pytest.fixture(scope="session")
+def version():
+    """The kernel version that this host's apt offers: 6.1 on Debian 12, 6.12 on Debian 13."""
+    return "6.1" if "6.1" in offered_versions() else "6.12"
+
+
+@pytest.fixture(scope="session")
+def prepared(version, tmp_path_factory):
+    """Stock and both patched kernels, image and binaries: from the cache, or built now."""
+    kernels = (f"source:{version}", f"source:{version}+wait-for-victim", f"source:{version}+ignore-pending-victim")
+    request = Request(kernels, "one-big-many-small", 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
+    with Reporter() as report:
+        experiment = Experiment(request, report)
+        experiment.check()
+        return experiment.prepare()
+
+
+@pytest.fixture
+def make_guest(prepared, tmp_path):
+    """Guests of the stock kernel, not started; keyword arguments override."""
+
+    def make(**changes):
+        kernel = next(iter(prepared.kernels.values()))
+        arguments = {
+            "kernel": Path(kernel.image),
+            "rootfs": prepared.rootfs,
+            "accel": prepared.accel,
+            "vcpus": 2,
+            "memory_mib": 1024,
+            "console": tmp_path / "console.log",
+        }
+        return Guest(**(arguments | changes))
+
+    return make
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "harness", *map(str, arguments)]
+
+
+@pytest.fixture
+def oomtrial():
+    """Runs the command line to its end; returns the finished process with its text."""
+
+    def run(*arguments, env=None, timeout=600):
+        return subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **(env or {})},
+        )
+
+    return run
+
+
+@pytest.fixture
+def start_oomtrial():
+    """Starts the command line; whatever it leaves is killed after the test."""
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def guests_of(pid):
+    """QEMU processes below a process."""
+    return [child for child in psutil.Process(pid).children(recursive=True) if "qemu" in child.name()]

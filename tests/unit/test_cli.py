@@ -1,0 +1,101 @@
+"""What a person meets who types something wrong: one line, no traceback, the documented exit code."""
+
+import os
+import subprocess
+
+import pytest
+
+ROOM = 64 << 10
+
+
+def one_line(done, code):
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("oomtrial: ")
+    return last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--kernel", "sauce:6.1"], "unknown kernel spec 'sauce:6.1'; write source:VERSION"),
+        (["run", "--kernel", "source:6.1", "--scenario", "one-big"], "unknown scenario 'one-big'"),
+        (["run", "--kernel", "source:6.1", "--rounds", "0"], "0 is not in the range"),
+        (["run", "--kernel", "source:6.1", "--rounds", "3", "--boots", "5"], "3 rounds cannot be spread over 5 boots"),
+        (["run", "--kernel", "source:6.1", "--roundz", "3"], "No such option"),
+        (["run"], "Missing option '--kernel'"),
+        (["run", "--kernel", "source:6.1", "--kernel", "source:6.1"], "a kernel is given twice"),
+        (["sumary", "x"], "No such command"),
+    ],
+)
+def test_wrong_usage(oomtrial, arguments, says):
+    assert says in one_line(oomtrial(*arguments), 2)
+
+
+def test_a_version_that_apt_does_not_offer(oomtrial):
+    assert "apt offers no package linux-source-1.0; offered: " in one_line(oomtrial("run", "--kernel", "source:1.0"), 4)
+
+
+def test_an_unknown_patch_names_the_nearest(oomtrial, version):
+    done = oomtrial("run", "--kernel", f"source:{version}+wait-for-victm")
+    assert "did you mean 'wait-for-victim'" in one_line(done, 2)
+
+
+@pytest.mark.parametrize("arguments", [["summary"], ["tables", "rebuild"]])
+def test_a_directory_that_holds_no_run(oomtrial, tmp_path, arguments):
+    assert "holds no run" in one_line(oomtrial(*arguments, tmp_path), 6)
+
+
+def test_a_damaged_run_record(oomtrial, tmp_path):
+    (tmp_path / "run.json").write_text('{"format": 1, "run_id"')
+    assert "is damaged" in one_line(oomtrial("summary", tmp_path), 6)
+    (tmp_path / "run.json").write_text('{"format": 99}')
+    assert "newer oomtrial" in one_line(oomtrial("summary", tmp_path), 6)
+
+
+def test_a_run_directory_is_never_overwritten(oomtrial, tmp_path, version):
+    (tmp_path / "run.json").write_text("{}")
+    done = oomtrial("run", "--kernel", f"source:{version}", "--out", tmp_path)
+    assert "already holds a run" in one_line(done, 2)
+
+
+def test_a_full_disk_is_told_before_anything_starts(oomtrial, tmp_path, version):
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False).returncode
+    ):
+        pytest.skip("a full disk is a small tmpfs here: run the tests as root, where mount(8) is allowed")
+    try:
+        done = oomtrial("run", "--kernel", f"source:{version}", env={"OOMTRIAL_CACHE": str(tmp_path / "cache")})
+        assert "MiB are free; make room there" in one_line(done, 3)
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_download_that_fails(oomtrial, tmp_path, version):
+    apt_config = tmp_path / "apt.conf"
+    apt_config.write_text(
+        'Acquire::http::Proxy "http://127.0.0.1:1";\nAcquire::https::Proxy "http://127.0.0.1:1";\nAcquire::Retries "0";\n'
+    )
+    done = oomtrial(
+        "run",
+        "--kernel",
+        f"source:{version}",
+        env={"APT_CONFIG": str(apt_config), "OOMTRIAL_CACHE": str(tmp_path / "cache")},
+    )
+    assert f"download of linux-source-{version} failed" in one_line(done, 4)
+    assert not list((tmp_path / "cache").glob("trees/.*.new"))
+
+
+def test_help_names_the_exit_codes(oomtrial):
+    text = oomtrial("--help").stdout
+    for words in (
+        "2 usage",
+        "3 this machine lacks",
+        "4 a download",
+        "5 a guest failed",
+        "6 evidence",
+        "130 interrupted",
+    ):
+        assert words in " ".join(text.split())
