@@ -53,7 +53,10 @@ def summarize(run: Path) -> Summary:
     for kernel in record.kernels:
         planned = sum(block.rounds for block in record.blocks if block.arm == kernel.spec)
         arm_rounds, arm_kills = rounds[rounds["arm"] == kernel.spec], kills[kills["arm"] == kernel.spec]
-        arms.append(summarize_arm(kernel.spec, record.scenario, machine, planned, arm_rounds, arm_kills))
+        complete = record.state == "complete"
+        arms.append(
+            summarize_arm(kernel.spec, record.scenario, machine, planned, arm_rounds, arm_kills, complete=complete)
+        )
     stock = next((arm for arm, kernel in zip(arms, record.kernels, strict=True) if not kernel.patches), None)
     comparisons = [compare(arm, stock) for arm in arms if arm is not stock] if stock is not None else []
     return Summary(

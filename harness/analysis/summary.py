@@ -20,7 +20,8 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     accel: str
     host_cores: int
     rounds: int  # begun
-    rounds_not_run: int  # planned, never begun: the guest died or hung too often
+    rounds_not_run: int  # planned, never begun: guests died or hung too often, or the run was interrupted
+    rounds_given_up: int  # of those: after all attempts, in a run that went to its end
     boots: int
     kills: int
     redundant_kills: int
@@ -71,9 +72,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarize_arm(
-    kernel: str, scenario: str, machine: dict[str, object], planned: int, rounds: pd.DataFrame, kills: pd.DataFrame
+    kernel: str,
+    scenario: str,
+    machine: dict[str, object],
+    planned: int,
+    rounds: pd.DataFrame,
+    kills: pd.DataFrame,
+    *,
+    complete: bool,
 ) -> Arm:
-    """Counts one arm's rounds and kills."""
+    """Counts one arm's rounds and kills. `complete`: the run went to its end."""
     completed = rounds[rounds["outcome"] == "completed"]
     classes = kills["kill_class"].value_counts()
     surplus = kills[kills["surplus"].fillna(False)]
@@ -92,6 +100,7 @@ def summarize_arm(
         host_cores=int(str(machine["host_cores"])),
         rounds=len(rounds),
         rounds_not_run=max(0, planned - len(rounds)),
+        rounds_given_up=max(0, planned - len(rounds)) if complete else 0,
         boots=boots,
         kills=len(kills),
         redundant_kills=len(redundant),
@@ -145,10 +154,9 @@ def compare(arm: Arm, base: Arm) -> Comparison:
     interval = difference_interval(*counts)
     p_value = exact_test(*counts) if interval else None
     failed, base_failed = _failed(arm), _failed(base)
-    p_failed = exact_test(failed, arm.rounds + arm.rounds_not_run, base_failed, base.rounds + base.rounds_not_run)
-    if p_failed < _SIGNIFICANT and failed / (arm.rounds + arm.rounds_not_run) > base_failed / (
-        base.rounds + base.rounds_not_run
-    ):
+    attempted, base_attempted = arm.completed_rounds + failed, base.completed_rounds + base_failed
+    p_failed = exact_test(failed, attempted, base_failed, base_attempted)
+    if p_failed < _SIGNIFICANT and failed * base_attempted > base_failed * attempted:
         return result("worse", f"{failed} rounds did not complete, against {base_failed}")
     if p_value is None or arm.rate is None or base.rate is None:
         return result("not enough rounds", "an arm has no completed round")
@@ -174,4 +182,5 @@ def compare(arm: Arm, base: Arm) -> Comparison:
 
 
 def _failed(arm: Arm) -> int:
-    return arm.rounds - arm.completed_rounds + arm.rounds_not_run
+    """Rounds that did not complete; what an interrupted run never came to is no failure of the kernel."""
+    return arm.rounds - arm.completed_rounds + arm.rounds_given_up

@@ -109,7 +109,7 @@ def arm(name, with_redundant, completed, hung=0, surplus_only=0):
     frame = ROUNDS.frame(rounds)
     classified = classify(KILLS.frame(kills), frame, SCENARIO)
     machine = {"vcpus": 4, "accel": "tcg", "host_cores": 2}
-    return summarize_arm(name, "t", machine, completed + hung, frame, classified)
+    return summarize_arm(name, "t", machine, completed + hung, frame, classified, complete=True)
 
 
 def test_the_summary_counts_rounds_not_kills_for_the_rate():
