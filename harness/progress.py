@@ -61,7 +61,7 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line that stays."""
         with self._lock:
-            self.console.print(f"[{time.monotonic() - self._start:6.1f} s] {text}", markup=False)
+            self.console.print(f"[{time.monotonic() - self._start:6.1f} s] {text}", markup=False, soft_wrap=True)
 
     @contextmanager
     def task(self, name: str, total: int | None = None) -> Iterator[Task]:

@@ -31,6 +31,7 @@ class RoundEvidence:
     """Everything that was recorded of one round."""
 
     number: int
+    armed: bool = False  # its hogs were there and the collector was told: the round began
     kmsg: list[KmsgRecord] = field(default_factory=list)  # between the markers
     trace: list[TraceEvent] = field(default_factory=list)
     kmsg_marked: bool = False  # both markers stand in the kernel log
@@ -119,6 +120,8 @@ def _read_collector(directory: Path, of: _RoundOf) -> list[str]:
             current = of(event.round)
         elif event.event == "hog" and current is not None:
             current.hog_pids[event.pid] = event.hog
+        elif event.event == "armed":
+            of(event.round).armed = True
         elif event.event == "trace_losses":
             current = of(event.round)
             current.lost_trace_events = event.lost_events_total - before.lost_events_total

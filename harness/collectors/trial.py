@@ -60,7 +60,7 @@ def run_trial(
     """
     started, end = time.monotonic(), TrialEnd("gone")
     try:
-        with _containers(client, images, scenario, token, first_round, rounds, evidence, probes) as (
+        with _containers(client, images, scenario, token, first_round, rounds, evidence, probes, end) as (
             collector,
             workload,
         ):
@@ -86,6 +86,7 @@ def _containers(
     rounds: int,
     evidence: EvidenceWriter,
     probes: str,
+    end: TrialEnd,
 ) -> Iterator[tuple[FollowedContainer, FollowedContainer]]:
     """Collector and workload, started; removed with their volume at the end."""
     with contextlib.ExitStack() as stack:
@@ -98,7 +99,14 @@ def _containers(
             client, references["collector"], f"oomtrial-{token}-collector", volume.name, arguments
         )
         stack.callback(remove_quietly, container)
-        collector = FollowedContainer(container, evidence.collector_line)
+
+        def keep(line: bytes) -> None:
+            evidence.collector_line(line)
+            # The supervisor is silent during a round: the collector's word tells which round a guest died in.
+            if line.startswith(b'C {"event":"armed"'):
+                end.rounds_begun = int(_field(line[2:], "round")) - first_round + 1
+
+        collector = FollowedContainer(container, keep)
         collector.start()
         collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
 
@@ -145,10 +153,8 @@ def _follow_rounds(
             end.reason = f"no word from the supervisor for {patience:.0f} s"
             return
         event = _field(line, "event")
-        if event == "round_start":
-            end.rounds_begun = int(_field(line, "round")) - first_round + 1
-        elif event == "round_end":
-            on_round(end.rounds_begun)
+        if event == "round_end":
+            on_round(int(_field(line, "round")) - first_round + 1)
             if _field(line, "hung") == "True":
                 hung_round = int(_field(line, "round"))
         elif event == "error":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from types import TracebackType
 
 import docker
 import docker.errors
+import psutil
 import requests
 from docker.tls import TLSConfig
 
@@ -97,7 +99,8 @@ class Guest:
     def _start(self) -> None:
         runtime = cache_dir() / "guests"
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._private = Path(tempfile.mkdtemp(prefix="guest-", dir=runtime))
+        _remove_leftovers(runtime)
+        self._private = Path(tempfile.mkdtemp(prefix=f"guest-{os.getpid()}-", dir=runtime))
         certificates = make_certificates(self._private)
         self.console.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
@@ -192,6 +195,13 @@ class Guest:
         if self._private is not None:
             shutil.rmtree(self._private, ignore_errors=True)
             self._private = None
+
+
+def _remove_leftovers(runtime: Path) -> None:
+    """Removes the private directories of guests whose harness was killed: their names begin with its pid."""
+    for left in runtime.glob("guest-*-*"):
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 class PortTakenError(Exception):

@@ -22,7 +22,7 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Ro
     record = evidence.record
     for number in range(record.first_round, record.first_round + record.rounds):
         found = evidence.rounds.get(number)
-        if found is None or (found.start is None and found.end is None and not found.hog_pids):
+        if found is None or not found.armed:
             continue  # never begun; the run's summary counts it as not run
         where = {
             "arm": record.arm,
