@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROUNDS ?= 40
+ROUNDS ?= 100
 BOOTS ?= 2
 SEED ?= 1
 

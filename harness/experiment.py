@@ -255,7 +255,12 @@ def _cpu_model() -> str:
 
 
 def kill_children() -> None:
-    """Kills every process below this one: guests, compilers, downloads."""
-    for child in psutil.Process().children(recursive=True):
+    """Ends every process below this one: guests, compilers, downloads. Those that tidy up get a moment for it."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.terminate()
+    _, left = psutil.wait_procs(children, timeout=3)
+    for child in left:
         with contextlib.suppress(psutil.Error):
             child.kill()

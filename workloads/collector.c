@@ -133,6 +133,8 @@ static void open_trace(const char *buffer_kb)
 	/* A full buffer keeps what it has; the loss is counted per CPU. */
 	in_instance("options/overwrite", "0");
 	in_instance("options/record-tgid", "1");
+	if (!probes)
+		emit("C {\"event\":\"probe_missing\",\"probe\":\"all\",\"errno\":0}");
 	if (probes) {
 		snprintf(text, sizeof text, "p:oomtrial_%s/oom_entry out_of_memory " OOM_ENTRY_ARGS "\n", token);
 		add_kprobe(text);

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _RECORD = re.compile(r"(\d+),(\d+),(\d+),([^,;]*)(?:,([^;]*))?;(.*)", re.DOTALL)
-_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 KERN = 0  # facility of the kernel's own records; anything else was written by user space
 
@@ -29,8 +29,12 @@ class KmsgRecord:
 
 
 def _unescape(text: str) -> str:
-    r"""The kernel writes unprintable bytes and backslashes as ``\xNN`` (kernel/printk/printk.c, append_char)."""
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    r"""The kernel writes unprintable bytes and backslashes as ``\xNN`` (kernel/printk/printk.c, append_char).
+
+    Bytes that are no UTF-8 stay escaped, so that the text can be kept anywhere.
+    """
+    raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text.encode("utf-8", "surrogateescape"))
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def parse_kmsg_record(line: str) -> KmsgRecord | None:

@@ -26,6 +26,10 @@ def test_a_record_of_dev_kmsg():
     assert parse_kmsg_record("no record") is None
 
 
+def test_names_beyond_ascii_survive_and_bytes_that_are_no_text_stay_escaped():
+    assert parse_kmsg_record(r"3,1,1,-;\xc3\xa4 \xff").text == "ä \\xff"
+
+
 def test_lost_records_are_the_gaps_of_the_sequence():
     records = list(parse_kmsg([record(1, "a"), record(2, "b"), " KEY=value", record(5, "c")]))
     assert lost_records(records) == 2
