@@ -1,4 +1,7 @@
-"""The command line: arguments to an experiment, results to the terminal."""
+"""The command line: arguments to an experiment, results to the terminal.
+
+Commands import what they need when they run: pandas, scipy and docker take seconds, a wrong option should not.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,12 @@ import msgspec
 from rich.console import Console
 
 from harness import __version__
-from harness.doctor import diagnose, print_findings
 from harness.errors import INTERRUPTED, OomtrialError
-from harness.experiment import Experiment, Request, kill_children
-from harness.guest.accel import CHOICES
+from harness.proc import kill_children
 from harness.progress import Reporter
-from harness.report.terminal import print_summary
-from harness.runtables import rebuild_tables, summarize
+from harness.spec.machine import ACCELERATIONS
+
+_PLAIN_WIDTH = 120  # where standard output is no terminal
 
 
 def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
@@ -75,7 +77,11 @@ def cli() -> None:
     help="Of a guest, in MiB.",
 )
 @click.option(
-    "--accel", type=click.Choice(CHOICES), default="auto", show_default=True, help="auto: KVM if a guest boots with it."
+    "--accel",
+    type=click.Choice(ACCELERATIONS),
+    default="auto",
+    show_default=True,
+    help="auto: KVM if a guest boots with it.",
 )
 @click.option(
     "--probes",
@@ -97,13 +103,15 @@ def run(
     probes: str,
 ) -> None:
     """Measure kernels against each other, and print the summary."""
+    from harness.experiment import Experiment, Request
+
     with Reporter() as report:
         request = Request(kernels, scenario, rounds, boots, seed, out, vcpus, memory_mib, accel, probes)
         experiment = Experiment(request, report)
         experiment.check()
         prepared = experiment.prepare()
         experiment.measure(prepared)
-    print_summary(Console(width=None if sys.stdout.isatty() else 120), summarize(experiment.directory))
+    _print_run(experiment.directory)
 
 
 @cli.command()
@@ -111,11 +119,19 @@ def run(
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def summary(run_directory: Path, style: str) -> None:
     """Print the summary of a run."""
-    found = summarize(run_directory)
-    if style == "json":
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    else:
-        print_summary(Console(width=None if sys.stdout.isatty() else 120), found)
+    if style == "table":
+        _print_run(run_directory)
+        return
+    from harness.runtables import summarize
+
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(summarize(run_directory))) + b"\n")
+
+
+def _print_run(run_directory: Path) -> None:
+    from harness.report.terminal import print_summary
+    from harness.runtables import summarize
+
+    print_summary(Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH), summarize(run_directory))
 
 
 @cli.group()
@@ -127,6 +143,8 @@ def tables() -> None:
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
 def tables_rebuild(run_directory: Path) -> None:
     """Make a run's tables anew from its raw evidence."""
+    from harness.runtables import rebuild_tables
+
     for problem in rebuild_tables(run_directory):
         click.echo(f"left out: {problem}", err=True)
     click.echo(f"{run_directory / 'tables'}")
@@ -135,6 +153,8 @@ def tables_rebuild(run_directory: Path) -> None:
 @cli.command()
 def doctor() -> None:
     """Say what works on this machine, and how to get the rest. Exit code 3 when something needed is missing."""
+    from harness.doctor import diagnose, print_findings
+
     findings = diagnose()
     print_findings(Console(), findings)
     if any(finding.is_fatal for finding in findings):

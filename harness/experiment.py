@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import os
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import psutil
 
 from harness import __version__
 from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, write_trial
-from harness.collectors.trial import TrialEnd, run_trial
+from harness.collectors.trial import TrialEnd, TrialJob, run_trial
 from harness.containers.images import NAMES, Image, plan_image
 from harness.errors import GuestError, HostError, UsageError
 from harness.guest.accel import choose_accel, qemu_version
@@ -25,6 +25,7 @@ from harness.guest.machine import Guest
 from harness.guest.rootfs import build_rootfs, plan_rootfs
 from harness.kernels.build import BuildPlan, Kernel, build_kernel, plan_build
 from harness.paths import require_room
+from harness.proc import kill_children
 from harness.progress import Reporter, Task
 from harness.rundir import RUN_FORMAT, HostRecord, PlannedBlock, RunRecord, write_run
 from harness.runtables import rebuild_tables
@@ -165,7 +166,7 @@ class Experiment:
                 token=secrets.token_hex(6),
             )
             offset = done_before + first - 1
-            record = self._run_trial(record, prepared, lambda n, offset=offset: task.update(done=offset + n))
+            record = self._run_trial(record, prepared, lambda n, offset=offset: task.update(done=offset + n))  # type: ignore[misc]
             first += record.rounds_begun
             if first > block.rounds:
                 break
@@ -177,7 +178,7 @@ class Experiment:
             return f"{block.arm}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
         return None
 
-    def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: object) -> TrialRecord:
+    def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: Callable[[int], None]) -> TrialRecord:
         directory = self.directory / "trials" / record.trial_id
         guest = Guest(
             kernel=Path(prepared.kernels[record.arm].image),
@@ -187,23 +188,21 @@ class Experiment:
             memory_mib=self.request.memory_mib,
             console=directory / CONSOLE_FILE,
         )
+        job = TrialJob(
+            images=prepared.images,
+            scenario=self.scenario,
+            token=record.token,
+            first_round=record.first_round,
+            rounds=record.rounds,
+            probes=self.request.probes,
+        )
         started, guest_start_s, end = time.monotonic(), 0.0, TrialEnd("lost", "interrupted")
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
                 with guest:
                     guest_start_s = time.monotonic() - started
-                    end = run_trial(
-                        guest.docker,
-                        prepared.images,
-                        self.scenario,
-                        token=record.token,
-                        first_round=record.first_round,
-                        rounds=record.rounds,
-                        evidence=evidence,
-                        probes=self.request.probes,
-                        on_round=on_round,  # type: ignore[arg-type]
-                    )
+                    end = run_trial(guest.docker, job, evidence, on_round)
                     if end.outcome == "gone":
                         end.outcome = guest.ending()
             except GuestError as error:
@@ -252,15 +251,3 @@ class Experiment:
 def _cpu_model() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
-def kill_children() -> None:
-    """Ends every process below this one: guests, compilers, downloads. Those that tidy up get a moment for it."""
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        with contextlib.suppress(psutil.Error):
-            child.terminate()
-    _, left = psutil.wait_procs(children, timeout=3)
-    for child in left:
-        with contextlib.suppress(psutil.Error):
-            child.kill()

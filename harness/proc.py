@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import psutil
+
 from harness.errors import HostError
 
 
@@ -87,3 +89,15 @@ def output_of(argv: Sequence[str], *, deadline_s: float = 60, cwd: Path | None =
         detail = done.stderr.decode(errors="replace").strip().splitlines()
         raise HostError(f"{' '.join(argv)} failed: {detail[-1] if detail else f'exit status {done.returncode}'}")
     return done.stdout.decode(errors="replace")
+
+
+def kill_children() -> None:
+    """Ends every process below this one: guests, compilers, downloads. Those that tidy up get a moment for it."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.terminate()
+    _, left = psutil.wait_procs(children, timeout=3)
+    for child in left:
+        with contextlib.suppress(psutil.Error):
+            child.kill()

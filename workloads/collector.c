@@ -34,6 +34,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -490,7 +491,14 @@ int main(int argc, char **argv)
 		die("cannot read /dev/kmsg");
 	open_trace(buffer_kb);
 	int listener = listen_at(socket_path);
-	emit("C {\"event\":\"ready\",\"token\":\"%s\"}", token);
+	char boot_id[64] = "";
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY);
+	ssize_t length = fd < 0 ? 0 : read(fd, boot_id, sizeof boot_id - 1);
+	close(fd);
+	boot_id[length > 0 ? length - 1 : 0] = 0; /* without its newline */
+	struct utsname kernel;
+	uname(&kernel);
+	emit("C {\"event\":\"ready\",\"token\":\"%s\",\"boot_id\":\"%s\",\"release\":\"%s\"}", token, boot_id, kernel.release);
 	fflush(stdout);
 
 	int connection = -1;

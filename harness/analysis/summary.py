@@ -90,7 +90,7 @@ def summarize_arm(
     interval = exact_interval(len(hit), len(completed))
     latency = (kills["release_time_us"] - kills["mark_time_us"]).dropna()
     outcomes = rounds["outcome"].value_counts()
-    boots = int(rounds["boot"].nunique())
+    boots = int(rounds["boot_id"].nunique())
     lost = rounds[["lost_kmsg_records", "lost_trace_events", "missed_probes"]].sum().sum()
     return Arm(
         kernel=kernel,

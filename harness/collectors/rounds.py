@@ -51,6 +51,7 @@ class TrialEvidence:
     """A trial and its rounds, in order."""
 
     record: TrialRecord
+    boot_id: str | None  # of the kernel, None when the collector never got ready
     rounds: dict[int, RoundEvidence]
     snapshots: dict[tuple[int, str], Snapshot]
     missing_probes: list[str]
@@ -83,7 +84,7 @@ def read_evidence(directory: Path) -> TrialEvidence:
         return rounds.setdefault(number, RoundEvidence(number))
 
     errors = _read_supervisor(directory, of)
-    missing = _read_collector(directory, of)
+    missing, boot_id = _read_collector(directory, of)
     _cut_kmsg(parse_kmsg(_lines(directory / CHANNEL_FILES[b"K"])), record.token, of)
     trace_lines = _lines(directory / CHANNEL_FILES[b"T"])
     _cut_trace(parse_trace(trace_lines), record.token, of)
@@ -91,7 +92,7 @@ def read_evidence(directory: Path) -> TrialEvidence:
         for evidence in rounds.values():
             evidence.lost_trace_events = max(evidence.lost_trace_events, lost)
     snapshots = read_snapshots(_lines(directory / CHANNEL_FILES[b"M"]))
-    return TrialEvidence(record, dict(sorted(rounds.items())), snapshots, missing, errors)
+    return TrialEvidence(record, boot_id, dict(sorted(rounds.items())), snapshots, missing, errors)
 
 
 def _read_supervisor(directory: Path, of: _RoundOf) -> list[str]:
@@ -111,9 +112,9 @@ def _read_supervisor(directory: Path, of: _RoundOf) -> list[str]:
     return errors
 
 
-def _read_collector(directory: Path, of: _RoundOf) -> list[str]:
-    """Fills in hog pids and losses; returns the probes that this kernel does not have."""
-    missing, current = [], None
+def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | None]:
+    """Fills in hog pids and losses; returns the probes that this kernel does not have, and its boot_id."""
+    missing, current, boot_id = [], None, None
     before = CollectorEvent("trace_losses")
     for event in read_collector(_lines(directory / CHANNEL_FILES[b"C"])):
         if event.event == "begin":
@@ -131,7 +132,9 @@ def _read_collector(directory: Path, of: _RoundOf) -> list[str]:
             of(event.round).baseline_clean = event.clean
         elif event.event == "probe_missing":
             missing.append(event.probe.strip())
-    return missing
+        elif event.event == "ready":
+            boot_id = event.boot_id
+    return missing, boot_id
 
 
 def _cut_kmsg(records: Iterable[KmsgRecord], token: str, of: _RoundOf) -> None:

@@ -31,6 +31,18 @@ _ROUND_GRACE_S = 240.0
 _EXIT_HUNG, _EXIT_UNCLEAN = 66, 67
 
 
+@dataclass(frozen=True)
+class TrialJob:
+    """What one trial is to do."""
+
+    images: dict[str, Image]
+    scenario: Scenario
+    token: str  # in the markers and in the containers' names
+    first_round: int
+    rounds: int
+    probes: str  # all or none
+
+
 @dataclass
 class TrialEnd:
     """How a trial ended, as far as the containers tell."""
@@ -43,29 +55,17 @@ class TrialEnd:
 
 
 def run_trial(
-    client: docker.DockerClient,
-    images: dict[str, Image],
-    scenario: Scenario,
-    *,
-    token: str,
-    first_round: int,
-    rounds: int,
-    evidence: EvidenceWriter,
-    probes: str,
-    on_round: Callable[[int], None],
+    client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter, on_round: Callable[[int], None]
 ) -> TrialEnd:
-    """Runs `rounds` rounds in one container. Whatever happens, what was written stays.
+    """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
 
     An engine that does not answer ends the trial as "gone"; the caller asks the guest why.
     """
     started, end = time.monotonic(), TrialEnd("gone")
     try:
-        with _containers(client, images, scenario, token, first_round, rounds, evidence, probes, end) as (
-            collector,
-            workload,
-        ):
+        with _containers(client, job, evidence, end) as (collector, workload):
             end.containers_start_s = time.monotonic() - started
-            _follow_rounds(workload, scenario, first_round, end, on_round)
+            _follow_rounds(workload, job, end, on_round)
             end.rounds_s = time.monotonic() - started - end.containers_start_s
             if end.outcome == "completed":
                 _stop_collector(collector)
@@ -78,25 +78,17 @@ def run_trial(
 
 @contextlib.contextmanager
 def _containers(
-    client: docker.DockerClient,
-    images: dict[str, Image],
-    scenario: Scenario,
-    token: str,
-    first_round: int,
-    rounds: int,
-    evidence: EvidenceWriter,
-    probes: str,
-    end: TrialEnd,
+    client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter, end: TrialEnd
 ) -> Iterator[tuple[FollowedContainer, FollowedContainer]]:
     """Collector and workload, started; removed with their volume at the end."""
     with contextlib.ExitStack() as stack:
-        references = {name: load_image(client, image) for name, image in images.items()}
-        volume = client.volumes.create(f"oomtrial-{token}")
+        references = {name: load_image(client, image) for name, image in job.images.items()}
+        volume = client.volumes.create(f"oomtrial-{job.token}")
         stack.callback(_remove_volume, client, volume.name)
 
-        arguments = ["--socket", _SOCKET, "--token", token, "--probes", probes]
+        arguments = ["--socket", _SOCKET, "--token", job.token, "--probes", job.probes]
         container = create_collector(
-            client, references["collector"], f"oomtrial-{token}-collector", volume.name, arguments
+            client, references["collector"], f"oomtrial-{job.token}-collector", volume.name, arguments
         )
         stack.callback(remove_quietly, container)
 
@@ -104,16 +96,22 @@ def _containers(
             evidence.collector_line(line)
             # The supervisor is silent during a round: the collector's word tells which round a guest died in.
             if line.startswith(b'C {"event":"armed"'):
-                end.rounds_begun = int(_field(line[2:], "round")) - first_round + 1
+                end.rounds_begun = int(_field(line[2:], "round")) - job.first_round + 1
 
         collector = FollowedContainer(container, keep)
         collector.start()
         collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
 
-        arguments = ["supervise", "--socket", _SOCKET, "--rounds", str(rounds), "--first-round", str(first_round)]
-        arguments += ["--deadline-ms", str(int(scenario.round_deadline_s * 1000)), *scenario.hog_arguments()]
+        arguments = ["supervise", "--socket", _SOCKET, "--rounds", str(job.rounds)]
+        arguments += ["--first-round", str(job.first_round), *job.scenario.hog_arguments()]
+        arguments += ["--deadline-ms", str(int(job.scenario.round_deadline_s * 1000))]
         container = create_workload(
-            client, references["hog"], f"oomtrial-{token}-workload", volume.name, scenario.memory_max_bytes, arguments
+            client,
+            references["hog"],
+            f"oomtrial-{job.token}-workload",
+            volume.name,
+            job.scenario.memory_max_bytes,
+            arguments,
         )
         stack.callback(remove_quietly, container)
         workload = FollowedContainer(container, evidence.supervisor_line)
@@ -138,11 +136,9 @@ def _field(line: bytes, name: str) -> str:
     return ""
 
 
-def _follow_rounds(
-    workload: FollowedContainer, scenario: Scenario, first_round: int, end: TrialEnd, on_round: Callable[[int], None]
-) -> None:
+def _follow_rounds(workload: FollowedContainer, job: TrialJob, end: TrialEnd, on_round: Callable[[int], None]) -> None:
     """Reads the supervisor's events until it ends; sets the outcome."""
-    patience = scenario.round_deadline_s + _ROUND_GRACE_S
+    patience = job.scenario.round_deadline_s + _ROUND_GRACE_S
     hung_round = 0
     while True:
         try:
@@ -154,7 +150,7 @@ def _follow_rounds(
             return
         event = _field(line, "event")
         if event == "round_end":
-            on_round(int(_field(line, "round")) - first_round + 1)
+            on_round(int(_field(line, "round")) - job.first_round + 1)
             if _field(line, "hung") == "True":
                 hung_round = int(_field(line, "round"))
         elif event == "error":

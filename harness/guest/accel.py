@@ -17,7 +17,6 @@ from harness.paths import cache_dir, content_key, write_atomically
 from harness.proc import output_of
 from harness.progress import Reporter
 
-CHOICES = ("auto", "kvm", "tcg")
 _KVM = Path("/dev/kvm")
 
 

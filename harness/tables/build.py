@@ -32,7 +32,7 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Ro
             "round": number,
         }
         oom = read_oom_records(found.kmsg)
-        rows["rounds"].append({**where, **_round_row(evidence, found, oom)})
+        rows["rounds"].append({**where, "boot_id": evidence.boot_id, **_round_row(evidence, found, oom)})
         rows["kills"] += [{**where, **row} for row in _kill_rows(found, oom, scenario)]
         rows["reports"] += [{**where, **_report_row(index, report)} for index, report in enumerate(oom.reports)]
         rows["releases"] += [{**where, **row} for row in _release_rows(found, oom)]

@@ -49,7 +49,12 @@ _WHERE = (
     Column("arm", "string", "", "kernel spec of the arm"),
     Column("scenario", "string", "", "name of the scenario"),
     Column("trial_id", "string", "", "one container's life"),
-    Column("boot", "int", "", "boot within the arm, from 1: the cluster of the statistics"),
+    Column(
+        "boot",
+        "int",
+        "",
+        "planned boot within the arm, from 1; a trial that follows one that ended early has a boot_id of its own",
+    ),
     Column("round", "int", "", "number of the round within its block, from 1"),
 )
 
@@ -58,6 +63,7 @@ ROUNDS = Table(
     "one round",
     (
         *_WHERE,
+        Column("boot_id", "string", "", "of the kernel: one boot is one cluster, whatever the plan called it"),
         Column("outcome", "string", "", "completed, hung, panicked, lost or harness_error"),
         Column("hogs", "int", "", "processes of the workload", "the round never began"),
         Column("kmsg_kills", "int", "", '"Killed process" records of the kernel'),

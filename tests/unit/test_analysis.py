@@ -41,6 +41,7 @@ def round_row(**changes):
     return {
         **WHERE,
         "outcome": "completed",
+        "boot_id": "b",
         "lost_trace_events": 0,
         "missed_probes": 0,
         "lost_kmsg_records": 0,
