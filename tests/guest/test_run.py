@@ -88,6 +88,7 @@ def test_the_limit_is_the_scenarios(compared):
     out, _, _ = compared
     lines = (out / "trials/001-1/memcg.log").read_text().splitlines()
     assert "0 before memory.max 31457280" in lines
+    assert "0 before memory.swap.max 0" in lines
 
 
 def wait_for_rounds(out, count, seconds=120):
