@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import docker
@@ -18,13 +18,13 @@ from harness.containers.running import (
     OutputEndedError,
     create_collector,
     create_workload,
-    remove_quietly,
 )
 from harness.errors import GuestError
 from harness.spec.scenario import Scenario
 
 _SOCKET = "/run/oomtrial/collector.sock"
 _READY_DEADLINE_S = 120.0
+_LAST_LINES_DEADLINE_S = 60.0
 # Beyond the round's own deadline: clean-up, draining the logs, baseline; all slow under emulation.
 _ROUND_GRACE_S = 240.0
 # workloads/hog.c: exit codes of the supervisor
@@ -63,12 +63,15 @@ def run_trial(
     """
     started, end = time.monotonic(), TrialEnd("gone")
     try:
-        with _containers(client, job, evidence, end) as (collector, workload):
-            end.containers_start_s = time.monotonic() - started
-            _follow_rounds(workload, job, end, on_round)
-            end.rounds_s = time.monotonic() - started - end.containers_start_s
-            if end.outcome == "completed":
-                _stop_collector(collector)
+        collector, workload = _start_containers(client, job, evidence, end)
+        end.containers_start_s = time.monotonic() - started
+        _follow_rounds(workload, job, end, on_round)
+        end.rounds_s = time.monotonic() - started - end.containers_start_s
+        if end.outcome != "gone":
+            # The collector's last lines may still be on their way.
+            collector.wait_for(
+                lambda line: line.startswith(b'C {"event":"closed"'), _LAST_LINES_DEADLINE_S, "its last line"
+            )
     except GuestError as error:
         end.reason = end.reason or error.what
     except API_ERRORS as error:
@@ -76,52 +79,36 @@ def run_trial(
     return end
 
 
-@contextlib.contextmanager
-def _containers(
+def _start_containers(
     client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter, end: TrialEnd
-) -> Iterator[tuple[FollowedContainer, FollowedContainer]]:
-    """Collector and workload, started; removed with their volume at the end."""
-    with contextlib.ExitStack() as stack:
-        references = {name: load_image(client, image) for name, image in job.images.items()}
-        volume = client.volumes.create(f"oomtrial-{job.token}")
-        stack.callback(_remove_volume, client, volume.name)
+) -> tuple[FollowedContainer, FollowedContainer]:
+    """Collector and workload, started. They are not removed: the guest that runs them lives in memory only, and a
+    guest that no longer answers would keep us waiting for each removal."""
+    references = {name: load_image(client, image) for name, image in job.images.items()}
+    volume = client.volumes.create(f"oomtrial-{job.token}")
 
-        arguments = ["--socket", _SOCKET, "--token", job.token, "--probes", job.probes]
-        container = create_collector(
-            client, references["collector"], f"oomtrial-{job.token}-collector", volume.name, arguments
-        )
-        stack.callback(remove_quietly, container)
+    arguments = ["--socket", _SOCKET, "--token", job.token, "--probes", job.probes]
+    name = f"oomtrial-{job.token}-collector"
+    container = create_collector(client, references["collector"], name, volume.name, arguments)
 
-        def keep(line: bytes) -> None:
-            evidence.collector_line(line)
-            # The supervisor is silent during a round: the collector's word tells which round a guest died in.
-            if line.startswith(b'C {"event":"armed"'):
-                end.rounds_begun = int(_field(line[2:], "round")) - job.first_round + 1
+    def keep(line: bytes) -> None:
+        evidence.collector_line(line)
+        # The supervisor is silent during a round: the collector's word tells which round a guest died in.
+        if line.startswith(b'C {"event":"armed"'):
+            end.rounds_begun = int(_field(line[2:], "round")) - job.first_round + 1
 
-        collector = FollowedContainer(container, keep)
-        collector.start()
-        collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+    collector = FollowedContainer(container, keep)
+    collector.start()
+    collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
 
-        arguments = ["supervise", "--socket", _SOCKET, "--rounds", str(job.rounds)]
-        arguments += ["--first-round", str(job.first_round), *job.scenario.hog_arguments()]
-        arguments += ["--deadline-ms", str(int(job.scenario.round_deadline_s * 1000))]
-        container = create_workload(
-            client,
-            references["hog"],
-            f"oomtrial-{job.token}-workload",
-            volume.name,
-            job.scenario.memory_max_bytes,
-            arguments,
-        )
-        stack.callback(remove_quietly, container)
-        workload = FollowedContainer(container, evidence.supervisor_line)
-        workload.start()
-        yield collector, workload
-
-
-def _remove_volume(client: docker.DockerClient, name: str) -> None:
-    with contextlib.suppress(*API_ERRORS):
-        client.volumes.get(name).remove(force=True)
+    scenario = job.scenario
+    arguments = ["supervise", "--socket", _SOCKET, "--rounds", str(job.rounds), "--first-round", str(job.first_round)]
+    arguments += ["--deadline-ms", str(int(scenario.round_deadline_s * 1000)), *scenario.hog_arguments()]
+    name, limit = f"oomtrial-{job.token}-workload", scenario.memory_max_bytes
+    container = create_workload(client, references["hog"], name, volume.name, limit, arguments)
+    workload = FollowedContainer(container, evidence.supervisor_line)
+    workload.start()
+    return collector, workload
 
 
 def _is_ready(line: bytes) -> bool:
@@ -165,13 +152,3 @@ def _follow_rounds(workload: FollowedContainer, job: TrialJob, end: TrialEnd, on
         end.outcome = "completed"
     elif status is not None:
         end.outcome, end.reason = "harness_error", end.reason or f"the supervisor ended with status {status}"
-
-
-def _stop_collector(collector: FollowedContainer) -> None:
-    """Lets the collector take its probes back and say its last words, which are then all in the evidence."""
-    with contextlib.suppress(*API_ERRORS):
-        collector.container.stop(timeout=20)
-    with contextlib.suppress(OutputEndedError):
-        deadline = time.monotonic() + 20
-        while collector.next_line(deadline) is not None:
-            pass

@@ -147,9 +147,3 @@ def create_workload(
         volumes={volume: {"bind": "/run/oomtrial", "mode": "rw"}},
         **_common(reference, arguments),
     )
-
-
-def remove_quietly(container: Container) -> None:
-    """Removes a container with its anonymous volumes; an engine that is gone has nothing left to remove."""
-    with contextlib.suppress(*API_ERRORS):
-        container.remove(force=True, v=True)
