@@ -144,7 +144,8 @@ class Experiment:
             state = "complete"
         finally:
             self._write_run(prepared, state)
-            rebuild_tables(self.directory)
+            for text in rebuild_tables(self.directory):
+                self.report.say(f"left out of the tables: {text}")
         if problems and len(problems) == len(self.blocks):
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
@@ -204,7 +205,8 @@ class Experiment:
                     guest_start_s = time.monotonic() - started
                     end = run_trial(guest.docker, job, evidence, on_round)
                     if end.outcome == "gone":
-                        end.outcome = guest.ending()
+                        end.outcome, said = guest.ending()
+                        end.reason = said or end.reason
             except GuestError as error:
                 end = TrialEnd("lost", error.what)
             finally:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from harness.analysis.redundancy import classify
 from harness.analysis.summary import Arm, Summary, compare, summarize_arm
+from harness.collectors.evidence import TrialRecord, read_trial
 from harness.collectors.rounds import read_evidence
 from harness.errors import EvidenceError
 from harness.rundir import RunRecord, read_run
@@ -49,13 +50,23 @@ def summarize(run: Path) -> Summary:
     tables = load_tables(run / "tables")
     rounds, kills = tables["rounds"], tables["kills"]
     machine: dict[str, object] = {"vcpus": record.vcpus, "accel": record.accel, "host_cores": record.host.cores}
+    early, unreadable = _trials_ended_early(run)
     arms = []
     for kernel in record.kernels:
         planned = sum(block.rounds for block in record.blocks if block.arm == kernel.spec)
         arm_rounds, arm_kills = rounds[rounds["arm"] == kernel.spec], kills[kills["arm"] == kernel.spec]
         complete = record.state == "complete"
         arms.append(
-            summarize_arm(kernel.spec, record.scenario, machine, planned, arm_rounds, arm_kills, complete=complete)
+            summarize_arm(
+                kernel.spec,
+                record.scenario,
+                machine,
+                planned,
+                arm_rounds,
+                arm_kills,
+                complete=complete,
+                trials_ended_early=sum(trial.arm == kernel.spec for trial in early),
+            )
         )
     stock = next((arm for arm, kernel in zip(arms, record.kernels, strict=True) if not kernel.patches), None)
     comparisons = [compare(arm, stock) for arm in arms if arm is not stock] if stock is not None else []
@@ -65,8 +76,27 @@ def summarize(run: Path) -> Summary:
         arms=arms,
         comparisons=comparisons,
         disagreements=_disagreements(rounds),
-        notes=_notes(record, arms),
+        notes=[*_notes(record, arms), *map(_early_note, early), *(f"left out: {text}" for text in unreadable)],
     )
+
+
+def _trials_ended_early(run: Path) -> tuple[list[TrialRecord], list[str]]:
+    """Trials that did not come to their last round, and those whose record cannot be read."""
+    early, unreadable = [], []
+    for directory in sorted((run / "trials").glob("*/")):
+        try:
+            trial = read_trial(directory)
+        except EvidenceError as error:
+            unreadable.append(str(error))
+            continue
+        if trial.outcome != "completed" or trial.rounds_begun < trial.rounds:
+            early.append(trial)
+    return early, unreadable
+
+
+def _early_note(trial: TrialRecord) -> str:
+    begun = f"after {trial.rounds_begun} of {trial.rounds} rounds" if trial.rounds_begun else "before its first round"
+    return f"trial {trial.trial_id} ({trial.arm}, boot {trial.boot}) ended {begun}: {trial.outcome}, {trial.reason or 'no reason given'}"
 
 
 def _disagreements(rounds: pd.DataFrame) -> list[str]:

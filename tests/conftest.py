@@ -21,12 +21,13 @@ def version():
 
 
 @pytest.fixture(scope="session")
-def prepared(version, tmp_path_factory):
-    """Stock and both patched kernels, image and binaries: from the cache, or built now."""
+def prepared(version, tmp_path_factory, request):
+    """Stock and both patched kernels, image and binaries: from the cache, or built now, with progress shown."""
     kernels = (f"source:{version}", f"source:{version}+wait-for-victim", f"source:{version}+ignore-pending-victim")
-    request = Request(kernels, "one-big-many-small", 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
-    with Reporter() as report:
-        experiment = Experiment(request, report)
+    wanted = Request(kernels, "one-big-many-small", 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled(), Reporter() as report:
+        experiment = Experiment(wanted, report)
         experiment.check()
         return experiment.prepare()
 

@@ -22,6 +22,9 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int  # begun
     rounds_not_run: int  # planned, never begun: guests died or hung too often, or the run was interrupted
     rounds_given_up: int  # of those: after all attempts, in a run that went to its end
+    trials_ended_early: (
+        int  # guests or containers that died or hung before their last round; each is named in the notes
+    )
     boots: int
     kills: int
     redundant_kills: int
@@ -80,6 +83,7 @@ def summarize_arm(
     kills: pd.DataFrame,
     *,
     complete: bool,
+    trials_ended_early: int = 0,
 ) -> Arm:
     """Counts one arm's rounds and kills. `complete`: the run went to its end."""
     completed = rounds[rounds["outcome"] == "completed"]
@@ -90,7 +94,7 @@ def summarize_arm(
     interval = exact_interval(len(hit), len(completed))
     latency = (kills["release_time_us"] - kills["mark_time_us"]).dropna()
     outcomes = rounds["outcome"].value_counts()
-    boots = int(rounds["boot_id"].nunique())
+    boots = int(rounds["boot_id"].fillna(rounds["trial_id"]).nunique())
     lost = rounds[["lost_kmsg_records", "lost_trace_events", "missed_probes"]].sum().sum()
     return Arm(
         kernel=kernel,
@@ -101,6 +105,7 @@ def summarize_arm(
         rounds=len(rounds),
         rounds_not_run=max(0, planned - len(rounds)),
         rounds_given_up=max(0, planned - len(rounds)) if complete else 0,
+        trials_ended_early=trials_ended_early,
         boots=boots,
         kills=len(kills),
         redundant_kills=len(redundant),

@@ -176,14 +176,17 @@ class Guest:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def ending(self, deadline_s: float = 5.0) -> str:
-        """Why it no longer works: ``panicked``, ``lost`` (QEMU is gone) or ``hung`` (QEMU runs, nothing answers)."""
+    def ending(self, deadline_s: float = 5.0) -> tuple[str, str]:
+        """Why it no longer works: ``panicked``, ``lost`` (QEMU is gone) or ``hung`` (QEMU runs, nothing answers); and
+        what the console has to say of it."""
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=deadline_s)
-        if find_panic(read_console(self.console)):
-            return "panicked"
-        return "hung" if self.is_running() else "lost"
+        console = read_console(self.console)
+        if panic := find_panic(console):
+            return "panicked", f"kernel panic: {panic}"
+        trouble = find_trouble(console)
+        return "hung" if self.is_running() else "lost", trouble[0] if trouble else ""
 
     def stop(self) -> None:
         """Kills QEMU. Everything that changed in the guest was in its memory: there is nothing to shut down."""

@@ -15,6 +15,7 @@ VERSION_DEPENDENT = frozenset(
         "CONFIG_MEMCG_KMEM",
         "CONFIG_SLUB",
         "CONFIG_NET_CORE",
+        "CONFIG_RANDOM_TRUST_CPU",
     }
 )
 

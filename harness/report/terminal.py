@@ -42,6 +42,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     lines: list[tuple[str, list[str]]] = [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in summary.arms]),
         ("outcomes", [_outcomes(arm) for arm in summary.arms]),
+        ("trials that ended early", [str(arm.trials_ended_early) for arm in summary.arms]),
         ("kills", [str(arm.kills) for arm in summary.arms]),
         ("  redundant", [str(arm.redundant_kills) for arm in summary.arms]),
         ("  surplus in all", [str(arm.surplus_kills) for arm in summary.arms]),
