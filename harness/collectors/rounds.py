@@ -133,7 +133,7 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
         elif event.event == "probe_missing":
             missing.append(event.probe.strip())
         elif event.event == "ready":
-            boot_id = event.boot_id
+            boot_id = event.boot_id or None
     return missing, boot_id
 
 
