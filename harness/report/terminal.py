@@ -38,7 +38,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for arm in summary.arms:
-        table.add_column(arm.kernel, justify="right")
+        table.add_column(arm.kernel.replace("+", "\n+"), justify="right", overflow="fold")
     lines: list[tuple[str, list[str]]] = [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in summary.arms]),
         ("outcomes", [_outcomes(arm) for arm in summary.arms]),
