@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +30,12 @@ def _outcomes(arm: Arm) -> str:
     return ", ".join(parts) or "none"
 
 
+def _heading(kernel: str) -> str:
+    """The spec on lines that let three arms stand on a terminal of 80 columns."""
+    base, *patches = kernel.split("+")
+    return "\n".join([base, *(line for patch in patches for line in textwrap.wrap(f"+{patch}", 15))])
+
+
 def print_summary(console: Console, summary: Summary) -> None:
     """Arms side by side as rows of a table, then comparisons, then everything that a reader must know besides."""
     first = summary.arms[0]
@@ -38,7 +46,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for arm in summary.arms:
-        table.add_column(arm.kernel.replace("+", "\n+"), justify="right", overflow="fold")
+        table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
     lines: list[tuple[str, list[str]]] = [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in summary.arms]),
         ("outcomes", [_outcomes(arm) for arm in summary.arms]),
