@@ -65,7 +65,7 @@ def run_trial(
     try:
         collector, workload = _start_containers(client, job, evidence, end)
         end.containers_start_s = time.monotonic() - started
-        _follow_rounds(workload, job, end, on_round)
+        _follow_rounds(collector, workload, job, end, on_round)
         end.rounds_s = time.monotonic() - started - end.containers_start_s
         if end.outcome != "gone":
             # The collector's last lines may still be on their way.
@@ -123,7 +123,13 @@ def _field(line: bytes, name: str) -> str:
     return ""
 
 
-def _follow_rounds(workload: FollowedContainer, job: TrialJob, end: TrialEnd, on_round: Callable[[int], None]) -> None:
+def _follow_rounds(
+    collector: FollowedContainer,
+    workload: FollowedContainer,
+    job: TrialJob,
+    end: TrialEnd,
+    on_round: Callable[[int], None],
+) -> None:
     """Reads the supervisor's events until it ends; sets the outcome."""
     patience = job.scenario.round_deadline_s + _ROUND_GRACE_S
     hung_round = 0
@@ -137,6 +143,7 @@ def _follow_rounds(workload: FollowedContainer, job: TrialJob, end: TrialEnd, on
             return
         event = _field(line, "event")
         if event == "round_end":
+            collector.check_kept()
             on_round(int(_field(line, "round")) - job.first_round + 1)
             if _field(line, "hung") == "True":
                 hung_round = int(_field(line, "round"))

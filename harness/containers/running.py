@@ -65,6 +65,12 @@ class FollowedContainer:
             return False
         return True
 
+    def check_kept(self) -> None:
+        """Raises HostError when a line could not be written to the evidence."""
+        if self._failure is not None:
+            what = f"cannot keep evidence: {self._failure.strerror}"
+            raise HostError(what, "make room on the disk of the run's directory")
+
     def next_line(self, deadline: float) -> bytes | None:
         """The next line, or None when none came by the deadline (of time.monotonic()).
 
@@ -76,10 +82,7 @@ class FollowedContainer:
             return None
         if line is None:
             self._lines.put(None)
-            if self._failure is not None:
-                raise HostError(
-                    f"cannot keep evidence: {self._failure.strerror}", "make room on the disk of the run's directory"
-                )
+            self.check_kept()
             raise OutputEndedError
         return line
 

@@ -8,8 +8,11 @@ import time
 import psutil
 import pytest
 
-from harness.errors import GuestError
+from harness.collectors.evidence import EvidenceWriter
+from harness.collectors.trial import TrialJob, run_trial
+from harness.errors import GuestError, HostError
 from harness.guest import machine
+from harness.spec.scenario import load_scenario
 
 pytestmark = pytest.mark.guest
 
@@ -38,6 +41,23 @@ def test_the_api_is_for_the_holder_of_the_key_only(make_guest):
         assert b"200" not in ask_without_a_key(port)
         pid = guest.pid
     assert not psutil.pid_exists(pid)
+
+
+def test_a_disk_that_fills_up_stops_the_trial(make_guest, prepared, tmp_path):
+    directory = tmp_path / "trial"
+    directory.mkdir()
+    (directory / "kmsg.log").symlink_to("/dev/full")
+    job = TrialJob(
+        prepared.images, load_scenario("one-big-many-small"), "full", first_round=1, rounds=200, probes="all"
+    )
+    rounds = []
+    with (
+        make_guest() as guest,
+        EvidenceWriter(directory) as evidence,
+        pytest.raises(HostError, match="cannot keep evidence: No space left on device; make room"),
+    ):
+        run_trial(guest.docker, job, evidence, rounds.append)
+    assert len(rounds) < 20
 
 
 def test_a_taken_port_is_given_up_for_another(make_guest, monkeypatch):
