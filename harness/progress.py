@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 _PLAIN_INTERVAL_S = 30.0
 
@@ -21,7 +21,13 @@ class Task:
         self._owner, self.name, self.total = owner, name, total
         self.done, self.detail = 0, ""
         self.started = self.last_line = time.monotonic()
-        self.bar = None if owner.live is None else owner.live.add_task(name, total=total, detail="")
+        self.bar = None if owner.live is None else owner.live.add_task(name, total=total, detail="", count="")
+
+    def count(self) -> str:
+        """How far it is; of how much, where that is known."""
+        if self.total:
+            return f"{self.done}/{self.total}"
+        return str(self.done) if self.done else ""
 
     def update(self, done: int | None = None, detail: str | None = None) -> None:
         self.done = self.done if done is None else done
@@ -42,7 +48,7 @@ class Reporter:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[count]}"),
                 TimeElapsedColumn(),
                 TextColumn("[dim]{task.fields[detail]}"),
                 console=self.console,
@@ -78,11 +84,10 @@ class Reporter:
 
     def updated(self, task: Task) -> None:
         if self.live is not None and task.bar is not None:
-            self.live.update(task.bar, completed=task.done, detail=task.detail)
+            self.live.update(task.bar, completed=task.done, detail=task.detail, count=task.count())
         elif time.monotonic() - task.last_line > _PLAIN_INTERVAL_S:
             task.last_line = time.monotonic()
-            count = f" {task.done}/{task.total}" if task.total else f" {task.done}" if task.done else ""
-            self.say(f"{task.name}:{count} {task.detail}".rstrip())
+            self.say(f"{task.name}: {task.count()} {task.detail}".rstrip())
 
     def _finish(self, task: Task, how: str) -> None:
         if self.live is not None and task.bar is not None:
