@@ -63,15 +63,14 @@ def run_trial(
     """
     started, end = time.monotonic(), TrialEnd("gone")
     try:
-        collector, workload = _start_containers(client, job, evidence, end)
-        end.containers_start_s = time.monotonic() - started
-        _follow_rounds(collector, workload, job, end, on_round)
-        end.rounds_s = time.monotonic() - started - end.containers_start_s
-        if end.outcome != "gone":
-            # The collector's last lines may still be on their way.
-            collector.wait_for(
-                lambda line: line.startswith(b'C {"event":"closed"'), _LAST_LINES_DEADLINE_S, "its last line"
-            )
+        with contextlib.ExitStack() as followed:
+            collector, workload = _start_containers(client, job, evidence, end, followed)
+            end.containers_start_s = time.monotonic() - started
+            _follow_rounds(collector, workload, job, end, on_round)
+            end.rounds_s = time.monotonic() - started - end.containers_start_s
+            if end.outcome != "gone":
+                # The collector's last lines may still be on their way.
+                collector.wait_for(_is_last, _LAST_LINES_DEADLINE_S, "its last line")
     except GuestError as error:
         end.reason = end.reason or error.what
     except API_ERRORS as error:
@@ -80,7 +79,11 @@ def run_trial(
 
 
 def _start_containers(
-    client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter, end: TrialEnd
+    client: docker.DockerClient,
+    job: TrialJob,
+    evidence: EvidenceWriter,
+    end: TrialEnd,
+    followed: contextlib.ExitStack,
 ) -> tuple[FollowedContainer, FollowedContainer]:
     """Collector and workload, started. They are not removed: the guest that runs them lives in memory only, and a
     guest that no longer answers would keep us waiting for each removal."""
@@ -98,6 +101,7 @@ def _start_containers(
             end.rounds_begun = int(_field(line[2:], "round")) - job.first_round + 1
 
     collector = FollowedContainer(container, keep)
+    followed.callback(collector.close)
     collector.start()
     collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
 
@@ -107,8 +111,13 @@ def _start_containers(
     name, limit = f"oomtrial-{job.token}-workload", scenario.memory_max_bytes
     container = create_workload(client, references["hog"], name, volume.name, limit, arguments)
     workload = FollowedContainer(container, evidence.supervisor_line)
+    followed.callback(workload.close)
     workload.start()
     return collector, workload
+
+
+def _is_last(line: bytes) -> bool:
+    return line.startswith(b'C {"event":"closed"')
 
 
 def _is_ready(line: bytes) -> bool:

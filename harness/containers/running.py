@@ -19,6 +19,8 @@ from harness.errors import GuestError, HostError
 
 LABEL = "org.oomtrial"
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
+# A stream that is closed under its reader fails with these too.
+_STREAM_ERRORS = (*API_ERRORS, ValueError, AttributeError)
 
 
 class OutputEndedError(Exception):
@@ -36,6 +38,7 @@ class FollowedContainer:
         self._sink = sink
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{container.name}", daemon=True)
+        self._stream: Any = None
         self._failure: OSError | None = None  # of the sink: what came could not be kept
 
     def start(self) -> None:
@@ -47,8 +50,9 @@ class FollowedContainer:
 
     def _follow(self) -> None:
         rest = b""
-        with contextlib.suppress(*API_ERRORS):
-            for chunk in self.container.logs(stream=True, follow=True):
+        with contextlib.suppress(*_STREAM_ERRORS):
+            self._stream = self.container.logs(stream=True, follow=True)
+            for chunk in self._stream:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if not self._keep(line):
@@ -64,6 +68,17 @@ class FollowedContainer:
             self._lines.put(None)
             return False
         return True
+
+    def close(self) -> None:
+        """Stops following. The container is left as it is."""
+        with contextlib.suppress(*_STREAM_ERRORS):
+            if self._stream is not None:
+                self._stream.close()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+        # CancellableStream.close() shuts the socket down; its descriptor stays open as long as the response does.
+        with contextlib.suppress(*_STREAM_ERRORS):
+            self._stream._response.close()
 
     def check_kept(self) -> None:
         """Raises HostError when a line could not be written to the evidence."""
