@@ -1,3 +1,20 @@
 """oomtrial: counts the OOM kills that waiting for the earlier victim would have spared."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.parselog import OomLog, parse_log
+
+__all__ = ["OomLog", "__version__", "parse_log"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """pandas takes a second to import: only who asks for a table pays for it."""
+    if name in ("OomLog", "parse_log"):
+        from harness import parselog
+
+        return getattr(parselog, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,19 +22,22 @@ class KmsgRecord:
     time_us: int
     caller: str  # "T123" or "C1" with CONFIG_PRINTK_CALLER, else ""
     text: str
+    raw: str  # as it was read
 
     @property
     def is_kernel(self) -> bool:
         return self.facility == KERN
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     r"""The kernel writes unprintable bytes and backslashes as ``\xNN`` (kernel/printk/printk.c, append_char).
 
-    Bytes that are no UTF-8 stay escaped, so that the text can be kept anywhere.
+    Bytes that are no UTF-8 become surrogates, as everywhere here.
     """
+    if "\\x" not in text:
+        return text
     raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text.encode("utf-8", "surrogateescape"))
-    return raw.decode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def parse_kmsg_record(line: str) -> KmsgRecord | None:
@@ -44,7 +47,7 @@ def parse_kmsg_record(line: str) -> KmsgRecord | None:
         return None
     level, extra = int(match[1]), match[5] or ""
     caller = extra.removeprefix("caller=") if extra.startswith("caller=") else ""
-    return KmsgRecord(level & 7, level >> 3, int(match[2]), int(match[3]), caller, _unescape(match[6]))
+    return KmsgRecord(level & 7, level >> 3, int(match[2]), int(match[3]), caller, unescape(match[6]), line)
 
 
 def parse_kmsg(lines: Iterable[str]) -> Iterator[KmsgRecord]:

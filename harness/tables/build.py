@@ -7,7 +7,9 @@ from typing import Any
 
 from harness.collectors.rounds import RoundEvidence, TrialEvidence
 from harness.collectors.trace import TraceEvent
-from harness.oomlog.report import Kill, OomRecords, Report, read_oom_records
+from harness.oomlog.events import TROUBLE
+from harness.oomlog.reading import Collected, collect_kmsg
+from harness.oomlog.records import Kill, Report
 from harness.spec.scenario import Scenario
 from harness.tables.witnesses import Witnesses
 
@@ -31,10 +33,10 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Ro
             "boot": record.boot,
             "round": number,
         }
-        oom = read_oom_records(found.kmsg)
+        oom = collect_kmsg(found.kmsg)
         rows["rounds"].append({**where, "boot_id": evidence.boot_id, **_round_row(evidence, found, oom)})
         rows["kills"] += [{**where, **row} for row in _kill_rows(found, oom, scenario)]
-        rows["reports"] += [{**where, **_report_row(index, report)} for index, report in enumerate(oom.reports)]
+        rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]
         rows["releases"] += [{**where, **row} for row in _release_rows(found, oom)]
     return rows
 
@@ -48,14 +50,14 @@ def _outcome(evidence: TrialEvidence, found: RoundEvidence) -> str:
     return "completed" if found.end.recorded else "harness_error"
 
 
-def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: OomRecords) -> Witnesses:
+def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) -> Witnesses:
     pid_of = {hog: pid for pid, hog in found.hog_pids.items()}
     supervisor = None
     if found.end is not None:
         dead = (end for end in found.hog_ends.values() if end.dead and end.signal == _SIGKILL and not end.cleanup)
         supervisor = frozenset(pid_of.get(end.hog, -end.hog - 1) for end in dead)
     return Witnesses(
-        kmsg=tuple(kill.killed.pid for kill in oom.kills),
+        kmsg=tuple(kill.killed.pid for kill in oom.kills for _ in range(1 + kill.reprints)),
         oom_kill=evidence.counter_growth(found.number, "memory.events oom_kill"),
         marks=frozenset(pid for event in _named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None),
         supervisor=supervisor,
@@ -65,7 +67,7 @@ def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: OomRecords) -
     )
 
 
-def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: OomRecords) -> Row:
+def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) -> Row:
     witnesses = _witnesses(evidence, found, oom)
     ends = found.hog_ends.values()
     duration = None
@@ -74,7 +76,7 @@ def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: OomRecords) -
     return {
         "outcome": _outcome(evidence, found),
         "hogs": len(found.hog_pids),
-        "kmsg_kills": len(oom.kills),
+        "kmsg_kills": len(witnesses.kmsg),
         "oom_kill": witnesses.oom_kill,
         "trace_marks": len(witnesses.marks),
         "supervisor_kills": None if witnesses.supervisor is None else len(witnesses.supervisor),
@@ -83,15 +85,15 @@ def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: OomRecords) -
         "witness_disagreement": witnesses.disagreement(),
         "witnesses_checked": witnesses.can_be_checked,
         "reports": len(oom.reports),
-        "suppressed_reports": oom.suppressed_reports,
+        "suppressed_reports": oom.missing.suppressed_reports,
         "oom_entries": len(_named(found.trace, "oom_entry")),
         "memory_events_oom": evidence.counter_growth(found.number, "memory.events oom"),
         "lost_kmsg_records": found.lost_kmsg_records,
         "lost_trace_events": found.lost_trace_events,
         "missed_probes": found.missed_probes,
-        "forged_kills": oom.forged,
-        "trouble_lines": len(oom.trouble),
-        "supervisor_invoked": any(report.invoked.comm == _SUPERVISOR_COMM for report in oom.reports),
+        "forged_kills": oom.missing.forged_kills,
+        "trouble_lines": sum(other.kind in TROUBLE for other in oom.others),
+        "supervisor_invoked": any(report.header.comm == _SUPERVISOR_COMM for report in oom.reports),
         "baseline_clean": found.baseline_clean,
         "duration_us": duration,
         "memory_full_us": evidence.counter_growth(found.number, "memory.pressure full"),
@@ -107,17 +109,18 @@ def _first(events: Sequence[TraceEvent], not_before_us: int) -> TraceEvent | Non
     return next((event for event in events if event.time_us >= not_before_us), None)
 
 
-def _kill_rows(found: RoundEvidence, oom: OomRecords, scenario: Scenario) -> list[Row]:
+def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list[Row]:
     marks = {event.subject_pid: event for event in reversed(_named(found.trace, "mark_victim"))}
     # The kernel's own order: of marking, which happens under oom_lock; the log has the same order.
     kills = sorted(
-        oom.kills, key=lambda kill: (mark.time_us if (mark := marks.get(kill.killed.pid)) else 0, kill.record.sequence)
+        oom.kills,
+        key=lambda kill: (mark.time_us if (mark := marks.get(kill.killed.pid)) else 0, kill.where.sequence or 0),
     )
     if any(kill.killed.pid not in marks for kill in kills):
-        kills = sorted(oom.kills, key=lambda kill: kill.record.sequence)
+        kills = sorted(oom.kills, key=lambda kill: kill.where.sequence or 0)
     rows = []
     for order, kill in enumerate(kills, start=1):
-        row = {"order": order, **_kill_facts(kill, oom.reports), **_traced_facts(found, marks.get(kill.killed.pid))}
+        row = {"order": order, **_kill_facts(kill), **_traced_facts(found, marks.get(kill.killed.pid))}
         hog = found.hog_pids.get(kill.killed.pid)
         if hog is not None:
             row |= {"hog": hog, "demand_bytes": scenario.hogs[hog].demand_bytes}
@@ -125,17 +128,20 @@ def _kill_rows(found: RoundEvidence, oom: OomRecords, scenario: Scenario) -> lis
     return rows
 
 
-def _kill_facts(kill: Kill, reports: Sequence[Report]) -> Row:
-    killed, report = kill.killed, None if kill.report is None else reports[kill.report]
-    summary = report.summary if report else None
+def _time_us(uptime_s: float | None) -> int | None:
+    return None if uptime_s is None else round(uptime_s * 1e6)
+
+
+def _kill_facts(kill: Kill) -> Row:
+    killed, report = kill.killed, kill.report
     return {
         "pid": killed.pid,
         "comm": killed.comm,
-        "kmsg_sequence": kill.record.sequence,
-        "kmsg_time_us": kill.record.time_us,
-        "report": kill.report,
-        "oom_memcg": summary.oom_memcg if summary else None,
-        "task_memcg": summary.task_memcg if summary else None,
+        "kmsg_sequence": kill.where.sequence,
+        "kmsg_time_us": _time_us(kill.where.uptime_s),
+        "report": report.index if report else None,
+        "oom_memcg": report.oom_memcg if report else None,
+        "task_memcg": report.task_memcg if report else None,
         "margin_kb": report.margin_kb if report else None,
         "total_vm_kb": killed.total_vm_kb,
         "anon_rss_kb": killed.anon_rss_kb,
@@ -164,39 +170,39 @@ def _traced_facts(found: RoundEvidence, mark: TraceEvent | None) -> Row:
     return row
 
 
-def _report_row(index: int, report: Report) -> Row:
-    usage, summary = report.usage, report.summary
+def _report_row(report: Report) -> Row:
     return {
-        "report": index,
-        "kmsg_sequence": report.record.sequence,
-        "kmsg_time_us": report.record.time_us,
-        "comm": report.invoked.comm,
-        "gfp_mask": report.invoked.gfp_mask,
-        "order": report.invoked.order,
-        "usage_kb": usage.usage_kb if usage else None,
-        "limit_kb": usage.limit_kb if usage else None,
-        "failcnt": usage.failcnt if usage else None,
+        "report": report.index,
+        "kmsg_sequence": report.where.sequence,
+        "kmsg_time_us": _time_us(report.where.uptime_s),
+        "comm": report.header.comm,
+        "gfp_mask": report.header.gfp_mask,
+        "order": report.header.order,
+        "usage_kb": report.usage_kb,
+        "limit_kb": report.limit_kb,
+        "failcnt": report.counters["memory"][2] if "memory" in report.counters else None,
         "margin_kb": report.margin_kb,
-        "constraint": summary.constraint if summary else None,
-        "oom_memcg": summary.oom_memcg if summary else None,
-        "victim_pid": summary.pid if summary else None,
+        "constraint": report.constraint,
+        "oom_memcg": report.oom_memcg,
+        "victim_pid": report.chosen_pid,
         "complete": report.is_complete,
     }
 
 
-def _release_rows(found: RoundEvidence, oom: OomRecords) -> list[Row]:
+def _release_rows(found: RoundEvidence, oom: Collected) -> list[Row]:
     rows: list[Row] = []
     for event in _named(found.trace, "mm_release"):
         pid = event.tgid if event.tgid is not None else event.pid
         if pid in found.hog_pids:
             rows.append({"pid": pid, "kind": "exit_mmap", "time_us": event.time_us})
-    for reap in oom.reaps:
-        rows.append(
-            {
-                "pid": reap.reaped.pid,
-                "kind": "oom_reaper",
-                "time_us": reap.record.time_us,
-                "anon_rss_kb": reap.reaped.anon_rss_kb,
-            }
-        )
+    for release in oom.releases:
+        if release.reaped.kind == "reaped":
+            rows.append(
+                {
+                    "pid": release.reaped.pid,
+                    "kind": "oom_reaper",
+                    "time_us": _time_us(release.where.uptime_s),
+                    "anon_rss_kb": release.reaped.anon_rss_kb,
+                }
+            )
     return rows

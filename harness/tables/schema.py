@@ -10,8 +10,30 @@ import pyarrow as pa
 
 FORMAT_VERSION = 1
 
-_ARROW = {"string": pa.string(), "int": pa.int64(), "bool": pa.bool_()}
-_PANDAS = {"string": "string", "int": "Int64", "bool": "boolean"}
+_ARROW = {
+    "string": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "list": pa.list_(pa.int64()),
+}
+_PANDAS = {"string": "string", "int": "Int64", "float": "Float64", "bool": "boolean", "list": "object"}
+
+
+def printable(text: str) -> str:
+    """Text that fits in any file: a byte that is no UTF-8 (a surrogate, here) shows as ``\\xNN``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _arrow(values: list[object], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        return pa.array(list(map(_fit, values)), kind)
+
+
+def _fit(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not value.isascii() else value
 
 
 @dataclass(frozen=True)
@@ -19,10 +41,16 @@ class Column:
     """One column. `null` says when it is absent; empty when it never is."""
 
     name: str
-    type: str  # string, int or bool
+    type: str  # string, int, float, bool, or list of int
     unit: str
     meaning: str
     null: str = ""
+
+
+def _series(column: Column, values: list[object]) -> pd.Series:
+    if column.type == "list":
+        return pd.Series(values, dtype="object")
+    return pd.Series(pd.array(values, dtype=_PANDAS[column.type]))  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -35,8 +63,12 @@ class Table:
 
     def frame(self, rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
         """Rows as a DataFrame with this table's columns, in order, with nullable types."""
-        data = {c.name: pd.array([row.get(c.name) for row in rows], dtype=_PANDAS[c.type]) for c in self.columns}  # type: ignore[call-overload]
-        return pd.DataFrame(data)
+        return pd.DataFrame({c.name: _series(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns})
+
+    def arrow_table(self, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+        """Rows as an Arrow table with this table's columns, in order."""
+        schema = self.arrow_schema()
+        return pa.table([_arrow([row.get(field.name) for row in rows], field.type) for field in schema], schema=schema)
 
     def arrow_schema(self) -> pa.Schema:
         fields = [
@@ -183,7 +215,7 @@ REPORTS = Table(
         Column("constraint", "string", "", "CONSTRAINT_MEMCG, CONSTRAINT_NONE, ...", "the summary line is missing"),
         Column("oom_memcg", "string", "", "memcg whose limit was hit", "the summary line is missing, or global OOM"),
         Column("victim_pid", "int", "", "the process it chose", "the summary line is missing"),
-        Column("complete", "bool", "", "header, usage and summary are there"),
+        Column("complete", "bool", "", "every part of a report is there and whole"),
     ),
 )
 

@@ -1,0 +1,507 @@
+"""From records of lines to reports, kills and releases: a state machine that is fed in the order of the log.
+
+oom_lock keeps two reports of one kernel from being printed at once (mm/oom_kill.c), but lines of others come between,
+and where the log names callers (CONFIG_PRINTK_CALLER) a report's lines are those of its caller.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from harness.oomlog.events import Boot, Event
+from harness.oomlog.header import CpuLine, Cpuset, Header
+from harness.oomlog.infer import DomainMemory
+from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
+from harness.oomlog.losses import KERNEL_DROPS, Dropped, Suppressed
+from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
+from harness.oomlog.overlap import WINDOW_S, estimate
+from harness.oomlog.records import Kill, Missing, Other, Release, Report
+from harness.oomlog.release import Reaped
+from harness.oomlog.scan import Forged, Found, Where
+from harness.oomlog.tasks import TasksState, TaskTable
+
+Output = Report | Kill | Release | Other
+
+_BACK_S = 1.0  # a kernel's stamps that go back further are of another boot
+_WALL_BACK_S = 2 * 3600.0  # a wall clock goes back an hour in autumn
+_YEAR_TURN_S = 300 * 86400.0
+_DUPLICATE_LINES = 1000  # how far apart a paste and its copy may stand
+_GROUP_GAP_S = 0.5  # between two kills of one group
+_REPORT_AGE_S = 60.0  # between a header and its kill, on the slowest console
+_SAME_PLACE_LINES = 3  # a kill so near its summary belongs to it, whatever pid a thread of it had
+_PENDING = 512  # kills that wait for a release, and that a later one is held against; a bound for logs without time
+_CALLERS = 1024  # tasks whose last lines are remembered
+
+
+@dataclass(slots=True)
+class _Group:
+    memcg: str
+    chosen_pid: int | None
+    decision: int
+    report: Report | None
+    last_time_s: float | None
+    pids: set[int]
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What one task is printing; without callers in the log, what the kernel is printing."""
+
+    report: Report | None = None  # no kill of it yet
+    last_line: int = 0
+    chosen: Chosen | None = None
+    last_kill: Kill | None = None
+    skipped: Skipped | None = None
+    group: _Group | None = None
+
+
+@dataclass(slots=True)
+class _Boot:
+    number: int
+    boot_id: str = ""
+    last_uptime_s: float | None = None
+    last_wall_s: float | None = None
+    last_sequence: int | None = None
+    is_fresh: bool = True
+    callers: dict[str, _Caller] = field(default_factory=dict)
+    recent: deque[Kill] = field(default_factory=lambda: deque(maxlen=_PENDING))
+    seen: deque[tuple[int, tuple[Any, ...]]] = field(default_factory=deque)  # line, key
+    seen_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    domains: DomainMemory = field(default_factory=DomainMemory)
+    kernel: str | None = None
+
+
+_PARTS = frozenset(
+    (
+        Usage,
+        Summary,
+        TaskIn,
+        LimitReached,
+        StatsHead,
+        Protection,
+        TaskTable,
+        TasksState,
+        CpuLine,
+        Cpuset,
+        Zone,
+        Reserve,
+        Swap,
+        Ram,
+    )
+)
+
+
+class Assembler:
+    """Feed it what `read_block` finds, in order; it gives what is settled. `close` gives the rest."""
+
+    def __init__(self) -> None:
+        self.missing = Missing()
+        self.boots = 0
+        self._hosts: dict[str, _Boot] = {}
+        self._reports: deque[Report] = deque()
+        self._kills: deque[tuple[Kill, _Boot]] = deque()
+        self._releases = self._decisions = self._report_count = self._kill_count = 0
+        self._out: list[Output] = []
+
+    def begin_file(self) -> None:
+        """What follows is another log: of another machine, or another boot, for all that is known."""
+        self._hosts.clear()
+
+    def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
+        """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
+        where, record = found
+        if type(record) in _PARTS:  # most records; they neither begin a boot nor settle anything
+            boot = self._hosts.get(where.host)
+            caller = boot.callers.get(where.caller) if boot else None
+            if caller is not None:
+                caller.last_line = where.line + line_base
+                if caller.report is not None:
+                    _fill(caller.report, record)
+                    if type(record) is TaskTable:
+                        record.lines.__iadd__(line_base)
+                        self.missing.damaged_rows += record.damaged
+            return ()
+        if isinstance(record, Forged):
+            self.missing.forged_kills += 1
+            return ()
+        if isinstance(record, Dropped):
+            self._drop(record)
+            return ()
+        where = where._replace(line=where.line + line_base) if line_base else where
+        boot = self._boot_of(where, record)
+        if boot is None:
+            self.missing.duplicate_lines += 1
+            return ()
+        self._take(boot, where, record)
+        return self._settle(where)
+
+    def close(self) -> Iterator[Output]:
+        """The outputs that still waited for more of the log."""
+        yield from self._settle(None)
+
+    # boots
+
+    def _boot_of(self, where: Where, record: Any) -> _Boot | None:
+        """The boot that a record belongs to, or None for a copy of a record that is there already."""
+        boot = self._hosts.get(where.host)
+        if boot is None:
+            boot = self._hosts[where.host] = self._new_boot()
+        if isinstance(record, Boot):
+            if (not boot.is_fresh and record.release is not None) or (
+                record.boot_id and record.boot_id != boot.boot_id
+            ):
+                boot = self._hosts[where.host] = self._new_boot(record.boot_id) if not boot.is_fresh else boot
+                boot.boot_id = record.boot_id
+            elif record.release is None and not boot.is_fresh:
+                boot = self._hosts[where.host] = self._new_boot()
+        elif where.boot_id and boot.boot_id and where.boot_id != boot.boot_id:
+            boot = self._hosts[where.host] = self._new_boot(where.boot_id)
+        boot.boot_id = boot.boot_id or where.boot_id
+        key = _key(where, record)
+        if key is not None and self._is_duplicate(boot, where, key, record):
+            return None
+        if self._goes_back(boot, where):
+            boot = self._hosts[where.host] = self._new_boot(where.boot_id)
+        boot.is_fresh = isinstance(record, Boot)
+        if where.uptime_s is not None:
+            boot.last_uptime_s = max(where.uptime_s, boot.last_uptime_s or 0.0)
+        if where.wall_s is not None:
+            boot.last_wall_s = where.wall_s
+        if where.sequence is not None:
+            boot.last_sequence = where.sequence
+        if key is not None:
+            boot.seen.append((where.line, key))
+            boot.seen_keys[key] = where.line
+            while boot.seen and boot.seen[0][0] < where.line - _DUPLICATE_LINES:
+                line, old = boot.seen.popleft()
+                if boot.seen_keys.get(old) == line:
+                    del boot.seen_keys[old]
+        return boot
+
+    def _new_boot(self, boot_id: str = "") -> _Boot:
+        self.boots += 1
+        return _Boot(self.boots, boot_id)
+
+    @staticmethod
+    def _goes_back(boot: _Boot, where: Where) -> bool:
+        if where.uptime_s is not None:
+            return boot.last_uptime_s is not None and where.uptime_s < boot.last_uptime_s - _BACK_S
+        if where.wall_s is None or boot.last_wall_s is None or boot.last_uptime_s is not None:
+            return False
+        back = boot.last_wall_s - where.wall_s
+        return back > _WALL_BACK_S and not (where.wall_is_yearless and back > _YEAR_TURN_S)
+
+    @staticmethod
+    def _is_duplicate(boot: _Boot, where: Where, key: tuple[Any, ...], record: Any) -> bool:
+        """A record that stood a little above with the same stamp: log and copy were pasted into one file."""
+        before = boot.seen_keys.get(key)
+        if before is None or where.line - before > _DUPLICATE_LINES:
+            return False
+        if isinstance(record, Killed):
+            return True  # nobody is killed twice, sizes and microsecond alike
+        return where.uptime_s is not None and boot.last_uptime_s is not None and where.uptime_s < boot.last_uptime_s
+
+    # records
+
+    def _drop(self, record: Dropped) -> None:
+        if record.by in KERNEL_DROPS:
+            self.missing.dropped_records += record.records
+        else:
+            self.missing.dropped_by_syslog += record.records
+
+    def _take(self, boot: _Boot, where: Where, record: Any) -> None:
+        caller = boot.callers.get(where.caller)
+        if caller is None:
+            if len(boot.callers) >= _CALLERS:
+                self._close_report(boot.callers.pop(next(iter(boot.callers))), "none")
+            caller = boot.callers[where.caller] = _Caller()
+        match record:
+            case Header():
+                self._header(boot, caller, where, record)
+            case Killed():
+                self._killed(boot, caller, where, record)
+            case Reaped():
+                self._reaped(boot, where, record)
+            case GroupKill():
+                self._group_kill(caller, where, record)
+            case Chosen():
+                caller.chosen = record
+                if caller.report:
+                    caller.report.chosen_pid, caller.report.chosen_comm = record.pid, record.comm
+            case Skipped():
+                caller.skipped = record
+                self._other(boot, where, "skipped", record.pid, f"{record.pid} ({record.comm})", caller.report)
+                self._close_report(caller, "skipped")
+            case Sharing():
+                if caller.last_kill:
+                    caller.last_kill.sharing_pids.append(record.pid)
+            case Suppressed():
+                self.missing.suppressed_reports += record.reports
+            case Event():
+                self._other(boot, where, record.kind, record.pid, record.text, caller.report)
+                if record.kind in ("panic", "no-victim"):
+                    self._close_report(caller, record.kind)
+            case Boot():
+                boot.kernel = record.release
+            case _:
+                pass
+        caller.last_line = where.line
+
+    def _other(self, boot: _Boot, where: Where, kind: str, pid: int | None, text: str, report: Report | None) -> None:
+        self._out.append(Other(boot.number, where, kind, pid, text, report.index if report else None))
+
+    def _header(self, boot: _Boot, caller: _Caller, where: Where, record: Header) -> None:
+        self._close_report(caller, "none")
+        report = Report(self._report_count, boot.number, where, record, kernel=boot.kernel)
+        self._report_count += 1
+        self._reports.append(report)
+        boot.callers[where.caller] = _Caller(report=report, last_line=where.line)
+
+    def _close_report(self, caller: _Caller, outcome: str) -> None:
+        if caller.report is not None and not caller.report.is_closed:
+            caller.report.outcome = outcome
+            caller.report.is_closed = True
+        caller.report = None
+
+    def _killed(self, boot: _Boot, caller: _Caller, where: Where, killed: Killed) -> None:
+        group = self._group_of(caller, where, killed)
+        if group is not None:
+            if killed.pid == group.chosen_pid:
+                group.chosen_pid = None  # the chosen victim is printed twice: once chosen, once as a member
+                if caller.last_kill is not None:
+                    caller.last_kill.reprints += 1
+                return
+            group.pids.add(killed.pid)
+            group.last_time_s = where.time_s
+            kill = self._new_kill(boot, where, killed, group.decision, group.report, caller.last_kill)
+            kill.group, kill.task_memcg = group.memcg, group.memcg
+        else:
+            caller.group = None
+            report = self._report_of(caller, where, killed)
+            chosen = caller.chosen
+            kill = self._new_kill(boot, where, killed, self._decisions, report, None)
+            self._decisions += 1
+            if chosen is not None:
+                kill.chosen_pid, kill.message = chosen.pid, kill.message or chosen.message
+            if report is not None:
+                kill.chosen_pid = report.chosen_pid if report.chosen_pid is not None else kill.chosen_pid
+                kill.task_memcg = report.task_memcg
+                _learn_page_size(report, killed)
+                self._close_report(caller, "killed")
+        caller.chosen = caller.skipped = None
+        caller.last_kill = kill
+        boot.domains.settle(kill)
+        boot.recent.append(kill)
+        self._kills.append((kill, boot))
+
+    def _new_kill(
+        self, boot: _Boot, where: Where, killed: Killed, decision: int, report: Report | None, chosen: Kill | None
+    ) -> Kill:
+        kill = Kill(self._kill_count, boot.number, where, killed, decision, report, killed.pid, message=killed.message)
+        self._kill_count += 1
+        if chosen is not None:
+            kill.chosen_pid = chosen.chosen_pid
+        self.missing.kills_without_report += report is None
+        self.missing.partial_kills += not killed.is_complete
+        return kill
+
+    @staticmethod
+    def _group_of(caller: _Caller, where: Where, killed: Killed) -> _Group | None:
+        """The group kill that a kill is part of, by the same caller and at once."""
+        group = caller.group
+        if group is None or killed.pid in group.pids or is_memcg(killed.message) is False:
+            return None
+        if (
+            where.time_s is not None
+            and group.last_time_s is not None
+            and where.time_s - group.last_time_s > _GROUP_GAP_S
+        ):
+            # a stamp of whole seconds may step by one between two lines
+            return group if where.uptime_s is None and where.time_s - group.last_time_s <= 1 else None
+        return group
+
+    @staticmethod
+    def _report_of(caller: _Caller, where: Where, killed: Killed) -> Report | None:
+        """The open report that this kill ends; None when the log shows that it is another's."""
+        report = caller.report
+        if report is None:
+            return None
+        began, now = report.where.time_s, where.time_s
+        if began is not None and now is not None and now - began > _REPORT_AGE_S:
+            return None
+        by_message = is_memcg(killed.message or (caller.chosen.message if caller.chosen else ""))
+        if by_message is not None and report.is_memcg is not None and by_message != report.is_memcg:
+            return None
+        if report.has_summary and killed.message and report.chosen_pid not in (None, killed.pid):
+            # From 5.1 children are not sacrificed, so another pid is another decision's, or the main thread's.
+            near = where.line - caller.last_line <= _SAME_PLACE_LINES
+            return report if near else None
+        return report
+
+    def _group_kill(self, caller: _Caller, where: Where, record: GroupKill) -> None:
+        """What follows is one decision with the kill before it, which a group before it may have claimed."""
+        chosen = caller.last_kill if caller.skipped is None else None
+        if (
+            chosen is not None
+            and chosen.group is not None
+            and caller.group is not None
+            and chosen.decision == caller.group.decision
+        ):
+            if (
+                caller.group.memcg == record.memcg
+                and chosen.killed.pid in caller.group.pids
+                and caller.chosen is None
+                and _is_copy(caller, where)
+            ):
+                return
+            chosen.decision, chosen.report, chosen.chosen_pid = self._decisions, None, chosen.killed.pid
+            self.missing.kills_without_report += 1
+            self._decisions += 1
+        if chosen is not None:
+            chosen.group = record.memcg
+            caller.group = _Group(record.memcg, chosen.killed.pid, chosen.decision, chosen.report, where.time_s, set())
+            return
+        pid = caller.skipped.pid if caller.skipped else None
+        caller.group = _Group(record.memcg, pid, self._decisions, caller.report, where.time_s, set())
+        self._decisions += 1
+
+    def _reaped(self, boot: _Boot, where: Where, record: Reaped) -> None:
+        kill = next((k for k in reversed(boot.recent) if k.killed.pid == record.pid), None)
+        release = Release(self._releases, boot.number, where, record, kill.index if kill else None)
+        self._releases += 1
+        if kill is not None:
+            kill.released.append(release)
+        else:
+            self.missing.releases_without_kill += 1
+        self._out.append(release)
+
+    # output
+
+    def _settle(self, now: Where | None) -> Iterator[Output]:
+        """Kills whose releases can no more be printed, and the reports and events before them."""
+        while self._reports and (now is None or self._reports[0].is_closed):
+            report = self._reports.popleft()
+            self.missing.partial_reports += not report.is_complete
+            yield report
+        while self._kills and (now is None or self._is_old(self._kills[0][0], now)):
+            kill, boot = self._kills.popleft()
+            earlier = [k for k in boot.recent if k.index < kill.index and k.decision != kill.decision]
+            estimate(kill, earlier, bool(self.missing.dropped_records or self.missing.sequence_gaps))
+            yield kill
+        yield from self._out
+        self._out.clear()
+
+    def _is_old(self, kill: Kill, now: Where) -> bool:
+        if len(self._kills) >= _PENDING:
+            return True
+        then, time_s = kill.where.time_s, now.time_s
+        return (
+            then is not None
+            and time_s is not None
+            and kill.where.host == now.host
+            and not 0 <= time_s - then <= WINDOW_S
+        )
+
+
+def _is_copy(caller: _Caller, where: Where) -> bool:
+    """A group's head pasted twice."""
+    group = caller.group
+    return (
+        group is not None
+        and where.time_s is not None
+        and group.last_time_s is not None
+        and where.time_s < group.last_time_s
+    )
+
+
+def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
+    """What makes a record the same as another; None for records without a stamp."""
+    if where.time_s is None:
+        return None
+    if isinstance(record, Killed):
+        return (where.time_s, where.sequence, *record)
+    return (where.time_s, where.sequence, type(record), getattr(record, "pid", None), getattr(record, "comm", None))
+
+
+def _learn_page_size(report: Report, killed: Killed) -> None:
+    """The kernel's page size, from the victim's size in the table (pages) and in the kill (kB)."""
+    table = report.tasks
+    if table is None or not killed.total_vm_kb:
+        return
+    pids, sizes = table.column("pid"), table.column("total_vm")
+    if pids is None or sizes is None:
+        return
+    for size in sizes[pids == killed.pid].tolist():
+        if (
+            size
+            and killed.total_vm_kb % size == 0
+            and (page_kb := killed.total_vm_kb // size) in (4, 8, 16, 32, 64, 256)
+        ):
+            report.page_kb = page_kb
+
+
+def _fill(report: Report, record: Any) -> None:
+    """Puts a part into its report. The first of its kind counts, as a second is another's."""
+    match record:
+        case Usage():
+            report.counters.setdefault(record.counter, (record.usage_kb, record.limit_kb, record.failcnt))
+        case Summary():
+            if not report.has_summary:
+                _take_summary(report, record)
+        case TaskIn():
+            report.oom_memcg = report.oom_memcg or record.oom_memcg
+            report.task_memcg = report.task_memcg or record.task_memcg
+        case LimitReached():
+            report.oom_memcg = report.oom_memcg or record.oom_memcg
+        case StatsHead():
+            _take_stats(report, record)
+        case TaskTable():
+            report.tasks = report.tasks or record
+        case CpuLine():
+            if report.pid is None and (report.header.comm is None or record.comm == report.header.comm.strip()):
+                report.pid, report.kernel = record.pid, record.kernel or report.kernel
+        case Cpuset():
+            report.cpuset, report.mems_allowed = record.cpuset, record.mems_allowed
+        case Zone():
+            report.zones.append((record, ()))
+            report.is_global = True if report.is_global is None and not report.counters else report.is_global
+        case Reserve():
+            if report.zones and not report.zones[-1][1]:
+                report.zones[-1] = (report.zones[-1][0], record.pages)
+        case Swap():
+            if record.kind == "Free":
+                report.free_swap_kb = record.kb
+            else:
+                report.total_swap_kb = record.kb
+        case Ram():
+            report.ram_pages = record.pages
+        case _:
+            pass
+
+
+def _take_summary(report: Report, summary: Summary) -> None:
+    report.has_summary, report.summary_is_cut = True, not summary.is_complete
+    report.constraint = summary.constraint
+    report.oom_memcg = summary.oom_memcg
+    report.task_memcg = summary.task_memcg
+    report.cpuset, report.mems_allowed = summary.cpuset, summary.mems_allowed
+    report.chosen_pid, report.chosen_comm = summary.pid, summary.comm
+    if summary.oom_memcg is not None:
+        report.is_global = False
+    elif summary.is_global or summary.is_complete:
+        report.is_global = not report.counters  # without CONFIG_MEMCG nothing says global_oom
+
+
+def _take_stats(report: Report, stats: StatsHead) -> None:
+    """From 3.9 to 5.2 there is a line for every descendant: sizes add up to the domain's."""
+    if "cache" in stats.values and "rss" in stats.values and "anon" not in stats.values:
+        for name, value in stats.values.items():
+            report.stats[name] = report.stats.get(name, 0) + value
+    elif not report.stats:
+        report.stats = dict(stats.values)
+    if report.oom_memcg is None and stats.memcg and not report.has_summary:
+        report.oom_memcg = stats.memcg

@@ -1,0 +1,46 @@
+"""A log as blocks of whole lines, cut where no report is torn apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from harness.oomlog.scan import Block
+
+BLOCK_BYTES = 4 << 20
+_LARGEST_BYTES = 32 << 20  # a report of 300,000 tasks; a longer one is cut, and marked partial
+_AHEAD_BYTES = 8 << 10  # of the next block, for lines that are wrapped
+_HEADER = b"oom-killer: gfp_mask="
+_KILLED = b"illed process "
+
+
+def split_blocks(stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Blocks of about `block_bytes`. Line numbers count from the block's own first line."""
+    data, offset = b"", 0
+    while True:
+        more = stream.read(block_bytes)
+        data += more
+        if not more:
+            if data:
+                yield Block(data, len(data), offset, 0)
+            return
+        cut = _cut(data)
+        if cut:
+            yield Block(data[: cut + _AHEAD_BYTES], cut, offset, 0)
+            data, offset = data[cut:], offset + cut
+
+
+def _cut(data: bytes) -> int:
+    """Where to end a block: before the last header, as its report may go on; else after the last line."""
+    if len(data) <= _AHEAD_BYTES:
+        return 0
+    last_line = data.rfind(b"\n", 0, len(data) - _AHEAD_BYTES) + 1
+    header = data.rfind(_HEADER, 0, last_line)
+    if header < 0:
+        return last_line or (len(data) if len(data) >= _LARGEST_BYTES else 0)
+    before = data.rfind(b"\n", 0, header) + 1
+    if before > 0:
+        return before
+    # The only report stands at the beginning: wait for its end.
+    is_over = data.find(_KILLED, header, last_line) >= 0
+    return last_line if is_over or len(data) >= _LARGEST_BYTES else 0

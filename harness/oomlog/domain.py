@@ -1,0 +1,173 @@
+"""Which memcg ran out, and how full it was."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from harness.oomlog.forms import form
+
+
+class Summary(NamedTuple):
+    """The one-line summary of a report."""
+
+    constraint: str
+    nodemask: str
+    cpuset: str | None  # None without CONFIG_CPUSETS
+    mems_allowed: str | None
+    oom_memcg: str | None  # None: global, or a kernel without memcg
+    is_global: bool
+    task_memcg: str | None
+    comm: str | None  # None: the line is cut
+    pid: int | None  # the process that was chosen
+    uid: int | None
+    is_complete: bool
+
+
+_SUMMARY = re.compile(
+    r"oom-kill:constraint=(?P<constraint>\w+),nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*?)"
+    r"(?:,cpuset=(?P<cpuset>.*?),mems_allowed=(?P<mems>[\d,-]*?))?"
+    r"(?:,oom_memcg=(?P<oom>/.*?)|(?P<global>,global_oom))?(?:,task_memcg=(?P<memcg>/.*?))?"
+    r",task=(?P<comm>.*),pid=(?P<pid>\d+),uid=(?P<uid>\d+)",
+    re.DOTALL,
+)
+# A cut line: what stands before a comma that follows is whole.
+_SUMMARY_CUT = re.compile(
+    r"oom-kill:constraint=(?P<constraint>\w+),nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*)"
+    r"(?:,cpuset=(?P<cpuset>.*?),mems_allowed=(?P<mems>[\d,-]*))?"
+    r"(?:,oom_memcg=(?P<oom>/[^,]*)|(?P<global>,global_oom))?(?:,task_memcg=(?P<memcg>/[^,]*))?,",
+    re.DOTALL,
+)
+
+
+@form(
+    "summary",
+    "oom-kill:constraint=C,nodemask=N[,cpuset=P,mems_allowed=L][,oom_memcg=P|,global_oom][,task_memcg=P],task=COMM,pid=N,uid=N",
+    "5.0 to 6.18; RHEL 8",
+    "no cpuset without CONFIG_CPUSETS, no memcg without CONFIG_MEMCG; rate-limited with the header",
+)
+def parse_summary(text: str) -> Summary | None:
+    """The summary (dump_oom_victim(), mm/oom_kill.c, and mem_cgroup_print_oom_context(), mm/memcontrol.c)."""
+    match = _SUMMARY.fullmatch(text)
+    if match:
+        return Summary(
+            match["constraint"], match["nodemask"], match["cpuset"], match["mems"], match["oom"],
+            match["global"] is not None, match["memcg"], match["comm"], int(match["pid"]), int(match["uid"]), True,
+        )  # fmt: skip
+    match = _SUMMARY_CUT.match(text)
+    if not match:
+        return None
+    return Summary(
+        match["constraint"], match["nodemask"], match["cpuset"], match["mems"], match["oom"],
+        match["global"] is not None, match["memcg"], None, None, None, False,
+    )  # fmt: skip
+
+
+class TaskIn(NamedTuple):
+    """Victim's memcg and the memcg that ran out, before there was a summary line."""
+
+    task_memcg: str
+    oom_memcg: str
+
+
+_TASK_IN = re.compile(r"Task in (.*) killed as a result of limit of (.+)", re.DOTALL)
+
+
+@form("memcg", "Task in TASK_MEMCG killed as a result of limit of OOM_MEMCG", "2.6.30 to 4.20")
+def parse_task_in(text: str) -> TaskIn | None:
+    """Both memcgs (mem_cgroup_print_oom_info(), mm/memcontrol.c)."""
+    match = _TASK_IN.fullmatch(text)
+    return TaskIn(match[1], match[2]) if match else None
+
+
+class LimitReached(NamedTuple):
+    """A report without a victim."""
+
+    oom_memcg: str
+
+
+_LIMIT_REACHED = re.compile(r"Memory limit reached of cgroup (.+)", re.DOTALL)
+
+
+@form("memcg", "Memory limit reached of cgroup OOM_MEMCG", "4.4 to 4.20", "no victim was chosen")
+def parse_limit_reached(text: str) -> LimitReached | None:
+    """The memcg that ran out when there is no victim (mem_cgroup_print_oom_info(), mm/memcontrol.c)."""
+    match = _LIMIT_REACHED.fullmatch(text)
+    return LimitReached(match[1]) if match else None
+
+
+class Usage(NamedTuple):
+    """A counter of the OOM domain and its limit when the report was printed."""
+
+    counter: str  # memory, memory+swap, kmem or swap
+    usage_kb: int
+    limit_kb: int
+    failcnt: int | None  # None: the line is cut
+
+    @property
+    def is_complete(self) -> bool:
+        return self.failcnt is not None
+
+
+_USAGE = re.compile(r"(memory|memory\+swap|kmem|swap): usage (\d+)kB, limit (\d+)kB(?:, failcnt (\d+))?")
+
+
+@form("memcg", "memory: usage NkB, limit NkB, failcnt N", "2.6.30 to 6.18")
+@form("memcg", "memory+swap: usage NkB, limit NkB, failcnt N", "2.6.30 to 5.2 on v1 and v2, later on v1")
+@form("memcg", "kmem: usage NkB, limit NkB, failcnt N", "3.8 to 6.18", "from 5.3 on v1 only")
+@form("memcg", "swap: usage NkB, limit NkB, failcnt N", "5.3 to 6.18", "v2 only")
+def parse_usage(text: str) -> Usage | None:
+    """One counter (mem_cgroup_print_oom_meminfo(), mm/memcontrol.c)."""
+    match = _USAGE.match(text)
+    if not match:
+        return None
+    return Usage(match[1], int(match[2]), int(match[3]), None if match[4] is None else int(match[4]))
+
+
+class StatsHead(NamedTuple):
+    """Memory statistics of a memcg, or their beginning."""
+
+    memcg: str
+    values: dict[str, int]  # bytes or counts, by the kernel's names; empty when they follow
+
+
+_STATS = re.compile(r"Memory cgroup stats for (.*?):(?:\s*(.*))?", re.DOTALL)
+_STATS_KB = re.compile(r"(\w+):(\d+)KB")
+STAT = re.compile(r"([a-z]\w*) (\d+)")
+
+
+@form("memcg", "Memory cgroup stats for MEMCG: cache:NKB rss:NKB ...", "3.9 to 5.2", "a line for every descendant")
+@form(
+    "memcg",
+    "Memory cgroup stats for MEMCG: and lines NAME VALUE",
+    "5.3 to 6.18",
+    "one record of many lines to 6.1, a record a line from 6.5",
+)
+def parse_stats_head(text: str) -> StatsHead | None:
+    """Statistics of a memcg (memory_stat_format(), mm/memcontrol.c); sizes in bytes."""
+    match = _STATS.fullmatch(text)
+    if not match:
+        return None
+    rest = match[2] or ""
+    values = {name: int(value) << 10 for name, value in _STATS_KB.findall(rest)}
+    return StatsHead(match[1], values or {name: int(value) for name, value in STAT.findall(rest)})
+
+
+class Protection(NamedTuple):
+    min_kb: int
+    low_kb: int
+
+
+_PROTECTION = re.compile(r"Memory cgroup min protection (\d+)kB -- low protection (\d+)kB")
+
+
+@form(
+    "memcg",
+    "Memory cgroup min protection NkB -- low protection NkB",
+    "6.19",
+    "its first version multiplied by PAGE_SIZE twice: kept as printed",
+)
+def parse_protection(text: str) -> Protection | None:
+    """memory.min and memory.low in effect (mm/memcontrol.c)."""
+    match = _PROTECTION.fullmatch(text)
+    return Protection(int(match[1]), int(match[2])) if match else None

@@ -1,0 +1,78 @@
+"""Other lines about OOM: panics, a disabled OOM killer, a new boot, a pinned mm, lockups."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from harness.oomlog.forms import form
+
+
+class Event(NamedTuple):
+    """A line that is no kill and no release, but that a reader of kills wants to see."""
+
+    kind: str
+    pid: int | None
+    text: str
+
+
+_KINDS = (
+    (
+        "panic",
+        re.compile(
+            r"Kernel panic - not syncing: (?:Out of memory|out of memory|System is deadlocked on memory).*", re.DOTALL
+        ),
+    ),
+    ("no-victim", re.compile(r"Out of memory and no killable processes\.\.\..*")),
+    ("mm-pinned", re.compile(r"oom killer (\d+) \(.*\) has mm pinned by \d+ \(.*\)", re.DOTALL)),
+    ("page-fault-oom", re.compile(r"Huh VM_FAULT_OOM leaked out to the #PF handler\. Retrying PF")),
+    ("oom-disabled", re.compile(r"OOM killer disabled\.")),
+    ("oom-enabled", re.compile(r"OOM killer enabled\.")),
+    ("purged", re.compile(r"Purging GPU memory, \d+ (?:bytes freed|pages freed).*")),
+    ("soft-lockup", re.compile(r"watchdog: BUG: soft lockup.*|BUG: soft lockup.*", re.DOTALL)),
+    ("hung-task", re.compile(r"INFO: task .* blocked for more than \d+ seconds.*", re.DOTALL)),
+)
+TROUBLE = ("soft-lockup", "hung-task")
+
+
+@form(
+    "end",
+    "Kernel panic - not syncing: Out of memory ...",
+    "2.6.11 to 6.18",
+    "panic_on_oom, no killable processes, or deadlocked on memory",
+)
+@form("end", "Out of memory and no killable processes...", "4.18 to 6.18", "a panic to 4.17")
+@form("end", "oom killer PID (COMM) has mm pinned by PID (COMM)", "4.8 to 6.18")
+@form("end", "Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF", "6.1 to 6.18; 4.15 and 5.4 stable")
+@form("end", "OOM killer enabled. / OOM killer disabled.", "4.12 to 6.18")
+@form("end", "Purging GPU memory, N pages freed, ...", "4.0 to 6.18", "i915 gave memory back: nobody was killed")
+@form("end", "watchdog: BUG: soft lockup / INFO: task ... blocked for more than N seconds", "2.6.30 to 6.18")
+def parse_event(text: str) -> Event | None:
+    """One of the other lines."""
+    text = text.strip()
+    for kind, pattern in _KINDS:
+        if match := pattern.fullmatch(text):
+            return Event(kind, int(match[1]) if pattern.groups else None, text)
+    return None
+
+
+class Boot(NamedTuple):
+    """The kernel starts."""
+
+    release: str | None
+    boot_id: str
+
+
+_BOOT = re.compile(r"Linux version (\S+).*", re.DOTALL)
+_JOURNAL_BOOT = re.compile(r"-- Boot ([0-9a-f]{32}) --|-- Reboot --")
+
+
+@form("boot", "Linux version RELEASE ...", "2.6.11 to 6.18")
+@form("boot", "-- Boot ID -- / -- Reboot --", "journalctl")
+def parse_boot(text: str) -> Boot | None:
+    """A new boot (start_kernel(), or journalctl's mark)."""
+    text = text.strip()
+    if match := _BOOT.fullmatch(text):
+        return Boot(match[1], "")
+    match = _JOURNAL_BOOT.fullmatch(text)
+    return Boot(None, match[1] or "") if match else None

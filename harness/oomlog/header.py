@@ -1,0 +1,111 @@
+"""The head of a report: who asked for memory, on which kernel."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from harness.oomlog.forms import form
+
+
+class Header(NamedTuple):
+    """The first line of a report."""
+
+    comm: str | None  # None: 2.6.11 to 2.6.18 do not print it, or the line is cut
+    gfp_mask: int | None
+    gfp_flags: str | None  # names, from 4.6
+    order: int | None  # of the failed allocation; -1 is SysRq-F
+    nodemask: str | None  # 4.9 to 4.20 in the header, later in the summary
+    oom_score_adj: int | None
+    is_complete: bool
+
+
+# Process names may hold anything, this line's own words included: the last of them counts.
+_INVOKED = re.compile(
+    r"(?:(?P<comm>.*) invoked )?oom-killer: gfp_mask=(?P<mask>0x[0-9a-f]+)(?:\((?P<flags>[^)]*)\))?"
+    r"(?:, nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*))?"
+    r"(?:, {1,2}order=(?P<order>-?\d+)(?:, (?:oomkilladj|oom_adj)=-?\d+)?(?:, oom_score_adj=(?P<adj>-?\d+))?)?",
+    re.DOTALL,
+)
+_BEGUN = re.compile(r"(?:(?P<comm>.*) invoked )?oom-killer: (?:gfp_mask=|$)", re.DOTALL)
+
+
+@form("header", "oom-killer: gfp_mask=0xX[, order=N]", "2.6.11 to 2.6.18", "no name; order came on the way to 2.6.18")
+@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oomkilladj=N", "2.6.20 to 2.6.30")
+@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_adj=N", "2.6.32 to 2.6.34")
+@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_adj=N, oom_score_adj=N", "2.6.36 to 3.6; RHEL 6")
+@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_score_adj=N", "3.7 to 4.5; RHEL 7")
+@form(
+    "header",
+    "COMM invoked oom-killer: gfp_mask=0xX(FLAGS), order=N, oom_score_adj=N",
+    "4.6 to 4.8, 5.0 to 6.18",
+    "gfp_mask=0x0() is pagefault_out_of_memory(), order=-1 is SysRq-F",
+)
+@form(
+    "header",
+    "COMM invoked oom-killer: gfp_mask=0xX(FLAGS), nodemask=N, order=N, oom_score_adj=N",
+    "4.9 to 4.20",
+    "4.12 and 4.13 print two blanks before order=",
+)
+def parse_header(text: str) -> Header | None:
+    """The first line of a report (dump_header(), mm/oom_kill.c). A line cut after the mask is given as partial."""
+    match = _INVOKED.fullmatch(text)
+    if match:
+        order, adj, mask = match["order"], match["adj"], int(match["mask"], 16)
+        # 2.6.11 to 2.6.18 print neither name nor score
+        whole = (order is not None and (adj is not None or "oom" in text[match.start("order") :])) or match[
+            "comm"
+        ] is None
+        return Header(
+            match["comm"],
+            mask,
+            match["flags"],
+            None if order is None else int(order),
+            match["nodemask"],
+            None if adj is None else int(adj),
+            whole,
+        )
+    begun = _BEGUN.match(text)
+    return Header(begun["comm"], None, None, None, None, None, False) if begun else None
+
+
+class CpuLine(NamedTuple):
+    """Who triggered the report, and the kernel's release."""
+
+    pid: int
+    comm: str
+    kernel: str | None
+
+
+_CPU = re.compile(
+    r"(?:CPU: \d+ )?(?:UID: \d+ )?(?:PID: (\d+) Comm: |Pid: (\d+), comm: )(.*?)(?: Kdump: loaded)? "
+    r"(?:Not tainted|Tainted: [A-Z ]*+) *(\d+\.\d+\S*)?(?: .*)?",
+    re.DOTALL,
+)
+
+
+@form("header", "Pid: N, comm: COMM Not tainted RELEASE", "to 3.8")
+@form("header", "CPU: N PID: N Comm: COMM Not tainted RELEASE", "3.9 to 6.10")
+@form("header", "CPU: N UID: N PID: N Comm: COMM Not tainted RELEASE", "6.11 to 6.18; RHEL 10")
+def parse_cpu_line(text: str) -> CpuLine | None:
+    """The task that was running (dump_stack_print_info(), lib/dump_stack.c)."""
+    match = _CPU.fullmatch(text)
+    return CpuLine(int(match[1] or match[2]), match[3], match[4]) if match else None
+
+
+class Cpuset(NamedTuple):
+    """The trigger's cpuset, on a line of its own."""
+
+    comm: str | None
+    cpuset: str
+    mems_allowed: str
+
+
+_CPUSET = re.compile(r"(?:(.*) )?cpuset=(.*) mems_allowed=([\d,-]*)", re.DOTALL)
+
+
+@form("header", "COMM cpuset=NAME mems_allowed=LIST", "2.6.3x to 4.20", "from 5.0 a part of the summary")
+def parse_cpuset(text: str) -> Cpuset | None:
+    """The trigger's cpuset (cpuset_print_current_mems_allowed(), kernel/cgroup/cpuset.c)."""
+    match = _CPUSET.fullmatch(text)
+    return Cpuset(match[1], match[2], match[3]) if match else None

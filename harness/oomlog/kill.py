@@ -1,0 +1,202 @@
+"""The kill itself: never rate-limited, so it is what is counted."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from harness.oomlog.forms import form
+
+_MESSAGE = (
+    r"(?P<message>Memory cgroup out of memory|Out of [mM]emory(?: \(oom_kill_allocating_task\))?"
+    r"|No available memory \(MPOL_BIND\)|No available memory in cpuset): "
+)
+
+
+def is_memcg(message: str) -> bool | None:
+    """Whether a memcg ran out, by the message of a kill; None where there is none."""
+    return message.startswith("Memory cgroup") if message else None
+
+
+class Killed(NamedTuple):
+    """One process killed. Sizes are the victim's own; a field is None where the kernel does not print it."""
+
+    message: str  # empty where the message stands on the line before, to 4.20
+    pid: int
+    comm: str | None  # None: the line is cut within the name
+    total_vm_kb: int | None
+    anon_rss_kb: int | None  # 2.6.33 and later
+    file_rss_kb: int | None
+    shmem_rss_kb: int | None  # 4.5 and later
+    uid: int | None  # 5.4 and later; RHEL 6 and 7
+    pgtables_kb: int | None  # 5.4 and later
+    oom_score_adj: int | None  # 5.4 and later
+    is_complete: bool
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the sizes may stand on the next line, where a mailer put them."""
+        return self.total_vm_kb is None
+
+
+_RSS = r", anon-rss:(?P<anon>\d+)kB(?:, file-rss:(?P<file>\d+)kB(?:, shmem-rss:(?P<shmem>\d+)kB)?)?"
+_WHOLE = re.compile(
+    rf"(?:{_MESSAGE})?Killed process (?P<pid>\d+)(?:, UID (?P<uid6>\d+),)? \((?P<comm>.*)\)(?:, UID (?P<uid7>\d+),)?"
+    rf"(?: (?:total-vm|vsz):(?P<vm>\d+)kB{_RSS}"
+    r"(?:, UID:(?P<uid>\d+)(?: pgtables:(?P<pgtables>\d+)kB(?: oom_score_adj:(?P<adj>-?\d+))?)?)?)?\.?",
+    re.DOTALL,
+)
+_CUT = re.compile(rf"{_MESSAGE}Killed process (?P<pid>\d+)(?:, UID (?P<uid>\d+),)? \((?P<rest>.*)", re.DOTALL)
+_CUT_BARE = re.compile(
+    r"Killed process (?P<pid>\d+)(?:, UID (?P<uid>\d+),)? \((?P<rest>[^)]*|.*\),? (?:total-vm|vsz|UID).*)", re.DOTALL
+)
+_CUT_FIELDS = re.compile(
+    r"(?P<comm>.*)\) (?:total-vm|vsz):(?:(?P<total_vm>\d+)kB(?:, anon-rss:(?:(?P<anon_rss>\d+)kB(?:, file-rss:(?:(?P<file_rss>\d+)kB"
+    r"(?:, shmem-rss:(?:(?P<shmem_rss>\d+)kB)?)?)?)?)?)?)?",
+    re.DOTALL,
+)
+
+
+def _int(value: str | None) -> int | None:
+    return None if value is None else int(value)
+
+
+@form(
+    "kill",
+    "Out of Memory: Killed process PID (COMM).",
+    "2.6.11 to 2.6.18",
+    "any message before it; without it to 2.6.32",
+)
+@form("kill", "Killed process PID (COMM) vsz:NkB, anon-rss:NkB, file-rss:NkB", "2.6.33 to 2.6.35")
+@form("kill", "Killed process PID (COMM) total-vm:NkB, anon-rss:NkB, file-rss:NkB", "2.6.36 to 4.4")
+@form("kill", "Killed process PID (COMM) total-vm:..., shmem-rss:NkB", "4.5 to 5.0; RHEL 7 from 3.10.0-514")
+@form("kill", "Killed process PID, UID N, (COMM) total-vm:...", "RHEL 6")
+@form("kill", "Killed process PID (COMM), UID N, total-vm:...", "late RHEL 7 and its kin")
+@form(
+    "kill",
+    "MESSAGE: Killed process PID (COMM) total-vm:..., shmem-rss:NkB",
+    "5.1 to 5.3; RHEL 8.1",
+    "MESSAGE: Out of memory, Out of memory (oom_kill_allocating_task), Memory cgroup out of memory",
+)
+@form(
+    "kill",
+    "MESSAGE: Killed process PID (COMM) total-vm:..., shmem-rss:NkB, UID:N pgtables:NkB oom_score_adj:N",
+    "5.4 to 6.18; RHEL 8",
+    "early 5.4 printed bytes of page tables as kB",
+)
+def parse_killed(text: str) -> Killed | None:
+    """One process killed (__oom_kill_process(), mm/oom_kill.c). A cut line counts once its pid is whole."""
+    text = text.strip()
+    match = _WHOLE.fullmatch(text)
+    if match:
+        uid = match["uid"] or match["uid6"] or match["uid7"]
+        # A line that stops after UID or pgtables, or after anon-rss, is cut: no kernel ends it there.
+        # Without sizes it is of 2.6.11 to 2.6.32: with a message it ends in a full stop.
+        sized = match["vm"] is not None or not match["message"] or text.endswith(".")
+        whole = (
+            sized
+            and (match["uid"] is None or match["adj"] is not None)
+            and (match["vm"] is None or match["file"] is not None)
+        )
+        return Killed(
+            match["message"] or "", int(match["pid"]), match["comm"], _int(match["vm"]), _int(match["anon"]),
+            _int(match["file"]), _int(match["shmem"]), _int(uid), _int(match["pgtables"]), _int(match["adj"]), whole,
+        )  # fmt: skip
+    match = _CUT.fullmatch(text) or _CUT_BARE.fullmatch(text)
+    if not match:
+        return None
+    fields = _CUT_FIELDS.match(match["rest"])
+    sizes = {
+        f"{name}_kb": _int(fields[name]) if fields else None
+        for name in ("total_vm", "anon_rss", "file_rss", "shmem_rss")
+    }
+    return Killed(
+        match.groupdict().get("message") or "", int(match["pid"]), fields["comm"] if fields else None, **sizes,
+        uid=_int(match["uid"]), pgtables_kb=None, oom_score_adj=None, is_complete=False,
+    )  # fmt: skip
+
+
+class Chosen(NamedTuple):
+    """The process that was chosen; another may be killed: a child of it to 5.0, or its main thread."""
+
+    message: str
+    pid: int
+    comm: str
+
+
+_CHOSEN = re.compile(
+    rf"{_MESSAGE}[Kk]ill process (?P<pid>\d+) \((?P<comm>.*)\) score -?\d+ (?:and children\.|or a child|or sacrifice child)",
+    re.DOTALL,
+)
+
+
+@form("kill", "MESSAGE: Kill process PID (COMM) score N and children.", "2.6.18")
+@form("kill", "MESSAGE: kill process PID (COMM) score N or a child", "2.6.20 to 2.6.32")
+@form("kill", "MESSAGE: Kill process PID (COMM) score N or sacrifice child", "2.6.36 to 5.0")
+def parse_chosen(text: str) -> Chosen | None:
+    """The process that was chosen (oom_kill_process(), mm/oom_kill.c)."""
+    match = _CHOSEN.fullmatch(text.strip())
+    return Chosen(match["message"], int(match["pid"]), match["comm"]) if match else None
+
+
+class Sharing(NamedTuple):
+    """A process killed because it shares the victim's memory. From 4.4 the kernel does not print it."""
+
+    pid: int
+    comm: str
+
+
+_SHARING = re.compile(r"Kill process (\d+) \((.*)\) sharing same memory", re.DOTALL)
+
+
+@form(
+    "kill",
+    "Kill process PID (COMM) sharing same memory",
+    "3.0 to 4.3",
+    "kept apart: later kernels kill them in silence",
+)
+def parse_sharing(text: str) -> Sharing | None:
+    """A process with the victim's mm (oom_kill_process(), mm/oom_kill.c)."""
+    match = _SHARING.fullmatch(text.strip())
+    return Sharing(int(match[1]), match[2]) if match else None
+
+
+class GroupKill(NamedTuple):
+    """All tasks of a memcg follow."""
+
+    memcg: str
+
+
+_GROUP = re.compile(r"Tasks in (.+) are going to be killed due to memory\.oom\.group set", re.DOTALL)
+
+
+@form(
+    "kill",
+    "Tasks in MEMCG are going to be killed due to memory.oom.group set",
+    "4.19 to 6.18; RHEL 8.1",
+    "the chosen victim is printed before and again after it",
+)
+def parse_group_kill(text: str) -> GroupKill | None:
+    """The head of a group kill (mem_cgroup_print_oom_group(), mm/memcontrol.c)."""
+    match = _GROUP.fullmatch(text.strip())
+    return GroupKill(match[1]) if match else None
+
+
+class Skipped(NamedTuple):
+    """The chosen process was gone: nobody is killed by this line."""
+
+    message: str
+    pid: int
+    comm: str
+
+
+_SKIPPED = re.compile(
+    rf"{_MESSAGE}OOM victim (?P<pid>\d+) \((?P<comm>.*)\) is already exiting\. Skip killing the task", re.DOTALL
+)
+
+
+@form("kill", "MESSAGE: OOM victim PID (COMM) is already exiting. Skip killing the task", "5.9 to 6.18")
+def parse_skipped(text: str) -> Skipped | None:
+    """A victim without an mm (__oom_kill_process(), mm/oom_kill.c)."""
+    match = _SKIPPED.fullmatch(text.strip())
+    return Skipped(match["message"], int(match["pid"]), match["comm"]) if match else None

@@ -1,0 +1,64 @@
+"""What the log itself says is missing from it."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from harness.oomlog.forms import form
+
+
+class Suppressed(NamedTuple):
+    """Reports that the rate limit kept back. Kills are never kept back."""
+
+    reports: int
+
+
+_SUPPRESSED = re.compile(r"(?:oom_kill_process|dump_header|out_of_memory|mem_cgroup_\w+): (\d+) callbacks suppressed")
+_PRINTK = re.compile(r"printk: (\d+) messages suppressed\.?")
+
+
+@form(
+    "loss",
+    "oom_kill_process: N callbacks suppressed",
+    "3.4 to 6.18",
+    "10 reports in 5 s; printed when the next report is",
+)
+def parse_suppressed(text: str) -> Suppressed | None:
+    """Reports kept back (___ratelimit(), lib/ratelimit.c)."""
+    match = _SUPPRESSED.fullmatch(text.strip())
+    return Suppressed(int(match[1])) if match else None
+
+
+class Dropped(NamedTuple):
+    """Records that never reached the log; who dropped them."""
+
+    records: int
+    by: str
+
+
+_DROPS = (
+    ("printk", re.compile(r"\*\* (\d+) printk messages? dropped \*\*")),
+    ("printk", _PRINTK),
+    ("journald", re.compile(r".*[Mm]issed (\d+) kernel messages")),
+    ("journald", re.compile(r".*Suppressed (\d+) messages from .*kernel.*")),
+    ("rsyslog", re.compile(r".*imuxsock lost (\d+) messages from pid \d+ due to rate-limiting")),
+    ("rsyslog", re.compile(r".*imklog.* (\d+) messages lost due to rate-limiting.*")),
+)
+# These reach the log through user space, so they are losses of somebody's, perhaps not of the kernel's.
+KERNEL_DROPS = ("printk", "journald")
+
+
+@form("loss", "** N printk messages dropped **", "3.18 to 6.18", "also glued in front of the next line")
+@form("loss", "printk: N messages suppressed.", "2.6.11 to 3.0", "reports and others, by printk_ratelimit()")
+@form("loss", "systemd-journald[N]: Missed N kernel messages", "any")
+@form(
+    "loss", "rsyslogd: imuxsock lost N messages from pid N due to rate-limiting", "any", "of user space; counted apart"
+)
+def parse_dropped(text: str) -> Dropped | None:
+    """Records dropped, by whom."""
+    text = text.strip()
+    for by, pattern in _DROPS:
+        if match := pattern.fullmatch(text):
+            return Dropped(int(match[1]), by)
+    return None

@@ -1,0 +1,151 @@
+"""Whether a kill came before an earlier victim's memory was free, as far as a log can say.
+
+The log shows no release, so this is an estimate from what the report shows, best evidence first:
+
+1. room: the margin was at least what was asked for, and there was an earlier victim in the domain. The charge would
+   have succeeded by then. A victim of long ago explains no small margin: it must be fresh, or the margin a fair part of
+   its memory.
+2. listed: an earlier victim still stands in the task table.
+3. in flight: more anonymous memory is charged than the listed tasks own.
+4. reaped later: the oom_reaper's line of an earlier victim comes after this kill.
+
+Without any of them the answer is no, unless an earlier victim is fresh: then the log does not say.
+"""
+
+from __future__ import annotations
+
+from harness.oomlog.infer import in_subtree
+from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Report
+
+WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
+# A victim so young may still be on its way out though nothing shows it. On 2 emulated cores 61 of 61 overlapping kills
+# with a report came within 0.11 s of a kill before, 169 of 169 others after 0.22 s or more (docs/oom-log.md).
+_FRESH_S = 0.25
+_FAIR_PART = 4  # a margin of a fourth of the victim's memory is its doing
+_SHOWN = 5
+_NOISE_KB = 1024  # counters are kept per CPU: a table may be off by so much without anything in flight
+
+
+def estimate(kill: Kill, earlier: list[Kill], has_losses: bool) -> None:
+    """Fills in the estimate. `earlier` are the kills of the same boot before it, of other decisions."""
+    recent = [k for k in earlier if _is_recent(k, kill)]
+    if not recent:
+        none = f"no kill in the {WINDOW_S:.0f} s before it" if earlier else "no kill before it"
+        _set(kill, None if has_losses else False, none + (" that is in the log" if has_losses else ""))
+        return
+    related = [(k, _related(k, kill)) for k in recent]
+    pending = [(k, sure) for k, sure in related if sure is not False and not _released_before(k, kill)]
+    if not pending:
+        gone = "other memcgs'" if all(sure is False for _, sure in related) else "reaped, or other memcgs'"
+        _set(kill, None if has_losses else False, f"the kills before it are {gone}")
+        return
+    certain = [k for k, sure in pending if sure]
+    kill.earlier_kills = [k.index for k in certain] or [k.index for k, _ in pending]
+    if certain:
+        found = _evidence(kill, certain)
+        if found:
+            _set(kill, True, found)
+            return
+    if kill.report is None:
+        _set(kill, None, "its report is not in the log")
+    elif not certain:
+        _set(kill, None, "the memcgs of the kills before it are not known")
+    else:
+        _without_evidence(kill, kill.report, certain)
+
+
+def _set(kill: Kill, overlap: bool | None, evidence: str) -> None:
+    kill.overlap_estimated, kill.overlap_evidence = overlap, evidence
+
+
+def _evidence(kill: Kill, certain: list[Kill]) -> str:
+    report = kill.report
+    if report is not None:
+        for found in (_room(report, certain), _listed(report, certain), _in_flight(report)):
+            if found:
+                return found
+    later = [
+        k.killed.pid
+        for k in certain
+        if any(r.reaped.kind == "reaped" and r.where.line > kill.where.line for r in k.released)
+    ]
+    return f"reaped later: {_pids(later)}" if later else ""
+
+
+def _room(report: Report, certain: list[Kill]) -> str:
+    order = report.header.order
+    if order is None or order < 0:
+        return ""
+    need_kb = (report.page_kb or DEFAULT_PAGE_KB) << order
+    room_kb = report.margin_kb if report.is_memcg else report.zone_margin_kb
+    if room_kb is None or room_kb < need_kb:
+        return ""
+    explained = any(_is_fresh(k, report) or room_kb * _FAIR_PART >= (k.killed.anon_rss_kb or 1 << 62) for k in certain)
+    return f"room: margin {room_kb} kB, asked for {need_kb} kB" if explained else ""
+
+
+def _listed(report: Report, certain: list[Kill]) -> str:
+    if report.tasks is None:
+        return ""
+    listed = set(report.tasks.values[:, 0].tolist())
+    still = [k.killed.pid for k in certain if k.killed.pid in listed]
+    return f"listed: {_pids(still)}" if still else ""
+
+
+def _in_flight(report: Report) -> str:
+    in_flight_kb = report.in_flight_kb
+    if in_flight_kb is None or in_flight_kb < _NOISE_KB:
+        return ""
+    return f"in flight: {in_flight_kb} kB charged and of no listed task"
+
+
+def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
+    if report.tasks is None or (report.margin_kb if report.is_memcg else report.zone_margin_kb) is None:
+        _set(kill, None, "its report is cut")
+    elif fresh := [k.killed.pid for k in certain if _is_fresh(k, report)]:
+        _set(kill, None, f"nothing shows it, but {_pids(fresh)} was killed only just before")
+    else:
+        _set(kill, False, "no room, no earlier victim listed, nothing in flight")
+
+
+def _pids(pids: list[int]) -> str:
+    return (
+        "pid " + ", ".join(map(str, pids[-_SHOWN:])) + (f" and {len(pids) - _SHOWN} more" if len(pids) > _SHOWN else "")
+    )
+
+
+def _is_fresh(before: Kill, report: Report) -> bool:
+    """Whether a victim was killed just before a report; stamps of whole seconds, and none, leave it open."""
+    then, now = before.where.time_s, report.where.time_s
+    if then is None or now is None or before.where.clock != report.where.clock:
+        return True
+    return now - then <= (_FRESH_S if report.where.uptime_s is not None else 1.0)
+
+
+def _is_recent(before: Kill, kill: Kill) -> bool:
+    then, now = before.where.time_s, kill.where.time_s
+    if then is None or now is None or before.where.clock != kill.where.clock:
+        return True
+    return -1 <= now - then <= WINDOW_S
+
+
+def _related(before: Kill, kill: Kill) -> bool | None:
+    """Whether the earlier victim's memory counts against this kill's domain; None when the log does not say."""
+    if kill.is_global:
+        return True
+    if kill.oom_memcg is None:
+        return None
+    for memcg in (before.task_memcg, before.oom_memcg):
+        if memcg is not None and in_subtree(memcg, kill.oom_memcg):
+            return True
+    if before.task_memcg is not None:
+        return False
+    if before.oom_memcg is not None and not in_subtree(kill.oom_memcg, before.oom_memcg):
+        return False
+    return None
+
+
+def _released_before(before: Kill, kill: Kill) -> bool:
+    """Its memory was reaped before this kill's report began, and nothing was left."""
+    line = kill.report.where.line if kill.report else kill.where.line
+    return any(r.reaped.kind == "reaped" and r.where.line < line and not r.reaped.anon_rss_kb for r in before.released)

@@ -1,0 +1,182 @@
+"""A log, from a stream of bytes to records; blocks are read side by side where that pays."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import multiprocessing
+import re
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from harness.oomlog.assemble import Assembler, Output
+from harness.oomlog.blocks import split_blocks
+from harness.oomlog.kmsg import KmsgRecord
+from harness.oomlog.records import Kill, Missing, Other, Release, Report
+from harness.oomlog.scan import Block, Found, read_block
+
+_PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
+_AHEAD = 2  # blocks a worker has waiting
+
+
+class Reader:
+    """Reads logs, one after the other. `missing` and `lines` grow while its output is taken."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.assembler = Assembler()
+        self.lines = 0
+        self.bytes = 0
+        self._workers = workers
+
+    @property
+    def missing(self) -> Missing:
+        """What the logs read so far are known to lack."""
+        return self.assembler.missing
+
+    def read(self, stream: BinaryIO, path: Path | None = None, size: int = 0) -> Iterator[Output]:
+        """The records of one log, in order. Give `path` and `size` of a plain file to let workers read it themselves."""
+        self.assembler.begin_file()
+        self.lines = self.bytes = 0
+        blocks = split_blocks(stream)
+        parallel = self._workers > 1 and (size == 0 or size >= _PARALLEL_BYTES)
+        results = _read_parallel(blocks, path, self._workers) if parallel else _read_here(blocks)
+        last_sequence = None
+        with contextlib.closing(results):
+            for found, lines, end, sequences in results:
+                last_sequence = self._count_gaps(sequences, last_sequence)
+                for item in found:
+                    yield from self.assembler.feed(item, self.lines + 1)
+                self.lines += lines
+                self.bytes = end
+        yield from self.assembler.close()
+
+    def _count_gaps(self, sequences: _Sequences | None, last: int | None) -> int | None:
+        if sequences is None:
+            return last
+        self.missing.sequence_gaps += sequences.gaps
+        if last is not None and sequences.first > last:
+            self.missing.sequence_gaps += sequences.first - last - 1
+        return sequences.last
+
+
+class _Sequences(NamedTuple):
+    """Numbers of the /dev/kmsg records of a block."""
+
+    first: int
+    last: int
+    gaps: int
+
+
+# records, lines of the block, where it ends in the log, numbers of records
+_Result = tuple[list[Found], int, int, _Sequences | None]
+_KMSG = re.compile(rb"^\d+,(\d+),\d+,[^;\n]*;", re.MULTILINE)
+
+
+def _read(block: Block) -> _Result:
+    found = list(read_block(block))
+    data = block.data
+    lines = data.count(b"\n", 0, block.end) + (block.end == len(data) and not data.endswith(b"\n"))
+    return found, lines, block.offset + block.end, _sequences(data, block.end)
+
+
+def _sequences(data: bytes, end: int) -> _Sequences | None:
+    if not _KMSG.match(data) and not _KMSG.match(data, data.find(b"\n", 0, 1 << 16) + 1):
+        return None
+    numbers = [int(number) for number in _KMSG.findall(data[:end])]
+    gaps = sum(b - a - 1 for a, b in pairwise(numbers) if b > a)  # a number that goes back is of another boot
+    return _Sequences(numbers[0], numbers[-1], gaps) if numbers else None
+
+
+def _read_of_file(path: Path, offset: int, length: int, end: int) -> _Result:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        return _read(Block(stream.read(length), end, offset, 0))
+
+
+def _read_here(blocks: Iterable[Block]) -> Generator[_Result, None, None]:
+    yield from map(_read, blocks)
+
+
+def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> Generator[_Result, None, None]:
+    """Blocks in order, read by worker processes; a short log is read here after all."""
+    iterator = iter(blocks)
+    first = [] if path else list(_take(iterator, _PARALLEL_BYTES))
+    last = next(iterator, None)
+    if last is None:
+        yield from map(_read, first)
+        return
+    waiting: deque[Future[_Result]] = deque()
+    # spawn: a fork of a process with threads may hang
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
+        try:
+            submit: Callable[[Block], Future[_Result]] = (
+                (lambda block: pool.submit(_read, block))
+                if path is None
+                else (lambda block: pool.submit(_read_of_file, path, block.offset, len(block.data), block.end))
+            )
+            for source in (first, [last], iterator):
+                for block in source:
+                    waiting.append(submit(block))
+                    if len(waiting) > workers * _AHEAD:
+                        yield waiting.popleft().result()
+                first.clear()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _begin_worker() -> None:
+    gc.disable()  # records hold no cycles
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the pool
+
+
+def _take(blocks: Iterator[Block], size: int) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        size -= block.end
+        if size <= 0:
+            return
+
+
+class Collected:
+    """All records of a log, for logs that fit in memory."""
+
+    def __init__(self, outputs: Iterable[Output], reader: Reader) -> None:
+        self.reports: list[Report] = []
+        self.kills: list[Kill] = []
+        self.releases: list[Release] = []
+        self.others: list[Other] = []
+        for output in outputs:
+            match output:
+                case Report():
+                    self.reports.append(output)
+                case Kill():
+                    self.kills.append(output)
+                case Release():
+                    self.releases.append(output)
+                case Other():
+                    self.others.append(output)
+        self.missing = reader.missing
+
+
+def collect(stream: BinaryIO) -> Collected:
+    """Everything that a log says, at once."""
+    reader = Reader()
+    return Collected(reader.read(stream), reader)
+
+
+def collect_kmsg(records: Iterable[KmsgRecord]) -> Collected:
+    """Everything that records of /dev/kmsg say."""
+    data = "".join(record.raw + "\n" for record in records).encode("utf-8", "surrogateescape")
+    reader = Reader()
+    found = _read(Block(data, len(data), 0, 0))[0]
+    outputs = [output for item in found for output in reader.assembler.feed(item)]
+    return Collected([*outputs, *reader.assembler.close()], reader)

@@ -1,0 +1,224 @@
+"""What a log says, as records: reports, kills, releases, other events, and what is known to be missing.
+
+A log without an oracle never says that a kill was redundant: it says whether an overlap is to be believed, and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from harness.oomlog.header import Header
+from harness.oomlog.kill import Killed
+from harness.oomlog.meminfo import Zone
+from harness.oomlog.release import Reaped
+from harness.oomlog.scan import Where
+from harness.oomlog.tasks import TaskTable
+
+DEFAULT_PAGE_KB = 4
+_UNLIMITED_KB = 1 << 50  # PAGE_COUNTER_MAX in kB is 2^53 with 4 kB pages; a "limit" up there is none
+
+
+@dataclass
+class Report:
+    """One printed OOM report; what it lacks is None. What is derived is computed once: ask when it is closed."""
+
+    index: int
+    boot: int
+    where: Where  # of its header
+    header: Header
+    pid: int | None = None  # of the task that asked for memory
+    kernel: str | None = None  # release
+    constraint: str | None = None  # CONSTRAINT_MEMCG, ...; 5.0 and later
+    oom_memcg: str | None = None
+    task_memcg: str | None = None  # of the chosen process
+    is_global: bool | None = None  # None: the report does not say
+    cpuset: str | None = None
+    mems_allowed: str | None = None
+    chosen_pid: int | None = None
+    chosen_comm: str | None = None
+    counters: dict[str, tuple[int, int, int | None]] = field(default_factory=dict)  # usage kB, limit kB, failcnt
+    stats: dict[str, int] = field(default_factory=dict)  # memory statistics of the OOM domain
+    zones: list[tuple[Zone, tuple[int, ...]]] = field(default_factory=list)  # with their lowmem_reserve, pages
+    tasks: TaskTable | None = None
+    page_kb: int | None = None  # of the kernel; None: not to be told from this report
+    has_summary: bool = False
+    summary_is_cut: bool = False
+    outcome: str = "none"  # killed, skipped, panic, no-victim, or none: the log does not say
+    is_closed: bool = False
+    free_swap_kb: int | None = None
+    total_swap_kb: int | None = None
+    ram_pages: int | None = None
+
+    @property
+    def domain(self) -> str | None:
+        """The memcg that ran out, "global", or None where the report does not say."""
+        return self.oom_memcg or ("global" if self.is_global else None)
+
+    @property
+    def is_memcg(self) -> bool | None:
+        if self.is_global is not None:
+            return not self.is_global
+        return True if self.oom_memcg or self.counters else None
+
+    @property
+    def usage_kb(self) -> int | None:
+        return self.counters["memory"][0] if "memory" in self.counters else None
+
+    @property
+    def limit_kb(self) -> int | None:
+        return self.counters["memory"][1] if "memory" in self.counters else None
+
+    @cached_property
+    def margin_kb(self) -> int | None:
+        """Room under the limit: of memory, and of memory+swap where that is limited too (mem_cgroup_margin())."""
+        rooms = [
+            limit - usage
+            for name in ("memory", "memory+swap")
+            for usage, limit, _ in [self.counters.get(name, (0, _UNLIMITED_KB, None))]
+            if limit < _UNLIMITED_KB
+        ]
+        return min(rooms) if rooms and "memory" in self.counters else None
+
+    @cached_property
+    def zone_margin_kb(self) -> int | None:
+        """Room above the high watermark and the reserve in the best zone: what __alloc_pages_may_oom() tries for last.
+
+        For zones of any node, so it is an upper bound where a cpuset or a policy narrows the choice.
+        """
+        rooms = [
+            zone.free_kb - zone.high_kb - (reserve[-1] if reserve else 0) * (self.page_kb or DEFAULT_PAGE_KB)
+            for zone, reserve in self.zones
+        ]
+        return max(rooms) if rooms else None
+
+    @cached_property
+    def charged_anon_kb(self) -> int | None:
+        """Anonymous memory charged to the OOM domain: v2 `anon`, v1 `total_rss` or the sum of `rss`."""
+        if "cache" in self.stats and self.stats.get("swap"):
+            return None  # v1's rss counts pages on their way to swap, which no task maps
+        for name in ("anon", "total_rss", "rss"):
+            if name in self.stats:
+                return self.stats[name] >> 10
+        return None
+
+    def task_sum_kb(self, *columns: str) -> int | None:
+        """Sum of the first of these columns that the table has."""
+        if self.tasks is None:
+            return None
+        for name in columns:
+            if (column := self.tasks.column(name)) is not None:
+                return int(column.sum()) * (self.page_kb or DEFAULT_PAGE_KB)
+        return None
+
+    @cached_property
+    def in_flight_kb(self) -> int | None:
+        """Charged anonymous memory that no listed task owns: it belongs to tasks on their way out.
+
+        Before 6.8 the table has only `rss`, so this is a lower bound; pages shared by tasks make it one too.
+        """
+        charged, owned = self.charged_anon_kb, self.task_sum_kb("rss_anon", "rss")
+        if charged is None or owned is None or self.tasks is None or self.tasks.damaged:
+            return None
+        return max(0, charged - owned)
+
+    @cached_property
+    def missing_parts(self) -> tuple[str, ...]:
+        """Parts that a report of its kind has, and this one lacks."""
+        parts = []
+        if not self.header.is_complete:
+            parts.append("header")
+        if self.is_memcg and "memory" not in self.counters:
+            parts.append("usage")
+        if self.is_memcg is None:
+            parts.append("domain")
+        if self.is_global and not self.zones:
+            parts.append("zones")
+        if self.tasks is None:
+            parts.append("tasks")
+        elif self.tasks.damaged:
+            parts.append("rows")
+        if self.summary_is_cut:
+            parts.append("summary")
+        if self.outcome == "none":
+            parts.append("outcome")
+        return tuple(parts)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.missing_parts
+
+
+@dataclass(slots=True)
+class Kill:
+    """One process killed by a decision of the OOM killer."""
+
+    index: int
+    boot: int
+    where: Where
+    killed: Killed
+    decision: int
+    report: Report | None  # None: kept back by the rate limit, or lost
+    chosen_pid: int
+    oom_memcg: str | None = None
+    is_global: bool | None = None
+    domain_source: str = "unknown"  # known, inferred (how), unknown
+    task_memcg: str | None = None
+    group: str | None = None  # memcg of a memory.oom.group kill
+    message: str = ""  # of its line, or of the line before it, to 5.0
+    sharing_pids: list[int] = field(default_factory=list)  # killed with it as they share its memory, to 4.3
+    released: list[Release] = field(default_factory=list)
+    overlap_estimated: bool | None = None
+    overlap_evidence: str = ""
+    reprints: int = 0  # a chosen victim is printed again as a member of its group
+    earlier_kills: list[int] = field(default_factory=list)  # of the domain and perhaps not released at the decision
+
+    @property
+    def domain(self) -> str | None:
+        """The memcg that ran out, "global", or None."""
+        return self.oom_memcg or ("global" if self.is_global else None)
+
+
+@dataclass(slots=True)
+class Release:
+    """What the log says of a victim's memory after its kill."""
+
+    index: int
+    boot: int
+    where: Where
+    reaped: Reaped
+    kill: int | None  # None: its kill is not in the log
+
+
+@dataclass(slots=True)
+class Other:
+    """An event that is no kill and no release."""
+
+    boot: int
+    where: Where
+    kind: str
+    pid: int | None
+    text: str
+    report: int | None = None
+
+
+@dataclass(slots=True)
+class Missing:
+    """What the log is known to lack, and what was left out of the count and why."""
+
+    suppressed_reports: int = 0  # the rate limit kept them back; their kills are printed all the same
+    dropped_records: int = 0  # lost by printk or journald: each may have been a kill
+    dropped_by_syslog: int = 0  # lost by rsyslog, of user space
+    sequence_gaps: int = 0  # records of /dev/kmsg that are not there
+    kills_without_report: int = 0
+    partial_kills: int = 0
+    partial_reports: int = 0
+    damaged_rows: int = 0  # of task tables
+    duplicate_lines: int = 0  # records pasted twice, dropped
+    forged_kills: int = 0  # lines of user space that look like a kill, dropped
+    releases_without_kill: int = 0  # victims whose kill is not in the log: it begins too late, or lost it
+
+    @property
+    def kills_at_most(self) -> bool:
+        """Whether nothing is known to be missing that may have been a kill."""
+        return not (self.dropped_records or self.sequence_gaps or self.releases_without_kill)

@@ -1,0 +1,535 @@
+"""Finds the lines that matter in a block of a log, and reads them; the rest is never looked at as a line.
+
+A compiled matcher (Hyperscan) finds the words of the forms; Python reads only the lines that hold one, and the tables
+and statistics that follow some of them. What is read here does not depend on what was read before, so that blocks of a
+file can be read by several processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import hyperscan
+import numpy as np
+
+from harness.oomlog import domain, events, header, kill, losses, meminfo, release, tasks
+from harness.oomlog.prefix import LogLine, peel
+
+Parser = Callable[[str], Any]
+
+_KILL_PARSERS: tuple[Parser, ...] = (
+    kill.parse_killed,
+    kill.parse_chosen,
+    kill.parse_skipped,
+    kill.parse_sharing,
+    events.parse_event,
+)
+# A word that every line of some forms holds, and the functions that read these forms.
+_WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
+    (b"ut of memory", _KILL_PARSERS),
+    (b"ut of Memory", _KILL_PARSERS),
+    (b"illed process ", _KILL_PARSERS),
+    (b"ill process ", _KILL_PARSERS),
+    (b"No available memory", _KILL_PARSERS),
+    (b"oom-killer: ", (header.parse_header,)),
+    (b"oom-kill:", (domain.parse_summary,)),
+    (b"oom_reaper: ", (release.parse_reaped,)),
+    (b"are going to be killed", (kill.parse_group_kill,)),
+    (b"omm: ", (header.parse_cpu_line,)),
+    (b"mems_allowed=", (header.parse_cpuset,)),
+    (b"killed as a result of", (domain.parse_task_in,)),
+    (b"Memory limit reached of", (domain.parse_limit_reached,)),
+    (b": usage ", (domain.parse_usage,)),
+    (b"Memory cgroup stats for", (domain.parse_stats_head,)),
+    (b"Memory cgroup min", (domain.parse_protection,)),
+    (b"Tasks state (", (tasks.parse_tasks_state,)),
+    (b" total_vm ", (tasks.parse_table_head,)),
+    (b" free:", (meminfo.parse_zone,)),
+    (b"lowmem_reserve[]", (meminfo.parse_reserve,)),
+    (b"protections[]", (meminfo.parse_reserve,)),
+    (b"Free swap", (meminfo.parse_swap,)),
+    (b"Total swap", (meminfo.parse_swap,)),
+    (b" RAM", (meminfo.parse_ram,)),
+    (b"callbacks suppressed", (losses.parse_suppressed,)),
+    (b"messages suppressed", (losses.parse_dropped,)),
+    (b"dropped **", (losses.parse_dropped,)),
+    (b"kernel messages", (losses.parse_dropped,)),
+    (b"imuxsock lost", (losses.parse_dropped,)),
+    (b"messages lost due to", (losses.parse_dropped,)),
+    (b"has mm pinned by", (events.parse_event,)),
+    (b"Kernel panic", (events.parse_event,)),
+    (b"VM_FAULT_OOM", (events.parse_event,)),
+    (b"OOM killer ", (events.parse_event,)),
+    (b"Purging GPU", (events.parse_event,)),
+    (b"soft lockup", (events.parse_event,)),
+    (b"blocked for more", (events.parse_event,)),
+    (b"Linux version ", (events.parse_boot,)),
+    (b"-- Boot ", (events.parse_boot,)),
+    (b"-- Reboot --", (events.parse_boot,)),
+)
+_PARSERS_OF = tuple(parsers for _, parsers in _WORDS)
+# What the kernel says of itself in the words of another program.
+_FROM_USER_SPACE = (losses.Dropped,)
+# Forms that a mailer or a terminal may have wrapped.
+_WRAPPABLE = frozenset(
+    (*_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
+     domain.parse_task_in, tasks.parse_table_head, header.parse_cpuset, header.parse_cpu_line)
+)  # fmt: skip
+_PIECES = 4  # lines that one line was wrapped into
+_FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
+# A line that begins a form of its own is no rest of another.
+_BEGINS = re.compile(
+    r"\[|Out of [mM]emory|Memory cgroup|Killed process|[Kk]ill process|oom_reaper:|oom-kill:|Tasks in |Mem-Info|CPU:|Node \d|"
+    r"memory: |.* invoked oom-killer:|Task in |Call Trace"
+)
+
+
+class Where(NamedTuple):
+    """Where a record stands in the log, and what its prefix says."""
+
+    line: int  # from 1
+    offset: int  # bytes
+    uptime_s: float | None
+    wall_s: float | None
+    wall_is_yearless: bool
+    caller: str
+    host: str
+    boot_id: str
+    sequence: int | None
+
+    @property
+    def time_s(self) -> float | None:
+        return self.wall_s if self.uptime_s is None else self.uptime_s
+
+    @property
+    def clock(self) -> str:
+        """Which clock `time_s` is of: uptime, wall, yearless, or nothing."""
+        if self.uptime_s is not None:
+            return "uptime"
+        return "" if self.wall_s is None else "yearless" if self.wall_is_yearless else "wall"
+
+
+class Forged(NamedTuple):
+    """A line of user space that looks like a kill."""
+
+    pid: int
+
+
+class Found(NamedTuple):
+    """A record and its place."""
+
+    where: Where
+    record: Any
+
+
+@cache
+def _database() -> hyperscan.Database:
+    database = hyperscan.Database()
+    words = [re.escape(word) for word, _ in _WORDS]
+    database.compile(expressions=words, ids=list(range(len(words))), elements=len(words), flags=[0] * len(words))
+    return database
+
+
+class _Marked(NamedTuple):
+    """A line that holds words of forms."""
+
+    start: int
+    end: int  # of its text, the newline left out
+    parsers: tuple[Parser, ...]
+
+
+def _mark(data: bytes, end: int) -> list[_Marked]:
+    """The lines of `data` that hold a word and begin before `end`, in order."""
+    hits: list[tuple[int, int]] = []
+    _database().scan(data, match_event_handler=lambda word, _start, to, _flags, _context: hits.append((to, word)))
+    marked: list[_Marked] = []
+    line_end, parsers, start = -1, [], 0
+    for to, word in hits:
+        if to <= line_end:
+            parsers += [p for p in _PARSERS_OF[word] if p not in parsers]
+            continue
+        if parsers:
+            marked.append(_Marked(start, line_end, tuple(parsers)))
+        start = data.rfind(b"\n", 0, to) + 1
+        if start >= end:
+            return marked
+        line_end = data.find(b"\n", to)
+        line_end = len(data) if line_end < 0 else line_end
+        parsers = list(_PARSERS_OF[word])
+    if parsers:
+        marked.append(_Marked(start, line_end, tuple(parsers)))
+    return marked
+
+
+class Block(NamedTuple):
+    """Whole lines of a log, and a little of what follows, for lines that are wrapped."""
+
+    data: bytes
+    end: int  # lines that begin here or later belong to the next block
+    offset: int  # of the first byte in the log
+    line: int  # number of the first line
+
+
+def read_block(block: Block, in_bulk: bool = True) -> Iterator[Found]:
+    """The records of a block, in order. `in_bulk` reads clean tables with one expression; the result is the same."""
+    return _Reader(block, in_bulk).read()
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+class _Reader:
+    def __init__(self, block: Block, in_bulk: bool) -> None:
+        self.block, self.data, self.in_bulk = block, block.data, in_bulk
+        self.marked = _mark(block.data, block.end)
+        self.counted, self.line_number = 0, block.line
+
+    def _line_of(self, position: int) -> int:
+        """Number of the line at a position; positions must not go back."""
+        if position > self.counted:
+            self.line_number += self.data.count(b"\n", self.counted, position)
+            self.counted = position
+        return self.line_number
+
+    def read(self) -> Iterator[Found]:
+        used = -1  # end of what wrapped lines and tables have taken
+        for index, marked in enumerate(self.marked):
+            if marked.start <= used:
+                continue
+            line = peel(_decode(self.data[marked.start : marked.end]))
+            if not line.is_kernel:
+                yield from self._user_space(marked, line)
+                continue
+            number = self._line_of(marked.start)
+            where = _where(line, number, self.block.offset + marked.start)
+            if line.dropped:
+                yield Found(where, losses.Dropped(line.dropped, "printk"))
+            pieces = _pieces(line.text)
+            if len(pieces) > 1:
+                for record in _of_pieces(pieces, line):
+                    yield Found(where, record)
+                continue
+            record, used = self._parse(marked, line)
+            if record is None:
+                continue
+            if isinstance(record, tasks.TableHead):
+                table, used = self._table(index, record, line, max(used, marked.end))
+                yield Found(where, table)
+            elif isinstance(record, domain.StatsHead):
+                record, used = self._statistics(index, record, line, max(used, marked.end))
+                yield Found(where, record)
+            else:
+                yield Found(where, record)
+
+    def _user_space(self, marked: _Marked, line: LogLine) -> Iterator[Found]:
+        where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
+        for parser in marked.parsers:
+            record = parser(line.text)
+            if isinstance(record, kill.Killed):
+                yield Found(where, Forged(record.pid))
+                return
+            if isinstance(record, _FROM_USER_SPACE):
+                yield Found(where, record)
+                return
+
+    def _parse(self, marked: _Marked, line: LogLine) -> tuple[Any, int]:
+        """The record of a line, with the rest that it was wrapped into; and the end of what was used."""
+        partial = None
+        for parser in marked.parsers:
+            record = parser(line.text)
+            if record is not None:
+                if getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False):
+                    return record, -1
+                partial = partial or record
+        if not any(parser in _WRAPPABLE for parser in marked.parsers):
+            return partial, -1
+        texts = [line.text]
+        if line.text.startswith("oom-killer:") and (before := self._line_before(marked.start)).endswith(" invoked"):
+            texts[0] = f"{before} {line.text}"
+        rests = self._rests(marked.end, line)
+        for count in range(0 if texts[0] is not line.text else 1, len(rests) + 1):
+            for text in _joined(texts[0], [rest for rest, _ in rests[:count]]):
+                for parser in marked.parsers:
+                    record = parser(text)
+                    whole = getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False)
+                    if record is not None and whole:
+                        return record, rests[count - 1][1] if count else -1
+        return partial, -1
+
+    def _line_before(self, start: int) -> str:
+        begin = self.data.rfind(b"\n", 0, max(start - 1, 0)) + 1
+        return peel(_decode(self.data[begin : max(start - 1, 0)])).text.rstrip()
+
+    def _rests(self, end: int, line: LogLine) -> list[tuple[str, int]]:
+        """The following lines that may be the rest of a wrapped one: they have no prefix and begin nothing."""
+        rests: list[tuple[str, int]] = []
+        for _ in range(_PIECES - 1):
+            if end + 1 >= len(self.data):
+                break
+            after = self.data.find(b"\n", end + 1)
+            after = len(self.data) if after < 0 else after
+            rest = peel(_decode(self.data[end + 1 : after]))
+            if not rest.is_bare or not rest.text or _BEGINS.match(rest.text):
+                break
+            rests.append((rest.text.rstrip() if line.is_bare else rest.text, after))
+            end = after
+        return rests
+
+    def _zone(self, index: int, start: int, is_row: Callable[[bytes], object]) -> tuple[int, int]:
+        """The lines from `start` to the next that holds a word and is no row: (begin, end)."""
+        stop = self.block.end
+        for following in range(index + 1, len(self.marked)):
+            marked = self.marked[following]
+            if marked.start > start and not is_row(self.data[marked.start : marked.end]):
+                stop = marked.start
+                break
+        return min(start + 1, stop), stop
+
+    def _token(self, line: LogLine, raw: bytes) -> bytes | None:
+        """What every line beside this one holds; None where lines must be looked at one by one."""
+        if (
+            not self.in_bulk
+            or raw[:1] in b"{<>|\x1b"
+            or line.sequence is not None
+            or raw[:6].rstrip() in (b"kern", b"kern:")
+        ):
+            return None
+        if line.caller:
+            found = re.search(rb"\[ *" + line.caller.encode() + rb"\]", raw)
+            return found[0] if found else None
+        return b" kernel: " if b" kernel: " in raw else b"["
+
+    def _table(self, index: int, head: tasks.TableHead, line: LogLine, head_end: int) -> tuple[tasks.TaskTable, int]:
+        begin, stop = self._zone(index, head_end, tasks.ROW_SHAPE.search)
+        raw = self.data[self.marked[index].start : self.marked[index].end]
+        token = self._token(line, raw)
+        first_line = self._line_of(begin)
+        if token is not None:
+            zone = self.data[begin:stop]
+            count = zone.count(b"\n") + (not zone.endswith(b"\n") and stop > begin)
+            rows = tasks.bulk_rows(len(head.columns)).findall(zone)
+            if len(rows) == count and zone.count(token) >= count:
+                pids, numbers, names = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [])
+                lines = np.arange(first_line, first_line + count, dtype=np.int64)
+                return tasks.build_table(head, pids, numbers, names, lines, 0, 0), stop - 1
+            if (table := self._table_of_lines(head, raw, token, zone, first_line)) is not None:
+                return table, stop - 1
+        return self._table_by_lines(head, line, head_end > self.marked[index].end, begin, stop, first_line)
+
+    @staticmethod
+    def _table_of_lines(
+        head: tasks.TableHead, raw: bytes, token: bytes, zone: bytes, first_line: int
+    ) -> tasks.TaskTable | None:
+        """A table with foreign lines, or rows that a mailer wrapped; None when a row cannot be read so."""
+        is_stamped = raw.startswith(b"[")
+        lines: list[bytes] = []
+        numbers: list[int] = []
+        wrapped: set[int] = set()
+        for number, text in enumerate(zone.split(b"\n"), start=first_line):
+            if is_stamped and lines and text and not text.startswith(b"["):
+                lines[-1] += b" " + text.strip()
+                wrapped.add(numbers[-1])
+            elif text:
+                lines.append(text)
+                numbers.append(number)
+        find = tasks.bulk_rows(len(head.columns)).search
+        rows, places, foreign, run = [], [], 0, 0
+        for text, number in zip(lines, numbers, strict=True):
+            match = find(text) if token in text else None
+            if match:
+                if number in wrapped and b" " in match[3]:
+                    return None  # a name with a blank, or one that a terminal's edge cut
+                rows.append(match.groups())
+                places.append(number)
+                foreign, run = foreign + run, 0
+            elif tasks.ROW_LIKE.search(text):
+                return None
+            else:
+                run += 1
+                if run > _FOREIGN_RUN:
+                    return None
+        if not rows:
+            return None
+        pids, values, names = (list(part) for part in zip(*rows, strict=True))
+        return tasks.build_table(head, pids, values, names, np.array(places, dtype=np.int64), 0, foreign)
+
+    def _table_by_lines(
+        self, head: tasks.TableHead, line: LogLine, is_wrapped: bool, begin: int, stop: int, number: int
+    ) -> tuple[tasks.TaskTable, int]:
+        reader = _RowReader(head, is_wrapped)
+        used = begin
+        for position, end in _lines(self.data, begin, stop):
+            rest = peel(_decode(self.data[position:end]))
+            if not rest.is_kernel or (line.caller and rest.caller and rest.caller != line.caller):
+                reader.foreign_line()
+            else:
+                reader.take(rest, number)
+            if reader.run > _FOREIGN_RUN:
+                break
+            if reader.run == 0:
+                used = end
+            number += 1
+        return reader.table(), used - 1 if used > begin else begin - 1
+
+    def _statistics(
+        self, index: int, head: domain.StatsHead, line: LogLine, head_end: int
+    ) -> tuple[domain.StatsHead, int]:
+        if head.values and "cache" in head.values:
+            return head, -1  # the one-line form
+        begin, stop = self._zone(index, head_end, lambda _: False)
+        values = dict(head.values)
+        raw = self.data[self.marked[index].start : self.marked[index].end]
+        if self._token(line, raw) is not None and stop - begin < 1 << 16:
+            zone = self.data[begin:stop]
+            entries = _BULK_STATS.findall(zone)
+            if len(entries) == zone.count(b"\n"):
+                values.update((name.decode(), int(value)) for name, value in entries)
+                return head._replace(values=values), stop - 1
+        misses, used = 0, begin - 1
+        for position, end in _lines(self.data, begin, stop):
+            rest = peel(_decode(self.data[position:end]))
+            found = _stat_pieces(rest.text) if rest.is_kernel else None
+            if found and not (line.caller and rest.caller and rest.caller != line.caller):
+                values |= found
+                misses, used = 0, end - 1
+            else:
+                misses += 1
+                if misses > _FOREIGN_RUN:
+                    break
+        return head._replace(values=values), used
+
+
+# A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.
+_ROW_AFTER_STAMP = re.compile(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
+_BULK_STATS = re.compile(rb"(?:^|[ \]:])([a-z]\w*) (\d+)\r?$", re.MULTILINE)
+
+
+def _stat_pieces(text: str) -> dict[str, int] | None:
+    """Statistics of one line, or of a record of many (to 6.1); None when the line is another's."""
+    matches = [domain.STAT.fullmatch(piece.strip()) for piece in _pieces(text)]
+    found = {match[1]: int(match[2]) for match in matches if match}
+    return found if matches and len(found) == len(matches) else None
+
+
+def _lines(data: bytes, begin: int, stop: int) -> Iterator[tuple[int, int]]:
+    while begin < stop:
+        end = data.find(b"\n", begin, stop)
+        end = stop if end < 0 else end
+        yield begin, end
+        begin = end + 1
+
+
+def _where(line: LogLine, number: int, offset: int) -> Where:
+    return Where(
+        number, offset, line.uptime_s, line.wall_s, line.wall_is_yearless, line.caller, line.host, line.boot_id, line.sequence
+    )  # fmt: skip
+
+
+def _joined(text: str, rests: list[str]) -> Iterator[str]:
+    """The text with its rests: a terminal wraps within words, a mailer at blanks and drops them."""
+    # The summary has no blanks but in names.
+    order = ("", " ") if text.startswith("oom-kill:") else (" ", "")
+    for joints in itertools.product(order, repeat=len(rests)):
+        yield text.rstrip() + "".join(joint + rest for joint, rest in zip(joints, rests, strict=True))
+
+
+def _pieces(text: str) -> list[str]:
+    """The lines of a record that holds several: rsyslog writes a newline as #012, JSON and /dev/kmsg keep it."""
+    if "\n" not in text and "#012" not in text:
+        return [text]
+    return [piece for piece in re.split(r"\n|#012", text) if piece]
+
+
+def _of_pieces(pieces: list[str], line: LogLine) -> Iterator[Any]:
+    """Records of a record of many lines. A kill counts only at its beginning: a process name may hold a newline."""
+    whole = "\n".join(pieces)
+    for parser in (*_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped):
+        record = parser(whole)
+        if record is not None and getattr(record, "is_complete", True):
+            yield record
+            return
+    stats: domain.StatsHead | None = domain.parse_stats_head(pieces[0])
+    loose: dict[str, int] = {}
+    reader: _RowReader | None = None
+    for number, piece in enumerate(pieces):
+        text = piece.strip(" \t")
+        if match := domain.STAT.fullmatch(text):
+            (stats.values if stats else loose)[match[1]] = int(match[2])
+        elif head := tasks.parse_table_head(text):
+            reader = _RowReader(head)
+        elif reader is not None and tasks.ROW_BEGUN.match(text):
+            reader.take(LogLine(text), number)
+        else:
+            parsers: tuple[Parser, ...] = _PIECE_PARSERS if number else (*_PIECE_PARSERS, *_KILL_PARSERS)
+            yield from (record for parser in parsers if (record := parser(text)) is not None)
+    if stats:
+        yield stats
+    elif loose:
+        yield domain.StatsHead("", loose)
+    if reader is not None:
+        yield reader.table()
+    del line
+
+
+_PIECE_PARSERS: tuple[Parser, ...] = (
+    domain.parse_usage, domain.parse_task_in, meminfo.parse_zone, meminfo.parse_reserve, meminfo.parse_swap, meminfo.parse_ram,
+)  # fmt: skip
+
+
+class _RowReader:
+    """Rows of a table, line by line: foreign lines are passed over, wrapped rows put together."""
+
+    def __init__(self, head: tasks.TableHead, is_wrapped: bool = False) -> None:
+        self.head, self.width, self.is_wrapped = head, len(head.columns), is_wrapped
+        self.rows: list[tuple[list[int], str]] = []
+        self.lines: list[int] = []
+        self.pending: list[str] = []
+        self.pending_line = 0
+        self.damaged = self.foreign = self.run = 0
+
+    def foreign_line(self) -> None:
+        self.foreign += 1
+        self.run += 1
+
+    def take(self, line: LogLine, number: int) -> None:
+        row = _ROW_AFTER_STAMP.match(line.text)
+        if row:
+            self._give_up()
+            self.run = 0
+            self.pending, self.pending_line = [line.text[row.end() :]], number
+            self._try()
+        elif self.pending and line.is_bare and line.text and len(self.pending) < _PIECES:
+            self.pending.append(line.text)
+            self._try()
+        elif self.is_wrapped and self.rows and line.is_bare and line.text and not self.run and " " not in line.text:
+            numbers, name = self.rows[-1]
+            self.rows[-1] = (numbers, name + line.text)  # a terminal's edge cut the name
+        else:
+            self.foreign_line()
+
+    def _try(self) -> None:
+        for text in _joined(self.pending[0], self.pending[1:]):
+            row = tasks.parse_task_row(text, self.width)
+            if row:
+                self.rows.append(row)
+                self.lines.append(self.pending_line)
+                self.pending = []
+                return
+
+    def _give_up(self) -> None:
+        self.damaged += bool(self.pending)
+        self.pending = []
+
+    def table(self) -> tasks.TaskTable:
+        self._give_up()
+        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64).reshape(-1, self.width)
+        names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
+        return tasks.TaskTable(
+            self.head.columns, values, names, np.array(self.lines, dtype=np.int64), self.damaged,
+            self.foreign - min(self.run, self.foreign),
+        )  # fmt: skip

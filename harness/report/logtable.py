@@ -1,0 +1,163 @@
+"""A kernel log on the terminal: what it shows, what it lacks, and each kill."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, deque
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.oomlog.assemble import Output
+from harness.oomlog.records import Kill, Missing, Report
+from harness.oomlog.scan import Where
+
+_SHOWN = 200
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+_VERDICTS = {True: ("yes", "bold red"), False: ("no", "green"), None: ("unknown", "yellow")}
+
+# What is missing, in words; the reader need not know the names of the fields.
+_LOSSES = (
+    ("suppressed_reports", "reports kept back by the kernel's rate limit (their kills are printed all the same)"),
+    ("kills_without_report", "kills without their report: domain and margin are inferred or unknown"),
+    ("dropped_records", "records dropped by printk or journald: each may have been a kill"),
+    ("sequence_gaps", "records of /dev/kmsg that are not there: each may have been a kill"),
+    ("dropped_by_syslog", "messages of user space dropped by rsyslog"),
+    ("releases_without_kill", "victims reaped whose kill is not in the log"),
+    ("partial_kills", "kill lines that are cut"),
+    ("partial_reports", "reports that lack a part"),
+    ("damaged_rows", "rows of task tables that cannot be read"),
+    ("duplicate_lines", "records pasted twice, counted once"),
+    ("forged_kills", "lines of user space that look like a kill, not counted"),
+)
+
+
+def visible(text: str) -> str:
+    """Text that is safe on a terminal: a process may be called anything, escape sequences included."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+class LogTable:
+    """Collects what is shown; the last kills only, when there are many."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._kills: deque[Kill] = deque(maxlen=_SHOWN)
+        self._verdicts: Counter[bool | None] = Counter()
+        self._sources: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._boots: set[int] = set()
+
+    def add(self, output: Output, file: str) -> None:
+        """Takes one record of the log."""
+        del file
+        if isinstance(output, Kill):
+            self._kills.append(output)
+            self._verdicts[output.overlap_estimated] += 1
+            self._sources[output.domain_source.partition(":")[0]] += 1
+            self._boots.add(output.boot)
+        elif isinstance(output, Report):
+            self._outcomes[output.outcome] += 1
+            self._boots.add(output.boot)
+
+    def finish(self, totals: dict[str, Any], missing: Missing) -> None:
+        """Prints the summary and the kills."""
+        if self._kills:
+            self._console.print(self._table())
+            hidden = totals["kills"]["printed"] - len(self._kills)
+            if hidden:
+                self._console.print(f"{hidden} kills before these are not shown; --format csv gives them all")
+            self._console.print()
+        for line in self._summary(totals, missing):
+            self._console.print(line, highlight=False)
+
+    def _summary(self, totals: dict[str, Any], missing: Missing) -> list[Text]:
+        kills, reports = totals["kills"], totals["reports"]
+        head = (
+            f"{_count(kills['printed'], 'kill')} in {_count(totals['decisions']['printed'], 'decision')}, "
+            f"{_count(reports['printed'], 'report')}, {_count(len(self._boots), 'boot')}"
+        )
+        lines = [Text(head, style="bold")]
+        if kills["at_least"] != kills["printed"] or kills["at_most"] != kills["at_least"]:
+            lines.append(
+                Text(f"  in truth between {kills['at_least']} and {kills['at_most']} kills: see what is missing")
+            )
+        if kills["printed"]:
+            verdicts = ", ".join(f"{self._verdicts[key]} {_VERDICTS[key][0]}" for key in (True, False, None))
+            lines.append(Text(f"  before an earlier victim's memory was free (estimated): {verdicts}"))
+            sources = ", ".join(
+                f"{n} {name}" for name, n in sorted(self._sources.items(), key=lambda s: s[0] != "known")
+            )
+            lines.append(Text(f"  OOM domain: {sources}"))
+        unended = {name: n for name, n in self._outcomes.items() if name != "killed"}
+        if unended:
+            words = {
+                "none": "without a kill in the log",
+                "no-victim": "without a victim to choose",
+                "skipped": "whose victim was gone",
+            }
+            ends = ", ".join(f"{n} {words.get(name, 'that end in ' + name)}" for name, n in sorted(unended.items()))
+            lines.append(Text(f"  reports {ends}"))
+        losses = [(getattr(missing, name), words) for name, words in _LOSSES if getattr(missing, name)]
+        if losses:
+            lines.append(Text("missing or left out:"))
+            lines += [Text(f"  {number} {words}") for number, words in losses]
+        return lines
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+        many_boots = len(self._boots) > 1
+        for name, right in (("line", True), ("time", True), ("boot", True), ("domain", False), ("victim", False), ("MB", True), ("margin", True), ("in flight", True), ("overlap", False), ("why", False)):  # fmt: skip
+            if name != "boot" or many_boots:
+                table.add_column(
+                    name, justify="right" if right else "left", overflow="fold", no_wrap=name in ("line", "time", "MB")
+                )
+        for kill in self._kills:
+            killed, report = kill.killed, kill.report
+            verdict, style = _VERDICTS[kill.overlap_estimated]
+            cells: list[Text | str] = [str(kill.where.line), _time(kill.where)]
+            if many_boots:
+                cells.append(str(kill.boot))
+            cells += [
+                Text(_domain(kill)),
+                Text(f"{killed.pid} {visible(killed.comm or '(cut)')}" + (" (group)" if kill.group else "")),
+                _megabytes(killed.anon_rss_kb, killed.file_rss_kb, killed.shmem_rss_kb),
+                _kb(report.margin_kb if report else None),
+                _kb(report.in_flight_kb if report else None),
+                Text(verdict, style=style),
+                Text(visible(kill.overlap_evidence), style="dim"),
+            ]
+            table.add_row(*cells)
+        return table
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _domain(kill: Kill) -> str:
+    if kill.domain is None:
+        return "memcg, unknown" if kill.is_global is False else "unknown"
+    name = _CONTAINER_ID.sub(lambda match: match[0][:12], visible(kill.domain))
+    return name if kill.domain_source == "known" else f"{name}?"
+
+
+def _time(where: Where) -> str:
+    if where.time_s is None:
+        return ""
+    if where.clock == "uptime":
+        return f"{where.time_s:.3f}"
+    moment = datetime.fromtimestamp(where.time_s + (946684800 if where.wall_is_yearless else 0), UTC)
+    return moment.strftime("%b %e %H:%M:%S" if where.wall_is_yearless else "%Y-%m-%d %H:%M:%S")
+
+
+def _megabytes(*sizes_kb: int | None) -> str:
+    known = [size for size in sizes_kb if size is not None]
+    return f"{sum(known) / 1024:.1f}" if known else ""
+
+
+def _kb(size_kb: int | None) -> str:
+    return "" if size_kb is None else f"{size_kb} kB"

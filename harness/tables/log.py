@@ -1,0 +1,434 @@
+"""Tables of a kernel log: what `oomtrial parse` and `harness.parse_log` give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from harness.oomlog.records import Kill, Missing, Other, Release, Report
+from harness.oomlog.scan import Where
+from harness.oomlog.tasks import COLUMNS
+from harness.tables.schema import Column, Table, printable
+
+Row = dict[str, Any]
+
+_BOOT = Column("boot", "int", "", "boot of a kernel, from 1 in order of appearance; every file begins a new one")
+_PLACE = (
+    Column("time_s", "float", "s", "its stamp, on `clock`", "the line has no stamp, or one that cannot be read"),
+    Column(
+        "clock",
+        "string",
+        "",
+        "uptime: since boot; wall: since 1970, UTC where no zone is given; yearless: since 1 January",
+        "no stamp",
+    ),
+    Column("line", "int", "", "number of its line, from 1"),
+    Column("offset", "int", "bytes", "where its line begins in the decompressed log"),
+    Column("host", "string", "", "host that the line names", "the line names none"),
+)
+_FILE = Column("file", "string", "", "the log it is in")
+
+LOG_REPORTS = Table(
+    "reports",
+    'one printed OOM report: "invoked oom-killer" and what follows',
+    (
+        Column("report", "int", "", "index, in order of appearance"),
+        _BOOT,
+        *_PLACE,
+        Column("comm", "string", "", "task that asked for memory", "2.6.11 to 2.6.18, or the line is cut"),
+        Column("pid", "int", "", "of that task", "no CPU line"),
+        Column("kernel", "string", "", "release of the kernel", "no CPU line"),
+        Column("gfp_mask", "int", "", "of the failed allocation; 0 is pagefault_out_of_memory()", "cut"),
+        Column("gfp_flags", "string", "", "its names", "to 4.5"),
+        Column("order", "int", "", "of the failed allocation, 2^order pages; -1 is SysRq-F", "2.6.11, or cut"),
+        Column("oom_score_adj", "int", "", "of that task", "to 2.6.35, or cut"),
+        Column("constraint", "string", "", "CONSTRAINT_MEMCG, CONSTRAINT_NONE, ...", "to 4.20"),
+        Column("domain", "string", "", "oom_memcg, or global", "the report does not say"),
+        Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or the report does not say"),
+        Column("task_memcg", "string", "", "memcg of the chosen process", "the report does not say"),
+        Column("cpuset", "string", "", "of the task", "no CONFIG_CPUSETS"),
+        Column("mems_allowed", "string", "", "nodes it may use", "no CONFIG_CPUSETS"),
+        Column("chosen_pid", "int", "", "the process that was chosen", "nobody was, or the line is missing"),
+        Column("chosen_comm", "string", "", "its name", "as chosen_pid"),
+        Column("usage_kb", "int", "kB", "charged to the OOM domain", "global, or the line is missing"),
+        Column("limit_kb", "int", "kB", "memory.max of the OOM domain", "as usage_kb"),
+        Column("failcnt", "int", "", "failed charges so far", "as usage_kb"),
+        Column("memsw_usage_kb", "int", "kB", "memory+swap charged", "v2 from 5.3, or no swap accounting"),
+        Column("memsw_limit_kb", "int", "kB", "limit of memory+swap", "as memsw_usage_kb"),
+        Column("swap_usage_kb", "int", "kB", "swap charged", "v1, or before 5.3"),
+        Column("swap_limit_kb", "int", "kB", "memory.swap.max", "as swap_usage_kb"),
+        Column("kmem_usage_kb", "int", "kB", "kernel memory charged", "v2 from 5.3, or before 3.8"),
+        Column(
+            "margin_kb",
+            "int",
+            "kB",
+            "room under the limit at the time of the report: limit minus usage of memory, and of memory+swap where limited",
+            "global, or the lines are missing",
+        ),
+        Column(
+            "zone_margin_kb",
+            "int",
+            "kB",
+            "free memory above high watermark and reserve, in the best zone; an upper bound under a cpuset or policy",
+            "no zone lines",
+        ),
+        Column("anon_kb", "int", "kB", "anonymous memory charged to the OOM domain", "no statistics"),
+        Column(
+            "in_flight_kb",
+            "int",
+            "kB",
+            "charged anonymous memory that no listed task owns; a lower bound",
+            "no statistics or no whole table",
+        ),
+        Column("tasks", "int", "", "rows of the task table", "no table"),
+        Column("page_kb", "int", "kB", "page size of the kernel, from the victim's sizes", "not to be told"),
+        Column("total_swap_kb", "int", "kB", "swap of the machine", "no Mem-Info"),
+        Column("free_swap_kb", "int", "kB", "of which free", "no Mem-Info"),
+        Column(
+            "outcome",
+            "string",
+            "",
+            "killed, skipped (the chosen was gone), panic, no-victim, or none: the log does not say",
+        ),
+        Column("complete", "bool", "", "every part that a report of its kind has is there and whole"),
+        Column("missing", "string", "", "the parts that are not, with commas", "complete"),
+        _FILE,
+    ),
+)
+
+LOG_KILLS = Table(
+    "kills",
+    "one process killed; a victim printed twice for one group kill is one row",
+    (
+        Column("kill", "int", "", "index, in order of appearance"),
+        Column("pid", "int", "", "the process that was killed"),
+        Column("comm", "string", "", "its name", "the line is cut within it"),
+        *_PLACE,
+        _BOOT,
+        Column("decision", "int", "", "index of the decision; the members of a group kill share one"),
+        Column("report", "int", "", "index of its report", "kept back by the rate limit, or lost"),
+        Column(
+            "chosen_pid",
+            "int",
+            "",
+            "the process that was chosen: another than pid for a sacrificed child (to 5.0), a thread, a group",
+        ),
+        Column("domain", "string", "", "oom_memcg, or global", "not known"),
+        Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or not known"),
+        Column("domain_source", "string", "", "known, inferred: HOW, or unknown"),
+        Column(
+            "task_memcg", "string", "", "memcg of the victim; for a member of a group kill, the group's", "no report"
+        ),
+        Column("group_memcg", "string", "", "memcg with memory.oom.group", "no group kill"),
+        Column("total_vm_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
+        Column("anon_rss_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
+        Column("file_rss_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
+        Column("shmem_rss_kb", "int", "kB", "of the victim", "to 4.4, or cut"),
+        Column("uid", "int", "", "of the victim", "to 5.3 but for Red Hat's, or cut"),
+        Column("pgtables_kb", "int", "kB", "of the victim", "to 5.3, or cut"),
+        Column("oom_score_adj", "int", "", "of the victim", "to 5.3, or cut"),
+        Column("margin_kb", "int", "kB", "of its report", "no report, or global"),
+        Column("in_flight_kb", "int", "kB", "of its report", "no report, or it lacks the parts"),
+        Column("overlap_estimated", "bool", "", "came before an earlier victim's memory was free", "unknown"),
+        Column("overlap_evidence", "string", "", "why, or why not known"),
+        Column("earlier_kills", "list", "", "indices of the kills of the domain that may not have been released"),
+        Column("sharing_pids", "list", "", "processes killed with it as they share its memory (to 4.3)"),
+        Column("complete", "bool", "", "its line is whole"),
+        _FILE,
+    ),
+)
+
+LOG_RELEASES = Table(
+    "releases",
+    "what the log says of a victim's memory after the kill: one oom_reaper line",
+    (
+        Column("release", "int", "", "index, in order of appearance"),
+        Column("kind", "string", "", "reaped, unable or giving-up"),
+        Column("pid", "int", "", "of the victim"),
+        Column("comm", "string", "", "its name", "cut"),
+        *_PLACE,
+        _BOOT,
+        Column("kill", "int", "", "index of its kill", "the kill is not in the log"),
+        Column("anon_rss_kb", "int", "kB", "left after reaping", "kind is not reaped, or cut"),
+        Column("file_rss_kb", "int", "kB", "left after reaping", "kind is not reaped, or cut"),
+        Column("shmem_rss_kb", "int", "kB", "left after reaping", "kind is not reaped, or cut"),
+        Column("complete", "bool", "", "its line is whole"),
+        _FILE,
+    ),
+)
+
+_TASK_UNITS = {"pages": "pages", "bytes": "bytes"}
+LOG_TASKS = Table(
+    "tasks",
+    "one row of a task table; a page is `page_kb` of the report",
+    (
+        Column("report", "int", "", "index of the report"),
+        Column("pid", "int", "", "of the task"),
+        Column("comm", "string", "", "its name"),
+        *(
+            Column(
+                name,
+                "int",
+                _TASK_UNITS.get(name.rpartition("_")[2], ""),
+                f"column {kernel} of the kernel",
+                "this kernel has no such column",
+            )
+            for kernel, name in COLUMNS.items()
+        ),
+        Column("line", "int", "", "number of its line, from 1"),
+    ),
+)
+
+LOG_EVENTS = Table(
+    "events",
+    "a line that is no kill and no release: a panic, a victim that was gone, no victim, a lockup",
+    (
+        Column(
+            "kind",
+            "string",
+            "",
+            "skipped, panic, no-victim, mm-pinned, page-fault-oom, oom-disabled, oom-enabled, purged, soft-lockup or hung-task",
+        ),
+        Column("pid", "int", "", "that the line names", "none"),
+        Column("text", "string", "", "of the line"),
+        *_PLACE,
+        _BOOT,
+        Column("report", "int", "", "index of the report it stands in", "none"),
+        _FILE,
+    ),
+)
+
+LOG_ZONES = Table(
+    "zones",
+    "one memory zone of a global report",
+    (
+        Column("report", "int", "", "index of the report"),
+        Column("node", "int", "", "NUMA node", "a kernel without"),
+        Column("zone", "string", "", "DMA, DMA32, Normal, ..."),
+        Column("free_kb", "int", "kB", "free memory"),
+        Column("min_kb", "int", "kB", "watermark"),
+        Column("low_kb", "int", "kB", "watermark"),
+        Column("high_kb", "int", "kB", "watermark of the last attempt before a kill"),
+        Column("reserve_pages", "list", "pages", "lowmem_reserve, by the zone that is asked for"),
+    ),
+)
+
+LOG_STATS = Table(
+    "memory_stats",
+    "one statistic of the OOM domain",
+    (
+        Column("report", "int", "", "index of the report"),
+        Column("name", "string", "", "as the kernel names it"),
+        Column("value", "int", "", "bytes, or a count"),
+    ),
+)
+
+LOG_TABLES = (LOG_REPORTS, LOG_KILLS, LOG_RELEASES, LOG_TASKS, LOG_EVENTS, LOG_ZONES, LOG_STATS)
+
+
+def _place(where: Where) -> Row:
+    return {
+        "time_s": where.time_s,
+        "clock": where.clock or None,
+        "line": where.line,
+        "offset": where.offset,
+        "host": where.host or None,
+    }
+
+
+def report_row(report: Report) -> Row:
+    """A report as a row of LOG_REPORTS."""
+    counters, header, missing = report.counters, report.header, report.missing_parts
+    memory, memsw = counters.get("memory", (None,) * 3), counters.get("memory+swap", (None,) * 3)
+    swap, kmem = counters.get("swap", (None,) * 3), counters.get("kmem", (None,) * 3)
+    return {
+        "report": report.index,
+        "boot": report.boot,
+        **_place(report.where),
+        "comm": header.comm,
+        "pid": report.pid,
+        "kernel": report.kernel,
+        "gfp_mask": header.gfp_mask,
+        "gfp_flags": header.gfp_flags,
+        "order": header.order,
+        "oom_score_adj": header.oom_score_adj,
+        "constraint": report.constraint,
+        "domain": report.domain,
+        "oom_memcg": report.oom_memcg,
+        "task_memcg": report.task_memcg,
+        "cpuset": report.cpuset,
+        "mems_allowed": report.mems_allowed,
+        "chosen_pid": report.chosen_pid,
+        "chosen_comm": report.chosen_comm,
+        "usage_kb": memory[0],
+        "limit_kb": memory[1],
+        "failcnt": memory[2],
+        "memsw_usage_kb": memsw[0],
+        "memsw_limit_kb": memsw[1],
+        "swap_usage_kb": swap[0],
+        "swap_limit_kb": swap[1],
+        "kmem_usage_kb": kmem[0],
+        "margin_kb": report.margin_kb,
+        "zone_margin_kb": report.zone_margin_kb,
+        "anon_kb": report.charged_anon_kb,
+        "in_flight_kb": report.in_flight_kb,
+        "tasks": None if report.tasks is None else report.tasks.row_count,
+        "page_kb": report.page_kb,
+        "total_swap_kb": report.total_swap_kb,
+        "free_swap_kb": report.free_swap_kb,
+        "outcome": report.outcome,
+        "complete": not missing,
+        "missing": ", ".join(missing) or None,
+    }
+
+
+def kill_row(kill: Kill) -> Row:
+    """A kill as a row of LOG_KILLS."""
+    killed, report = kill.killed, kill.report
+    return {
+        "kill": kill.index,
+        "pid": killed.pid,
+        "comm": killed.comm,
+        **_place(kill.where),
+        "boot": kill.boot,
+        "decision": kill.decision,
+        "report": None if report is None else report.index,
+        "chosen_pid": kill.chosen_pid,
+        "domain": kill.domain,
+        "oom_memcg": kill.oom_memcg,
+        "domain_source": kill.domain_source,
+        "task_memcg": kill.task_memcg,
+        "group_memcg": kill.group,
+        "total_vm_kb": killed.total_vm_kb,
+        "anon_rss_kb": killed.anon_rss_kb,
+        "file_rss_kb": killed.file_rss_kb,
+        "shmem_rss_kb": killed.shmem_rss_kb,
+        "uid": killed.uid,
+        "pgtables_kb": killed.pgtables_kb,
+        "oom_score_adj": killed.oom_score_adj,
+        "margin_kb": None if report is None else report.margin_kb,
+        "in_flight_kb": None if report is None else report.in_flight_kb,
+        "overlap_estimated": kill.overlap_estimated,
+        "overlap_evidence": kill.overlap_evidence,
+        "earlier_kills": kill.earlier_kills,
+        "sharing_pids": kill.sharing_pids,
+        "complete": killed.is_complete,
+    }
+
+
+def release_row(release: Release) -> Row:
+    """A release as a row of LOG_RELEASES."""
+    reaped = release.reaped
+    return {
+        "release": release.index,
+        "kind": reaped.kind,
+        "pid": reaped.pid,
+        "comm": reaped.comm,
+        **_place(release.where),
+        "boot": release.boot,
+        "kill": release.kill,
+        "anon_rss_kb": reaped.anon_rss_kb,
+        "file_rss_kb": reaped.file_rss_kb,
+        "shmem_rss_kb": reaped.shmem_rss_kb,
+        "complete": reaped.is_complete,
+    }
+
+
+def event_row(event: Other) -> Row:
+    """An event as a row of LOG_EVENTS."""
+    place = _place(event.where)
+    return {
+        "kind": event.kind,
+        "pid": event.pid,
+        "text": event.text,
+        **place,
+        "boot": event.boot,
+        "report": event.report,
+    }
+
+
+def zone_rows(report: Report) -> list[Row]:
+    """The zones of a report as rows of LOG_ZONES."""
+    return [
+        {
+            "report": report.index,
+            "node": zone.node,
+            "zone": zone.name,
+            "free_kb": zone.free_kb,
+            "min_kb": zone.min_kb,
+            "low_kb": zone.low_kb,
+            "high_kb": zone.high_kb,
+            "reserve_pages": list(reserve),
+        }
+        for zone, reserve in report.zones
+    ]
+
+
+def task_rows(report: Report) -> list[Row]:
+    """The task table of a report as rows of LOG_TASKS."""
+    table = report.tasks
+    if table is None:
+        return []
+    names = ["pid", *(COLUMNS.get(name, name) for name in table.columns[1:])]
+    blank = dict.fromkeys(COLUMNS.values())
+    return [
+        {"report": report.index, "comm": comm, **blank, **dict(zip(names, values, strict=True)), "line": line}
+        for values, comm, line in zip(table.values.tolist(), table.comms(), table.lines.tolist(), strict=True)
+    ]
+
+
+def tasks_table(reports: Iterable[Report]) -> pa.Table:
+    """The task tables of many reports as one Arrow table: column by column, as there may be millions of rows."""
+    groups: dict[tuple[str, ...], list[Report]] = {}
+    for report in reports:
+        if report.tasks is not None and report.tasks.row_count:
+            groups.setdefault(report.tasks.columns, []).append(report)
+    schema = LOG_TASKS.arrow_schema()
+    parts = [_tasks_of_one_kind(columns, found, schema) for columns, found in groups.items()]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _tasks_of_one_kind(columns: tuple[str, ...], reports: list[Report], schema: pa.Schema) -> pa.Table:
+    tables = [report.tasks for report in reports if report.tasks is not None]
+    values = np.concatenate([table.values for table in tables])
+    names = b"".join(table.names for table in tables)
+    try:
+        comms = pa.array(names.decode("utf-8").split("\n")[:-1], pa.string())
+    except UnicodeDecodeError:
+        comms = pa.array(printable(names.decode("utf-8", "surrogateescape")).split("\n")[:-1], pa.string())
+    arrays: dict[str, Any] = {
+        "report": np.repeat([report.index for report in reports], [table.row_count for table in tables]),
+        "comm": comms,
+        "line": np.concatenate([table.lines for table in tables]),
+    }
+    for position, name in enumerate(columns):
+        arrays[COLUMNS.get(name, name)] = values[:, position]
+    count = len(values)
+    return pa.table(
+        [arrays[field.name] if field.name in arrays else pa.nulls(count, field.type) for field in schema], schema=schema
+    )
+
+
+def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
+    """What the log shows, and how much more there may have been.
+
+    A victim that was reaped though its kill is not in the log was killed all the same. A lost record may have been a
+    kill. Victims that were dying already (task_will_free_mem()) and, from 4.4, processes that share a victim's memory
+    are printed by no kernel and not counted here.
+    """
+    at_least = kills + missing.releases_without_kill
+    lost = missing.dropped_records + missing.sequence_gaps
+    return {
+        "kills": {"printed": kills, "at_least": at_least, "at_most": at_least + lost},
+        "decisions": {"printed": decisions},
+        "reports": {"printed": reports, "at_least": reports + missing.suppressed_reports},
+    }
+
+
+def missing_row(missing: Missing) -> Row:
+    """What is missing, by name."""
+    return asdict(missing)
