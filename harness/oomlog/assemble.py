@@ -203,7 +203,7 @@ class Assembler:
             return False
         if isinstance(record, Killed):
             return True  # nobody is killed twice, sizes and microsecond alike
-        return where.uptime_s is not None and boot.last_uptime_s is not None and where.uptime_s < boot.last_uptime_s
+        return where.uptime_s is not None and boot.last_uptime_s is not None and where.uptime_s <= boot.last_uptime_s
 
     # records
 
@@ -227,7 +227,7 @@ class Assembler:
             case Reaped():
                 self._reaped(boot, where, record)
             case GroupKill():
-                self._group_kill(caller, where, record)
+                self._group_kill(boot, caller, where, record)
             case Chosen():
                 caller.chosen = record
                 if caller.report:
@@ -278,7 +278,7 @@ class Assembler:
             group.pids.add(killed.pid)
             group.last_time_s = where.time_s
             kill = self._new_kill(boot, where, killed, group.decision, group.report, caller.last_kill)
-            kill.group, kill.task_memcg = group.memcg, group.memcg
+            kill.group = group.memcg
         else:
             caller.group = None
             report = self._report_of(caller, where, killed)
@@ -342,7 +342,7 @@ class Assembler:
             return report if near else None
         return report
 
-    def _group_kill(self, caller: _Caller, where: Where, record: GroupKill) -> None:
+    def _group_kill(self, boot: _Boot, caller: _Caller, where: Where, record: GroupKill) -> None:
         """What follows is one decision with the kill before it, which a group before it may have claimed."""
         chosen = caller.last_kill if caller.skipped is None else None
         if (
@@ -358,11 +358,15 @@ class Assembler:
                 and _is_copy(caller, where)
             ):
                 return
+            self.missing.kills_without_report += chosen.report is not None
             chosen.decision, chosen.report, chosen.chosen_pid = self._decisions, None, chosen.killed.pid
-            self.missing.kills_without_report += 1
             self._decisions += 1
         if chosen is not None:
             chosen.group = record.memcg
+            if chosen.report is None:
+                boot.domains.settle(
+                    chosen
+                )  # the group's memcg tells more, and what was taken from the group before is off
             caller.group = _Group(record.memcg, chosen.killed.pid, chosen.decision, chosen.report, where.time_s, set())
             return
         pid = caller.skipped.pid if caller.skipped else None

@@ -37,7 +37,7 @@ class DomainMemory:
         elif is_memcg(kill.message) is False:
             kill.is_global, kill.domain_source = True, KNOWN  # the message says so
         elif is_memcg(kill.message):
-            kill.is_global = False
+            kill.oom_memcg, kill.is_global, kill.domain_source = None, False, UNKNOWN
             self._infer(kill)
 
     def _infer(self, kill: Kill) -> None:
@@ -52,7 +52,11 @@ class DomainMemory:
         domains = {r.oom_memcg for r in listing}
         if len(domains) != 1:
             return None, ""
-        return listing[-1].oom_memcg, f"task table of report {listing[-1].index}"
+        found = listing[-1].oom_memcg or ""
+        # A memcg above or below that ran out too may have been it this time.
+        if any(r.oom_memcg and r.oom_memcg != found and _nested(r.oom_memcg, found) for r in self._reports):
+            return None, ""
+        return found, f"task table of report {listing[-1].index}"
 
     def _by_group(self, kill: Kill) -> tuple[str | None, str]:
         if kill.group is None:
@@ -70,6 +74,10 @@ class DomainMemory:
         if len(domains) != 1 or not any(_has_name(r, kill.killed.comm) for r in near):
             return None, ""
         return near[-1].oom_memcg, "the only memcg that reported within 10 s"
+
+
+def _nested(one: str, other: str) -> bool:
+    return in_subtree(one, other) or in_subtree(other, one)
 
 
 def _lists(report: Report, kill: Kill) -> bool:

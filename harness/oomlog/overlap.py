@@ -2,11 +2,11 @@
 
 The log shows no release, so this is an estimate from what the report shows, best evidence first:
 
-1. room: the margin was at least what was asked for, and there was an earlier victim in the domain. The charge would
-   have succeeded by then. A victim of long ago explains no small margin: it must be fresh, or the margin a fair part of
-   its memory.
+1. room: the margin was at least what was asked for, and there was an earlier victim in the domain: the charge would
+   have succeeded by then. Some room is always about (other tasks give back a page), so it must be a fair part of the
+   victim's memory.
 2. listed: an earlier victim still stands in the task table.
-3. in flight: more anonymous memory is charged than the listed tasks own.
+3. in flight: more anonymous memory is charged than the listed tasks own, by a fair part of the victim's.
 4. reaped later: the oom_reaper's line of an earlier victim comes after this kill.
 
 Without any of them the answer is no, unless an earlier victim is fresh: then the log does not say.
@@ -16,14 +16,15 @@ from __future__ import annotations
 
 from harness.oomlog.infer import in_subtree
 from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Report
+from harness.oomlog.scan import Where
 
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
-# A victim so young may still be on its way out though nothing shows it. On 2 emulated cores 61 of 61 overlapping kills
-# with a report came within 0.11 s of a kill before, 169 of 169 others after 0.22 s or more (docs/oom-log.md).
+# A victim so young may still be on its way out though nothing shows it. In guests with 4 vCPUs on 2 cores every overlap
+# came within 0.2 s of a kill before (docs/oom-log.md has the numbers behind each of these).
 _FRESH_S = 0.25
-_FAIR_PART = 4  # a margin of a fourth of the victim's memory is its doing
+_ROOM_KB, _ROOM_PART = 256, 8  # the margin is at least this, and an eighth of the last victim's memory
 _SHOWN = 5
-_NOISE_KB = 1024  # counters are kept per CPU: a table may be off by so much without anything in flight
+_FLIGHT_KB, _FLIGHT_PART = 1024, 4  # as for the margin; a fresh victim needs no part, as counters are kept per CPU
 
 
 def estimate(kill: Kill, earlier: list[Kill], has_losses: bool) -> None:
@@ -61,7 +62,7 @@ def _set(kill: Kill, overlap: bool | None, evidence: str) -> None:
 def _evidence(kill: Kill, certain: list[Kill]) -> str:
     report = kill.report
     if report is not None:
-        for found in (_room(report, certain), _listed(report, certain), _in_flight(report)):
+        for found in (_room(report, certain), _listed(report, certain), _in_flight(report, certain)):
             if found:
                 return found
     later = [
@@ -80,8 +81,8 @@ def _room(report: Report, certain: list[Kill]) -> str:
     room_kb = report.margin_kb if report.is_memcg else report.zone_margin_kb
     if room_kb is None or room_kb < need_kb:
         return ""
-    explained = any(_is_fresh(k, report) or room_kb * _FAIR_PART >= (k.killed.anon_rss_kb or 1 << 62) for k in certain)
-    return f"room: margin {room_kb} kB, asked for {need_kb} kB" if explained else ""
+    fair_kb = max(_ROOM_KB, (certain[-1].killed.anon_rss_kb or 0) // _ROOM_PART)
+    return f"room: margin {room_kb} kB, asked for {need_kb} kB" if room_kb >= fair_kb else ""
 
 
 def _listed(report: Report, certain: list[Kill]) -> str:
@@ -92,9 +93,12 @@ def _listed(report: Report, certain: list[Kill]) -> str:
     return f"listed: {_pids(still)}" if still else ""
 
 
-def _in_flight(report: Report) -> str:
+def _in_flight(report: Report, certain: list[Kill]) -> str:
     in_flight_kb = report.in_flight_kb
-    if in_flight_kb is None or in_flight_kb < _NOISE_KB:
+    if in_flight_kb is None or in_flight_kb < _FLIGHT_KB:
+        return ""
+    last = certain[-1]
+    if not _is_fresh(last, report) and in_flight_kb * _FLIGHT_PART < (last.killed.anon_rss_kb or 0):
         return ""
     return f"in flight: {in_flight_kb} kB charged and of no listed task"
 
@@ -135,7 +139,7 @@ def _related(before: Kill, kill: Kill) -> bool | None:
         return True
     if kill.oom_memcg is None:
         return None
-    for memcg in (before.task_memcg, before.oom_memcg):
+    for memcg in (before.task_memcg, before.group, before.oom_memcg):
         if memcg is not None and in_subtree(memcg, kill.oom_memcg):
             return True
     if before.task_memcg is not None:
@@ -146,6 +150,20 @@ def _related(before: Kill, kill: Kill) -> bool | None:
 
 
 def _released_before(before: Kill, kill: Kill) -> bool:
-    """Its memory was reaped before this kill's report began, and nothing was left."""
-    line = kill.report.where.line if kill.report else kill.where.line
-    return any(r.reaped.kind == "reaped" and r.where.line < line and not r.reaped.anon_rss_kb for r in before.released)
+    """Its memory was reaped well before this kill's report began, and nothing was left.
+
+    Reaping is no release: exit_mmap() still has to come, but then soon and with little to free.
+    """
+    where = kill.report.where if kill.report else kill.where
+    return any(
+        r.reaped.kind == "reaped"
+        and r.where.line < where.line
+        and not r.reaped.anon_rss_kb
+        and not _is_young(r.where, where)
+        for r in before.released
+    )
+
+
+def _is_young(then: Where, now: Where) -> bool:
+    """Whether one place stands just before another, by stamps of microseconds; coarser ones do not say."""
+    return then.uptime_s is not None and now.uptime_s is not None and now.uptime_s - then.uptime_s <= _FRESH_S

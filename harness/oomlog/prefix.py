@@ -33,6 +33,7 @@ class LogLine:
     sequence: int | None = None  # of /dev/kmsg
     dropped: int = 0  # records that printk says it dropped before this one
     is_bare: bool = True  # no prefix at all: perhaps the rest of the line before
+    is_coloured: bool = False  # dmesg --color
     is_partial: bool = False  # a container runtime cut the line here (CRI tag P)
 
     @property
@@ -129,10 +130,10 @@ def _peel_quote(text: str, line: LogLine) -> str | None:
 
 
 def _peel_colour(text: str, line: LogLine) -> str | None:
-    match = _SGR.match(text)
+    match = _SGR.match(text) if line.is_bare else None  # elsewhere it is the text's own
     if not match:
         return None
-    line.is_bare = False
+    line.is_bare, line.is_coloured = False, True
     return text[match.end() :].removesuffix("\x1b[0m")
 
 
@@ -145,7 +146,7 @@ def _peel_bracket(text: str, line: LogLine) -> str | None:
         if tagged := _MONOTONIC_HOST.match(rest):
             line.host, line.is_kernel = tagged["host"], line.is_kernel and tagged["tag"] is not None
             return rest[tagged.end() :]
-        return _SGR.sub("", rest, count=1) if rest.startswith("\x1b") else rest
+        return _SGR.sub("", rest, count=2) if line.is_coloured else rest
     if line.uptime_s is not None or line.wall_s is not None:
         match = None if line.caller else _CALLER.match(text)
         if match:

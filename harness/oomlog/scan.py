@@ -79,6 +79,10 @@ _WRAPPABLE = frozenset(
     (*_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
      domain.parse_task_in, tasks.parse_table_head, header.parse_cpuset, header.parse_cpu_line)
 )  # fmt: skip
+# Forms that the kernel prints in pieces (pr_cont): a record of another CPU between two of them parts them for good.
+_CONTINUED = frozenset((domain.parse_summary, domain.parse_stats_head, domain.parse_task_in))
+_GROUP_TAIL = "are going to be killed due to"
+_NEAR_LINES = 24  # between two pieces
 _PIECES = 4  # lines that one line was wrapped into
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 # A line that begins a form of its own is no rest of another.
@@ -205,24 +209,24 @@ class _Reader:
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
                 continue
+            if line.text[:1] == "[" and tasks.ROW_TEXT.match(line.text):
+                continue  # a row of a table: the words are the task's name
             number = self._line_of(marked.start)
             where = _where(line, number, self.block.offset + marked.start)
             if line.dropped:
                 yield Found(where, losses.Dropped(line.dropped, "printk"))
             pieces = _pieces(line.text)
             if len(pieces) > 1:
-                for record in _of_pieces(pieces, line):
+                for record in _of_pieces(line.text, pieces):
                     yield Found(where, record)
                 continue
             record, used = self._parse(marked, line)
             if record is None:
                 continue
             if isinstance(record, tasks.TableHead):
-                table, used = self._table(index, record, line, max(used, marked.end))
-                yield Found(where, table)
+                yield Found(where, self._table(index, record, line, max(used, marked.end)))
             elif isinstance(record, domain.StatsHead):
-                record, used = self._statistics(index, record, line, max(used, marked.end))
-                yield Found(where, record)
+                yield Found(where, self._statistics(index, record, line, max(used, marked.end)))
             else:
                 yield Found(where, record)
 
@@ -247,7 +251,7 @@ class _Reader:
                     return record, -1
                 partial = partial or record
         if not any(parser in _WRAPPABLE for parser in marked.parsers):
-            return partial, -1
+            return self._parse_fragments(marked, line, partial)
         texts = [line.text]
         if line.text.startswith("oom-killer:") and (before := self._line_before(marked.start)).endswith(" invoked"):
             texts[0] = f"{before} {line.text}"
@@ -259,7 +263,42 @@ class _Reader:
                     whole = getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False)
                     if record is not None and whole:
                         return record, rests[count - 1][1] if count else -1
+        return self._parse_fragments(marked, line, partial)
+
+    def _parse_fragments(self, marked: _Marked, line: LogLine, partial: Any) -> tuple[Any, int]:
+        """The record of a line whose other pieces stand on lines further on, or further up."""
+        if line.is_bare:
+            return partial, -1
+        if kill.parse_group_kill in marked.parsers and line.text.lstrip().startswith(_GROUP_TAIL):
+            for piece, _ in self._neighbours(marked.start, line, -1):
+                if piece.startswith("Tasks in "):
+                    return kill.parse_group_kill(piece + line.text), -1
+        parsers = [parser for parser in marked.parsers if parser in _CONTINUED]
+        text = line.text
+        for piece, end in self._neighbours(marked.end, line, 1) if parsers else ():
+            for parser in parsers:
+                record = parser(text + piece)
+                if record is not None and getattr(record, "is_complete", True):
+                    return record, end if parser is domain.parse_stats_head else -1
+            if piece[:1] in (",", "/"):
+                text += piece
         return partial, -1
+
+    def _neighbours(self, position: int, line: LogLine, direction: int) -> Iterator[tuple[str, int]]:
+        """Texts of the same caller near a line, and where they end."""
+        for _ in range(_NEAR_LINES):
+            if direction > 0:
+                begin, end = position + 1, self.data.find(b"\n", position + 1)
+                end = len(self.data) if end < 0 else end
+                position = end
+            else:
+                end = position - 1
+                begin = position = self.data.rfind(b"\n", 0, max(end, 0)) + 1
+            if begin >= len(self.data) or end <= 0:
+                return
+            near = peel(_decode(self.data[begin:end]))
+            if near.is_kernel and near.caller == line.caller and not near.is_bare:
+                yield near.text, end
 
     def _line_before(self, start: int) -> str:
         begin = self.data.rfind(b"\n", 0, max(start - 1, 0)) + 1
@@ -274,18 +313,21 @@ class _Reader:
             after = self.data.find(b"\n", end + 1)
             after = len(self.data) if after < 0 else after
             rest = peel(_decode(self.data[end + 1 : after]))
-            if not rest.is_bare or not rest.text or _BEGINS.match(rest.text):
+            # Where lines have stamps, one without begins nothing, whatever it says: a name may hold a newline.
+            if not rest.is_bare or not rest.text or (line.is_bare and _BEGINS.match(rest.text)):
                 break
             rests.append((rest.text.rstrip() if line.is_bare else rest.text, after))
             end = after
         return rests
 
-    def _zone(self, index: int, start: int, is_row: Callable[[bytes], object]) -> tuple[int, int]:
-        """The lines from `start` to the next that holds a word and is no row: (begin, end)."""
+    def _zone(self, index: int, start: int, line: LogLine, is_row: Callable[[bytes], object]) -> tuple[int, int]:
+        """The lines from `start` to the caller's next that holds a word and is no row: (begin, end)."""
         stop = self.block.end
+        same = re.compile(rb"\[ *%b\]|caller=%b[;,]" % ((line.caller.encode(),) * 2)) if line.caller else None
         for following in range(index + 1, len(self.marked)):
             marked = self.marked[following]
-            if marked.start > start and not is_row(self.data[marked.start : marked.end]):
+            text = self.data[marked.start : marked.end]
+            if marked.start > start and not is_row(text) and (same is None or same.search(text)):
                 stop = marked.start
                 break
         return min(start + 1, stop), stop
@@ -304,8 +346,8 @@ class _Reader:
             return found[0] if found else None
         return b" kernel: " if b" kernel: " in raw else b"["
 
-    def _table(self, index: int, head: tasks.TableHead, line: LogLine, head_end: int) -> tuple[tasks.TaskTable, int]:
-        begin, stop = self._zone(index, head_end, tasks.ROW_SHAPE.search)
+    def _table(self, index: int, head: tasks.TableHead, line: LogLine, head_end: int) -> tasks.TaskTable:
+        begin, stop = self._zone(index, head_end, line, tasks.ROW_SHAPE.search)
         raw = self.data[self.marked[index].start : self.marked[index].end]
         token = self._token(line, raw)
         first_line = self._line_of(begin)
@@ -316,9 +358,9 @@ class _Reader:
             if len(rows) == count and zone.count(token) >= count:
                 pids, numbers, names = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [])
                 lines = np.arange(first_line, first_line + count, dtype=np.int64)
-                return tasks.build_table(head, pids, numbers, names, lines, 0, 0), stop - 1
+                return tasks.build_table(head, pids, numbers, names, lines, 0, 0)
             if (table := self._table_of_lines(head, raw, token, zone, first_line)) is not None:
-                return table, stop - 1
+                return table
         return self._table_by_lines(head, line, head_end > self.marked[index].end, begin, stop, first_line)
 
     @staticmethod
@@ -360,9 +402,8 @@ class _Reader:
 
     def _table_by_lines(
         self, head: tasks.TableHead, line: LogLine, is_wrapped: bool, begin: int, stop: int, number: int
-    ) -> tuple[tasks.TaskTable, int]:
+    ) -> tasks.TaskTable:
         reader = _RowReader(head, is_wrapped)
-        used = begin
         for position, end in _lines(self.data, begin, stop):
             rest = peel(_decode(self.data[position:end]))
             if not rest.is_kernel or (line.caller and rest.caller and rest.caller != line.caller):
@@ -371,17 +412,13 @@ class _Reader:
                 reader.take(rest, number)
             if reader.run > _FOREIGN_RUN:
                 break
-            if reader.run == 0:
-                used = end
             number += 1
-        return reader.table(), used - 1 if used > begin else begin - 1
+        return reader.table()
 
-    def _statistics(
-        self, index: int, head: domain.StatsHead, line: LogLine, head_end: int
-    ) -> tuple[domain.StatsHead, int]:
+    def _statistics(self, index: int, head: domain.StatsHead, line: LogLine, head_end: int) -> domain.StatsHead:
         if head.values and "cache" in head.values:
-            return head, -1  # the one-line form
-        begin, stop = self._zone(index, head_end, lambda _: False)
+            return head  # the one-line form
+        begin, stop = self._zone(index, head_end, line, lambda _: False)
         values = dict(head.values)
         raw = self.data[self.marked[index].start : self.marked[index].end]
         if self._token(line, raw) is not None and stop - begin < 1 << 16:
@@ -389,19 +426,19 @@ class _Reader:
             entries = _BULK_STATS.findall(zone)
             if len(entries) == zone.count(b"\n"):
                 values.update((name.decode(), int(value)) for name, value in entries)
-                return head._replace(values=values), stop - 1
-        misses, used = 0, begin - 1
+                return head._replace(values=values)
+        misses = 0
         for position, end in _lines(self.data, begin, stop):
             rest = peel(_decode(self.data[position:end]))
             found = _stat_pieces(rest.text) if rest.is_kernel else None
             if found and not (line.caller and rest.caller and rest.caller != line.caller):
                 values |= found
-                misses, used = 0, end - 1
+                misses = 0
             else:
                 misses += 1
                 if misses > _FOREIGN_RUN:
                     break
-        return head._replace(values=values), used
+        return head._replace(values=values)
 
 
 # A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.
@@ -445,9 +482,8 @@ def _pieces(text: str) -> list[str]:
     return [piece for piece in re.split(r"\n|#012", text) if piece]
 
 
-def _of_pieces(pieces: list[str], line: LogLine) -> Iterator[Any]:
+def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
     """Records of a record of many lines. A kill counts only at its beginning: a process name may hold a newline."""
-    whole = "\n".join(pieces)
     for parser in (*_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped):
         record = parser(whole)
         if record is not None and getattr(record, "is_complete", True):
@@ -473,7 +509,6 @@ def _of_pieces(pieces: list[str], line: LogLine) -> Iterator[Any]:
         yield domain.StatsHead("", loose)
     if reader is not None:
         yield reader.table()
-    del line
 
 
 _PIECE_PARSERS: tuple[Parser, ...] = (

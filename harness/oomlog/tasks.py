@@ -116,7 +116,8 @@ def _one_row(columns: int) -> re.Pattern[str]:
 
 ROW_BEGUN = re.compile(r"\[ *\d+\]")
 ROW_LIKE = re.compile(rb"\[ *\d+\](?: |$)")
-ROW_SHAPE = re.compile(rb"\[ *\d+\](?: +-?\d+){6,}+ ")
+ROW_TEXT = re.compile(r"\[ *\d+\](?: +-?\d+){6,}+ ")
+ROW_SHAPE = re.compile(ROW_TEXT.pattern.encode())
 
 
 def parse_task_row(text: str, columns: int) -> tuple[list[int], str] | None:

@@ -121,7 +121,11 @@ LOG_KILLS = Table(
         Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or not known"),
         Column("domain_source", "string", "", "known, inferred: HOW, or unknown"),
         Column(
-            "task_memcg", "string", "", "memcg of the victim; for a member of a group kill, the group's", "no report"
+            "task_memcg",
+            "string",
+            "",
+            "memcg of the victim",
+            "no report, or a member of a group kill that was not chosen",
         ),
         Column("group_memcg", "string", "", "memcg with memory.oom.group", "no group kill"),
         Column("total_vm_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
