@@ -91,9 +91,17 @@ def output_of(argv: Sequence[str], *, deadline_s: float = 60, cwd: Path | None =
     return done.stdout.decode(errors="replace")
 
 
+def _is_resource_tracker(process: psutil.Process) -> bool:
+    """multiprocessing's own helper: it is deaf to SIGTERM, tidies up after us, and ends when we have ended."""
+    try:
+        return any("multiprocessing.resource_tracker" in argument for argument in process.cmdline())
+    except psutil.Error:
+        return False
+
+
 def kill_children() -> None:
     """Ends every process below this one: guests, compilers, downloads. Those that tidy up get a moment for it."""
-    children = psutil.Process().children(recursive=True)
+    children = [child for child in psutil.Process().children(recursive=True) if not _is_resource_tracker(child)]
     for child in children:
         with contextlib.suppress(psutil.Error):
             child.terminate()

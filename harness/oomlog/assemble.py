@@ -7,7 +7,7 @@ and where the log names callers (CONFIG_PRINTK_CALLER) a report's lines are thos
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,11 @@ from harness.oomlog.infer import DomainMemory
 from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
 from harness.oomlog.losses import KERNEL_DROPS, Dropped, Suppressed
 from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
-from harness.oomlog.overlap import WINDOW_S, estimate
+from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.release import Reaped
 from harness.oomlog.scan import Forged, Found, Where
-from harness.oomlog.tasks import TasksState, TaskTable
+from harness.oomlog.tasks import TaskTable
 
 Output = Report | Kill | Release | Other
 
@@ -30,7 +30,8 @@ _BACK_S = 1.0  # a kernel's stamps that go back further are of another boot
 _WALL_BACK_S = 2 * 3600.0  # a wall clock goes back an hour in autumn
 _YEAR_TURN_S = 300 * 86400.0
 _DUPLICATE_LINES = 1000  # how far apart a paste and its copy may stand
-_GROUP_GAP_S = 0.5  # between two kills of one group
+_GROUP_GAP_S = 0.25  # between two kills of one group; more where the console is slow, as its first lines tell
+_GROUP_GAPS = 5
 _REPORT_AGE_S = 60.0  # between a header and its kill, on the slowest console
 _SAME_PLACE_LINES = 3  # a kill so near its summary belongs to it, whatever pid a thread of it had
 _PENDING = 512  # kills that wait for a release, and that a later one is held against; a bound for logs without time
@@ -45,6 +46,7 @@ class _Group:
     report: Report | None
     last_time_s: float | None
     pids: set[int]
+    gap_s: float = 0.0  # between its first two lines
 
 
 @dataclass(slots=True)
@@ -73,26 +75,7 @@ class _Boot:
     seen_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
     domains: DomainMemory = field(default_factory=DomainMemory)
     kernel: str | None = None
-
-
-_PARTS = frozenset(
-    (
-        Usage,
-        Summary,
-        TaskIn,
-        LimitReached,
-        StatsHead,
-        Protection,
-        TaskTable,
-        TasksState,
-        CpuLine,
-        Cpuset,
-        Zone,
-        Reserve,
-        Swap,
-        Ram,
-    )
-)
+    judged: Kill | None = None  # the last
 
 
 class Assembler:
@@ -114,16 +97,16 @@ class Assembler:
     def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
         where, record = found
-        if type(record) in _PARTS:  # most records; they neither begin a boot nor settle anything
+        if type(record) in _FILL:  # most records; they neither begin a boot nor settle anything
             boot = self._hosts.get(where.host)
             caller = boot.callers.get(where.caller) if boot else None
             if caller is not None:
                 caller.last_line = where.line + line_base
                 if caller.report is not None:
-                    _fill(caller.report, record)
                     if type(record) is TaskTable:
-                        record.lines.__iadd__(line_base)
+                        record = record.shifted(line_base)
                         self.missing.damaged_rows += record.damaged
+                    _FILL[type(record)](caller.report, record)
             return ()
         if isinstance(record, Forged):
             self.missing.forged_kills += 1
@@ -315,13 +298,11 @@ class Assembler:
         group = caller.group
         if group is None or killed.pid in group.pids or is_memcg(killed.message) is False:
             return None
-        if (
-            where.time_s is not None
-            and group.last_time_s is not None
-            and where.time_s - group.last_time_s > _GROUP_GAP_S
-        ):
-            # a stamp of whole seconds may step by one between two lines
-            return group if where.uptime_s is None and where.time_s - group.last_time_s <= 1 else None
+        if where.time_s is None or group.last_time_s is None:
+            return group
+        gap_s = where.time_s - group.last_time_s
+        if gap_s > max(_GROUP_GAP_S, _GROUP_GAPS * group.gap_s) and (where.uptime_s is not None or gap_s > 1):
+            return None  # a stamp of whole seconds may step by one between two lines
         return group
 
     @staticmethod
@@ -368,6 +349,8 @@ class Assembler:
                     chosen
                 )  # the group's memcg tells more, and what was taken from the group before is off
             caller.group = _Group(record.memcg, chosen.killed.pid, chosen.decision, chosen.report, where.time_s, set())
+            if where.time_s is not None and chosen.where.time_s is not None:
+                caller.group.gap_s = max(0.0, where.time_s - chosen.where.time_s)
             return
         pid = caller.skipped.pid if caller.skipped else None
         caller.group = _Group(record.memcg, pid, self._decisions, caller.report, where.time_s, set())
@@ -393,8 +376,11 @@ class Assembler:
             yield report
         while self._kills and (now is None or self._is_old(self._kills[0][0], now)):
             kill, boot = self._kills.popleft()
-            earlier = [k for k in boot.recent if k.index < kill.index and k.decision != kill.decision]
-            estimate(kill, earlier, bool(self.missing.dropped_records or self.missing.sequence_gaps))
+            if boot.judged is not None and boot.judged.decision == kill.decision:
+                copy_estimate(boot.judged, kill)  # members of one group decision never overlap one another
+            else:
+                estimate(kill, boot.recent, bool(self.missing.dropped_records or self.missing.sequence_gaps))
+                boot.judged = kill
             yield kill
         yield from self._out
         self._out.clear()
@@ -448,46 +434,63 @@ def _learn_page_size(report: Report, killed: Killed) -> None:
             report.page_kb = page_kb
 
 
-def _fill(report: Report, record: Any) -> None:
-    """Puts a part into its report. The first of its kind counts, as a second is another's."""
-    match record:
-        case Usage():
-            report.counters.setdefault(record.counter, (record.usage_kb, record.limit_kb, record.failcnt))
-        case Summary():
-            if not report.has_summary:
-                _take_summary(report, record)
-        case TaskIn():
-            report.oom_memcg = report.oom_memcg or record.oom_memcg
-            report.task_memcg = report.task_memcg or record.task_memcg
-        case LimitReached():
-            report.oom_memcg = report.oom_memcg or record.oom_memcg
-        case StatsHead():
-            _take_stats(report, record)
-        case TaskTable():
-            report.tasks = report.tasks or record
-        case CpuLine():
-            if report.pid is None and (report.header.comm is None or record.comm == report.header.comm.strip()):
-                report.pid, report.kernel = record.pid, record.kernel or report.kernel
-        case Cpuset():
-            report.cpuset, report.mems_allowed = record.cpuset, record.mems_allowed
-        case Zone():
-            report.zones.append((record, ()))
-            report.is_global = True if report.is_global is None and not report.counters else report.is_global
-        case Reserve():
-            if report.zones and not report.zones[-1][1]:
-                report.zones[-1] = (report.zones[-1][0], record.pages)
-        case Swap():
-            if record.kind == "Free":
-                report.free_swap_kb = record.kb
-            else:
-                report.total_swap_kb = record.kb
-        case Ram():
-            report.ram_pages = record.pages
-        case _:
-            pass
+# How a part is put into its report. The first of its kind counts, as a second is another's.
+
+
+def _take_usage(report: Report, usage: Usage) -> None:
+    report.counters.setdefault(usage.counter, (usage.usage_kb, usage.limit_kb, usage.failcnt))
+
+
+def _take_task_in(report: Report, task_in: TaskIn) -> None:
+    report.oom_memcg = report.oom_memcg or task_in.oom_memcg
+    report.task_memcg = report.task_memcg or task_in.task_memcg
+
+
+def _take_limit_reached(report: Report, reached: LimitReached) -> None:
+    report.oom_memcg = report.oom_memcg or reached.oom_memcg
+
+
+def _take_tasks(report: Report, table: TaskTable) -> None:
+    report.tasks = report.tasks or table
+
+
+def _take_cpu_line(report: Report, line: CpuLine) -> None:
+    if report.pid is None and (report.header.comm is None or line.comm == report.header.comm.strip()):
+        report.pid, report.kernel = line.pid, line.kernel or report.kernel
+
+
+def _take_cpuset(report: Report, cpuset: Cpuset) -> None:
+    report.cpuset, report.mems_allowed = cpuset.cpuset, cpuset.mems_allowed
+
+
+def _take_zone(report: Report, zone: Zone) -> None:
+    report.zones.append((zone, ()))
+    report.is_global = True if report.is_global is None and not report.counters else report.is_global
+
+
+def _take_reserve(report: Report, reserve: Reserve) -> None:
+    if report.zones and not report.zones[-1][1]:
+        report.zones[-1] = (report.zones[-1][0], reserve.pages)
+
+
+def _take_swap(report: Report, swap: Swap) -> None:
+    if swap.kind == "Free":
+        report.free_swap_kb = swap.kb
+    else:
+        report.total_swap_kb = swap.kb
+
+
+def _take_ram(report: Report, ram: Ram) -> None:
+    report.ram_pages = ram.pages
+
+
+def _take_protection(report: Report, protection: Protection) -> None:
+    report.min_kb, report.low_kb = protection.min_kb, protection.low_kb
 
 
 def _take_summary(report: Report, summary: Summary) -> None:
+    if report.has_summary:
+        return
     report.has_summary, report.summary_is_cut = True, not summary.is_complete
     report.constraint = summary.constraint
     report.oom_memcg = summary.oom_memcg
@@ -509,3 +512,20 @@ def _take_stats(report: Report, stats: StatsHead) -> None:
         report.stats = dict(stats.values)
     if report.oom_memcg is None and stats.memcg and not report.has_summary:
         report.oom_memcg = stats.memcg
+
+
+_FILL: dict[type, Callable[[Report, Any], None]] = {
+    Usage: _take_usage,
+    Summary: _take_summary,
+    TaskIn: _take_task_in,
+    LimitReached: _take_limit_reached,
+    StatsHead: _take_stats,
+    Protection: _take_protection,
+    TaskTable: _take_tasks,
+    CpuLine: _take_cpu_line,
+    Cpuset: _take_cpuset,
+    Zone: _take_zone,
+    Reserve: _take_reserve,
+    Swap: _take_swap,
+    Ram: _take_ram,
+}

@@ -84,7 +84,7 @@ def _int(value: str | None) -> int | None:
     "5.4 to 6.18; RHEL 8",
     "early 5.4 printed bytes of page tables as kB",
 )
-def parse_killed(text: str) -> Killed | None:
+def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
     """One process killed (__oom_kill_process(), mm/oom_kill.c). A cut line counts once its pid is whole."""
     text = text.strip()
     match = _WHOLE.fullmatch(text)
@@ -102,7 +102,7 @@ def parse_killed(text: str) -> Killed | None:
             match["message"] or "", int(match["pid"]), match["comm"], _int(match["vm"]), _int(match["anon"]),
             _int(match["file"]), _int(match["shmem"]), _int(uid), _int(match["pgtables"]), _int(match["adj"]), whole,
         )  # fmt: skip
-    match = _CUT.fullmatch(text) or _CUT_BARE.fullmatch(text)
+    match = (_CUT.fullmatch(text) or _CUT_BARE.fullmatch(text)) if may_be_cut else None
     if not match:
         return None
     fields = _CUT_FIELDS.match(match["rest"])

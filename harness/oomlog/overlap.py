@@ -14,10 +14,13 @@ Without any of them the answer is no, unless an earlier victim is fresh: then th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.oomlog.infer import in_subtree
 from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Report
 from harness.oomlog.scan import Where
 
+_LOOK_BACK = 64  # kills; a bound for storms
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
 # A victim so young may still be on its way out though nothing shows it. In guests with 4 vCPUs on 2 cores every overlap
 # came within 0.2 s of a kill before (docs/oom-log.md has the numbers behind each of these).
@@ -27,11 +30,11 @@ _SHOWN = 5
 _FLIGHT_KB, _FLIGHT_PART = 1024, 4  # as for the margin; a fresh victim needs no part, as counters are kept per CPU
 
 
-def estimate(kill: Kill, earlier: list[Kill], has_losses: bool) -> None:
-    """Fills in the estimate. `earlier` are the kills of the same boot before it, of other decisions."""
-    recent = [k for k in earlier if _is_recent(k, kill)]
+def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
+    """Fills in the estimate. `kills` are the last kills of the same boot, in order, with this one among them."""
+    recent, is_first = _recent(kill, kills)
     if not recent:
-        none = f"no kill in the {WINDOW_S:.0f} s before it" if earlier else "no kill before it"
+        none = "no kill before it" if is_first else f"no kill in the {WINDOW_S:.0f} s before it"
         _set(kill, None if has_losses else False, none + (" that is in the log" if has_losses else ""))
         return
     related = [(k, _related(k, kill)) for k in recent]
@@ -53,6 +56,12 @@ def estimate(kill: Kill, earlier: list[Kill], has_losses: bool) -> None:
         _set(kill, None, "the memcgs of the kills before it are not known")
     else:
         _without_evidence(kill, kill.report, certain)
+
+
+def copy_estimate(of: Kill, kill: Kill) -> None:
+    """Gives a member of a group kill the estimate of its decision."""
+    kill.overlap_estimated, kill.overlap_evidence = of.overlap_estimated, of.overlap_evidence
+    kill.earlier_kills = list(of.earlier_kills)
 
 
 def _set(kill: Kill, overlap: bool | None, evidence: str) -> None:
@@ -126,11 +135,21 @@ def _is_fresh(before: Kill, report: Report) -> bool:
     return now - then <= (_FRESH_S if report.where.uptime_s is not None else 1.0)
 
 
-def _is_recent(before: Kill, kill: Kill) -> bool:
-    then, now = before.where.time_s, kill.where.time_s
-    if then is None or now is None or before.where.clock != kill.where.clock:
-        return True
-    return -1 <= now - then <= WINDOW_S
+def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:
+    """Kills of other decisions shortly before this one, in order; and whether there was none at all."""
+    recent: list[Kill] = []
+    is_first = True
+    now, clock = kill.where.time_s, kill.where.clock
+    for before in reversed(kills):
+        if before.index >= kill.index or before.decision == kill.decision:
+            continue
+        is_first = False
+        then = before.where.time_s
+        is_old = then is not None and now is not None and before.where.clock == clock and now - then > WINDOW_S
+        if is_old or len(recent) == _LOOK_BACK:
+            break
+        recent.append(before)
+    return recent[::-1], is_first
 
 
 def _related(before: Kill, kill: Kill) -> bool | None:

@@ -64,6 +64,11 @@ _CTIME = re.compile(r"\[\S+ +(\S+) +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (
 _CTIME_DAY_FIRST = re.compile(r"\[\S+ +(\d{1,2})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{4})\] ?")
 _RELTIME = re.compile(r"\[(?:([A-Z][a-z]{2})(\d\d) (\d\d):(\d\d)|  *\+ *\d+\.\d+)\] ?")
 _SYSLOG = re.compile(rf"([A-Z][a-z]{{2}}) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:\.\d+)? (?:{_HOST} )?{_TAG}")
+# What rsyslog writes of the kernel, by far the most common.
+_KERNEL_SYSLOG = re.compile(
+    r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S*[^\s:]) kernel: "
+    r"(?:\[ *(\d+\.\d+)\](?:\[ *([TC]\d+)\])? ?)?"
+)
 _SHORT_FULL = re.compile(rf"[A-Z][a-z]{{2}} (\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ {_HOST} {_TAG}")
 _FACILITY = re.compile(
     r"(kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|res\d*|local\d) *:"
@@ -83,6 +88,7 @@ _GREP = re.compile(r"(?:[^\s:\[<>{]+:)?(?:\d+[:-])?(?=[A-Z\[<{\d])")
 _BARE_TAG = re.compile(r"kernel: ?")
 
 _MORE_PREFIX = frozenset("<*{>|\x1b")  # what may begin another prefix behind a kernel's stamp
+_MORE_OR_STAMP = _MORE_PREFIX | {"["}
 _LAYERS = 8  # deeper than any real log; a bound for hostile ones
 
 
@@ -95,6 +101,16 @@ def peel(raw: str, after_grep: bool = False) -> LogLine:
         if short[:1] not in _MORE_PREFIX and "]: " not in short and " kernel: " not in short:
             line.text, line.uptime_s, line.caller, line.is_bare = short, float(stamped[1]), stamped[2] or "", False
             return line
+    elif plain := _KERNEL_SYSLOG.match(text):
+        uptime = plain[7]
+        line.wall_s, line.wall_is_yearless = seconds_of_year(*plain.groups()[:5]), True
+        line.host, line.is_bare = plain[6], False
+        if uptime is not None or text[plain.end() : plain.end() + 1] not in _MORE_OR_STAMP:
+            line.text = text[plain.end() :]
+            line.uptime_s = None if uptime is None else float(uptime)
+            line.caller = plain[8] or ""
+            return line
+        text = text[plain.end() :]
     for _ in range(_LAYERS):
         rest = _peel_layer(text, line)
         if rest is None:

@@ -49,6 +49,8 @@ class Report:
     free_swap_kb: int | None = None
     total_swap_kb: int | None = None
     ram_pages: int | None = None
+    min_kb: int | None = None  # memory.min and memory.low in effect, 6.19 and later
+    low_kb: int | None = None
 
     @property
     def domain(self) -> str | None:

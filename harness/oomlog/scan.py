@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import hyperscan
@@ -46,7 +46,7 @@ _WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b": usage ", (domain.parse_usage,)),
     (b"Memory cgroup stats for", (domain.parse_stats_head,)),
     (b"Memory cgroup min", (domain.parse_protection,)),
-    (b"Tasks state (", (tasks.parse_tasks_state,)),
+    (b"Tasks state (", ()),  # it only ends the statistics before it
     (b" total_vm ", (tasks.parse_table_head,)),
     (b" free:", (meminfo.parse_zone,)),
     (b"lowmem_reserve[]", (meminfo.parse_reserve,)),
@@ -71,18 +71,25 @@ _WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"-- Boot ", (events.parse_boot,)),
     (b"-- Reboot --", (events.parse_boot,)),
 )
+# Parts of a report; of their prefix nothing counts but who printed them.
+_PARTS = frozenset(
+    (header.parse_cpu_line, header.parse_cpuset, domain.parse_task_in, domain.parse_usage, domain.parse_stats_head,
+     domain.parse_summary, domain.parse_protection, tasks.parse_table_head, meminfo.parse_zone, meminfo.parse_reserve,
+     meminfo.parse_swap, meminfo.parse_ram)
+)  # fmt: skip
 _PARSERS_OF = tuple(parsers for _, parsers in _WORDS)
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped,)
 # Forms that a mailer or a terminal may have wrapped.
 _WRAPPABLE = frozenset(
-    (*_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
+    (kill.parse_killed, kill.parse_chosen, kill.parse_skipped, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
      domain.parse_task_in, tasks.parse_table_head, header.parse_cpuset, header.parse_cpu_line)
 )  # fmt: skip
 # Forms that the kernel prints in pieces (pr_cont): a record of another CPU between two of them parts them for good.
 _CONTINUED = frozenset((domain.parse_summary, domain.parse_stats_head, domain.parse_task_in))
 _GROUP_TAIL = "are going to be killed due to"
 _NEAR_LINES = 24  # between two pieces
+_WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
 _PIECES = 4  # lines that one line was wrapped into
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 # A line that begins a form of its own is no rest of another.
@@ -156,7 +163,7 @@ def _mark(data: bytes, end: int) -> list[_Marked]:
         if to <= line_end:
             parsers += [p for p in _PARSERS_OF[word] if p not in parsers]
             continue
-        if parsers:
+        if line_end >= 0:
             marked.append(_Marked(start, line_end, tuple(parsers)))
         start = data.rfind(b"\n", 0, to) + 1
         if start >= end:
@@ -164,7 +171,7 @@ def _mark(data: bytes, end: int) -> list[_Marked]:
         line_end = data.find(b"\n", to)
         line_end = len(data) if line_end < 0 else line_end
         parsers = list(_PARSERS_OF[word])
-    if parsers:
+    if line_end >= 0:
         marked.append(_Marked(start, line_end, tuple(parsers)))
     return marked
 
@@ -183,8 +190,39 @@ def read_block(block: Block, in_bulk: bool = True) -> Iterator[Found]:
     return _Reader(block, in_bulk).read()
 
 
+def _is_whole(record: Any) -> bool:
+    return getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False)
+
+
 def _decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
+
+
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+
+
+class _Prefix(NamedTuple):
+    """The prefix of a header: the lines of its report have the same, but for the digits of their stamps."""
+
+    masked: bytes
+    length: int
+    caller: bytes
+    line: LogLine
+    where: Where
+
+    @classmethod
+    def of(cls, raw: bytes, line: LogLine, where: Where) -> _Prefix | None:
+        """None where digits mean more than time: levels, numbers of records."""
+        text = line.text.encode("utf-8", "surrogateescape")
+        length = len(raw) - len(text)
+        prefix = raw[:length]
+        if not raw.endswith(text) or b"<" in prefix or b"{" in prefix or line.sequence is not None or line.is_bare:
+            return None
+        return cls(prefix.translate(_DIGITS), length, line.caller.encode(), line, where)
+
+    def begins(self, raw: bytes) -> bool:
+        begin = raw[: self.length]
+        return begin.translate(_DIGITS) == self.masked and self.caller in begin
 
 
 class _Reader:
@@ -192,6 +230,7 @@ class _Reader:
         self.block, self.data, self.in_bulk = block, block.data, in_bulk
         self.marked = _mark(block.data, block.end)
         self.counted, self.line_number = 0, block.line
+        self.prefix: _Prefix | None = None  # of the last header
 
     def _line_of(self, position: int) -> int:
         """Number of the line at a position; positions must not go back."""
@@ -201,11 +240,17 @@ class _Reader:
         return self.line_number
 
     def read(self) -> Iterator[Found]:
-        used = -1  # end of what wrapped lines and tables have taken
+        used = -1  # end of what wrapped lines have taken
         for index, marked in enumerate(self.marked):
-            if marked.start <= used:
+            if marked.start <= used or not marked.parsers:
                 continue
-            line = peel(_decode(self.data[marked.start : marked.end]))
+            raw = self.data[marked.start : marked.end]
+            if self.prefix is not None and marked.parsers[0] in _PARTS:
+                part = self._read_part(index, marked, raw)
+                if part is not None:
+                    yield part
+                    continue
+            line = peel(_decode(raw))
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
                 continue
@@ -223,12 +268,33 @@ class _Reader:
             record, used = self._parse(marked, line)
             if record is None:
                 continue
-            if isinstance(record, tasks.TableHead):
-                yield Found(where, self._table(index, record, line, max(used, marked.end)))
-            elif isinstance(record, domain.StatsHead):
-                yield Found(where, self._statistics(index, record, line, max(used, marked.end)))
-            else:
-                yield Found(where, record)
+            if isinstance(record, header.Header):
+                self.prefix = _Prefix.of(raw, line, where)
+            yield Found(where, self._with_zone(index, record, line, max(used, marked.end)))
+
+    def _read_part(self, index: int, marked: _Marked, raw: bytes) -> Found | None:
+        """A line of a report whose prefix is that of the header but for the digits: it need not be peeled."""
+        prefix = self.prefix
+        if prefix is None or not prefix.begins(raw):
+            return None
+        text = _decode(raw[prefix.length :])
+        record = marked.parsers[0](text)
+        if record is None or "#012" in text or not getattr(record, "is_complete", True):
+            return None
+        where = (
+            prefix.where
+        )  # the summary's own line tells whether a kill stands next to it; of the others none is asked
+        if isinstance(record, domain.Summary):
+            where = where._replace(line=self._line_of(marked.start), offset=self.block.offset + marked.start)
+        return Found(where, self._with_zone(index, record, prefix.line, marked.end))
+
+    def _with_zone(self, index: int, record: Any, line: LogLine, end: int) -> Any:
+        """A record with the table or statistics that follow it."""
+        if isinstance(record, tasks.TableHead):
+            return self._table(index, record, line, end)
+        if isinstance(record, domain.StatsHead):
+            return self._statistics(index, record, line, end)
+        return record
 
     def _user_space(self, marked: _Marked, line: LogLine) -> Iterator[Found]:
         where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
@@ -243,32 +309,34 @@ class _Reader:
 
     def _parse(self, marked: _Marked, line: LogLine) -> tuple[Any, int]:
         """The record of a line, with the rest that it was wrapped into; and the end of what was used."""
-        partial = None
+        cut, parsers = None, marked.parsers
         for parser in marked.parsers:
+            if cut is not None and parser in _KILL_PARSERS:
+                continue  # of these a line can be but one
             record = parser(line.text)
             if record is not None:
-                if getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False):
+                if _is_whole(record):
                     return record, -1
-                partial = partial or record
-        if not any(parser in _WRAPPABLE for parser in marked.parsers):
-            return self._parse_fragments(marked, line, partial)
+                cut, parsers = cut or record, (parser,)
+        joinable = [_WHOLE.get(parser, parser) for parser in parsers if parser in _WRAPPABLE]
+        if not joinable:
+            return self._parse_fragments(marked, line, cut)
         texts = [line.text]
         if line.text.startswith("oom-killer:") and (before := self._line_before(marked.start)).endswith(" invoked"):
             texts[0] = f"{before} {line.text}"
-        rests = self._rests(marked.end, line)
+        rests = self._rests(marked, line)
         for count in range(0 if texts[0] is not line.text else 1, len(rests) + 1):
             for text in _joined(texts[0], [rest for rest, _ in rests[:count]]):
-                for parser in marked.parsers:
+                for parser in joinable:
                     record = parser(text)
-                    whole = getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False)
-                    if record is not None and whole:
+                    if record is not None and _is_whole(record):
                         return record, rests[count - 1][1] if count else -1
-        return self._parse_fragments(marked, line, partial)
+        return self._parse_fragments(marked, line, cut)
 
-    def _parse_fragments(self, marked: _Marked, line: LogLine, partial: Any) -> tuple[Any, int]:
+    def _parse_fragments(self, marked: _Marked, line: LogLine, cut: Any) -> tuple[Any, int]:
         """The record of a line whose other pieces stand on lines further on, or further up."""
         if line.is_bare:
-            return partial, -1
+            return cut, -1
         if kill.parse_group_kill in marked.parsers and line.text.lstrip().startswith(_GROUP_TAIL):
             for piece, _ in self._neighbours(marked.start, line, -1):
                 if piece.startswith("Tasks in "):
@@ -282,7 +350,7 @@ class _Reader:
                     return record, end if parser is domain.parse_stats_head else -1
             if piece[:1] in (",", "/"):
                 text += piece
-        return partial, -1
+        return cut, -1
 
     def _neighbours(self, position: int, line: LogLine, direction: int) -> Iterator[tuple[str, int]]:
         """Texts of the same caller near a line, and where they end."""
@@ -304,19 +372,28 @@ class _Reader:
         begin = self.data.rfind(b"\n", 0, max(start - 1, 0)) + 1
         return peel(_decode(self.data[begin : max(start - 1, 0)])).text.rstrip()
 
-    def _rests(self, end: int, line: LogLine) -> list[tuple[str, int]]:
+    def _rests(self, marked: _Marked, line: LogLine) -> list[tuple[str, int]]:
         """The following lines that may be the rest of a wrapped one: they have no prefix and begin nothing."""
         rests: list[tuple[str, int]] = []
+        end = marked.end
+        is_stamped = self.data.startswith(b"[", marked.start)
         for _ in range(_PIECES - 1):
-            if end + 1 >= len(self.data):
+            if end + 1 >= len(self.data) or (is_stamped and self.data.startswith(b"[", end + 1)):
                 break
             after = self.data.find(b"\n", end + 1)
             after = len(self.data) if after < 0 else after
-            rest = peel(_decode(self.data[end + 1 : after]))
+            text = _decode(self.data[end + 1 : after])
+            if is_stamped:
+                text = text.strip()
+            else:
+                rest = peel(text)
+                if not rest.is_bare:
+                    break
+                text = rest.text
             # Where lines have stamps, one without begins nothing, whatever it says: a name may hold a newline.
-            if not rest.is_bare or not rest.text or (line.is_bare and _BEGINS.match(rest.text)):
+            if not text or (line.is_bare and _BEGINS.match(text)):
                 break
-            rests.append((rest.text.rstrip() if line.is_bare else rest.text, after))
+            rests.append((text.rstrip() if line.is_bare else text, after))
             end = after
         return rests
 
@@ -357,8 +434,7 @@ class _Reader:
             rows = tasks.bulk_rows(len(head.columns)).findall(zone)
             if len(rows) == count and zone.count(token) >= count:
                 pids, numbers, names = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [])
-                lines = np.arange(first_line, first_line + count, dtype=np.int64)
-                return tasks.build_table(head, pids, numbers, names, lines, 0, 0)
+                return tasks.build_table(head, pids, numbers, names, range(first_line, first_line + count), 0, 0)
             if (table := self._table_of_lines(head, raw, token, zone, first_line)) is not None:
                 return table
         return self._table_by_lines(head, line, head_end > self.marked[index].end, begin, stop, first_line)
@@ -398,7 +474,7 @@ class _Reader:
         if not rows:
             return None
         pids, values, names = (list(part) for part in zip(*rows, strict=True))
-        return tasks.build_table(head, pids, values, names, np.array(places, dtype=np.int64), 0, foreign)
+        return tasks.build_table(head, pids, values, names, places, 0, foreign)
 
     def _table_by_lines(
         self, head: tasks.TableHead, line: LogLine, is_wrapped: bool, begin: int, stop: int, number: int
@@ -565,6 +641,6 @@ class _RowReader:
         values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64).reshape(-1, self.width)
         names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
         return tasks.TaskTable(
-            self.head.columns, values, names, np.array(self.lines, dtype=np.int64), self.damaged,
+            self.head.columns, values, names, self.lines, self.damaged,
             self.foreign - min(self.run, self.foreign),
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -28,16 +29,6 @@ COLUMNS = {
     "oom_adj": "oom_adj",
     "oom_score_adj": "oom_score_adj",
 }
-
-
-class TasksState(NamedTuple):
-    """The line before the head of a table, from 4.19."""
-
-
-@form("task table", "Tasks state (memory values in pages):", "4.19 to 6.18")
-def parse_tasks_state(text: str) -> TasksState | None:
-    """Ends the statistics before it (dump_tasks(), mm/oom_kill.c)."""
-    return TasksState() if text.strip() == "Tasks state (memory values in pages):" else None
 
 
 class TableHead(NamedTuple):
@@ -83,7 +74,7 @@ class TaskTable(NamedTuple):
     columns: tuple[str, ...]  # the kernel's names, pid first
     values: npt.NDArray[np.int64]  # (rows, columns)
     names: bytes  # of the processes, each ended by a newline
-    lines: npt.NDArray[np.int64]  # number of each row's line
+    lines: Sequence[int]  # number of each row's line
     damaged: int  # rows that could not be read
     foreign: int  # lines of others between the rows
 
@@ -94,6 +85,12 @@ class TaskTable(NamedTuple):
     def column(self, name: str) -> npt.NDArray[np.int64] | None:
         """A column by the kernel's name, or None where this kernel has none."""
         return self.values[:, self.columns.index(name)] if name in self.columns else None
+
+    def shifted(self, lines: int) -> TaskTable:
+        """The same with so much added to the numbers of the lines."""
+        if isinstance(self.lines, range):
+            return self._replace(lines=range(self.lines.start + lines, self.lines.stop + lines))
+        return self._replace(lines=[line + lines for line in self.lines])
 
     def comms(self) -> list[str]:
         return self.names.decode("utf-8", "surrogateescape").split("\n")[:-1]
@@ -127,7 +124,7 @@ def parse_task_row(text: str, columns: int) -> tuple[list[int], str] | None:
 
 
 def build_table(
-    head: TableHead, pids: list[bytes], numbers: list[bytes], names: list[bytes], lines: npt.NDArray[np.int64],
+    head: TableHead, pids: list[bytes], numbers: list[bytes], names: list[bytes], lines: Sequence[int],
     damaged: int, foreign: int,
 ) -> TaskTable:  # fmt: skip
     """A table of rows whose text is given column by column."""
@@ -135,6 +132,6 @@ def build_table(
     if not pids:
         empty = np.empty((0, width), dtype=np.int64)
         return TaskTable(head.columns, empty, b"", lines, damaged, foreign)
-    text = b" ".join([word for pair in zip(pids, numbers, strict=True) for word in pair])
+    text = b" ".join([pid + rest for pid, rest in zip(pids, numbers, strict=True)])
     values = np.fromstring(text.decode("ascii"), dtype=np.int64, sep=" ").reshape(-1, width)
     return TaskTable(head.columns, values, b"\n".join([*names, b""]), lines, damaged, foreign)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
+
+# Lines of one report share a stamp, or nearly: dates are remembered.
 
 # %b of glibc's locales, by their first letters: dmesg -T prints the user's language.
 _MONTH_NAMES = (
@@ -31,12 +34,14 @@ def month_number(name: str) -> int | None:
     return _MONTHS.get(folded) or _MONTHS.get(folded[:4]) or _MONTHS.get(folded[:3])
 
 
+@lru_cache(1024)
 def seconds_of_year(month: str, day: str, hours: str, minutes: str, seconds: str) -> float | None:
     """Seconds since 1 January, of a stamp that has no year (BSD syslog)."""
     found = calendar_seconds(_LEAP_YEAR, month, day, hours, minutes, seconds)
     return None if found is None else found - datetime(_LEAP_YEAR, 1, 1, tzinfo=UTC).timestamp()
 
 
+@lru_cache(1024)
 def calendar_seconds(year: int, month: str, day: str, hours: str, minutes: str, seconds: str) -> float | None:
     """Seconds since 1970 of a date and time whose zone is taken to be UTC."""
     number = month_number(month)
@@ -46,6 +51,7 @@ def calendar_seconds(year: int, month: str, day: str, hours: str, minutes: str, 
         return None
 
 
+@lru_cache(1024)
 def iso_seconds(text: str) -> float | None:
     """Seconds since 1970 of an ISO 8601 stamp; without a zone it is taken to be UTC."""
     try:

@@ -381,7 +381,7 @@ def task_rows(report: Report) -> list[Row]:
     blank = dict.fromkeys(COLUMNS.values())
     return [
         {"report": report.index, "comm": comm, **blank, **dict(zip(names, values, strict=True)), "line": line}
-        for values, comm, line in zip(table.values.tolist(), table.comms(), table.lines.tolist(), strict=True)
+        for values, comm, line in zip(table.values.tolist(), table.comms(), table.lines, strict=True)
     ]
 
 
@@ -407,7 +407,7 @@ def _tasks_of_one_kind(columns: tuple[str, ...], reports: list[Report], schema: 
     arrays: dict[str, Any] = {
         "report": np.repeat([report.index for report in reports], [table.row_count for table in tables]),
         "comm": comms,
-        "line": np.concatenate([table.lines for table in tables]),
+        "line": np.concatenate([np.asarray(table.lines, dtype=np.int64) for table in tables]),
     }
     for position, name in enumerate(columns):
         arrays[COLUMNS.get(name, name)] = values[:, position]

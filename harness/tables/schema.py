@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import pandas as pd
 import pyarrow as pa
@@ -25,7 +26,7 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _arrow(values: list[object], kind: pa.DataType) -> pa.Array:
+def _arrow(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, kind)
     except UnicodeEncodeError:
@@ -66,9 +67,12 @@ class Table:
         return pd.DataFrame({c.name: _series(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns})
 
     def arrow_table(self, rows: Sequence[Mapping[str, object]]) -> pa.Table:
-        """Rows as an Arrow table with this table's columns, in order."""
+        """Rows as an Arrow table with this table's columns, in order. Each row must have them all."""
         schema = self.arrow_schema()
-        return pa.table([_arrow([row.get(field.name) for row in rows], field.type) for field in schema], schema=schema)
+        columns = list(zip(*map(itemgetter(*schema.names), rows), strict=True)) or [()] * len(schema)
+        return pa.table(
+            [_arrow(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
+        )
 
     def arrow_schema(self) -> pa.Schema:
         fields = [

@@ -242,7 +242,7 @@ def test_compressed_logs(tmp_path, pack):
 def key(found):
     record = found.record
     if isinstance(record, TaskTable):
-        return found.where, record.columns, record.values.tolist(), record.names, record.lines.tolist(), record.foreign
+        return found.where, record.columns, record.values.tolist(), record.names, list(record.lines), record.foreign
     return found
 
 
