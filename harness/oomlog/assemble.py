@@ -21,7 +21,7 @@ from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
 from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.release import Reaped
-from harness.oomlog.scan import Forged, Found, Where
+from harness.oomlog.scan import Forged, Found, Parts, Where
 from harness.oomlog.tasks import TaskTable
 
 Output = Report | Kill | Release | Other
@@ -97,16 +97,15 @@ class Assembler:
     def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
         where, record = found
-        if type(record) in _FILL:  # most records; they neither begin a boot nor settle anything
+        is_part = type(record) in _FILL
+        if is_part or type(record) is Parts:  # most records; they neither begin a boot nor settle anything
             boot = self._hosts.get(where.host)
             caller = boot.callers.get(where.caller) if boot else None
             if caller is not None:
                 caller.last_line = where.line + line_base
                 if caller.report is not None:
-                    if type(record) is TaskTable:
-                        record = record.shifted(line_base)
-                        self.missing.damaged_rows += record.damaged
-                    _FILL[type(record)](caller.report, record)
+                    for part in (record,) if is_part else record.records:
+                        self._fill(caller.report, part, line_base)
             return ()
         if isinstance(record, Forged):
             self.missing.forged_kills += 1
@@ -121,6 +120,12 @@ class Assembler:
             return ()
         self._take(boot, where, record)
         return self._settle(where)
+
+    def _fill(self, report: Report, part: Any, line_base: int) -> None:
+        if type(part) is TaskTable:
+            part = part.shifted(line_base)
+            self.missing.damaged_rows += part.damaged
+        _FILL[type(part)](report, part)
 
     def close(self) -> Iterator[Output]:
         """The outputs that still waited for more of the log."""

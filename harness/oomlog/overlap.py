@@ -20,7 +20,7 @@ from harness.oomlog.infer import in_subtree
 from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Report
 from harness.oomlog.scan import Where
 
-_LOOK_BACK = 64  # kills; a bound for storms
+_LOOK_BACK = 32  # kills; a bound for storms
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
 # A victim so young may still be on its way out though nothing shows it. In guests with 4 vCPUs on 2 cores every overlap
 # came within 0.2 s of a kill before (docs/oom-log.md has the numbers behind each of these).

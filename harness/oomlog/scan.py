@@ -130,6 +130,12 @@ class Forged(NamedTuple):
     pid: int
 
 
+class Parts(NamedTuple):
+    """Parts of the report whose header stands before them, in order: read together, as most lines are such."""
+
+    records: tuple[Any, ...]
+
+
 class Found(NamedTuple):
     """A record and its place."""
 
@@ -241,6 +247,7 @@ class _Reader:
 
     def read(self) -> Iterator[Found]:
         used = -1  # end of what wrapped lines have taken
+        parts: list[Any] = []
         for index, marked in enumerate(self.marked):
             if marked.start <= used or not marked.parsers:
                 continue
@@ -248,8 +255,16 @@ class _Reader:
             if self.prefix is not None and marked.parsers[0] in _PARTS:
                 part = self._read_part(index, marked, raw)
                 if part is not None:
-                    yield part
+                    parts.append(part)
+                    if isinstance(part, domain.Summary):
+                        # its own line tells whether a kill stands next to it; of the others none is asked
+                        line_number, offset = self._line_of(marked.start), self.block.offset + marked.start
+                        yield Found(self.prefix.where._replace(line=line_number, offset=offset), Parts(tuple(parts)))
+                        parts.clear()
                     continue
+            if parts and self.prefix is not None:
+                yield Found(self.prefix.where, Parts(tuple(parts)))
+                parts.clear()
             line = peel(_decode(raw))
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
@@ -271,8 +286,10 @@ class _Reader:
             if isinstance(record, header.Header):
                 self.prefix = _Prefix.of(raw, line, where)
             yield Found(where, self._with_zone(index, record, line, max(used, marked.end)))
+        if parts and self.prefix is not None:
+            yield Found(self.prefix.where, Parts(tuple(parts)))
 
-    def _read_part(self, index: int, marked: _Marked, raw: bytes) -> Found | None:
+    def _read_part(self, index: int, marked: _Marked, raw: bytes) -> Any:
         """A line of a report whose prefix is that of the header but for the digits: it need not be peeled."""
         prefix = self.prefix
         if prefix is None or not prefix.begins(raw):
@@ -281,12 +298,7 @@ class _Reader:
         record = marked.parsers[0](text)
         if record is None or "#012" in text or not getattr(record, "is_complete", True):
             return None
-        where = (
-            prefix.where
-        )  # the summary's own line tells whether a kill stands next to it; of the others none is asked
-        if isinstance(record, domain.Summary):
-            where = where._replace(line=self._line_of(marked.start), offset=self.block.offset + marked.start)
-        return Found(where, self._with_zone(index, record, prefix.line, marked.end))
+        return self._with_zone(index, record, prefix.line, marked.end)
 
     def _with_zone(self, index: int, record: Any, line: LogLine, end: int) -> Any:
         """A record with the table or statistics that follow it."""
