@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.parselog import OomLog, parse_log
+    from harness.logframes import OomLog, parse_log
 
 __all__ = ["OomLog", "__version__", "parse_log"]
 __version__ = "0.1.0"
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> object:
     """pandas takes a second to import: only who asks for a table pays for it."""
     if name in ("OomLog", "parse_log"):
-        from harness import parselog
+        from harness import logframes
 
-        return getattr(parselog, name)
+        return getattr(logframes, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -375,7 +375,7 @@ class Assembler:
 
     def _settle(self, now: Where | None) -> Iterator[Output]:
         """Kills whose releases can no more be printed, and the reports and events before them."""
-        while self._reports and (now is None or self._reports[0].is_closed):
+        while self._reports and (now is None or self._reports[0].is_closed or len(self._reports) > _PENDING):
             report = self._reports.popleft()
             self.missing.partial_reports += not report.is_complete
             yield report

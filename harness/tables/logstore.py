@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from harness.tables.log import (
 )
 from harness.tables.schema import Table
 
-_ROWS, _TASK_ROWS = 1 << 14, 1 << 18  # before they are written: a row is an object, tasks are arrays
+_ROWS, _TASK_ROWS = 1 << 12, 1 << 18  # before they are written: a row is an object, tasks are arrays
 
 
 class LogStore:
@@ -122,21 +123,35 @@ def _open_parquet(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
 
 
-class _CsvWriter:
+def _flat(content: pa.Table) -> pa.Table:
     """Lists as numbers with blanks between, as CSV has none."""
+    schema = _flat_schema(content.schema)
+    columns = [
+        pa.array([None if v is None else " ".join(map(str, v)) for v in column.to_pylist()], pa.string())
+        if pa.types.is_list(column.type)
+        else column
+        for column in content.columns
+    ]
+    return pa.table(columns, schema=schema)
 
+
+def _flat_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(f.name, pa.string()) if pa.types.is_list(f.type) else f for f in schema])
+
+
+def csv_bytes(content: pa.Table, with_header: bool) -> bytes:
+    """A table as CSV."""
+    buffer = io.BytesIO()
+    pa_csv.write_csv(_flat(content), buffer, pa_csv.WriteOptions(include_header=with_header))
+    return buffer.getvalue()
+
+
+class _CsvWriter:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._schema = pa.schema([pa.field(f.name, pa.string()) if pa.types.is_list(f.type) else f for f in schema])
-        self._writer = pa_csv.CSVWriter(path, self._schema)
+        self._writer = pa_csv.CSVWriter(path, _flat_schema(schema))
 
     def write_table(self, content: pa.Table) -> None:
-        columns = [
-            pa.array([None if v is None else " ".join(map(str, v)) for v in column.to_pylist()], pa.string())
-            if pa.types.is_list(column.type)
-            else column
-            for column in content.columns
-        ]
-        self._writer.write_table(pa.table(columns, schema=self._schema))
+        self._writer.write_table(_flat(content))
 
     def close(self) -> None:
         self._writer.close()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT_VERSION = 1
 
@@ -49,6 +52,8 @@ class Column:
 
 
 def _series(column: Column, values: list[object]) -> pd.Series:
+    import pandas as pd  # half a second that only a frame is worth
+
     if column.type == "list":
         return pd.Series(values, dtype="object")
     return pd.Series(pd.array(values, dtype=_PANDAS[column.type]))  # type: ignore[call-overload]
@@ -64,6 +69,8 @@ class Table:
 
     def frame(self, rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
         """Rows as a DataFrame with this table's columns, in order, with nullable types."""
+        import pandas as pd
+
         return pd.DataFrame({c.name: _series(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns})
 
     def arrow_table(self, rows: Sequence[Mapping[str, object]]) -> pa.Table:
