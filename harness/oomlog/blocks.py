@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from harness.oomlog.scan import Block
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 2 << 20
 _LARGEST_BYTES = 32 << 20  # a report of 300,000 tasks; a longer one is cut, and marked partial
 _AHEAD_BYTES = 8 << 10  # of the next block, for lines that are wrapped
 _HEADER = b"oom-killer: gfp_mask="

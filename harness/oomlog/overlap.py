@@ -14,7 +14,7 @@ Without any of them the answer is no, unless an earlier victim is fresh: then th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from harness.oomlog.infer import in_subtree
 from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Report
@@ -26,12 +26,16 @@ WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
 # came within 0.2 s of a kill before (docs/oom-log.md has the numbers behind each of these).
 _FRESH_S = 0.25
 _ROOM_KB, _ROOM_PART = 256, 8  # the margin is at least this, and an eighth of the last victim's memory
+_NO_REPORT = "its report is not in the log"
 _SHOWN = 5
 _FLIGHT_KB, _FLIGHT_PART = 1024, 4  # as for the margin; a fresh victim needs no part, as counters are kept per CPU
 
 
 def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
     """Fills in the estimate. `kills` are the last kills of the same boot, in order, with this one among them."""
+    if kill.report is None and kill.domain is None and _has_pending(kill, kills):
+        _set(kill, None, _NO_REPORT)
+        return
     recent, is_first = _recent(kill, kills)
     if not recent:
         none = "no kill before it" if is_first else f"no kill in the {WINDOW_S:.0f} s before it"
@@ -51,7 +55,7 @@ def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
             _set(kill, True, found)
             return
     if kill.report is None:
-        _set(kill, None, "its report is not in the log")
+        _set(kill, None, _NO_REPORT)
     elif not certain:
         _set(kill, None, "the memcgs of the kills before it are not known")
     else:
@@ -135,21 +139,36 @@ def _is_fresh(before: Kill, report: Report) -> bool:
     return now - then <= (_FRESH_S if report.where.uptime_s is not None else 1.0)
 
 
-def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:
-    """Kills of other decisions shortly before this one, in order; and whether there was none at all."""
-    recent: list[Kill] = []
-    is_first = True
+def _before(kill: Kill, kills: Sequence[Kill]) -> Iterator[tuple[Kill, bool]]:
+    """Kills of other decisions before this one, the last first, and whether each is too long ago to count."""
     now, clock = kill.where.time_s, kill.where.clock
     for before in reversed(kills):
         if before.index >= kill.index or before.decision == kill.decision:
             continue
-        is_first = False
         then = before.where.time_s
-        is_old = then is not None and now is not None and before.where.clock == clock and now - then > WINDOW_S
+        yield before, then is not None and now is not None and before.where.clock == clock and now - then > WINDOW_S
+
+
+def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:
+    """Kills of other decisions shortly before this one, in order; and whether there was none at all."""
+    recent: list[Kill] = []
+    is_first = True
+    for before, is_old in _before(kill, kills):
+        is_first = False
         if is_old or len(recent) == _LOOK_BACK:
             break
         recent.append(before)
     return recent[::-1], is_first
+
+
+def _has_pending(kill: Kill, kills: Sequence[Kill]) -> bool:
+    """Whether any kill shortly before may not be released: enough where nothing else is known."""
+    for before, is_old in _before(kill, kills):
+        if is_old:
+            return False
+        if not _released_before(before, kill):
+            return True
+    return False
 
 
 def _related(before: Kill, kill: Kill) -> bool | None:

@@ -18,7 +18,7 @@ from harness.oomlog.assemble import Assembler, Output
 from harness.oomlog.blocks import split_blocks
 from harness.oomlog.kmsg import KmsgRecord
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.scan import Block, Found, read_block
+from harness.oomlog.scan import Block, Found, read_and_count
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
@@ -78,10 +78,8 @@ _KMSG = re.compile(rb"^\d+,(\d+),\d+,[^;\n]*;", re.MULTILINE)
 
 
 def _read(block: Block) -> _Result:
-    found = list(read_block(block))
-    data = block.data
-    lines = data.count(b"\n", 0, block.end) + (block.end == len(data) and not data.endswith(b"\n"))
-    return found, lines, block.offset + block.end, _sequences(data, block.end)
+    found, lines = read_and_count(block)
+    return found, lines, block.offset + block.end, _sequences(block.data, block.end)
 
 
 def _sequences(data: bytes, end: int) -> _Sequences | None:

@@ -196,6 +196,12 @@ def read_block(block: Block, in_bulk: bool = True) -> Iterator[Found]:
     return _Reader(block, in_bulk).read()
 
 
+def read_and_count(block: Block) -> tuple[list[Found], int]:
+    """The records of a block, and how many lines begin in it."""
+    reader = _Reader(block, in_bulk=True)
+    return list(reader.read()), reader.count_lines()
+
+
 def _is_whole(record: Any) -> bool:
     return getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False)
 
@@ -244,6 +250,12 @@ class _Reader:
             self.line_number += self.data.count(b"\n", self.counted, position)
             self.counted = position
         return self.line_number
+
+    def count_lines(self) -> int:
+        """Lines that begin in the block; what `read` has counted is not counted again."""
+        end = self.block.end
+        lines = self._line_of(end) - self.block.line
+        return lines + (end == len(self.data) and not self.data.endswith(b"\n"))
 
     def read(self) -> Iterator[Found]:
         used = -1  # end of what wrapped lines have taken

@@ -1,0 +1,179 @@
+"""The parser against what a user would do instead, each as a ratio in one run: `python benchmarks/parser.py`.
+
+1. 500 MB of concatenated reports, everything to Parquet, task tables included, against a plain loop
+   `for line in file: pattern.search(line)` for "Killed process".
+2. 1 GB of ordinary syslog with 1 % OOM lines, against `grep -c oom`.
+
+Reports come from tests/data/corpus, each file as often as any other; `--with-storm` adds the 2 MB file of 20 reports with 800 tasks each.
+Commands take turns; the fastest of each is compared, as noise only adds. Memory is the peak of all processes together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+
+CORPUS = Path(__file__).parent.parent / "tests" / "data" / "corpus"
+STORM = "03-"
+LOOP = """
+import re, sys
+pattern, found = re.compile("Killed process"), 0
+for line in open(sys.argv[1], errors="surrogateescape"):
+    if pattern.search(line):
+        found += 1
+"""
+PROGRAMS = (
+    "systemd[1]: Started Session {} of user root.",
+    "sshd[{}]: Accepted publickey for backup from 192.0.2.7 port 40022 ssh2: ED25519 SHA256:{}",
+    "CRON[{}]: (root) CMD (test -x /usr/sbin/anacron || {{ cd / && run-parts --report /etc/cron.daily; }})",
+    "kernel: [{}.000123] eth0: Link is Up - 1Gbps/Full - flow control off",
+    'dockerd[{}]: time="2026-11-23T08:00:00Z" level=info msg="ignoring event" container={} module=libcontainerd',
+    "postfix/smtpd[{}]: connect from unknown[192.0.2.9]",
+)
+
+
+def reports(with_storm: bool) -> list[bytes]:
+    """The files of the corpus."""
+    found = []
+    for path in sorted(CORPUS.iterdir()):
+        if ".txt" not in path.name or (path.name.startswith(STORM) and not with_storm):
+            continue
+        data = path.read_bytes()
+        found.append(lzma.decompress(data) if path.suffix == ".xz" else data)
+    return found
+
+
+def write_reports(path: Path, size: int, with_storm: bool) -> None:
+    """Reports in a seeded order, each followed by any other."""
+    pieces, order = reports(with_storm), random.Random(1)
+    with path.open("wb") as out:
+        while size > 0:
+            piece = order.choice(pieces)
+            out.write(piece)
+            size -= len(piece)
+
+
+def write_syslog(path: Path, size: int) -> None:
+    """Ordinary syslog; a report or a lone kill stands in between so that 1 % of the lines are the kernel's of OOM."""
+    order = random.Random(1)
+    kernel = [line for line in reports(False)[0].decode("utf-8", "replace").splitlines() if line]
+    lone = "Memory cgroup out of memory: Killed process {} (java) total-vm:10485760kB, anon-rss:8388608kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:20480kB oom_score_adj:0"
+    with path.open("w") as out:
+        second = 0
+        while size > 0:
+            second += 1
+            stamp = f"Nov {1 + second // 86400 % 30:2d} {second // 3600 % 24:02d}:{second // 60 % 60:02d}:{second % 60:02d} node7 "
+            lines = [
+                stamp + order.choice(PROGRAMS).format(order.randrange(99999), order.randrange(10**9)) for _ in range(99)
+            ]
+            lines.append(f"{stamp}kernel: " + lone.format(order.randrange(2, 30000)))
+            if second % 100 == 0:
+                lines = lines[:99] * len(kernel) + [f"{stamp}kernel: {line}" for line in kernel]
+            text = "\n".join(lines) + "\n"
+            out.write(text)
+            size -= len(text)
+
+
+def run(command: list[str]) -> tuple[float, int]:
+    """Seconds of a command, and the peak memory of it and its children together, in bytes."""
+    peak, begin = 0, time.perf_counter()
+    process = psutil.Popen(command, stdout=subprocess.PIPE)  # grep stops at the first match where nobody listens
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.1):
+            total = 0
+            for one in [process, *_children(process)]:
+                try:
+                    total += one.memory_full_info().pss
+                except psutil.Error:
+                    continue
+            peak = max(peak, total)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    process.communicate()
+    code = process.returncode
+    seconds = time.perf_counter() - begin
+    done.set()
+    watcher.join()
+    if code not in (0, 1):  # grep says 1 where nothing matches
+        raise SystemExit(f"{command[0]} failed")
+    return seconds, peak
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def compare(name: str, log: Path, ours: list[str], theirs: list[str], repeats: int) -> None:
+    """Prints one row: both in MB/s, the ratio, memory."""
+    size = log.stat().st_size / 1e6
+    times: dict[str, list[float]] = {"ours": [], "theirs": []}
+    memory = 0
+    for _ in range(repeats):
+        times["theirs"].append(run(theirs)[0])
+        seconds, peak = run(ours)
+        times["ours"].append(seconds)
+        memory = max(memory, peak)
+    best, other = min(times["ours"]), min(times["theirs"])
+    print(
+        f"| {name} | {size:.0f} | {size / best:.0f} | {size / other:.0f} | {best / other:.1f} | {memory / 1e6:.0f} |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Runs both comparisons."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--megabytes", type=int, default=500, help="of reports; of syslog it is twice as much")
+    arguments.add_argument("--repeats", type=int, default=3)
+    arguments.add_argument("--with-storm", action="store_true")
+    options = arguments.parse_args()
+    oomtrial = [sys.executable, "-m", "harness", "parse"]
+    with tempfile.TemporaryDirectory() as directory:
+        log, out = Path(directory) / "log", Path(directory) / "out"
+        to_parquet = [*oomtrial, str(log), "--format", "parquet", "--out", str(out)]
+        print(
+            "| log | MB | oomtrial parse, MB/s | compared, MB/s | times as long | peak memory, MB |\n|---|---|---|---|---|---|"
+        )
+        write_reports(log, options.megabytes * 10**6, options.with_storm)
+        compare(
+            "reports, against a loop over lines",
+            log,
+            to_parquet,
+            [sys.executable, "-c", LOOP, str(log)],
+            options.repeats,
+        )
+        _show_rows(out)
+        write_syslog(log, options.megabytes * 2 * 10**6)
+        compare("syslog, against `grep -c oom`", log, to_parquet, ["grep", "-c", "oom", str(log)], options.repeats)
+        _show_rows(out)
+
+
+def _show_rows(out: Path) -> None:
+    count: Callable[[str], int] = lambda table: pq.read_metadata(out / f"{table}.parquet").num_rows  # noqa: E731
+    print(
+        f"  ({count('reports')} reports, {count('kills')} kills, {count('tasks')} task rows)",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

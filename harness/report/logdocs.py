@@ -1,0 +1,83 @@
+"""The reference of the kernel log, made from the code: `python -m harness.report.logdocs > docs/oom-log-reference.md`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import fields
+
+from harness.oomlog import records, scan
+from harness.oomlog.forms import FORMS, Form
+from harness.tables.log import LOG_TABLES
+from harness.tables.schema import Table
+
+_GROUPS = ("header", "memcg", "Mem-Info", "task table", "summary", "kill", "release", "loss", "end", "boot")
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Reference of the kernel log"
+    yield ""
+    yield "Made from the code by `python -m harness.report.logdocs`; a test keeps it true. How to read it: [oom-log.md](oom-log.md)."
+    yield ""
+    yield "## Line forms"
+    yield ""
+    yield "| where | line | kernels | remarks |"
+    yield "|---|---|---|---|"
+    for form in _ordered_forms():
+        yield f"| {form.group} | `{_cell(form.line)}` | {_cell(form.versions)} | {_cell(form.note)} |"
+    for table in LOG_TABLES:
+        yield from _table_lines(table)
+    yield ""
+    yield "## missing"
+    yield ""
+    yield "What the log is known to lack, and what was left out of the count."
+    yield ""
+    yield "| name | meaning |"
+    yield "|---|---|"
+    comments = _field_comments(records.Missing)
+    for field in fields(records.Missing):
+        yield f"| `{field.name}` | {_cell(comments.get(field.name, ''))} |"
+
+
+def _ordered_forms() -> Iterator[Form]:
+    """By place in a report; the register has the last function first."""
+    assert scan  # importing it fills the register
+    parsers = list(dict.fromkeys(form.parser for form in FORMS))[::-1]
+    for group in _GROUPS:
+        for parser in parsers:
+            yield from (form for form in FORMS if form.group == group and form.parser == parser)
+
+
+def _table_lines(table: Table) -> Iterator[str]:
+    yield ""
+    yield f"## {table.name}"
+    yield ""
+    yield f"A row is {table.row}."
+    yield ""
+    yield "| column | type | unit | meaning | null when |"
+    yield "|---|---|---|---|---|"
+    for c in table.columns:
+        yield f"| `{c.name}` | {c.type} | {c.unit} | {_cell(c.meaning)} | {_cell(c.null)} |"
+
+
+def _field_comments(record: type) -> dict[str, str]:
+    found = {}
+    for line in inspect.getsource(record).splitlines():
+        name, _, rest = line.strip().partition(":")
+        _, _, comment = rest.partition("  # ")
+        if comment:
+            found[name] = comment
+    return found
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
