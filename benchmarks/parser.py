@@ -65,24 +65,26 @@ def write_reports(path: Path, size: int, with_storm: bool) -> None:
 
 
 def write_syslog(path: Path, size: int) -> None:
-    """Ordinary syslog; a report or a lone kill stands in between so that 1 % of the lines are the kernel's of OOM."""
+    """Ordinary syslog; one line in a hundred is the kernel's of OOM: reports with their kills, and kills alone."""
     order = random.Random(1)
-    kernel = [line for line in reports(False)[0].decode("utf-8", "replace").splitlines() if line]
-    lone = "Memory cgroup out of memory: Killed process {} (java) total-vm:10485760kB, anon-rss:8388608kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:20480kB oom_score_adj:0"
+    report = [line for line in reports(False)[0].decode("utf-8", "replace").splitlines() if line]
+    lone = (
+        "Memory cgroup out of memory: Killed process {} (java) total-vm:10485760kB, anon-rss:8388608kB, file-rss:0kB, "
+        "shmem-rss:0kB, UID:0 pgtables:20480kB oom_score_adj:0"
+    )
     with path.open("w") as out:
         second = 0
         while size > 0:
-            second += 1
-            stamp = f"Nov {1 + second // 86400 % 30:2d} {second // 3600 % 24:02d}:{second // 60 % 60:02d}:{second % 60:02d} node7 "
-            lines = [
-                stamp + order.choice(PROGRAMS).format(order.randrange(99999), order.randrange(10**9)) for _ in range(99)
-            ]
-            lines.append(f"{stamp}kernel: " + lone.format(order.randrange(2, 30000)))
-            if second % 100 == 0:
-                lines = lines[:99] * len(kernel) + [f"{stamp}kernel: {line}" for line in kernel]
-            text = "\n".join(lines) + "\n"
-            out.write(text)
-            size -= len(text)
+            kernel = [*report, *(lone.format(order.randrange(2, 30000)) for _ in range(3))]
+            for number in range(100 * len(kernel)):
+                second += number % 20 == 0
+                stamp = f"Nov {1 + second // 86400 % 30:2d} {second // 3600 % 24:02d}:{second // 60 % 60:02d}:{second % 60:02d} node7 "
+                if number < 99 * len(kernel):
+                    text = order.choice(PROGRAMS).format(order.randrange(99999), order.randrange(10**9))
+                else:
+                    text = f"kernel: {kernel[number - 99 * len(kernel)]}"
+                out.write(f"{stamp}{text}\n")
+                size -= len(stamp) + len(text) + 1
 
 
 def run(command: list[str]) -> tuple[float, int]:

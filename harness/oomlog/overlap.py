@@ -122,7 +122,7 @@ def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
     elif fresh := [k.killed.pid for k in certain if _is_fresh(k, report)]:
         _set(kill, None, f"nothing shows it, but {_pids(fresh)} was killed only just before")
     else:
-        _set(kill, False, "no room, no earlier victim listed, nothing in flight")
+        _set(kill, False, "no room, none listed, none in flight")
 
 
 def _pids(pids: list[int]) -> str:

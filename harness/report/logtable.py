@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,17 +21,22 @@ _SHOWN = 200
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _VERDICTS = {True: ("yes", "bold red"), False: ("no", "green"), None: ("unknown", "yellow")}
 
+_ENDS = {
+    "none": "cut, or without an end",
+    "no-victim": "without a victim to choose",
+    "skipped": "whose victim was gone",
+}
 # What is missing, in words; the reader need not know the names of the fields.
 _LOSSES = (
     ("suppressed_reports", "reports kept back by the kernel's rate limit (their kills are printed all the same)"),
-    ("kills_without_report", "kills without their report: domain and margin are inferred or unknown"),
+    ("kills_without_report", "kills without a report: domain and margin are inferred or unknown"),
     ("dropped_records", "records dropped by printk or journald: each may have been a kill"),
-    ("sequence_gaps", "records of /dev/kmsg that are not there: each may have been a kill"),
+    ("sequence_gaps", "records missing from /dev/kmsg: each may have been a kill"),
     ("dropped_by_syslog", "messages of user space dropped by rsyslog"),
-    ("releases_without_kill", "victims reaped whose kill is not in the log"),
-    ("partial_kills", "kill lines that are cut"),
-    ("partial_reports", "reports that lack a part"),
-    ("damaged_rows", "rows of task tables that cannot be read"),
+    ("releases_without_kill", "victims reaped without a kill in the log"),
+    ("partial_kills", "lines of kills cut"),
+    ("partial_reports", "reports without all their parts"),
+    ("damaged_rows", "rows of task tables unreadable"),
     ("duplicate_lines", "records pasted twice, counted once"),
     ("forged_kills", "lines of user space that look like a kill, not counted"),
 )
@@ -45,7 +52,8 @@ class LogTable:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._kills: deque[Kill] = deque(maxlen=_SHOWN)
+        self._kills: deque[tuple[Kill, str]] = deque(maxlen=_SHOWN)
+        self._files: set[str] = set()
         self._verdicts: Counter[bool | None] = Counter()
         self._sources: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
@@ -53,9 +61,9 @@ class LogTable:
 
     def add(self, output: Output, file: str) -> None:
         """Takes one record of the log."""
-        del file
         if isinstance(output, Kill):
-            self._kills.append(output)
+            self._kills.append((output, Path(file).name))
+            self._files.add(file)
             self._verdicts[output.overlap_estimated] += 1
             self._sources[output.domain_source.partition(":")[0]] += 1
             self._boots.add(output.boot)
@@ -65,8 +73,11 @@ class LogTable:
 
     def finish(self, totals: dict[str, Any], missing: Missing) -> None:
         """Prints the summary and the kills."""
+        for file, kills in groupby(self._kills, key=lambda entry: entry[1]):
+            if len(self._files) > 1:
+                self._console.print(Text(visible(file), style="bold"))
+            self._console.print(self._table([kill for kill, _ in kills]))
         if self._kills:
-            self._console.print(self._table())
             hidden = totals["kills"]["printed"] - len(self._kills)
             if hidden:
                 self._console.print(f"{hidden} kills before these are not shown; --format csv gives them all")
@@ -82,9 +93,10 @@ class LogTable:
         )
         lines = [Text(head, style="bold")]
         if kills["at_least"] != kills["printed"] or kills["at_most"] != kills["at_least"]:
-            lines.append(
-                Text(f"  in truth between {kills['at_least']} and {kills['at_most']} kills: see what is missing")
-            )
+            more = f"at least {kills['at_least']}"
+            if kills["at_most"] != kills["at_least"]:
+                more = f"between {kills['at_least']} and {kills['at_most']}"
+            lines.append(Text(f"  in truth {more}: see what is missing"))
         if kills["printed"]:
             verdicts = ", ".join(f"{self._verdicts[key]} {_VERDICTS[key][0]}" for key in (True, False, None))
             lines.append(Text(f"  before an earlier victim's memory was free (estimated): {verdicts}"))
@@ -94,28 +106,25 @@ class LogTable:
             lines.append(Text(f"  OOM domain: {sources}"))
         unended = {name: n for name, n in self._outcomes.items() if name != "killed"}
         if unended:
-            words = {
-                "none": "without a kill in the log",
-                "no-victim": "without a victim to choose",
-                "skipped": "whose victim was gone",
-            }
-            ends = ", ".join(f"{n} {words.get(name, 'that end in ' + name)}" for name, n in sorted(unended.items()))
-            lines.append(Text(f"  reports {ends}"))
+            ends = ", ".join(f"{number} {_ENDS.get(name, name)}" for name, number in sorted(unended.items()))
+            lines.append(Text(f"  reports without a kill: {ends}"))
         losses = [(getattr(missing, name), words) for name, words in _LOSSES if getattr(missing, name)]
         if losses:
             lines.append(Text("missing or left out:"))
-            lines += [Text(f"  {number} {words}") for number, words in losses]
+            lines += [
+                Text(f"  {number} {words.replace('s ', ' ', 1) if number == 1 else words}") for number, words in losses
+            ]
         return lines
 
-    def _table(self) -> Table:
+    def _table(self, kills: list[Kill]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
-        many_boots = len(self._boots) > 1
+        many_boots = len({kill.boot for kill in kills}) > 1
         for name, right in (("line", True), ("time", True), ("boot", True), ("domain", False), ("victim", False), ("MB", True), ("margin", True), ("in flight", True), ("overlap", False), ("why", False)):  # fmt: skip
             if name != "boot" or many_boots:
                 table.add_column(
                     name, justify="right" if right else "left", overflow="fold", no_wrap=name in ("line", "time", "MB")
                 )
-        for kill in self._kills:
+        for kill in kills:
             killed, report = kill.killed, kill.report
             verdict, style = _VERDICTS[kill.overlap_estimated]
             cells: list[Text | str] = [str(kill.where.line), _time(kill.where)]

@@ -444,7 +444,7 @@ def test_an_old_victim_without_evidence_is_none():
     kill = parse(lines).kills[-1]
     assert (kill.overlap_estimated, kill.overlap_evidence) == (
         False,
-        "no room, no earlier victim listed, nothing in flight",
+        "no room, none listed, none in flight",
     )
 
 
