@@ -64,8 +64,8 @@ def parse_log(source: str | os.PathLike[str] | BinaryIO) -> OomLog:
     reports = [output for output in outputs if isinstance(output, Report)]
     kills = [output for output in outputs if isinstance(output, Kill)]
 
-    def rows(kind: type[Any], row: Callable[[Any], Row]) -> list[Row]:
-        return [{**row(output), "file": name} for output in outputs if isinstance(output, kind)]
+    def rows(kind: type[Any], row: Callable[[Any, str], Row]) -> list[Row]:
+        return [row(output, name) for output in outputs if isinstance(output, kind)]
 
     types = {pa.int64(): pd.Int64Dtype(), pa.string(): pd.StringDtype()}
     stats = [{"report": r.index, "name": key, "value": value} for r in reports for key, value in r.stats.items()]

@@ -184,7 +184,7 @@ class _CsvKills:
 
     def add(self, output: Output, file: str) -> None:
         if isinstance(output, Kill):
-            self._rows.append({**kill_row(output), "file": file})
+            self._rows.append(kill_row(output, file))
             if len(self._rows) >= 10_000:
                 self.flush()
 

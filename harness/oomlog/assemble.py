@@ -119,7 +119,7 @@ class Assembler:
             self.missing.duplicate_lines += 1
             return ()
         self._take(boot, where, record)
-        return self._settle(where)
+        return self._settle(where) if self._can_settle(where) else ()
 
     def _fill(self, report: Report, part: Any, line_base: int) -> None:
         if type(part) is TaskTable:
@@ -372,6 +372,14 @@ class Assembler:
         self._out.append(release)
 
     # output
+
+    def _can_settle(self, now: Where) -> bool:
+        first = self._reports[0] if self._reports else None
+        return bool(
+            self._out
+            or (first is not None and (first.is_closed or len(self._reports) > _PENDING))
+            or (self._kills and self._is_old(self._kills[0][0], now))
+        )
 
     def _settle(self, now: Where | None) -> Iterator[Output]:
         """Kills whose releases can no more be printed, and the reports and events before them."""

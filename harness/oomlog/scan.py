@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -525,7 +526,7 @@ class _Reader:
             zone = self.data[begin:stop]
             entries = _BULK_STATS.findall(zone)
             if len(entries) == zone.count(b"\n"):
-                values.update((name.decode(), int(value)) for name, value in entries)
+                values.update((_stat_name(name), int(value)) for name, value in entries)
                 return head._replace(values=values)
         misses = 0
         for position, end in _lines(self.data, begin, stop):
@@ -546,10 +547,16 @@ _ROW_AFTER_STAMP = re.compile(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
 _BULK_STATS = re.compile(rb"(?:^|[ \]:])([a-z]\w*) (\d+)\r?$", re.MULTILINE)
 
 
+@cache
+def _stat_name(name: bytes) -> str:
+    """One string for each name: they are few, and sent between processes often."""
+    return name.decode()
+
+
 def _stat_pieces(text: str) -> dict[str, int] | None:
     """Statistics of one line, or of a record of many (to 6.1); None when the line is another's."""
     matches = [domain.STAT.fullmatch(piece.strip()) for piece in _pieces(text)]
-    found = {match[1]: int(match[2]) for match in matches if match}
+    found = {sys.intern(match[1]): int(match[2]) for match in matches if match}
     return found if matches and len(found) == len(matches) else None
 
 

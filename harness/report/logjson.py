@@ -30,14 +30,14 @@ def _rows(output: Output, file: str) -> list[tuple[str, Row]]:
     match output:
         case Report():
             zones = [{key: value for key, value in row.items() if key != "report"} for row in zone_rows(output)]
-            row = {**report_row(output), "file": file, "memory_stats": output.stats, "zones": zones}
+            row = {**report_row(output, file), "memory_stats": output.stats, "zones": zones}
             return [("reports", row), *(("tasks", task) for task in task_rows(output))]
         case Kill():
-            return [("kills", {**kill_row(output), "file": file})]
+            return [("kills", kill_row(output, file))]
         case Release():
-            return [("releases", {**release_row(output), "file": file})]
+            return [("releases", release_row(output, file))]
         case Other():
-            return [("events", {**event_row(output), "file": file})]
+            return [("events", event_row(output, file))]
 
 
 class JsonDocument:

@@ -244,7 +244,7 @@ def _place(where: Where) -> Row:
     }
 
 
-def report_row(report: Report) -> Row:
+def report_row(report: Report, file: str = "") -> Row:
     """A report as a row of LOG_REPORTS."""
     counters, header, missing = report.counters, report.header, report.missing_parts
     memory, memsw = counters.get("memory", (None,) * 3), counters.get("memory+swap", (None,) * 3)
@@ -287,10 +287,11 @@ def report_row(report: Report) -> Row:
         "outcome": report.outcome,
         "complete": not missing,
         "missing": ", ".join(missing) or None,
+        "file": file,
     }
 
 
-def kill_row(kill: Kill) -> Row:
+def kill_row(kill: Kill, file: str = "") -> Row:
     """A kill as a row of LOG_KILLS."""
     killed, report = kill.killed, kill.report
     return {
@@ -321,10 +322,11 @@ def kill_row(kill: Kill) -> Row:
         "earlier_kills": kill.earlier_kills,
         "sharing_pids": kill.sharing_pids,
         "complete": killed.is_complete,
+        "file": file,
     }
 
 
-def release_row(release: Release) -> Row:
+def release_row(release: Release, file: str = "") -> Row:
     """A release as a row of LOG_RELEASES."""
     reaped = release.reaped
     return {
@@ -339,19 +341,20 @@ def release_row(release: Release) -> Row:
         "file_rss_kb": reaped.file_rss_kb,
         "shmem_rss_kb": reaped.shmem_rss_kb,
         "complete": reaped.is_complete,
+        "file": file,
     }
 
 
-def event_row(event: Other) -> Row:
+def event_row(event: Other, file: str = "") -> Row:
     """An event as a row of LOG_EVENTS."""
-    place = _place(event.where)
     return {
         "kind": event.kind,
         "pid": event.pid,
         "text": event.text,
-        **place,
+        **_place(event.where),
         "boot": event.boot,
         "report": event.report,
+        "file": file,
     }
 
 

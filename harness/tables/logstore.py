@@ -57,7 +57,7 @@ class LogStore:
         """Takes one record of the log."""
         match output:
             case Report():
-                self._put(LOG_REPORTS, {**report_row(output), "file": file})
+                self._put(LOG_REPORTS, report_row(output, file))
                 for row in zone_rows(output):
                     self._put(LOG_ZONES, row)
                 if output.tasks is not None:
@@ -67,11 +67,11 @@ class LogStore:
                 self._stats[1].extend(output.stats)
                 self._stats[2].extend(output.stats.values())
             case Kill():
-                self._put(LOG_KILLS, {**kill_row(output), "file": file})
+                self._put(LOG_KILLS, kill_row(output, file))
             case Release():
-                self._put(LOG_RELEASES, {**release_row(output), "file": file})
+                self._put(LOG_RELEASES, release_row(output, file))
             case Other():
-                self._put(LOG_EVENTS, {**event_row(output), "file": file})
+                self._put(LOG_EVENTS, event_row(output, file))
         if self._pending >= _ROWS or self._pending_tasks >= _TASK_ROWS:
             self._flush()
 
