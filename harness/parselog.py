@@ -133,7 +133,8 @@ _Finish = Callable[[Reader, _Counts], None]
 def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[_Sink, _Finish]:
     if request.format == "table":
         table = LogTable(console)
-        return table, lambda reader, counts: table.finish(_totals(reader, counts), reader.missing)
+        is_whole = not (request.since or request.until or request.memcg)
+        return table, lambda reader, counts: table.finish(_totals(reader, counts), reader.missing, is_whole)
     if request.out is None and request.format == "csv":
         return _csv_to_stdout()
     if request.format in ("csv", "parquet"):

@@ -95,7 +95,7 @@ def _room(report: Report, certain: list[Kill]) -> str:
     if room_kb is None or room_kb < need_kb:
         return ""
     fair_kb = max(_ROOM_KB, (certain[-1].killed.anon_rss_kb or 0) // _ROOM_PART)
-    return f"room: margin {room_kb} kB, asked for {need_kb} kB" if room_kb >= fair_kb else ""
+    return f"room: {room_kb} kB, asked for {need_kb} kB" if room_kb >= fair_kb else ""
 
 
 def _listed(report: Report, certain: list[Kill]) -> str:
@@ -113,7 +113,7 @@ def _in_flight(report: Report, certain: list[Kill]) -> str:
     last = certain[-1]
     if not _is_fresh(last, report) and in_flight_kb * _FLIGHT_PART < (last.killed.anon_rss_kb or 0):
         return ""
-    return f"in flight: {in_flight_kb} kB charged and of no listed task"
+    return f"in flight: {in_flight_kb} kB of no listed task"
 
 
 def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
@@ -122,7 +122,7 @@ def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
     elif fresh := [k.killed.pid for k in certain if _is_fresh(k, report)]:
         _set(kill, None, f"nothing shows it, but {_pids(fresh)} was killed only just before")
     else:
-        _set(kill, False, "no room, none listed, none in flight")
+        _set(kill, False, "no room, none listed or in flight")
 
 
 def _pids(pids: list[int]) -> str:

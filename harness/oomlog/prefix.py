@@ -87,6 +87,7 @@ _DROPPED = re.compile(r"\*\* (\d+) printk messages? dropped \*\*\s*")
 _GREP = re.compile(r"(?:[^\s:\[<>{]+:)?(?:\d+[:-])?(?=[A-Z\[<{\d])")
 _BARE_TAG = re.compile(r"kernel: ?")
 
+_JUNK = frozenset("\0\ufeff")
 _MORE_PREFIX = frozenset("<*{>|\x1b")  # what may begin another prefix behind a kernel's stamp
 _MORE_OR_STAMP = _MORE_PREFIX | {"["}
 _LAYERS = 8  # deeper than any real log; a bound for hostile ones
@@ -94,6 +95,10 @@ _LAYERS = 8  # deeper than any real log; a bound for hostile ones
 
 def peel(raw: str, after_grep: bool = False) -> LogLine:
     """The line without its prefixes; what they said is in the fields. `after_grep`: grep's own prefix is off already."""
+    if raw[:1] in _JUNK:
+        raw = raw.lstrip(
+            "\0\ufeff"
+        )  # zeros that a crash left before the first line of the next boot; a byte order mark
     line = LogLine(raw)
     text = raw.rstrip("\r\n") if raw[-1:] in ("\r", "\n") else raw
     if stamped := _PRINTK.match(text):  # most lines of most logs: worth a short way

@@ -71,7 +71,7 @@ class LogTable:
             self._outcomes[output.outcome] += 1
             self._boots.add(output.boot)
 
-    def finish(self, totals: dict[str, Any], missing: Missing) -> None:
+    def finish(self, totals: dict[str, Any], missing: Missing, is_whole: bool = True) -> None:
         """Prints the summary and the kills."""
         for file, kills in groupby(self._kills, key=lambda entry: entry[1]):
             if len(self._files) > 1:
@@ -82,10 +82,10 @@ class LogTable:
             if hidden:
                 self._console.print(f"{hidden} kills before these are not shown; --format csv gives them all")
             self._console.print()
-        for line in self._summary(totals, missing):
+        for line in self._summary(totals, missing, is_whole):
             self._console.print(line, highlight=False)
 
-    def _summary(self, totals: dict[str, Any], missing: Missing) -> list[Text]:
+    def _summary(self, totals: dict[str, Any], missing: Missing, is_whole: bool) -> list[Text]:
         kills, reports = totals["kills"], totals["reports"]
         head = (
             f"{_count(kills['printed'], 'kill')} in {_count(totals['decisions']['printed'], 'decision')}, "
@@ -110,7 +110,7 @@ class LogTable:
             lines.append(Text(f"  reports without a kill: {ends}"))
         losses = [(getattr(missing, name), words) for name, words in _LOSSES if getattr(missing, name)]
         if losses:
-            lines.append(Text("missing or left out:"))
+            lines.append(Text("missing or left out" + ("" if is_whole else ", of the whole log") + ":"))
             lines += [
                 Text(f"  {number} {words.replace('s ', ' ', 1) if number == 1 else words}") for number, words in losses
             ]
@@ -119,7 +119,7 @@ class LogTable:
     def _table(self, kills: list[Kill]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
         many_boots = len({kill.boot for kill in kills}) > 1
-        for name, right in (("line", True), ("time", True), ("boot", True), ("domain", False), ("victim", False), ("MB", True), ("margin", True), ("in flight", True), ("overlap", False), ("why", False)):  # fmt: skip
+        for name, right in (("line", True), ("time", True), ("boot", True), ("domain", False), ("victim", False), ("MB", True), ("margin kB", True), ("flight kB", True), ("overlap", False), ("why", False)):  # fmt: skip
             if name != "boot" or many_boots:
                 table.add_column(
                     name, justify="right" if right else "left", overflow="fold", no_wrap=name in ("line", "time", "MB")
@@ -169,4 +169,4 @@ def _megabytes(*sizes_kb: int | None) -> str:
 
 
 def _kb(size_kb: int | None) -> str:
-    return "" if size_kb is None else f"{size_kb} kB"
+    return "" if size_kb is None else str(size_kb)

@@ -444,7 +444,7 @@ def test_an_old_victim_without_evidence_is_none():
     kill = parse(lines).kills[-1]
     assert (kill.overlap_estimated, kill.overlap_evidence) == (
         False,
-        "no room, none listed, none in flight",
+        "no room, none listed or in flight",
     )
 
 
@@ -484,6 +484,11 @@ def test_the_room_stands_alone():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_zeros_of_a_crash_and_a_byte_order_mark_are_no_text():
+    lines = ["\ufeff" + stamped([killed(12)])[0], "\0" * 700 + f"Nov 23 08:00:00 host kernel: {killed(13)}"]
+    assert pids(parse(lines)) == [12, 13]
 
 
 def test_a_header_alone_is_a_partial_report():
