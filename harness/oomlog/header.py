@@ -79,7 +79,7 @@ class CpuLine(NamedTuple):
 
 _CPU = re.compile(
     r"(?:CPU: \d+ )?(?:UID: \d+ )?(?:PID: (\d+) Comm: |Pid: (\d+), comm: )(.*?)(?: Kdump: loaded)? "
-    r"(?:Not tainted|Tainted: [A-Z ]*+) *(\d+\.\d+\S*)?(?: .*)?",
+    r"(?:Not tainted|Tainted: [A-Z -]*+) *(\d+\.\d+\S*)?(?: .*)?",
     re.DOTALL,
 )
 

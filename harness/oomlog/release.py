@@ -21,7 +21,7 @@ class Reaped(NamedTuple):
 
 
 _REAPED = re.compile(
-    r"oom_reaper: reaped process :?(\d+) \((.*)\),? (?:now )?anon-rss:(\d+)kB, file-rss:(\d+)kB, shmem-rss:(\d+)l?[kB]B",
+    r"oom_reaper: reaped process :?(\d+) \((.*)\),? (?:now )?anon-rss:(\d+)kB, file-rss:(\d+)kB, shmem-rss:(\d+)(?:kB|lB)",
     re.DOTALL,
 )
 _CUT = re.compile(r"oom_reaper: reaped process :?(\d+) \((?:(.*)\),? (?:now|anon-rss)?)?", re.DOTALL)
