@@ -21,7 +21,7 @@ from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
 from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.release import Reaped
-from harness.oomlog.scan import Forged, Found, Parts, Where
+from harness.oomlog.scan import Forged, Found, Orphans, Parts, Where
 from harness.oomlog.tasks import TaskTable
 
 Output = Report | Kill | Release | Other
@@ -112,6 +112,9 @@ class Assembler:
             return ()
         if isinstance(record, Dropped):
             self._drop(record)
+            return ()
+        if isinstance(record, Orphans):
+            self.missing.damaged_rows += record.rows
             return ()
         where = where._replace(line=where.line + line_base) if line_base else where
         boot = self._boot_of(where, record)

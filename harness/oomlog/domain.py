@@ -28,7 +28,7 @@ _SUMMARY = re.compile(
     r"oom-kill:constraint=(?P<constraint>\w+),nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*?)"
     r"(?:,cpuset=(?P<cpuset>.*?),mems_allowed=(?P<mems>[\d,-]*?))?"
     r"(?:,oom_memcg=(?P<oom>/.*?)|(?P<global>,global_oom))?(?:,task_memcg=(?P<memcg>/.*?))?"
-    r",task=(?P<comm>.*),pid=(?P<pid>\d+),uid=(?P<uid>\d+)",
+    r",task=(?P<comm>.*),pid=(?P<pid>\d{1,18}),uid=(?P<uid>\d{1,18})",
     re.DOTALL,
 )
 # A cut line: what stands before a comma that follows is whole.
@@ -109,7 +109,7 @@ class Usage(NamedTuple):
         return self.failcnt is not None
 
 
-_USAGE = re.compile(r"(memory|memory\+swap|kmem|swap): usage (\d+)kB, limit (\d+)kB(?:, failcnt (\d+))?")
+_USAGE = re.compile(r"(memory|memory\+swap|kmem|swap): usage (\d{1,18})kB, limit (\d{1,18})kB(?:, failcnt (\d{1,18}))?")
 
 
 @form("memcg", "memory: usage NkB, limit NkB, failcnt N", "2.6.30 to 6.18")
@@ -132,8 +132,8 @@ class StatsHead(NamedTuple):
 
 
 _STATS = re.compile(r"Memory cgroup stats for (.*?):(?:\s*(.*))?", re.DOTALL)
-_STATS_KB = re.compile(r"(\w+):(\d+)KB")
-STAT = re.compile(r"([a-z]\w*) (\d+)")
+_STATS_KB = re.compile(r"(\w+):(\d{1,18})KB")
+STAT = re.compile(r"([a-z]\w*) (\d{1,18})")
 
 
 @form("memcg", "Memory cgroup stats for MEMCG: cache:NKB rss:NKB ...", "3.9 to 5.2", "a line for every descendant")
@@ -158,7 +158,7 @@ class Protection(NamedTuple):
     low_kb: int
 
 
-_PROTECTION = re.compile(r"Memory cgroup min protection (\d+)kB -- low protection (\d+)kB")
+_PROTECTION = re.compile(r"Memory cgroup min protection (\d{1,18})kB -- low protection (\d{1,18})kB")
 
 
 @form(

@@ -22,9 +22,9 @@ class Header(NamedTuple):
 
 # Process names may hold anything, this line's own words included: the last of them counts.
 _INVOKED = re.compile(
-    r"(?:(?P<comm>.*) invoked )?oom-killer: gfp_mask=(?P<mask>0x[0-9a-f]+)(?:\((?P<flags>[^)]*)\))?"
+    r"(?:(?P<comm>.*) invoked )?oom-killer: gfp_mask=(?P<mask>0x[0-9a-f]{1,15})(?:\((?P<flags>[^)]*)\))?"
     r"(?:, nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*))?"
-    r"(?:, {1,2}order=(?P<order>-?\d+)(?:, (?:oomkilladj|oom_adj)=-?\d+)?(?:, oom_score_adj=(?P<adj>-?\d+))?)?",
+    r"(?:, {1,2}order=(?P<order>-?\d{1,18})(?:, (?:oomkilladj|oom_adj)=-?\d{1,18})?(?:, oom_score_adj=(?P<adj>-?\d{1,18}))?)?",
     re.DOTALL,
 )
 _BEGUN = re.compile(r"(?:(?P<comm>.*) invoked )?oom-killer: (?:gfp_mask=|$)", re.DOTALL)
@@ -78,8 +78,8 @@ class CpuLine(NamedTuple):
 
 
 _CPU = re.compile(
-    r"(?:CPU: \d+ )?(?:UID: \d+ )?(?:PID: (\d+) Comm: |Pid: (\d+), comm: )(.*?)(?: Kdump: loaded)? "
-    r"(?:Not tainted|Tainted: [A-Z -]*+) *(\d+\.\d+\S*)?(?: .*)?",
+    r"(?:CPU: \d{1,18} )?(?:UID: \d{1,18} )?(?:PID: (\d{1,18}) Comm: |Pid: (\d{1,18}), comm: )(.*?)(?: Kdump: loaded)? "
+    r"(?:Not tainted|Tainted: [A-Z -]*+) *(\d{1,18}\.\d{1,18}\S*)?(?: .*)?",
     re.DOTALL,
 )
 

@@ -39,20 +39,23 @@ class Killed(NamedTuple):
         return self.total_vm_kb is None
 
 
-_RSS = r", anon-rss:(?P<anon>\d+)kB(?:, file-rss:(?P<file>\d+)kB(?:, shmem-rss:(?P<shmem>\d+)kB)?)?"
+_RSS = r", anon-rss:(?P<anon>\d{1,18})kB(?:, file-rss:(?P<file>\d{1,18})kB(?:, shmem-rss:(?P<shmem>\d{1,18})kB)?)?"
 _WHOLE = re.compile(
-    rf"(?:{_MESSAGE})?Killed process (?P<pid>\d+)(?:, UID (?P<uid6>\d+),)? \((?P<comm>.*)\)(?:, UID (?P<uid7>\d+),)?"
-    rf"(?: (?:total-vm|vsz):(?P<vm>\d+)kB{_RSS}"
-    r"(?:, UID:(?P<uid>\d+)(?: pgtables:(?P<pgtables>\d+)kB(?: oom_score_adj:(?P<adj>-?\d+))?)?)?)?\.?",
+    rf"(?:{_MESSAGE})?Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid6>\d{{1,18}}),)? \((?P<comm>.*)\)(?:, UID (?P<uid7>\d{{1,18}}),)?"
+    rf"(?: (?:total-vm|vsz):(?P<vm>\d{{1,18}})kB{_RSS}"
+    r"(?:, UID:(?P<uid>\d{1,18})(?: pgtables:(?P<pgtables>\d{1,18})kB(?: oom_score_adj:(?P<adj>-?\d{1,18}))?)?)?)?\.?",
     re.DOTALL,
 )
-_CUT = re.compile(rf"{_MESSAGE}Killed process (?P<pid>\d+)(?:, UID (?P<uid>\d+),)? \((?P<rest>.*)", re.DOTALL)
+_CUT = re.compile(
+    rf"{_MESSAGE}Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid>\d{{1,18}}),)? \((?P<rest>.*)", re.DOTALL
+)
 _CUT_BARE = re.compile(
-    r"Killed process (?P<pid>\d+)(?:, UID (?P<uid>\d+),)? \((?P<rest>[^)]*|.*\),? (?:total-vm|vsz|UID).*)", re.DOTALL
+    r"Killed process (?P<pid>\d{1,18})(?:, UID (?P<uid>\d{1,18}),)? \((?P<rest>[^)]*|.*\),? (?:total-vm|vsz|UID).*)",
+    re.DOTALL,
 )
 _CUT_FIELDS = re.compile(
-    r"(?P<comm>.*)\) (?:total-vm|vsz):(?:(?P<total_vm>\d+)kB(?:, anon-rss:(?:(?P<anon_rss>\d+)kB(?:, file-rss:(?:(?P<file_rss>\d+)kB"
-    r"(?:, shmem-rss:(?:(?P<shmem_rss>\d+)kB)?)?)?)?)?)?)?",
+    r"(?P<comm>.*)\) (?:total-vm|vsz):(?:(?P<total_vm>\d{1,18})kB(?:, anon-rss:(?:(?P<anon_rss>\d{1,18})kB(?:, file-rss:(?:(?P<file_rss>\d{1,18})kB"
+    r"(?:, shmem-rss:(?:(?P<shmem_rss>\d{1,18})kB)?)?)?)?)?)?)?",
     re.DOTALL,
 )
 
@@ -125,7 +128,7 @@ class Chosen(NamedTuple):
 
 
 _CHOSEN = re.compile(
-    rf"{_MESSAGE}[Kk]ill process (?P<pid>\d+) \((?P<comm>.*)\) score -?\d+ (?:and children\.|or a child|or sacrifice child)",
+    rf"{_MESSAGE}[Kk]ill process (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) score -?\d{{1,18}} (?:and children\.|or a child|or sacrifice child)",
     re.DOTALL,
 )
 
@@ -146,7 +149,7 @@ class Sharing(NamedTuple):
     comm: str
 
 
-_SHARING = re.compile(r"Kill process (\d+) \((.*)\) sharing same memory", re.DOTALL)
+_SHARING = re.compile(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", re.DOTALL)
 
 
 @form(
@@ -191,7 +194,7 @@ class Skipped(NamedTuple):
 
 
 _SKIPPED = re.compile(
-    rf"{_MESSAGE}OOM victim (?P<pid>\d+) \((?P<comm>.*)\) is already exiting\. Skip killing the task", re.DOTALL
+    rf"{_MESSAGE}OOM victim (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) is already exiting\. Skip killing the task", re.DOTALL
 )
 
 

@@ -14,8 +14,10 @@ class Suppressed(NamedTuple):
     reports: int
 
 
-_SUPPRESSED = re.compile(r"(?:oom_kill_process|dump_header|out_of_memory|mem_cgroup_\w+): (\d+) callbacks suppressed")
-_PRINTK = re.compile(r"printk: (\d+) messages suppressed\.?")
+_SUPPRESSED = re.compile(
+    r"(?:oom_kill_process|dump_header|out_of_memory|mem_cgroup_\w+): (\d{1,18}) callbacks suppressed"
+)
+_PRINTK = re.compile(r"printk: (\d{1,18}) messages suppressed\.?")
 
 
 @form(
@@ -38,12 +40,12 @@ class Dropped(NamedTuple):
 
 
 _DROPS = (
-    ("printk", re.compile(r"\*\* (\d+) printk messages? dropped \*\*")),
+    ("printk", re.compile(r"\*\* (\d{1,18}) printk messages? dropped \*\*")),
     ("printk", _PRINTK),
-    ("journald", re.compile(r".*[Mm]issed (\d+) kernel messages")),
-    ("journald", re.compile(r".*Suppressed (\d+) messages from .*kernel.*")),
-    ("rsyslog", re.compile(r".*imuxsock lost (\d+) messages from pid \d+ due to rate-limiting")),
-    ("rsyslog", re.compile(r".*imklog.* (\d+) messages lost due to rate-limiting.*")),
+    ("journald", re.compile(r".*[Mm]issed (\d{1,18}) kernel messages")),
+    ("journald", re.compile(r".*Suppressed (\d{1,18}) messages from .*kernel.*")),
+    ("rsyslog", re.compile(r".*imuxsock lost (\d{1,18}) messages from pid \d{1,18} due to rate-limiting")),
+    ("rsyslog", re.compile(r".*imklog.* (\d{1,18}) messages lost due to rate-limiting.*")),
 )
 # These reach the log through user space, so they are losses of somebody's, perhaps not of the kernel's.
 KERNEL_DROPS = ("printk", "journald")

@@ -20,7 +20,8 @@ class Zone(NamedTuple):
 
 
 _ZONE = re.compile(
-    r"(?:Node (\d+) )?(\w+) free:(\d+)kB (?:boost:\d+kB )?min:(\d+)kB low:(\d+)kB high:(\d+)kB", re.DOTALL
+    r"(?:Node (\d{1,18}) )?(\w+) free:(\d{1,18})kB (?:boost:\d{1,18}kB )?min:(\d{1,18})kB low:(\d{1,18})kB high:(\d{1,18})kB",
+    re.DOTALL,
 )
 
 
@@ -41,7 +42,7 @@ class Reserve(NamedTuple):
     pages: tuple[int, ...]
 
 
-_RESERVE = re.compile(r"(?:lowmem_reserve|protections)\[\]:((?: \d+)+)")
+_RESERVE = re.compile(r"(?:lowmem_reserve|protections)\[\]:((?: \d{1,18})+)")
 
 
 @form("Mem-Info", "lowmem_reserve[]: N N ...", "2.6.11 to 6.18", "protections[] in early 2.6")
@@ -56,7 +57,7 @@ class Swap(NamedTuple):
     kb: int
 
 
-_SWAP = re.compile(r"(Free|Total) swap *(?:=|:) *(\d+)kB")
+_SWAP = re.compile(r"(Free|Total) swap *(?:=|:) *(\d{1,18})kB")
 
 
 @form("Mem-Info", "Free swap  = NkB / Total swap = NkB", "2.6.11 to 6.18")
@@ -70,7 +71,7 @@ class Ram(NamedTuple):
     pages: int
 
 
-_RAM = re.compile(r"(\d+) pages (?:of )?RAM")
+_RAM = re.compile(r"(\d{1,18}) pages (?:of )?RAM")
 
 
 @form("Mem-Info", "N pages RAM", "2.6.11 to 6.18", "pages of the kernel's page size")

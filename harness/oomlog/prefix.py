@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from harness.oomlog.kmsg import unescape
-from harness.oomlog.wall import calendar_seconds, iso_seconds, seconds_of_year
+from harness.oomlog.wall import LAST_SECOND, calendar_seconds, iso_seconds, seconds_of_year
 
 UPTIME, WALL, YEARLESS = "uptime", "wall", "yearless"
 
@@ -57,7 +57,7 @@ _HOST = r"(?P<host>\S*[^\s:])"
 
 _SGR = re.compile(r"(?:\x1b\[[\d;]*m)+")
 _QUOTE = re.compile(r"[>|](?:[>| ]*[>|])? ?")
-_PRINTK = re.compile(r"\[ *(\d+\.\d+)(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?:\[ *([TC]\d+)\])? ?")
+_PRINTK = re.compile(r"\[ *(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?:\[ *([TC]\d+)\])? ?")
 _MONOTONIC_HOST = re.compile(rf"{_HOST} (?:(?P<tag>kernel)|(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
 _CALLER = re.compile(r"\[ *([TC]\d+)\] ?")
 _CTIME = re.compile(r"\[\S+ +(\S+) +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{4})\] ?")
@@ -67,14 +67,14 @@ _SYSLOG = re.compile(rf"([A-Z][a-z]{{2}}) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:\.
 # What rsyslog writes of the kernel, by far the most common.
 _KERNEL_SYSLOG = re.compile(
     r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S*[^\s:]) kernel: "
-    r"(?:\[ *(\d+\.\d+)\](?:\[ *([TC]\d+)\])? ?)?"
+    r"(?:\[ *(\d{1,12}\.\d{1,9})\](?:\[ *([TC]\d+)\])? ?)?"
 )
 _SHORT_FULL = re.compile(rf"[A-Z][a-z]{{2}} (\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ {_HOST} {_TAG}")
 _FACILITY = re.compile(
     r"(kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|res\d*|local\d) *:"
     r"(?:emerg|alert|crit|err|warn|notice|info|debug) *: ?"
 )
-_KMSG = re.compile(r"(\d+),(\d+),(\d+),[^,;]*(?:,([^;]*))?;")
+_KMSG = re.compile(r"(\d{1,9}),(\d{1,18}),(\d{1,18}),[^,;]*(?:,([^;]*))?;")
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)[ \t]+")
 _CRI = re.compile(r"std(?:out|err) ([FP]) ")
 _HOST_TAG = re.compile(rf"{_HOST} {_TAG}")
@@ -83,13 +83,15 @@ _RFC5424 = re.compile(
     r'1 (\S+) (\S+) (\S+) \S+ \S+ (?:-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: |$)(?:\ufeff|\xef\xbb\xbf)?'
 )
 _PRI = re.compile(r"<(\d{1,3})>")
-_DROPPED = re.compile(r"\*\* (\d+) printk messages? dropped \*\*\s*")
+_PRI_BEFORE_STAMP = re.compile(r"<(\d{1,3})>(?=\[ *\d+\.\d)")
+_DROPPED = re.compile(r"\*\* (\d{1,9}) printk messages? dropped \*\*\s*")
 _GREP = re.compile(r"(?:[^\s:\[<>{]+:)?(?:\d+[:-])?(?=[A-Z\[<{\d])")
 _BARE_TAG = re.compile(r"kernel: ?")
 
 _JUNK = frozenset("\0\ufeff")
-_MORE_PREFIX = frozenset("<*{>|\x1b")  # what may begin another prefix behind a kernel's stamp
-_MORE_OR_STAMP = _MORE_PREFIX | {"["}
+_MORE_PREFIX = frozenset("*{>|\x1b")  # what may begin another prefix behind a kernel's stamp
+_MORE_OR_STAMP = _MORE_PREFIX | {"[", "<"}
+_DIGITS = 18  # of a number that fits 64 bits
 _LAYERS = 8  # deeper than any real log; a bound for hostile ones
 
 
@@ -168,13 +170,13 @@ def _peel_bracket(text: str, line: LogLine) -> str | None:
             line.host, line.is_kernel = tagged["host"], line.is_kernel and tagged["tag"] is not None
             return rest[tagged.end() :]
         return _SGR.sub("", rest, count=2) if line.is_coloured else rest
-    if line.uptime_s is not None or line.wall_s is not None:
+    if line.uptime_s is not None:
+        return None
+    if line.wall_s is not None:
         match = None if line.caller else _CALLER.match(text)
         if match:
             line.caller = match[1]
             return text[match.end() :]
-        if line.uptime_s is not None:
-            return None
     if match := _CTIME.match(text):
         line.wall_s = calendar_seconds(int(match[6]), match[1], *match.groups()[1:5])
     elif match := _CTIME_DAY_FIRST.match(text):
@@ -190,7 +192,10 @@ def _peel_bracket(text: str, line: LogLine) -> str | None:
 
 
 def _peel_angle(text: str, line: LogLine) -> str | None:
-    match = _PRI.match(text)
+    """A level: at the line's beginning, or before a stamp; behind the stamp stands the text, whatever it looks like."""
+    if line.uptime_s is not None:
+        return None
+    match = (_PRI if line.is_bare else _PRI_BEFORE_STAMP).match(text)
     if not match:
         return None
     line.is_bare = False
@@ -281,7 +286,7 @@ def _peel_json(text: str, line: LogLine) -> str | None:
         return None
     try:
         found = msgspec.json.decode(text.encode("utf-8", "surrogateescape"))
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
     if isinstance(found, dict) and isinstance(found.get("jsonPayload"), dict):
         found = found["jsonPayload"]
@@ -310,17 +315,18 @@ def _as_text(value: object) -> str | None:
 
 def _number(fields: dict[str, Any], key: str) -> int | None:
     value = fields.get(key)
-    return int(value) if isinstance(value, (str, int)) and str(value).isdecimal() else None
+    text = str(value) if isinstance(value, (str, int)) else ""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def _take_journal_fields(fields: dict[str, Any], line: LogLine) -> None:
     if "_TRANSPORT" in fields:
         line.is_kernel = fields["_TRANSPORT"] == "kernel" and _number(fields, "SYSLOG_FACILITY") in (None, 0)
     elif "SYSLOG_IDENTIFIER" in fields:
-        line.is_kernel = fields["SYSLOG_IDENTIFIER"] in _KERNEL_TAGS
+        line.is_kernel = str(fields["SYSLOG_IDENTIFIER"]) in _KERNEL_TAGS
     if (uptime_us := _number(fields, "_SOURCE_MONOTONIC_TIMESTAMP")) is not None:
         line.uptime_s = uptime_us / 1e6
-    if (wall_us := _number(fields, "__REALTIME_TIMESTAMP")) is not None:
+    if (wall_us := _number(fields, "__REALTIME_TIMESTAMP")) is not None and wall_us < LAST_SECOND * 1e6:
         line.wall_s = wall_us / 1e6
     for key, name in (("_HOSTNAME", "host"), ("_BOOT_ID", "boot_id")):
         if isinstance(value := fields.get(key), str):

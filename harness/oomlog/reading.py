@@ -74,7 +74,7 @@ class _Sequences(NamedTuple):
 
 # records, lines of the block, where it ends in the log, numbers of records
 _Result = tuple[list[Found], int, int, _Sequences | None]
-_KMSG = re.compile(rb"^\d+,(\d+),\d+,[^;\n]*;", re.MULTILINE)
+_KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
 def _read(block: Block) -> _Result:

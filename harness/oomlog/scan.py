@@ -29,6 +29,9 @@ _KILL_PARSERS: tuple[Parser, ...] = (
     kill.parse_sharing,
     events.parse_event,
 )
+_FROM_NUMBERS: tuple[Parser, ...] = (
+    *_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped, header.parse_cpu_line
+)  # fmt: skip
 # A word that every line of some forms holds, and the functions that read these forms.
 _WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"ut of memory", _KILL_PARSERS),
@@ -71,6 +74,8 @@ _WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"Linux version ", (events.parse_boot,)),
     (b"-- Boot ", (events.parse_boot,)),
     (b"-- Reboot --", (events.parse_boot,)),
+    # journald gives a message that is no text as numbers, in which no word is found
+    *((word, _FROM_NUMBERS) for word in (b'"MESSAGE":[', b'"MESSAGE": [', b'"MESSAGE" : [')),
 )
 # Parts of a report; of their prefix nothing counts but who printed them.
 _PARTS = frozenset(
@@ -92,6 +97,8 @@ _GROUP_TAIL = "are going to be killed due to"
 _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
 _PIECES = 4  # lines that one line was wrapped into
+_ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
+_OTHERS = 2000  # lines of other callers and hosts between those of one table
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 # A line that begins a form of its own is no rest of another.
 _BEGINS = re.compile(
@@ -129,6 +136,12 @@ class Forged(NamedTuple):
     """A line of user space that looks like a kill."""
 
     pid: int
+
+
+class Orphans(NamedTuple):
+    """Rows of a table whose head is not in the block: a report of another host was cut by the block's end."""
+
+    rows: int
 
 
 class Parts(NamedTuple):
@@ -220,6 +233,7 @@ class _Prefix(NamedTuple):
     masked: bytes
     length: int
     caller: bytes
+    host: bytes
     line: LogLine
     where: Where
 
@@ -231,11 +245,12 @@ class _Prefix(NamedTuple):
         prefix = raw[:length]
         if not raw.endswith(text) or b"<" in prefix or b"{" in prefix or line.sequence is not None or line.is_bare:
             return None
-        return cls(prefix.translate(_DIGITS), length, line.caller.encode(), line, where)
+        host = line.host.encode("utf-8", "surrogateescape")
+        return cls(prefix.translate(_DIGITS), length, line.caller.encode(), host, line, where)
 
     def begins(self, raw: bytes) -> bool:
         begin = raw[: self.length]
-        return begin.translate(_DIGITS) == self.masked and self.caller in begin
+        return begin.translate(_DIGITS) == self.masked and self.caller in begin and self.host in begin
 
 
 class _Reader:
@@ -261,6 +276,8 @@ class _Reader:
     def read(self) -> Iterator[Found]:
         used = -1  # end of what wrapped lines have taken
         parts: list[Any] = []
+        if orphans := self._orphans():
+            yield orphans
         for index, marked in enumerate(self.marked):
             if marked.start <= used or not marked.parsers:
                 continue
@@ -301,6 +318,13 @@ class _Reader:
             yield Found(where, self._with_zone(index, record, line, max(used, marked.end)))
         if parts and self.prefix is not None:
             yield Found(self.prefix.where, Parts(tuple(parts)))
+
+    def _orphans(self) -> Found | None:
+        heads = (marked.start for marked in self.marked if tasks.parse_table_head in marked.parsers)
+        end = min(next(heads, _ORPHAN_BYTES), _ORPHAN_BYTES, self.block.end)
+        rows = len(tasks.ROW_SHAPE.findall(self.data, 0, end))
+        where = Where(self.block.line, self.block.offset, None, None, False, "", "", "", None)
+        return Found(where, Orphans(rows)) if rows else None
 
     def _read_part(self, index: int, marked: _Marked, raw: bytes) -> Any:
         """A line of a report whose prefix is that of the header but for the digits: it need not be peeled."""
@@ -425,28 +449,27 @@ class _Reader:
     def _zone(self, index: int, start: int, line: LogLine, is_row: Callable[[bytes], object]) -> tuple[int, int]:
         """The lines from `start` to the caller's next that holds a word and is no row: (begin, end)."""
         stop = self.block.end
-        same = re.compile(rb"\[ *%b\]|caller=%b[;,]" % ((line.caller.encode(),) * 2)) if line.caller else None
+        caller = re.compile(rb"\[ *%b\]|caller=%b[;,]" % ((line.caller.encode(),) * 2)) if line.caller else None
+        host = line.host.encode("utf-8", "surrogateescape")
         for following in range(index + 1, len(self.marked)):
             marked = self.marked[following]
             text = self.data[marked.start : marked.end]
-            if marked.start > start and not is_row(text) and (same is None or same.search(text)):
+            if marked.start <= start or host not in text or is_row(text):
+                continue
+            if caller is None or caller.search(text):
                 stop = marked.start
                 break
         return min(start + 1, stop), stop
 
     def _token(self, line: LogLine, raw: bytes) -> bytes | None:
         """What every line beside this one holds; None where lines must be looked at one by one."""
-        if (
-            not self.in_bulk
-            or raw[:1] in b"{<>|\x1b"
-            or line.sequence is not None
-            or raw[:6].rstrip() in (b"kern", b"kern:")
-        ):
+        if raw[:1] in b"{<>|\x1b" or line.sequence is not None or raw[:6].rstrip() in (b"kern", b"kern:"):
             return None
         if line.caller:
             found = re.search(rb"\[ *" + line.caller.encode() + rb"\]", raw)
             return found[0] if found else None
-        return b" kernel: " if b" kernel: " in raw else b"["
+        token = b" %b kernel: " % line.host.encode("utf-8", "surrogateescape")
+        return token if token in raw else b" kernel: " if b" kernel: " in raw else b"["
 
     def _table(self, index: int, head: tasks.TableHead, line: LogLine, head_end: int) -> tasks.TaskTable:
         begin, stop = self._zone(index, head_end, line, tasks.ROW_SHAPE.search)
@@ -456,8 +479,8 @@ class _Reader:
         if token is not None:
             zone = self.data[begin:stop]
             count = zone.count(b"\n") + (not zone.endswith(b"\n") and stop > begin)
-            rows = tasks.bulk_rows(len(head.columns)).findall(zone)
-            if len(rows) == count and zone.count(token) >= count:
+            rows = tasks.bulk_rows(len(head.columns)).findall(zone) if self.in_bulk else []
+            if self.in_bulk and len(rows) == count and zone.count(token) >= count:
                 pids, numbers, names = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [])
                 return tasks.build_table(head, pids, numbers, names, range(first_line, first_line + count), 0, 0)
             if (table := self._table_of_lines(head, raw, token, zone, first_line)) is not None:
@@ -473,14 +496,14 @@ class _Reader:
         lines: list[bytes] = []
         numbers: list[int] = []
         wrapped: set[int] = set()
+        find = tasks.bulk_rows(len(head.columns)).search
         for number, text in enumerate(zone.split(b"\n"), start=first_line):
-            if is_stamped and lines and text and not text.startswith(b"["):
+            if is_stamped and lines and text and not text.startswith(b"[") and not find(text):
                 lines[-1] += b" " + text.strip()
                 wrapped.add(numbers[-1])
             elif text:
                 lines.append(text)
                 numbers.append(number)
-        find = tasks.bulk_rows(len(head.columns)).search
         rows, places, foreign, run = [], [], 0, 0
         for text, number in zip(lines, numbers, strict=True):
             match = find(text) if token in text else None
@@ -494,7 +517,7 @@ class _Reader:
                 return None
             else:
                 run += 1
-                if run > _FOREIGN_RUN:
+                if run > _FOREIGN_RUN or wrapped:
                     return None
         if not rows:
             return None
@@ -505,10 +528,14 @@ class _Reader:
         self, head: tasks.TableHead, line: LogLine, is_wrapped: bool, begin: int, stop: int, number: int
     ) -> tasks.TaskTable:
         reader = _RowReader(head, is_wrapped)
+        others = 0
         for position, end in _lines(self.data, begin, stop):
             rest = peel(_decode(self.data[position:end]))
-            if not rest.is_kernel or (line.caller and rest.caller and rest.caller != line.caller):
-                reader.foreign_line()
+            if _is_of_another(rest, line):
+                others += 1
+                if others > _OTHERS:
+                    break
+                reader.foreign += 1
             else:
                 reader.take(rest, number)
             if reader.run > _FOREIGN_RUN:
@@ -522,17 +549,30 @@ class _Reader:
         begin, stop = self._zone(index, head_end, line, lambda _: False)
         values = dict(head.values)
         raw = self.data[self.marked[index].start : self.marked[index].end]
-        if self._token(line, raw) is not None and stop - begin < 1 << 16:
+        token = self._token(line, raw)
+        if token is not None and stop - begin < 1 << 16:
             zone = self.data[begin:stop]
-            entries = _BULK_STATS.findall(zone)
-            if len(entries) == zone.count(b"\n"):
+            entries, count = _BULK_STATS.findall(zone) if self.in_bulk else [], zone.count(b"\n")
+            # a line of several, and a record of several lines without prefixes, are read one by one
+            is_ours = line.is_bare or zone.count(token) >= count
+            if self.in_bulk and len(entries) == count and is_ours and b"#012" not in zone:
                 values.update((_stat_name(name), int(value)) for name, value in entries)
                 return head._replace(values=values)
-        misses = 0
+        misses = others = 0
         for position, end in _lines(self.data, begin, stop):
-            rest = peel(_decode(self.data[position:end]))
-            found = _stat_pieces(rest.text) if rest.is_kernel else None
-            if found and not (line.caller and rest.caller and rest.caller != line.caller):
+            near = self.data[position:end]
+            if token is not None and b"#012" not in near and (line.is_bare or token in near):
+                entry = _BULK_STATS.search(near)  # as in bulk: a damaged stamp before it does no harm
+                if entry:
+                    values[_stat_name(entry[1])] = int(entry[2])
+                    misses = 0
+                    continue
+            rest = peel(_decode(near))
+            if _is_of_another(rest, line):
+                others += 1
+                if others > _OTHERS:
+                    break
+            elif found := _stat_pieces(rest.text):
                 values |= found
                 misses = 0
             else:
@@ -544,7 +584,16 @@ class _Reader:
 
 # A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.
 _ROW_AFTER_STAMP = re.compile(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
-_BULK_STATS = re.compile(rb"(?:^|[ \]:])([a-z]\w*) (\d+)\r?$", re.MULTILINE)
+
+
+def _is_of_another(rest: LogLine, line: LogLine) -> bool:
+    """Whether a line is of another caller or host, or of user space: between the lines of one report it counts not."""
+    if not rest.is_kernel or (rest.host and rest.host != line.host):
+        return True
+    return bool(line.caller and rest.caller and rest.caller != line.caller)
+
+
+_BULK_STATS = re.compile(rb"(?:^|[ \]:])([a-z]\w*) (\d{1,18})\r?$", re.MULTILINE)
 
 
 @cache

@@ -97,7 +97,7 @@ class TaskTable(NamedTuple):
 
 
 def _row_pattern(columns: int) -> str:
-    return r"\[ *+(\d++)\](" + " ++-?\\d++" * (columns - 1) + r") "
+    return r"\[ *+(\d{1,18}+)\](" + " ++-?\\d{1,18}+" * (columns - 1) + r") "
 
 
 @cache

@@ -23,13 +23,14 @@ _MONTH_NAMES = (
     ("dec", "déc", "dez", "dic", "gru", "pro", "дек", "ara"),
 )
 _MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, start=1) for name in names}
+LAST_SECOND = 253402300799  # of the year 9999, the last that a date can be of
 _LEAP_YEAR = 2000  # a date without a year is counted in a year that has every day
 
 
 def month_number(name: str) -> int | None:
     """1 to 12 of a month's short name in a common language, ``8月`` included; None when unknown."""
     folded = name.casefold().rstrip(".")
-    if folded[:-1].isdecimal() and folded[-1:] in ("月", "월"):
+    if len(folded) <= len("12月") and folded[:-1].isdecimal() and folded[-1:] in ("月", "월"):
         return int(folded[:-1])
     return _MONTHS.get(folded) or _MONTHS.get(folded[:4]) or _MONTHS.get(folded[:3])
 
@@ -47,7 +48,7 @@ def calendar_seconds(year: int, month: str, day: str, hours: str, minutes: str, 
     number = month_number(month)
     try:
         return datetime(year, number or 0, int(day), int(hours), int(minutes), int(seconds), tzinfo=UTC).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -56,9 +57,10 @@ def iso_seconds(text: str) -> float | None:
     """Seconds since 1970 of an ISO 8601 stamp; without a zone it is taken to be UTC."""
     try:
         found = datetime.fromisoformat(text.replace(" UTC", "Z"))
-    except ValueError:
+        seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return seconds if 0 <= seconds <= LAST_SECOND else None
 
 
 def second_of_year(seconds: float) -> float:
