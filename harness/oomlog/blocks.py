@@ -17,17 +17,17 @@ _KILLED = b"illed process "
 def split_blocks(stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Blocks of about `block_bytes`. Line numbers count from the block's own first line."""
     data, offset = b"", 0
-    while True:
+    is_over = False
+    while not is_over:
         more = stream.read(block_bytes)
         data += more
-        if not more:
-            if data:
-                yield Block(data, len(data), offset, 0)
-            return
-        cut = _cut(data)
+        is_over = len(more) < block_bytes
+        cut = 0 if is_over else _cut(data)
         if cut:
             yield Block(data[: cut + _AHEAD_BYTES], cut, offset, 0)
             data, offset = data[cut:], offset + cut
+    if data:
+        yield Block(data, len(data), offset, 0)
 
 
 def _cut(data: bytes) -> int:
