@@ -430,7 +430,14 @@ def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
         return None
     if isinstance(record, Killed):
         return (where.time_s, where.sequence, *record)
-    return (where.time_s, where.sequence, type(record), getattr(record, "pid", None), getattr(record, "comm", None))
+    return (
+        where.time_s,
+        where.sequence,
+        where.caller,
+        type(record),
+        getattr(record, "pid", None),
+        getattr(record, "comm", None),
+    )
 
 
 def _learn_page_size(report: Report, killed: Killed) -> None:
@@ -471,7 +478,7 @@ def _take_tasks(report: Report, table: TaskTable) -> None:
 
 
 def _take_cpu_line(report: Report, line: CpuLine) -> None:
-    if report.pid is None and (report.header.comm is None or line.comm == report.header.comm.strip()):
+    if report.pid is None and (report.header.comm is None or line.comm.strip() == report.header.comm.strip()):
         report.pid, report.kernel = line.pid, line.kernel or report.kernel
 
 

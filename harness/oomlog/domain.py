@@ -31,6 +31,7 @@ _SUMMARY = re.compile(
     r",task=(?P<comm>.*),pid=(?P<pid>\d{1,18}),uid=(?P<uid>\d{1,18})",
     re.DOTALL,
 )
+_LONGEST = 8192  # printk's records end at 2048; the expression would take its time for a line without end
 # A cut line: what stands before a comma that follows is whole.
 _SUMMARY_CUT = re.compile(
     r"oom-kill:constraint=(?P<constraint>\w+),nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*)"
@@ -48,6 +49,8 @@ _SUMMARY_CUT = re.compile(
 )
 def parse_summary(text: str) -> Summary | None:
     """The summary (dump_oom_victim(), mm/oom_kill.c, and mem_cgroup_print_oom_context(), mm/memcontrol.c)."""
+    if len(text) > _LONGEST:
+        return None
     match = _SUMMARY.fullmatch(text)
     if match:
         return Summary(

@@ -43,7 +43,7 @@ _RSS = r", anon-rss:(?P<anon>\d{1,18})kB(?:, file-rss:(?P<file>\d{1,18})kB(?:, s
 _WHOLE = re.compile(
     rf"(?:{_MESSAGE})?Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid6>\d{{1,18}}),)? \((?P<comm>.*)\)(?:, UID (?P<uid7>\d{{1,18}}),)?"
     rf"(?: (?:total-vm|vsz):(?P<vm>\d{{1,18}})kB{_RSS}"
-    r"(?:, UID:(?P<uid>\d{1,18})(?: pgtables:(?P<pgtables>\d{1,18})kB(?: oom_score_adj:(?P<adj>-?\d{1,18}))?)?)?)?\.?",
+    r"(?:, UID:(?P<uid>\d{1,18}) pgtables:(?P<pgtables>\d{1,18})kB(?: oom_score_adj:(?P<adj>-?\d{1,18}))?)?)?\.?",
     re.DOTALL,
 )
 _CUT = re.compile(

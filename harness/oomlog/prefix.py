@@ -161,6 +161,8 @@ def _peel_colour(text: str, line: LogLine) -> str | None:
 
 
 def _peel_bracket(text: str, line: LogLine) -> str | None:
+    if line.uptime_s is not None:
+        return None  # a name in brackets
     match = _PRINTK.match(text)
     if match:
         line.uptime_s, line.is_bare = float(match[1]), False
@@ -170,8 +172,6 @@ def _peel_bracket(text: str, line: LogLine) -> str | None:
             line.host, line.is_kernel = tagged["host"], line.is_kernel and tagged["tag"] is not None
             return rest[tagged.end() :]
         return _SGR.sub("", rest, count=2) if line.is_coloured else rest
-    if line.uptime_s is not None:
-        return None
     if line.wall_s is not None:
         match = None if line.caller else _CALLER.match(text)
         if match:

@@ -625,6 +625,9 @@ def _where(line: LogLine, number: int, offset: int) -> Where:
 
 def _joined(text: str, rests: list[str]) -> Iterator[str]:
     """The text with its rests: a terminal wraps within words, a mailer at blanks and drops them."""
+    if not rests:
+        yield text
+        return
     # The summary has no blanks but in names.
     order = ("", " ") if text.startswith("oom-kill:") else (" ", "")
     for joints in itertools.product(order, repeat=len(rests)):

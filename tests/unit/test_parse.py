@@ -17,31 +17,29 @@ from harness.tables.log import LOG_TABLES
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "a\udcffb\x1b[31m"
-KEYS = set(
-    [
-        "pid",
-        "comm",
-        "time_s",
-        "line",
-        "boot",
-        "decision",
-        "report",
-        "oom_memcg",
-        "task_memcg",
-        "domain_source",
-        "total_vm_kb",
-        "anon_rss_kb",
-        "file_rss_kb",
-        "shmem_rss_kb",
-        "uid",
-        "oom_score_adj",
-        "margin_kb",
-        "in_flight_kb",
-        "overlap_estimated",
-        "overlap_evidence",
-        "complete",
-    ]
-)
+KEYS = {
+    "pid",
+    "comm",
+    "time_s",
+    "line",
+    "boot",
+    "decision",
+    "report",
+    "oom_memcg",
+    "task_memcg",
+    "domain_source",
+    "total_vm_kb",
+    "anon_rss_kb",
+    "file_rss_kb",
+    "shmem_rss_kb",
+    "uid",
+    "oom_score_adj",
+    "margin_kb",
+    "in_flight_kb",
+    "overlap_estimated",
+    "overlap_evidence",
+    "complete",
+}
 
 
 @pytest.fixture
