@@ -7,11 +7,12 @@ import io
 import lzma
 import stat
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import zstandard
 
@@ -46,16 +47,21 @@ def open_log(name: str) -> Iterator[OpenLog]:
     Raises EvidenceError when it is missing, unreadable, a directory, damaged (while it is read), or a journal file.
     """
     try:
-        with _open(name) as raw, _translated(name):
-            stream = _decompressed(raw)
+        with _open(name) as raw:
+            stream, archive = _decompressed(raw)
             head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]  # type: ignore[attr-defined]
             if head.startswith(_JOURNAL):
                 raise EvidenceError(
                     f"{name} is a journal file, not text",
                     f"give its text: journalctl -k -o json --file {name} | oomtrial parse -",
                 )
-            plain = raw is stream and name != STDIN
-            yield OpenLog(name, stream, head, Path(name) if plain else None, Path(name).stat().st_size if plain else 0)
+            status = Path(name).stat() if archive is None and name != STDIN else None
+            plain = status is not None and stat.S_ISREG(status.st_mode)  # a pipe can be read but once
+            yield OpenLog(name, stream, head, Path(name) if plain else None, status.st_size if status and plain else 0)
+            if archive is not None and archive.damage is not None:
+                raise EvidenceError(
+                    f"{name} is a damaged archive: {archive.damage}", "what stands before the damage was read"
+                )
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -71,24 +77,41 @@ def _open(name: str) -> BinaryIO:
     return Path(name).open("rb", buffering=_HEAD_BYTES)
 
 
-def _decompressed(raw: BinaryIO) -> BinaryIO:
+_DAMAGE = (gzip.BadGzipFile, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error)
+
+
+class _Archive(io.RawIOBase):
+    """What an archive holds up to its end, or up to where it is damaged."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.damage: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.damage is not None:
+            return 0
+        try:
+            # read1: read() loops, and what it has when it comes to the damage is lost
+            data = self._inner.read1(len(buffer))
+        except _DAMAGE as error:
+            self.damage = error
+            return 0
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _decompressed(raw: BinaryIO) -> tuple[BinaryIO, _Archive | None]:
     head = raw.peek(8)  # type: ignore[attr-defined]
     if head.startswith(_GZIP):
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=raw)), _HEAD_BYTES))
-    if head.startswith(_XZ):
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, lzma.LZMAFile(raw)), _HEAD_BYTES))
-    if head.startswith(_ZSTD):
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 31).stream_reader(raw, read_across_frames=True)
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader), _HEAD_BYTES))
-    return raw
-
-
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    """A damaged archive is one line, whatever library finds it."""
-    try:
-        yield
-    except (gzip.BadGzipFile, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
-        raise EvidenceError(
-            f"{name} is a damaged archive: {error}", "what stands before the damage was read"
-        ) from error
+        archive = _Archive(gzip.GzipFile(fileobj=raw))
+    elif head.startswith(_XZ):
+        archive = _Archive(lzma.LZMAFile(raw))  # noqa: SIM115 - closed with `raw`
+    elif head.startswith(_ZSTD):
+        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+        archive = _Archive(decompressor.stream_reader(raw, read_across_frames=True))
+    else:
+        return raw, None
+    return cast(BinaryIO, io.BufferedReader(archive, _HEAD_BYTES)), archive

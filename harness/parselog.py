@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol
 from rich.console import Console
 
 from harness.errors import EvidenceError, UsageError
-from harness.logfile import OpenLog, open_log
+from harness.logfile import STDIN, OpenLog, open_log
 from harness.oomlog.assemble import Output
 from harness.oomlog.reading import Reader
 from harness.oomlog.records import Kill, Report
@@ -43,11 +43,13 @@ class ParseRequest:
 
 @dataclass
 class _Counts:
+    records: int = 0
     kills: int = 0
     reports: int = 0
     decisions: int = -1  # the highest; decisions are numbered in order
 
     def take(self, output: Output) -> None:
+        self.records += 1
         if isinstance(output, Kill):
             self.kills += 1
             self.decisions = max(self.decisions, output.decision)
@@ -68,6 +70,10 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         Moment.read(request.until) if request.until else None,
         request.memcg,
     )
+    if request.files.count(STDIN) > 1:
+        raise UsageError("standard input is named twice", "it can be read once")
+    if request.format == "table" and request.out is not None:
+        raise UsageError("--out needs a format of files", "add --format parquet, csv, json or jsonl")
     if request.format == "parquet" and request.out is None:
         raise UsageError("parquet needs a directory", "add --out DIR")
     gc.disable()  # millions of records, and no cycle among them: looking for one takes a quarter of the time
@@ -78,16 +84,22 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         for output, file in _read_all(request.files, reader, selection, say, errors):
             counts.take(output)
             sink.add(output, file)
-        if errors and len(request.files) == 1:
-            raise errors[0]
-        for error in errors:
-            say(str(error))
+        if len(errors) == len(request.files) and not counts.records:
+            last_error = errors.pop()
+            _say_errors(errors, say)
+            raise last_error
+        _say_errors(errors, say)
         if selection.without_clock:
             say(
                 f"{selection.without_clock} records have no stamp on the clock of --since or --until, and were left out"
             )
         finish(reader, counts)
     return not errors
+
+
+def _say_errors(errors: Iterable[EvidenceError], say: Callable[[str], None]) -> None:
+    for error in errors:
+        say(str(error))
 
 
 def _cores() -> int:
@@ -112,8 +124,8 @@ def _read_all(
                         yield output, name
                     elif selection.takes(output):
                         yield selected.apply(output), name
-                if not any_output:
-                    _say_nothing_found(log, reader, say)
+            if not any_output:
+                _say_nothing_found(log, reader, say)
         except EvidenceError as error:
             errors.append(error)
 
@@ -149,29 +161,43 @@ def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tup
             del reader, counts
 
         return store, finish
-    out = _open_output(request, stack)
+    out, keep = _open_output(request, console, stack)
     sink = JsonDocument(out) if request.format == "json" else JsonLines(out)
     stack.callback(sink.close)
-    return sink, lambda reader, counts: sink.finish(
-        {
-            "missing": missing_row(reader.missing),
-            "totals": _totals(reader, counts),
-            "boots": reader.assembler.boots,
-            "files": list(request.files),
-        }
-    )
+
+    def finish_json(reader: Reader, counts: _Counts) -> None:
+        sink.finish(
+            {
+                "missing": missing_row(reader.missing),
+                "totals": _totals(reader, counts),
+                "boots": reader.assembler.boots,
+                "files": list(request.files),
+            }
+        )
+        keep()
+
+    return sink, finish_json
 
 
 def _totals(reader: Reader, counts: _Counts) -> dict[str, Any]:
     return totals(reader.missing, counts.kills, counts.decisions + 1, counts.reports)
 
 
-def _open_output(request: ParseRequest, stack: ExitStack) -> IO[bytes]:
+def _open_output(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[IO[bytes], Callable[[], None]]:
+    """Where a document goes, and what gives it its name when it is whole."""
     if request.out is None:
-        return sys.stdout.buffer
+        return sys.stdout.buffer, lambda: None
+    path = request.out / f"oomlog.{request.format}"
+    part = path.with_name(f".{path.name}.part")
+
+    def keep() -> None:
+        part.replace(path)
+        console.print(f"{path}", highlight=False, soft_wrap=True)
+
     try:
         request.out.mkdir(parents=True, exist_ok=True)
-        return stack.enter_context((request.out / f"oomlog.{request.format}").open("wb"))
+        stack.callback(part.unlink, missing_ok=True)
+        return stack.enter_context(part.open("wb")), keep
     except OSError as error:
         raise EvidenceError(f"cannot write to {request.out}: {error.strerror}") from error
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from harness.errors import UsageError
 from harness.oomlog.assemble import Output
+from harness.oomlog.found import Where
 from harness.oomlog.infer import in_subtree
 from harness.oomlog.records import Kill, Other, Release, Report
-from harness.oomlog.scan import Where
 from harness.oomlog.wall import iso_seconds, second_of_year
 
 

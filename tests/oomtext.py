@@ -36,10 +36,29 @@ class Task:
         return f"[{self.pid:7d}]     0 {self.pid:5d} {self.vm:8d} {self.rss:8d} {self.rss:8d}        0         0    61440        0             0 {self.comm}"
 
 
+def _memcg(memcg, limit, margin, anon_kb):
+    return [
+        f"memory: usage {limit - margin}kB, limit {limit}kB, failcnt 31",
+        "swap: usage 0kB, limit 0kB, failcnt 0",
+        f"Memory cgroup stats for {memcg}:",
+        f"anon {anon_kb * 1024}",
+        "file 0",
+    ]
+
+
+def _machine():
+    return [
+        "Mem-Info:",
+        "active_anon:0 inactive_anon:100 isolated_anon:0",
+        "Node 0 DMA free:1000kB boost:0kB min:44kB low:56kB high:68kB reserved_highatomic:0KB present:15992kB managed:15360kB",
+        "262012 pages RAM",
+    ]
+
+
 def report(
     pid, memcg="/m", margin=0, tasks=(), anon_kb=None, comm="hog", invoker="hog", limit=30720, order=0, task_memcg=None
 ):
-    """A memcg report in the words of 6.8 and later, without its kill."""
+    """A report in the words of 6.8 and later, without its kill; a global one without `memcg`."""
     tasks = tasks or (Task(pid, comm),)
     anon_kb = sum(task.rss for task in tasks) * 4 if anon_kb is None else anon_kb
     return [
@@ -47,11 +66,7 @@ def report(
         f"CPU: 0 UID: 0 PID: {pid} Comm: {invoker} Not tainted 6.12.0 #1",
         "Call Trace:",
         " dump_stack_lvl+0x64/0x80",
-        f"memory: usage {limit - margin}kB, limit {limit}kB, failcnt 31",
-        "swap: usage 0kB, limit 0kB, failcnt 0",
-        f"Memory cgroup stats for {memcg}:",
-        f"anon {anon_kb * 1024}",
-        "file 0",
+        *(_memcg(memcg, limit, margin, anon_kb) if memcg else _machine()),
         "Tasks state (memory values in pages):",
         "[  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes swapents oom_score_adj name",
         *(task.row() for task in tasks),

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
 from harness.oomlog.events import Boot, Event
+from harness.oomlog.found import Forged, Found, Orphans, Parts, Where
 from harness.oomlog.header import CpuLine, Cpuset, Header
 from harness.oomlog.infer import DomainMemory
 from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
@@ -21,7 +22,6 @@ from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
 from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.release import Reaped
-from harness.oomlog.scan import Forged, Found, Orphans, Parts, Where
 from harness.oomlog.tasks import TaskTable
 
 Output = Report | Kill | Release | Other
@@ -88,7 +88,7 @@ class Assembler:
         self._reports: deque[Report] = deque()
         self._kills: deque[tuple[Kill, _Boot]] = deque()
         self._releases = self._decisions = self._report_count = self._kill_count = 0
-        self._out: list[Output] = []
+        self._out: deque[Release | Other] = deque()
 
     def begin_file(self) -> None:
         """What follows is another log: of another machine, or another boot, for all that is known."""
@@ -317,7 +317,7 @@ class Assembler:
     def _report_of(caller: _Caller, where: Where, killed: Killed) -> Report | None:
         """The open report that this kill ends; None when the log shows that it is another's."""
         report = caller.report
-        if report is None:
+        if report is None or report.is_closed:
             return None
         began, now = report.where.time_s, where.time_s
         if began is not None and now is not None and now - began > _REPORT_AGE_S:
@@ -377,17 +377,20 @@ class Assembler:
     # output
 
     def _can_settle(self, now: Where) -> bool:
-        first = self._reports[0] if self._reports else None
         return bool(
-            self._out
-            or (first is not None and (first.is_closed or len(self._reports) > _PENDING))
+            (self._out and self._is_placed(self._out[0]))
+            or (self._reports and self._is_over(self._reports[0], now))
             or (self._kills and self._is_old(self._kills[0][0], now))
         )
 
     def _settle(self, now: Where | None) -> Iterator[Output]:
-        """Kills whose releases can no more be printed, and the reports and events before them."""
-        while self._reports and (now is None or self._reports[0].is_closed or len(self._reports) > _PENDING):
+        """Reports that are over, kills whose releases can no more be printed, and what speaks of these: in this order,
+
+        so that whoever reads them one by one knows what an index means.
+        """
+        while self._reports and (now is None or self._is_over(self._reports[0], now)):
             report = self._reports.popleft()
+            report.is_closed = True
             self.missing.partial_reports += not report.is_complete
             yield report
         while self._kills and (now is None or self._is_old(self._kills[0][0], now)):
@@ -398,11 +401,30 @@ class Assembler:
                 estimate(kill, boot.recent, bool(self.missing.dropped_records or self.missing.sequence_gaps))
                 boot.judged = kill
             yield kill
-        yield from self._out
-        self._out.clear()
+        while self._out and (now is None or self._is_placed(self._out[0])):
+            yield self._out.popleft()
+
+    def _is_placed(self, output: Release | Other) -> bool:
+        """Whether what it speaks of was given."""
+        if isinstance(output, Release):
+            return output.kill is None or not self._kills or output.kill < self._kills[0][0].index
+        return output.report is None or not self._reports or output.report < self._reports[0].index
+
+    def _is_over(self, report: Report, now: Where) -> bool:
+        if report.is_closed or max(len(self._reports), len(self._kills), len(self._out)) > _PENDING:
+            return True
+        began, time_s = report.where.time_s, now.time_s
+        return (
+            began is not None
+            and time_s is not None
+            and report.where.host == now.host
+            and not 0 <= time_s - began <= _REPORT_AGE_S
+        )
 
     def _is_old(self, kill: Kill, now: Where) -> bool:
-        if len(self._kills) >= _PENDING:
+        if kill.report is not None and self._reports and kill.report.index >= self._reports[0].index:
+            return False
+        if max(len(self._kills), len(self._out)) > _PENDING:
             return True
         then, time_s = kill.where.time_s, now.time_s
         return (
@@ -523,7 +545,7 @@ def _take_summary(report: Report, summary: Summary) -> None:
     if summary.oom_memcg is not None:
         report.is_global = False
     elif summary.is_global or summary.is_complete:
-        report.is_global = not report.counters  # without CONFIG_MEMCG nothing says global_oom
+        report.is_global = summary.is_global or not report.counters  # without CONFIG_MEMCG nothing says global_oom
 
 
 def _take_stats(report: Report, stats: StatsHead) -> None:

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.oomlog.found import Where
 from harness.oomlog.infer import in_subtree
 from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Report
-from harness.oomlog.scan import Where
 
 _LOOK_BACK = 32  # kills; a bound for storms
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released

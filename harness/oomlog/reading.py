@@ -16,9 +16,10 @@ from typing import BinaryIO, NamedTuple
 
 from harness.oomlog.assemble import Assembler, Output
 from harness.oomlog.blocks import split_blocks
+from harness.oomlog.found import Found
 from harness.oomlog.kmsg import KmsgRecord
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.scan import Block, Found, read_and_count
+from harness.oomlog.scan import Block, read_and_count
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
@@ -47,12 +48,16 @@ class Reader:
         results = _read_parallel(blocks, path, self._workers) if parallel else _read_here(blocks)
         last_sequence = None
         with contextlib.closing(results):
-            for found, lines, end, sequences in results:
-                last_sequence = self._count_gaps(sequences, last_sequence)
-                for item in found:
-                    yield from self.assembler.feed(item, self.lines + 1)
-                self.lines += lines
-                self.bytes = end
+            try:
+                for found, lines, end, sequences in results:
+                    last_sequence = self._count_gaps(sequences, last_sequence)
+                    for item in found:
+                        yield from self.assembler.feed(item, self.lines + 1)
+                    self.lines += lines
+                    self.bytes = end
+            except OSError:
+                yield from self.assembler.close()
+                raise
         yield from self.assembler.close()
 
     def _count_gaps(self, sequences: _Sequences | None, last: int | None) -> int | None:

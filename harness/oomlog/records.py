@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from harness.oomlog.found import Where
 from harness.oomlog.header import Header
 from harness.oomlog.kill import Killed
 from harness.oomlog.meminfo import Zone
 from harness.oomlog.release import Reaped
-from harness.oomlog.scan import Where
 from harness.oomlog.tasks import TaskTable
 
 DEFAULT_PAGE_KB = 4

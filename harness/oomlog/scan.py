@@ -7,83 +7,18 @@ file can be read by several processes.
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-import hyperscan
-import numpy as np
-
-from harness.oomlog import domain, events, header, kill, losses, meminfo, release, tasks
+from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
+from harness.oomlog.found import Forged, Found, Orphans, Parts, Where
 from harness.oomlog.prefix import LogLine, peel
+from harness.oomlog.rows import PIECES, RowReader, joined
+from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, mark
 
-Parser = Callable[[str], Any]
-
-_KILL_PARSERS: tuple[Parser, ...] = (
-    kill.parse_killed,
-    kill.parse_chosen,
-    kill.parse_skipped,
-    kill.parse_sharing,
-    events.parse_event,
-)
-_FROM_NUMBERS: tuple[Parser, ...] = (
-    *_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped, header.parse_cpu_line
-)  # fmt: skip
-# A word that every line of some forms holds, and the functions that read these forms.
-_WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
-    (b"ut of memory", _KILL_PARSERS),
-    (b"ut of Memory", _KILL_PARSERS),
-    (b"illed process ", _KILL_PARSERS),
-    (b"ill process ", _KILL_PARSERS),
-    (b"No available memory", _KILL_PARSERS),
-    (b"oom-killer: ", (header.parse_header,)),
-    (b"oom-kill:", (domain.parse_summary,)),
-    (b"oom_reaper: ", (release.parse_reaped,)),
-    (b"are going to be killed", (kill.parse_group_kill,)),
-    (b"omm: ", (header.parse_cpu_line,)),
-    (b"mems_allowed=", (header.parse_cpuset,)),
-    (b"killed as a result of", (domain.parse_task_in,)),
-    (b"Memory limit reached of", (domain.parse_limit_reached,)),
-    (b": usage ", (domain.parse_usage,)),
-    (b"Memory cgroup stats for", (domain.parse_stats_head,)),
-    (b"Memory cgroup min", (domain.parse_protection,)),
-    (b"Tasks state (", ()),  # it only ends the statistics before it
-    (b" total_vm ", (tasks.parse_table_head,)),
-    (b" free:", (meminfo.parse_zone,)),
-    (b"lowmem_reserve[]", (meminfo.parse_reserve,)),
-    (b"protections[]", (meminfo.parse_reserve,)),
-    (b"Free swap", (meminfo.parse_swap,)),
-    (b"Total swap", (meminfo.parse_swap,)),
-    (b" RAM", (meminfo.parse_ram,)),
-    (b"callbacks suppressed", (losses.parse_suppressed,)),
-    (b"messages suppressed", (losses.parse_dropped,)),
-    (b"dropped **", (losses.parse_dropped,)),
-    (b"kernel messages", (losses.parse_dropped,)),
-    (b"imuxsock lost", (losses.parse_dropped,)),
-    (b"messages lost due to", (losses.parse_dropped,)),
-    (b"has mm pinned by", (events.parse_event,)),
-    (b"Kernel panic", (events.parse_event,)),
-    (b"VM_FAULT_OOM", (events.parse_event,)),
-    (b"OOM killer ", (events.parse_event,)),
-    (b"Purging GPU", (events.parse_event,)),
-    (b"soft lockup", (events.parse_event,)),
-    (b"blocked for more", (events.parse_event,)),
-    (b"Linux version ", (events.parse_boot,)),
-    (b"-- Boot ", (events.parse_boot,)),
-    (b"-- Reboot --", (events.parse_boot,)),
-    # journald gives a message that is no text as numbers, in which no word is found
-    *((word, _FROM_NUMBERS) for word in (b'"MESSAGE":[', b'"MESSAGE": [', b'"MESSAGE" : [')),
-)
-# Parts of a report; of their prefix nothing counts but who printed them.
-_PARTS = frozenset(
-    (header.parse_cpu_line, header.parse_cpuset, domain.parse_task_in, domain.parse_usage, domain.parse_stats_head,
-     domain.parse_summary, domain.parse_protection, tasks.parse_table_head, meminfo.parse_zone, meminfo.parse_reserve,
-     meminfo.parse_swap, meminfo.parse_ram)
-)  # fmt: skip
-_PARSERS_OF = tuple(parsers for _, parsers in _WORDS)
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped,)
 # Forms that a mailer or a terminal may have wrapped.
@@ -96,7 +31,6 @@ _CONTINUED = frozenset((domain.parse_summary, domain.parse_stats_head, domain.pa
 _GROUP_TAIL = "are going to be killed due to"
 _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
-_PIECES = 4  # lines that one line was wrapped into
 _ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
@@ -105,95 +39,6 @@ _BEGINS = re.compile(
     r"\[|Out of [mM]emory|Memory cgroup|Killed process|[Kk]ill process|oom_reaper:|oom-kill:|Tasks in |Mem-Info|CPU:|Node \d|"
     r"memory: |.* invoked oom-killer:|Task in |Call Trace"
 )
-
-
-class Where(NamedTuple):
-    """Where a record stands in the log, and what its prefix says."""
-
-    line: int  # from 1
-    offset: int  # bytes
-    uptime_s: float | None
-    wall_s: float | None
-    wall_is_yearless: bool
-    caller: str
-    host: str
-    boot_id: str
-    sequence: int | None
-
-    @property
-    def time_s(self) -> float | None:
-        return self.wall_s if self.uptime_s is None else self.uptime_s
-
-    @property
-    def clock(self) -> str:
-        """Which clock `time_s` is of: uptime, wall, yearless, or nothing."""
-        if self.uptime_s is not None:
-            return "uptime"
-        return "" if self.wall_s is None else "yearless" if self.wall_is_yearless else "wall"
-
-
-class Forged(NamedTuple):
-    """A line of user space that looks like a kill."""
-
-    pid: int
-
-
-class Orphans(NamedTuple):
-    """Rows of a table whose head is not in the block: a report of another host was cut by the block's end."""
-
-    rows: int
-
-
-class Parts(NamedTuple):
-    """Parts of the report whose header stands before them, in order: read together, as most lines are such."""
-
-    records: tuple[Any, ...]
-
-
-class Found(NamedTuple):
-    """A record and its place."""
-
-    where: Where
-    record: Any
-
-
-@cache
-def _database() -> hyperscan.Database:
-    database = hyperscan.Database()
-    words = [re.escape(word) for word, _ in _WORDS]
-    database.compile(expressions=words, ids=list(range(len(words))), elements=len(words), flags=[0] * len(words))
-    return database
-
-
-class _Marked(NamedTuple):
-    """A line that holds words of forms."""
-
-    start: int
-    end: int  # of its text, the newline left out
-    parsers: tuple[Parser, ...]
-
-
-def _mark(data: bytes, end: int) -> list[_Marked]:
-    """The lines of `data` that hold a word and begin before `end`, in order."""
-    hits: list[tuple[int, int]] = []
-    _database().scan(data, match_event_handler=lambda word, _start, to, _flags, _context: hits.append((to, word)))
-    marked: list[_Marked] = []
-    line_end, parsers, start = -1, [], 0
-    for to, word in hits:
-        if to <= line_end:
-            parsers += [p for p in _PARSERS_OF[word] if p not in parsers]
-            continue
-        if line_end >= 0:
-            marked.append(_Marked(start, line_end, tuple(parsers)))
-        start = data.rfind(b"\n", 0, to) + 1
-        if start >= end:
-            return marked
-        line_end = data.find(b"\n", to)
-        line_end = len(data) if line_end < 0 else line_end
-        parsers = list(_PARSERS_OF[word])
-    if line_end >= 0:
-        marked.append(_Marked(start, line_end, tuple(parsers)))
-    return marked
 
 
 class Block(NamedTuple):
@@ -256,7 +101,7 @@ class _Prefix(NamedTuple):
 class _Reader:
     def __init__(self, block: Block, in_bulk: bool) -> None:
         self.block, self.data, self.in_bulk = block, block.data, in_bulk
-        self.marked = _mark(block.data, block.end)
+        self.marked = mark(block.data, block.end)
         self.counted, self.line_number = 0, block.line
         self.prefix: _Prefix | None = None  # of the last header
 
@@ -282,7 +127,7 @@ class _Reader:
             if marked.start <= used or not marked.parsers:
                 continue
             raw = self.data[marked.start : marked.end]
-            if self.prefix is not None and marked.parsers[0] in _PARTS:
+            if self.prefix is not None and marked.parsers[0] in PART_PARSERS:
                 part = self._read_part(index, marked, raw)
                 if part is not None:
                     parts.append(part)
@@ -326,7 +171,7 @@ class _Reader:
         where = Where(self.block.line, self.block.offset, None, None, False, "", "", "", None)
         return Found(where, Orphans(rows)) if rows else None
 
-    def _read_part(self, index: int, marked: _Marked, raw: bytes) -> Any:
+    def _read_part(self, index: int, marked: Marked, raw: bytes) -> Any:
         """A line of a report whose prefix is that of the header but for the digits: it need not be peeled."""
         prefix = self.prefix
         if prefix is None or not prefix.begins(raw):
@@ -345,7 +190,7 @@ class _Reader:
             return self._statistics(index, record, line, end)
         return record
 
-    def _user_space(self, marked: _Marked, line: LogLine) -> Iterator[Found]:
+    def _user_space(self, marked: Marked, line: LogLine) -> Iterator[Found]:
         where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
         for parser in marked.parsers:
             record = parser(line.text)
@@ -356,11 +201,11 @@ class _Reader:
                 yield Found(where, record)
                 return
 
-    def _parse(self, marked: _Marked, line: LogLine) -> tuple[Any, int]:
+    def _parse(self, marked: Marked, line: LogLine) -> tuple[Any, int]:
         """The record of a line, with the rest that it was wrapped into; and the end of what was used."""
         cut, parsers = None, marked.parsers
         for parser in marked.parsers:
-            if cut is not None and parser in _KILL_PARSERS:
+            if cut is not None and parser in KILL_PARSERS:
                 continue  # of these a line can be but one
             record = parser(line.text)
             if record is not None:
@@ -375,14 +220,14 @@ class _Reader:
             texts[0] = f"{before} {line.text}"
         rests = self._rests(marked, line)
         for count in range(0 if texts[0] is not line.text else 1, len(rests) + 1):
-            for text in _joined(texts[0], [rest for rest, _ in rests[:count]]):
+            for text in joined(texts[0], [rest for rest, _ in rests[:count]]):
                 for parser in joinable:
                     record = parser(text)
                     if record is not None and _is_whole(record):
                         return record, rests[count - 1][1] if count else -1
         return self._parse_fragments(marked, line, cut)
 
-    def _parse_fragments(self, marked: _Marked, line: LogLine, cut: Any) -> tuple[Any, int]:
+    def _parse_fragments(self, marked: Marked, line: LogLine, cut: Any) -> tuple[Any, int]:
         """The record of a line whose other pieces stand on lines further on, or further up."""
         if line.is_bare:
             return cut, -1
@@ -421,12 +266,12 @@ class _Reader:
         begin = self.data.rfind(b"\n", 0, max(start - 1, 0)) + 1
         return peel(_decode(self.data[begin : max(start - 1, 0)])).text.rstrip()
 
-    def _rests(self, marked: _Marked, line: LogLine) -> list[tuple[str, int]]:
+    def _rests(self, marked: Marked, line: LogLine) -> list[tuple[str, int]]:
         """The following lines that may be the rest of a wrapped one: they have no prefix and begin nothing."""
         rests: list[tuple[str, int]] = []
         end = marked.end
         is_stamped = self.data.startswith(b"[", marked.start)
-        for _ in range(_PIECES - 1):
+        for _ in range(PIECES - 1):
             if end + 1 >= len(self.data) or (is_stamped and self.data.startswith(b"[", end + 1)):
                 break
             after = self.data.find(b"\n", end + 1)
@@ -527,7 +372,7 @@ class _Reader:
     def _table_by_lines(
         self, head: tasks.TableHead, line: LogLine, is_wrapped: bool, begin: int, stop: int, number: int
     ) -> tasks.TaskTable:
-        reader = _RowReader(head, is_wrapped)
+        reader = RowReader(head, is_wrapped)
         others = 0
         for position, end in _lines(self.data, begin, stop):
             rest = peel(_decode(self.data[position:end]))
@@ -582,10 +427,6 @@ class _Reader:
         return head._replace(values=values)
 
 
-# A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.
-_ROW_AFTER_STAMP = re.compile(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
-
-
 def _is_of_another(rest: LogLine, line: LogLine) -> bool:
     """Whether a line is of another caller or host, or of user space: between the lines of one report it counts not."""
     if not rest.is_kernel or (rest.host and rest.host != line.host):
@@ -623,17 +464,6 @@ def _where(line: LogLine, number: int, offset: int) -> Where:
     )  # fmt: skip
 
 
-def _joined(text: str, rests: list[str]) -> Iterator[str]:
-    """The text with its rests: a terminal wraps within words, a mailer at blanks and drops them."""
-    if not rests:
-        yield text
-        return
-    # The summary has no blanks but in names.
-    order = ("", " ") if text.startswith("oom-kill:") else (" ", "")
-    for joints in itertools.product(order, repeat=len(rests)):
-        yield text.rstrip() + "".join(joint + rest for joint, rest in zip(joints, rests, strict=True))
-
-
 def _pieces(text: str) -> list[str]:
     """The lines of a record that holds several: rsyslog writes a newline as #012, JSON and /dev/kmsg keep it."""
     if "\n" not in text and "#012" not in text:
@@ -643,24 +473,24 @@ def _pieces(text: str) -> list[str]:
 
 def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
     """Records of a record of many lines. A kill counts only at its beginning: a process name may hold a newline."""
-    for parser in (*_KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped):
+    for parser in (*KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped):
         record = parser(whole)
         if record is not None and getattr(record, "is_complete", True):
             yield record
             return
     stats: domain.StatsHead | None = domain.parse_stats_head(pieces[0])
     loose: dict[str, int] = {}
-    reader: _RowReader | None = None
+    reader: RowReader | None = None
     for number, piece in enumerate(pieces):
         text = piece.strip(" \t")
         if match := domain.STAT.fullmatch(text):
             (stats.values if stats else loose)[match[1]] = int(match[2])
         elif head := tasks.parse_table_head(text):
-            reader = _RowReader(head)
+            reader = RowReader(head)
         elif reader is not None and tasks.ROW_BEGUN.match(text):
             reader.take(LogLine(text), number)
         else:
-            parsers: tuple[Parser, ...] = _PIECE_PARSERS if number else (*_PIECE_PARSERS, *_KILL_PARSERS)
+            parsers: tuple[Parser, ...] = _PIECE_PARSERS if number else (*_PIECE_PARSERS, *KILL_PARSERS)
             yield from (record for parser in parsers if (record := parser(text)) is not None)
     if stats:
         yield stats
@@ -673,57 +503,3 @@ def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
 _PIECE_PARSERS: tuple[Parser, ...] = (
     domain.parse_usage, domain.parse_task_in, meminfo.parse_zone, meminfo.parse_reserve, meminfo.parse_swap, meminfo.parse_ram,
 )  # fmt: skip
-
-
-class _RowReader:
-    """Rows of a table, line by line: foreign lines are passed over, wrapped rows put together."""
-
-    def __init__(self, head: tasks.TableHead, is_wrapped: bool = False) -> None:
-        self.head, self.width, self.is_wrapped = head, len(head.columns), is_wrapped
-        self.rows: list[tuple[list[int], str]] = []
-        self.lines: list[int] = []
-        self.pending: list[str] = []
-        self.pending_line = 0
-        self.damaged = self.foreign = self.run = 0
-
-    def foreign_line(self) -> None:
-        self.foreign += 1
-        self.run += 1
-
-    def take(self, line: LogLine, number: int) -> None:
-        row = _ROW_AFTER_STAMP.match(line.text)
-        if row:
-            self._give_up()
-            self.run = 0
-            self.pending, self.pending_line = [line.text[row.end() :]], number
-            self._try()
-        elif self.pending and line.is_bare and line.text and len(self.pending) < _PIECES:
-            self.pending.append(line.text)
-            self._try()
-        elif self.is_wrapped and self.rows and line.is_bare and line.text and not self.run and " " not in line.text:
-            numbers, name = self.rows[-1]
-            self.rows[-1] = (numbers, name + line.text)  # a terminal's edge cut the name
-        else:
-            self.foreign_line()
-
-    def _try(self) -> None:
-        for text in _joined(self.pending[0], self.pending[1:]):
-            row = tasks.parse_task_row(text, self.width)
-            if row:
-                self.rows.append(row)
-                self.lines.append(self.pending_line)
-                self.pending = []
-                return
-
-    def _give_up(self) -> None:
-        self.damaged += bool(self.pending)
-        self.pending = []
-
-    def table(self) -> tasks.TaskTable:
-        self._give_up()
-        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64).reshape(-1, self.width)
-        names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
-        return tasks.TaskTable(
-            self.head.columns, values, names, self.lines, self.damaged,
-            self.foreign - min(self.run, self.foreign),
-        )  # fmt: skip

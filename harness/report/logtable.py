@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.oomlog.assemble import Output
+from harness.oomlog.found import Where
 from harness.oomlog.records import Kill, Missing, Report
-from harness.oomlog.scan import Where
 
 _SHOWN = 200
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")

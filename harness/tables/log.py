@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from harness.oomlog.found import Where
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.scan import Where
 from harness.oomlog.tasks import COLUMNS
 from harness.tables.schema import Column, Table, printable
 

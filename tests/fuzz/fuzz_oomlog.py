@@ -31,7 +31,8 @@ with atheris.instrument_imports(include=["harness"]):
     from harness.oomlog.prefix import peel
     from harness.oomlog.reading import collect, collect_kmsg
     from harness.oomlog.records import Kill, Other, Release, Report
-    from harness.oomlog.scan import _WORDS, Block, read_block
+    from harness.oomlog.scan import Block, read_block
+    from harness.oomlog.words import WORDS
     from harness.report.logjson import encode
     from harness.tables.log import (
         LOG_EVENTS,
@@ -138,7 +139,7 @@ def seed(directory: Path) -> None:
 
 
 def _dictionary(stream: io.TextIOBase) -> None:
-    words = [word for word, _ in _WORDS] + [text.encode() for text in AROUND]
+    words = [word for word, _ in WORDS] + [text.encode() for text in AROUND]
     for word in words:
         stream.write('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n')
     stream.flush()

@@ -11,8 +11,9 @@ import pytest
 import zstandard
 
 from harness.logfile import open_log
+from harness.oomlog.found import Parts
 from harness.oomlog.reading import Collected, Reader, collect
-from harness.oomlog.scan import Block, Parts, read_block
+from harness.oomlog.scan import Block, read_block
 from harness.oomlog.tasks import TaskTable
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"

@@ -1,0 +1,81 @@
+"""Rows of a task table, line by line: foreign lines are passed over, wrapped rows put together."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from harness.oomlog import tasks
+from harness.oomlog.prefix import LogLine
+
+PIECES = 4  # lines that one line was wrapped into
+# A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.
+_ROW_AFTER_STAMP = re.compile(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
+
+
+def joined(text: str, rests: list[str]) -> Iterator[str]:
+    """The text with its rests: a terminal wraps within words, a mailer at blanks and drops them."""
+    if not rests:
+        yield text
+        return
+    # The summary has no blanks but in names.
+    order = ("", " ") if text.startswith("oom-kill:") else (" ", "")
+    for joints in itertools.product(order, repeat=len(rests)):
+        yield text.rstrip() + "".join(joint + rest for joint, rest in zip(joints, rests, strict=True))
+
+
+class RowReader:
+    """Rows of a table, line by line: foreign lines are passed over, wrapped rows put together."""
+
+    def __init__(self, head: tasks.TableHead, is_wrapped: bool = False) -> None:
+        self.head, self.width, self.is_wrapped = head, len(head.columns), is_wrapped
+        self.rows: list[tuple[list[int], str]] = []
+        self.lines: list[int] = []
+        self.pending: list[str] = []
+        self.pending_line = 0
+        self.damaged = self.foreign = self.run = 0
+
+    def foreign_line(self) -> None:
+        self.foreign += 1
+        self.run += 1
+
+    def take(self, line: LogLine, number: int) -> None:
+        row = _ROW_AFTER_STAMP.match(line.text)
+        if row:
+            self._give_up()
+            self.run = 0
+            self.pending, self.pending_line = [line.text[row.end() :]], number
+            self._try()
+        elif self.pending and line.is_bare and line.text and len(self.pending) < PIECES:
+            self.pending.append(line.text)
+            self._try()
+        elif self.is_wrapped and self.rows and line.is_bare and line.text and not self.run and " " not in line.text:
+            numbers, name = self.rows[-1]
+            self.rows[-1] = (numbers, name + line.text)  # a terminal's edge cut the name
+        else:
+            self.foreign_line()
+
+    def _try(self) -> None:
+        for text in joined(self.pending[0], self.pending[1:]):
+            row = tasks.parse_task_row(text, self.width)
+            if row:
+                self.rows.append(row)
+                self.lines.append(self.pending_line)
+                self.pending = []
+                return
+
+    def _give_up(self) -> None:
+        self.damaged += bool(self.pending)
+        self.pending = []
+
+    def table(self) -> tasks.TaskTable:
+        self._give_up()
+        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64).reshape(-1, self.width)
+        names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
+        return tasks.TaskTable(
+            self.head.columns, values, names, self.lines, self.damaged,
+            self.foreign - min(self.run, self.foreign),
+        )  # fmt: skip

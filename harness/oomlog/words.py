@@ -1,0 +1,116 @@
+"""The words that lines of OOM hold, and the lines of a block that hold one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import hyperscan
+
+from harness.oomlog import domain, events, header, kill, losses, meminfo, release, tasks
+
+Parser = Callable[[str], Any]
+
+KILL_PARSERS: tuple[Parser, ...] = (
+    kill.parse_killed,
+    kill.parse_chosen,
+    kill.parse_skipped,
+    kill.parse_sharing,
+    events.parse_event,
+)
+_FROM_NUMBERS: tuple[Parser, ...] = (
+    *KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped, header.parse_cpu_line
+)  # fmt: skip
+# A word that every line of some forms holds, and the functions that read these forms.
+WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
+    (b"ut of memory", KILL_PARSERS),
+    (b"ut of Memory", KILL_PARSERS),
+    (b"illed process ", KILL_PARSERS),
+    (b"ill process ", KILL_PARSERS),
+    (b"No available memory", KILL_PARSERS),
+    (b"oom-killer: ", (header.parse_header,)),
+    (b"oom-kill:", (domain.parse_summary,)),
+    (b"oom_reaper: ", (release.parse_reaped,)),
+    (b"are going to be killed", (kill.parse_group_kill,)),
+    (b"omm: ", (header.parse_cpu_line,)),
+    (b"mems_allowed=", (header.parse_cpuset,)),
+    (b"killed as a result of", (domain.parse_task_in,)),
+    (b"Memory limit reached of", (domain.parse_limit_reached,)),
+    (b": usage ", (domain.parse_usage,)),
+    (b"Memory cgroup stats for", (domain.parse_stats_head,)),
+    (b"Memory cgroup min", (domain.parse_protection,)),
+    (b"Tasks state (", ()),  # it only ends the statistics before it
+    (b" total_vm ", (tasks.parse_table_head,)),
+    (b" free:", (meminfo.parse_zone,)),
+    (b"lowmem_reserve[]", (meminfo.parse_reserve,)),
+    (b"protections[]", (meminfo.parse_reserve,)),
+    (b"Free swap", (meminfo.parse_swap,)),
+    (b"Total swap", (meminfo.parse_swap,)),
+    (b" RAM", (meminfo.parse_ram,)),
+    (b"callbacks suppressed", (losses.parse_suppressed,)),
+    (b"messages suppressed", (losses.parse_dropped,)),
+    (b"dropped **", (losses.parse_dropped,)),
+    (b"kernel messages", (losses.parse_dropped,)),
+    (b"imuxsock lost", (losses.parse_dropped,)),
+    (b"messages lost due to", (losses.parse_dropped,)),
+    (b"has mm pinned by", (events.parse_event,)),
+    (b"Kernel panic", (events.parse_event,)),
+    (b"VM_FAULT_OOM", (events.parse_event,)),
+    (b"OOM killer ", (events.parse_event,)),
+    (b"Purging GPU", (events.parse_event,)),
+    (b"soft lockup", (events.parse_event,)),
+    (b"blocked for more", (events.parse_event,)),
+    (b"Linux version ", (events.parse_boot,)),
+    (b"-- Boot ", (events.parse_boot,)),
+    (b"-- Reboot --", (events.parse_boot,)),
+    # journald gives a message that is no text as numbers, in which no word is found
+    *((word, _FROM_NUMBERS) for word in (b'"MESSAGE":[', b'"MESSAGE": [', b'"MESSAGE" : [')),
+)
+# Parts of a report; of their prefix nothing counts but who printed them.
+PART_PARSERS = frozenset(
+    (header.parse_cpu_line, header.parse_cpuset, domain.parse_task_in, domain.parse_usage, domain.parse_stats_head,
+     domain.parse_summary, domain.parse_protection, tasks.parse_table_head, meminfo.parse_zone, meminfo.parse_reserve,
+     meminfo.parse_swap, meminfo.parse_ram)
+)  # fmt: skip
+_PARSERS_OF = tuple(parsers for _, parsers in WORDS)
+
+
+@cache
+def _database() -> hyperscan.Database:
+    database = hyperscan.Database()
+    words = [re.escape(word) for word, _ in WORDS]
+    database.compile(expressions=words, ids=list(range(len(words))), elements=len(words), flags=[0] * len(words))
+    return database
+
+
+class Marked(NamedTuple):
+    """A line that holds words of forms."""
+
+    start: int
+    end: int  # of its text, the newline left out
+    parsers: tuple[Parser, ...]
+
+
+def mark(data: bytes, end: int) -> list[Marked]:
+    """The lines of `data` that hold a word and begin before `end`, in order."""
+    hits: list[tuple[int, int]] = []
+    _database().scan(data, match_event_handler=lambda word, _start, to, _flags, _context: hits.append((to, word)))
+    marked: list[Marked] = []
+    line_end, parsers, start = -1, [], 0
+    for to, word in hits:
+        if to <= line_end:
+            parsers += [p for p in _PARSERS_OF[word] if p not in parsers]
+            continue
+        if line_end >= 0:
+            marked.append(Marked(start, line_end, tuple(parsers)))
+        start = data.rfind(b"\n", 0, to) + 1
+        if start >= end:
+            return marked
+        line_end = data.find(b"\n", to)
+        line_end = len(data) if line_end < 0 else line_end
+        parsers = list(_PARSERS_OF[word])
+    if line_end >= 0:
+        marked.append(Marked(start, line_end, tuple(parsers)))
+    return marked
