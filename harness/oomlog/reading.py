@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import re
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -23,6 +25,7 @@ from harness.oomlog.scan import Block, read_and_count
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Reader:
@@ -139,6 +142,9 @@ def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> 
 def _begin_worker() -> None:
     gc.disable()  # records hold no cycles
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the pool
+    if sys.platform == "linux":
+        # A pool waits for ever when its parent was killed: the other workers hold the pipe open.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _take(blocks: Iterator[Block], size: int) -> Iterator[Block]:

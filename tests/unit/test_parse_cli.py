@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import zstandard
@@ -382,6 +383,24 @@ def test_an_interruption_leaves_no_half_of_a_document(tmp_path):
     code, said = interrupted("json", tmp_path / "out")
     assert (code, "Traceback" in said) == (130, False)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    if len(os.sched_getaffinity(0)) == 1:
+        return  # no workers
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", "parse", "-", "--format", "parquet", "--out", str(tmp_path / "out")],
+        stdin=subprocess.PIPE,
+    )
+    lines = b"nothing of interest in this line\n" * 100_000
+    parent, workers = psutil.Process(process.pid), []
+    while not workers:
+        process.stdin.write(lines)
+        workers = [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())]
+    time.sleep(1)  # for what a worker does first
+    process.kill()
+    process.communicate()
+    assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
 # From Python
