@@ -46,7 +46,7 @@ def cli() -> None:
     multiple=True,
     required=True,
     metavar="SPEC",
-    help="source:VERSION[+PATCH...]; repeat it for more arms.",
+    help="source:VERSION[+PATCH...]; repeat it for more arms, the same one for stock against stock.",
 )
 @click.option(
     "--scenario", default="one-big-many-small", show_default=True, help="Name of a scenario, or path of a .toml file."
@@ -104,9 +104,10 @@ def run(
 ) -> None:
     """Measure kernels against each other, and print the summary."""
     from harness.experiment import Experiment, Request
+    from harness.spec.arm import name_arms
 
     with Reporter() as report:
-        request = Request(kernels, scenario, rounds, boots, seed, out, vcpus, memory_mib, accel, probes)
+        request = Request(name_arms(kernels, probes), scenario, rounds, boots, seed, out, vcpus, memory_mib, accel)
         experiment = Experiment(request, report)
         experiment.check()
         prepared = experiment.prepare()

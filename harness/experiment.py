@@ -29,6 +29,7 @@ from harness.proc import kill_children
 from harness.progress import Reporter, Task
 from harness.rundir import RUN_FORMAT, HostRecord, PlannedBlock, RunRecord, write_run
 from harness.runtables import rebuild_tables
+from harness.spec.arm import ArmSpec
 from harness.spec.kernel import parse_kernel_spec
 from harness.spec.plan import Block, plan_blocks
 from harness.spec.scenario import Scenario, load_scenario
@@ -43,7 +44,7 @@ _RUN_BYTES = 256 << 20
 class Request:
     """What a person asks for."""
 
-    kernels: tuple[str, ...]
+    arms: tuple[ArmSpec, ...]
     scenario: str
     rounds: int  # an arm
     boots: int  # an arm
@@ -52,7 +53,11 @@ class Request:
     vcpus: int = 4
     memory_mib: int = 2048
     accel: str = "auto"
-    probes: str = "all"
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """The kernels of the arms, each once."""
+        return tuple(dict.fromkeys(arm.kernel for arm in self.arms))
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,11 @@ class Experiment:
         Raises UsageError for a bad request, HostError when this machine lacks something.
         """
         request = self.request
-        if len(set(request.kernels)) != len(request.kernels):
-            raise UsageError("a kernel is given twice", "stock against stock is not an arm of its own yet")
         if (self.directory / "run.json").exists():
             raise UsageError(f"{self.directory} already holds a run", "choose another --out")
         specs = [parse_kernel_spec(text) for text in request.kernels]
         self.blocks = plan_blocks(
-            list(request.kernels), self.scenario.name, request.rounds, request.boots, request.seed
+            [arm.name for arm in request.arms], self.scenario.name, request.rounds, request.boots, request.seed
         )
         need_mib = self.scenario.memory_max_bytes // (1 << 20) + 512
         if request.memory_mib < need_mib:
@@ -139,7 +142,7 @@ class Experiment:
         self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
         state = "interrupted"
         try:
-            with self.report.task("rounds", total=self.request.rounds * len(self.request.kernels)) as task:
+            with self.report.task("rounds", total=self.request.rounds * len(self.request.arms)) as task:
                 problems = [problem for block in self.blocks if (problem := self._run_block(block, prepared, task))]
             state = "complete"
         finally:
@@ -181,8 +184,9 @@ class Experiment:
 
     def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: Callable[[int], None]) -> TrialRecord:
         directory = self.directory / "trials" / record.trial_id
+        arm = next(arm for arm in self.request.arms if arm.name == record.arm)
         guest = Guest(
-            kernel=Path(prepared.kernels[record.arm].image),
+            kernel=Path(prepared.kernels[arm.kernel].image),
             rootfs=prepared.rootfs,
             accel=prepared.accel,
             vcpus=self.request.vcpus,
@@ -195,7 +199,7 @@ class Experiment:
             token=record.token,
             first_round=record.first_round,
             rounds=record.rounds,
-            probes=self.request.probes,
+            probes=arm.probes,
         )
         started, guest_start_s, end = time.monotonic(), 0.0, TrialEnd("lost", "interrupted")
         with EvidenceWriter(directory) as evidence:
@@ -243,7 +247,7 @@ class Experiment:
             memory_mib=request.memory_mib,
             accel=prepared.accel,
             accel_reason=prepared.accel_reason,
-            probes=request.probes,
+            arms=list(request.arms),
             host=HostRecord(cores=len(os.sched_getaffinity(0)), cpu=_cpu_model(), qemu=qemu_version()),
             blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
         )

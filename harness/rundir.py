@@ -9,6 +9,7 @@ import msgspec
 from harness.errors import EvidenceError
 from harness.kernels.build import Kernel
 from harness.paths import write_atomically
+from harness.spec.arm import ArmSpec, name_arms
 
 RUN_FORMAT = 1
 RUN_FILE = "run.json"
@@ -51,9 +52,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int
     accel: str
     accel_reason: str
-    probes: str
     host: HostRecord
     blocks: list[PlannedBlock]
+    arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
@@ -71,6 +72,8 @@ def read_run(directory: Path) -> RunRecord:
         version = msgspec.json.decode(content, type=dict[str, object]).get("format")
         if isinstance(version, int) and version > RUN_FORMAT:
             raise EvidenceError(f"{path} was written by a newer oomtrial (format {version})")
-        return msgspec.json.decode(content, type=RunRecord)
+        record = msgspec.json.decode(content, type=RunRecord)
     except msgspec.DecodeError as error:
         raise EvidenceError(f"{path} is damaged: {error}") from error
+    arms = record.arms or list(name_arms(kernel.spec for kernel in record.kernels))
+    return msgspec.structs.replace(record, arms=arms)

@@ -52,23 +52,24 @@ def summarize(run: Path) -> Summary:
     machine: dict[str, object] = {"vcpus": record.vcpus, "accel": record.accel, "host_cores": record.host.cores}
     early, unreadable = _trials_ended_early(run)
     arms = []
-    for kernel in record.kernels:
-        planned = sum(block.rounds for block in record.blocks if block.arm == kernel.spec)
-        arm_rounds, arm_kills = rounds[rounds["arm"] == kernel.spec], kills[kills["arm"] == kernel.spec]
+    for spec in record.arms:
+        planned = sum(block.rounds for block in record.blocks if block.arm == spec.name)
+        arm_rounds, arm_kills = rounds[rounds["arm"] == spec.name], kills[kills["arm"] == spec.name]
         complete = record.state == "complete"
         arms.append(
             summarize_arm(
-                kernel.spec,
+                spec.name,
                 record.scenario,
                 machine,
                 planned,
                 arm_rounds,
                 arm_kills,
                 complete=complete,
-                trials_ended_early=sum(trial.arm == kernel.spec for trial in early),
+                trials_ended_early=sum(trial.arm == spec.name for trial in early),
             )
         )
-    stock = next((arm for arm, kernel in zip(arms, record.kernels, strict=True) if not kernel.patches), None)
+    unpatched = {kernel.spec for kernel in record.kernels if not kernel.patches}
+    stock = next((arm for arm, spec in zip(arms, record.arms, strict=True) if spec.kernel in unpatched), None)
     comparisons = [compare(arm, stock) for arm in arms if arm is not stock] if stock is not None else []
     return Summary(
         run_id=record.run_id,

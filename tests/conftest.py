@@ -12,6 +12,7 @@ from harness.experiment import Experiment, Request
 from harness.guest.machine import Guest
 from harness.kernels.source import offered_versions
 from harness.progress import Reporter
+from harness.spec.arm import name_arms
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def version():
 def prepared(version, tmp_path_factory, request):
     """Stock and both patched kernels, image and binaries: from the cache, or built now, with progress shown."""
     kernels = (f"source:{version}", f"source:{version}+wait-for-victim", f"source:{version}+ignore-pending-victim")
-    wanted = Request(kernels, "one-big-many-small", 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
+    wanted = Request(name_arms(kernels), "one-big-many-small", 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled(), Reporter() as report:
         experiment = Experiment(wanted, report)

@@ -1,0 +1,26 @@
+"""Arms: what is compared in a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+
+class ArmSpec(msgspec.Struct, frozen=True):
+    """A kernel under comparison, with the evidence that is taken on it."""
+
+    name: str  # in tables and reports; unlike any other arm's
+    kernel: str  # text of the kernel spec
+    probes: str = "all"  # all, or none: counts only
+
+
+def name_arms(kernels: Iterable[str], probes: str = "all") -> tuple[ArmSpec, ...]:
+    """An arm for each kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
+    seen: Counter[str] = Counter()
+    arms = []
+    for kernel in kernels:
+        seen[kernel] += 1
+        arms.append(ArmSpec(kernel if seen[kernel] == 1 else f"{kernel} ({seen[kernel]})", kernel, probes))
+    return tuple(arms)
