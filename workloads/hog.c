@@ -2,7 +2,10 @@
 /*
  * hog: the workload of an oomtrial container, one static binary.
  *
- *   hog supervise --socket PATH --rounds N --first-round N --deadline-ms N --hog NAME:COUNT:BYTES:PHASE:THP ...
+ *   hog supervise --socket PATH --rounds N --first-round N --deadline-ms N --hog NAME:COUNT:BYTES:PHASE:FLAGS ...
+ *
+ * FLAGS are letters, or - for none: h huge pages as the system has them (else MADV_NOHUGEPAGE), u unkillable (keeps the
+ * oom_score_adj that the container was given), e grows until the kernel says ENOMEM, then gives its memory back.
  *
  * The supervisor is the container's init. In each round it forks the hogs, has them grow phase by phase, and
  * waits until each one is dead or full. Hogs hold their memory until every survivor is full, so a kernel that
@@ -44,6 +47,9 @@
 /* include/linux/futex.h is not in musl's include path; these are ABI. */
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 enum { EXIT_USAGE = 64, EXIT_COLLECTOR = 65, EXIT_HUNG = 66, EXIT_UNCLEAN = 67, EXIT_SETUP = 68 };
 
@@ -66,7 +72,7 @@ struct group {
 	char name[12];
 	int count, phase;
 	size_t bytes;
-	int huge_pages; /* 0: MADV_NOHUGEPAGE */
+	int huge_pages, unkillable, until_enomem;
 };
 
 struct hog {
@@ -90,7 +96,7 @@ struct book {
 static struct shared *shared;
 static struct book *book;
 static struct group groups[MAX_GROUPS];
-static int n_groups, n_hogs, n_phases, collector_fd = -1;
+static int n_groups, n_hogs, n_phases, any_unkillable, collector_fd = -1;
 
 static uint64_t now_ns(void)
 {
@@ -210,7 +216,8 @@ static void hog_main(int index)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(text, sizeof text, "%s.%d", group->name, book->hogs[index].number);
 	prctl(PR_SET_NAME, text);
-	if (!raise_oom_score_adj())
+	/* Beside unkillable hogs the others become killable when their phase begins; else at once, out of the way. */
+	if (!any_unkillable && !raise_oom_score_adj())
 		_exit(EXIT_SETUP);
 	char *memory = mmap(NULL, group->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
@@ -225,8 +232,17 @@ static void hog_main(int index)
 	wake_all(&shared->events);
 	for (uint32_t phase; (phase = atomic_load(&shared->phase)) <= (uint32_t)group->phase;)
 		futex(&shared->phase, FUTEX_WAIT, phase, NULL);
+	if (any_unkillable && !group->unkillable && !raise_oom_score_adj())
+		_exit(EXIT_SETUP);
 
 	for (size_t done = 0; done < group->bytes; done += 4096) {
+		/* A touch that cannot be charged is tried again for ever; a system call says ENOMEM. */
+		if (group->until_enomem && madvise(memory + done, 4096, MADV_POPULATE_WRITE)) {
+			if (errno != ENOMEM && errno != EFAULT)
+				_exit(EXIT_SETUP); /* EINVAL: before 5.14 */
+			madvise(memory, done, MADV_DONTNEED);
+			break;
+		}
 		memory[done] = 1;
 		atomic_store_explicit(&shared->hog[index].bytes, done + 4096, memory_order_relaxed);
 	}
@@ -428,10 +444,15 @@ static void parse_group(const char *text)
 {
 	struct group *group = &groups[n_groups];
 	unsigned long long bytes;
-	if (n_groups == MAX_GROUPS || sscanf(text, "%11[^:]:%d:%llu:%d:%d", group->name, &group->count, &bytes, &group->phase, &group->huge_pages) != 5 ||
+	char flags[8];
+	if (n_groups == MAX_GROUPS || sscanf(text, "%11[^:]:%d:%llu:%d:%7[hue-]", group->name, &group->count, &bytes, &group->phase, flags) != 5 ||
 	    group->count < 1 || n_hogs + group->count > MAX_HOGS || bytes < 4096 || group->phase < 0 || group->phase >= MAX_PHASES)
 		die(EXIT_USAGE, "bad --hog");
 	group->bytes = bytes;
+	group->huge_pages = strchr(flags, 'h') != NULL;
+	group->unkillable = strchr(flags, 'u') != NULL;
+	any_unkillable |= group->unkillable;
+	group->until_enomem = strchr(flags, 'e') != NULL;
 	for (int i = 0; i < group->count; i++) {
 		book->hogs[n_hogs].group = group;
 		book->hogs[n_hogs++].number = i;
@@ -461,7 +482,7 @@ static int supervise(int argc, char **argv)
 			die(EXIT_USAGE, "unknown option");
 	}
 	if (!socket_path || !n_hogs || rounds < 1)
-		die(EXIT_USAGE, "usage: hog supervise --socket PATH --hog NAME:COUNT:BYTES:PHASE:THP ...");
+		die(EXIT_USAGE, "usage: hog supervise --socket PATH --hog NAME:COUNT:BYTES:PHASE:FLAGS ...");
 
 	prctl(PR_SET_NAME, "hog-supervisor");
 	int locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0;

@@ -108,8 +108,10 @@ def _start_containers(
     scenario = job.scenario
     arguments = ["supervise", "--socket", _SOCKET, "--rounds", str(job.rounds), "--first-round", str(job.first_round)]
     arguments += ["--deadline-ms", str(int(scenario.round_deadline_s * 1000)), *scenario.hog_arguments()]
-    name, limit = f"oomtrial-{job.token}-workload", scenario.memory_max_bytes
-    container = create_workload(client, references["hog"], name, volume.name, limit, arguments)
+    name = f"oomtrial-{job.token}-workload"
+    container = create_workload(
+        client, references["hog"], name, volume.name, scenario.memory_max_bytes, scenario.oom_score_adj, arguments
+    )
     workload = FollowedContainer(container, evidence.supervisor_line)
     followed.callback(workload.close)
     workload.start()

@@ -152,13 +152,20 @@ def create_collector(
 
 
 def create_workload(
-    client: docker.DockerClient, reference: str, name: str, volume: str, memory_max_bytes: int, arguments: list[str]
+    client: docker.DockerClient,
+    reference: str,
+    name: str,
+    volume: str,
+    memory_max_bytes: int,
+    oom_score_adj: int,
+    arguments: list[str],
 ) -> Container:
     """The container under test: memory.max set, no swap beyond it, no network, no privilege."""
     return client.containers.create(
         name=name,
         mem_limit=memory_max_bytes,
         memswap_limit=memory_max_bytes,
+        oom_score_adj=oom_score_adj,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)],

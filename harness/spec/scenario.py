@@ -24,6 +24,14 @@ class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size: str  # anonymous memory that each one touches
     phase: int = 0  # hogs of a phase grow once all of the phase before are full or dead
     transparent_hugepages: bool = True  # false: MADV_NOHUGEPAGE
+    unkillable: bool = False  # oom_score_adj -1000; the supervisor then has it too, and others until their phase
+    until_enomem: bool = False  # grows until the kernel says ENOMEM, then gives its memory back; needs 5.14
+
+    @property
+    def flags(self) -> str:
+        """The letters of workloads/hog.c."""
+        letters = {"h": self.transparent_hugepages, "u": self.unkillable, "e": self.until_enomem}
+        return "".join(letter for letter, is_set in letters.items() if is_set) or "-"
 
 
 class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,12 +73,17 @@ class Scenario:
         return self.base_overhead_bytes + sum(self.hogs[i].demand_bytes for i in alive) <= self.memory_max_bytes
 
     def hog_arguments(self) -> list[str]:
-        """The supervisor's ``--hog NAME:COUNT:BYTES:PHASE:THP`` arguments."""
+        """The supervisor's ``--hog NAME:COUNT:BYTES:PHASE:FLAGS`` arguments."""
         arguments: list[str] = []
         for group in self.groups:
-            size_bytes, thp = parse_size(group.size), int(group.transparent_hugepages)
-            arguments += ["--hog", f"{group.name}:{group.count}:{size_bytes}:{group.phase}:{thp}"]
+            size_bytes = parse_size(group.size)
+            arguments += ["--hog", f"{group.name}:{group.count}:{size_bytes}:{group.phase}:{group.flags}"]
         return arguments
+
+    @property
+    def oom_score_adj(self) -> int:
+        """Of the container: what its unkillable hogs inherit."""
+        return -1000 if any(group.unkillable for group in self.groups) else 0
 
 
 def _check(name: str, scenario: Scenario) -> None:
@@ -83,7 +96,7 @@ def _check(name: str, scenario: Scenario) -> None:
         raise UsageError(f"scenario {name}: {len(scenario.hogs)} hogs, between 1 and {MAX_HOGS} are possible")
     for group in scenario.groups:
         size_bytes = parse_size(group.size)
-        if size_bytes < 4096 or size_bytes > limit:
+        if size_bytes < 4096 or (size_bytes > limit and not group.until_enomem):
             raise UsageError(
                 f"scenario {name}: hog {group.name} takes {group.size}, between 4K and memory_max ({format_size(limit)}) is possible"
             )
@@ -104,7 +117,7 @@ def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
     """
     overhead = parse_size(parsed.hog_overhead)
     hogs = tuple(
-        Hog(f"{group.name}.{number}", parse_size(group.size) + overhead)
+        Hog(f"{group.name}.{number}", (0 if group.until_enomem else parse_size(group.size)) + overhead)
         for group in parsed.hogs
         for number in range(group.count)
     )
