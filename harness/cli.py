@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 
 from harness import __version__
-from harness.errors import INTERRUPTED, EvidenceError, OomtrialError
+from harness.errors import CHECK_FAILED, INTERRUPTED, EvidenceError, OomtrialError
 from harness.proc import kill_children
 from harness.progress import Reporter
 from harness.spec.machine import ACCELERATIONS
@@ -35,7 +35,7 @@ def cli() -> None:
     """Counts the OOM kills that waiting for the earlier victim would have spared, on stock and patched kernels.
 
     Exit codes: 0 done; 2 usage; 3 this machine lacks something; 4 a download, patch or build failed; 5 a guest failed;
-    6 evidence is missing or damaged; 130 interrupted (what was measured is kept).
+    6 evidence is missing or damaged; 7 a check failed; 130 interrupted (what was measured is kept).
     """
 
 
@@ -113,6 +113,120 @@ def run(
         prepared = experiment.prepare()
         experiment.measure(prepared)
     _print_run(experiment.directory)
+
+
+@cli.command()
+@click.option("--base", metavar="SPEC", help="The stock kernel.  [default: source:6.1, else source:6.12]")
+@click.option("--only", "names", multiple=True, metavar="NAME", help="Only this control; repeat it for more.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds an arm.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots an arm.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the order in which the arms take turns.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Directory of the runs; what is there is not measured again."
+)
+@click.option("--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Of a guest.")
+@click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def controls(
+    base: str | None,
+    names: tuple[str, ...],
+    rounds: int,
+    boots: int,
+    seed: int,
+    out: Path | None,
+    vcpus: int,
+    accel: str,
+    style: str,
+) -> None:
+    """Prove the harness: does it tell known-bad kernels from stock, and stock from stock not? Exit code 7 if it fails."""
+    from harness.controls import run_controls
+    from harness.experiment import Request, new_run_id
+    from harness.kernels.source import offered_versions
+    from harness.report.controltable import print_controls
+    from harness.rundir import read_run
+    from harness.spec.arm import ArmSpec
+
+    base = base or ("source:6.1" if "6.1" in offered_versions() else "source:6.12")
+    out = out or Path("results") / "runs" / f"controls-{new_run_id()}"
+
+    def request(arms: tuple[ArmSpec, ...], scenario: str, few: int | None, directory: Path) -> Request:
+        number = rounds if few is None else min(few, rounds)
+        return Request(
+            arms, scenario, number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
+        )
+
+    with Reporter() as report:
+        results = run_controls(base, names, out, report, request)
+    if style == "json":
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+    else:
+        record = read_run(next(path.parent for path in sorted(out.glob("*/run.json"))))
+        machine = f"{base}, {record.vcpus} vCPUs on {record.host.cores} host cores, {record.accel}; evidence: {out}"
+        print_controls(Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH), results, machine)
+    if not all(result.passed for result in results):
+        raise SystemExit(CHECK_FAILED)
+
+
+@cli.command()
+@click.option("--tree", required=True, type=click.Path(path_type=Path), metavar="PATH", help="A git tree; only read.")
+@click.option("--good", required=True, metavar="REF")
+@click.option("--bad", required=True, metavar="REF")
+@click.option("--scenario", default="one-big-many-small", show_default=True, help="Name or .toml file.")
+@click.option(
+    "--rounds", type=click.IntRange(8, 100_000), default=60, show_default=True, help="An end; a step at most."
+)
+@click.option("--boots", type=click.IntRange(1, 1000), default=2, show_default=True, help="Boots an end.")
+@click.option(
+    "--what", type=click.Choice(["redundant", "hung"]), help="Of the rounds.  [default: where the ends differ]"
+)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Of a guest.")
+@click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The same again goes on.")
+def bisect(
+    tree: Path,
+    good: str,
+    bad: str,
+    scenario: str,
+    rounds: int,
+    boots: int,
+    what: str | None,
+    seed: int,
+    vcpus: int,
+    accel: str,
+    out: Path,
+) -> None:
+    """Find the commit at which redundant kills, or hangs, came or went: git bisect, with a statistical verdict a step.
+
+    Good and bad are measured first. A step takes rounds until one of the two is 99 times likelier, and is skipped when
+    --rounds are not enough. Exit code 7 when the ends do not differ, or only skipped commits are left.
+    """
+    from harness import bisect as bisection
+
+    plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, accel)
+    with Reporter() as report:
+        first_bad, verdicts = bisection.bisect(plan, out, what, report)
+    bisection.describe(out, first_bad, verdicts, click.echo)
+    if first_bad is None:
+        raise SystemExit(CHECK_FAILED)
+
+
+@cli.command("bisect-step", hidden=True)
+@click.argument("out", type=click.Path(path_type=Path))
+def bisect_step(out: Path) -> None:
+    """One step of `oomtrial bisect`, for `git bisect run`."""
+    from harness.bisect import STOP, step
+
+    try:
+        with Reporter() as report:
+            status = step(out, report)
+    except OomtrialError as error:
+        click.echo(f"oomtrial: {error}", err=True)
+        status = STOP
+    except Exception:
+        traceback.print_exc()
+        status = STOP
+    raise SystemExit(status)
 
 
 @cli.command()

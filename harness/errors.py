@@ -9,6 +9,7 @@
 | 4 | build: a download, a patch or a compilation failed |
 | 5 | guest: it did not start, did not answer in time, or died; what was measured is kept |
 | 6 | evidence: a run directory that is missing, damaged or of another format |
+| 7 | a check that was asked for failed: a control is not told apart, a bisection is not decided |
 | 130 | interrupted; what was measured is kept |
 """
 
@@ -52,7 +53,12 @@ class EvidenceError(OomtrialError):
     exit_code = 6
 
 
+CHECK_FAILED = 7
 INTERRUPTED = 130
+
+
+class CheckFailedError(OomtrialError):
+    exit_code = CHECK_FAILED
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

@@ -71,12 +71,16 @@ class Prepared:
     accel_reason: str
 
 
+def new_run_id() -> str:
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
 class Experiment:
     """One run. `check` fails fast, `prepare` builds, `measure` runs the plan and always leaves tables behind."""
 
     def __init__(self, request: Request, report: Reporter) -> None:
         self.request, self.report = request, report
-        self.run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self.run_id = new_run_id()
         self.directory = request.out or Path("results") / "runs" / self.run_id
         self.scenario: Scenario = load_scenario(request.scenario)
         self.blocks: list[Block] = []

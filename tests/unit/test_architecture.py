@@ -9,7 +9,19 @@ ROOT = Path(harness.__file__).parent
 ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
 LEAVES = {"errors", "units", "paths", "proc", "progress", "logfile"}
 # Composition: whole runs and whole logs, made of every room.
-ABOVE = {"__main__", "rundir", "runtables", "experiment", "doctor", "cli", "parselog", "logframes", "selection"}
+ABOVE = {
+    "__main__",
+    "rundir",
+    "runtables",
+    "experiment",
+    "bisect",
+    "controls",
+    "doctor",
+    "cli",
+    "parselog",
+    "logframes",
+    "selection",
+}
 
 
 def imports(path):

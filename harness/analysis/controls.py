@@ -1,0 +1,90 @@
+"""Whether the harness tells a control from its reference, as the control claims."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+import numpy as np
+import pandas as pd
+from scipy.stats import binom, fisher_exact
+
+from harness.analysis.effects import count_effect
+from harness.analysis.rates import difference_interval
+from harness.spec.controls import ALPHA, Control
+
+
+class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of a control. Counts are of rounds."""
+
+    control: str
+    reference: str  # names of the arms
+    arm: str
+    says: str
+    effect: str
+    direction: str
+    reference_hits: int
+    reference_rounds: int
+    hits: int
+    rounds: int
+    difference_low: float | None  # 95 % interval of the difference of the shares
+    difference_high: float | None
+    p_value: float | None
+    power: float | None  # to tell the claimed shares apart at ALPHA with so many rounds
+    claim: tuple[float, float]
+    passed: bool
+
+
+@cache
+def exact_power(base_share: float, share: float, base_rounds: int, rounds: int, two_sided: bool) -> float:
+    """The chance that Fisher's exact test at ALPHA tells two shares apart: every possible outcome, weighted."""
+    base_chance = binom.pmf(np.arange(base_rounds + 1), base_rounds, base_share)
+    chance = binom.pmf(np.arange(rounds + 1), rounds, share)
+    side = "two-sided" if two_sided else "less"
+    power = 0.0
+    for base_hits in np.flatnonzero(base_chance > 1e-6):
+        for hits in np.flatnonzero(chance > 1e-6):
+            table = [[base_hits, base_rounds - base_hits], [hits, rounds - hits]]
+            if fisher_exact(table, alternative=side).pvalue < ALPHA:
+                power += float(base_chance[base_hits] * chance[hits])
+    return power
+
+
+def judge_control(
+    control: Control, reference: str, arm: str, rounds: pd.DataFrame, kills: pd.DataFrame
+) -> ControlResult:
+    """Judges a control by the rounds and kills of the run that holds it and its reference, both named by arm.
+
+    It passes when Fisher's exact test finds what was claimed: p below ALPHA for "more" (one-sided), not below it for
+    "alike" (two-sided). An arm without rounds fails.
+    """
+    base_rounds, arm_rounds = rounds[rounds["arm"] == reference], rounds[rounds["arm"] == arm]
+    base_kills, arm_kills = kills[kills["arm"] == reference], kills[kills["arm"] == arm]
+    base_hits, base_count = count_effect(control.effect, base_rounds, base_kills, base_rounds)
+    hits, count = count_effect(control.effect, arm_rounds, arm_kills, base_rounds)
+    interval = difference_interval(hits, count, base_hits, base_count)
+    p_value = power = None
+    if count and base_count:
+        table = [[base_hits, base_count - base_hits], [hits, count - hits]]
+        alike = control.direction == "alike"
+        p_value = float(fisher_exact(table, alternative="two-sided" if alike else "less").pvalue)
+        power = exact_power(*control.claim, base_count, count, alike)
+    passed = p_value is not None and (p_value >= ALPHA if control.direction == "alike" else p_value < ALPHA)
+    return ControlResult(
+        control=control.name,
+        reference=reference,
+        arm=arm,
+        says=control.says,
+        effect=control.effect,
+        direction=control.direction,
+        reference_hits=base_hits,
+        reference_rounds=base_count,
+        hits=hits,
+        rounds=count,
+        difference_low=interval[0] if interval else None,
+        difference_high=interval[1] if interval else None,
+        p_value=p_value,
+        power=power,
+        claim=control.claim,
+        passed=passed,
+    )
