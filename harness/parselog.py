@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,15 @@ from rich.console import Console
 
 from harness.errors import EvidenceError, UsageError
 from harness.logfile import STDIN, OpenLog, open_log
+from harness.logsegments import LEAST_BYTES, LogState, read_segments
 from harness.oomlog.assemble import Output
 from harness.oomlog.reading import Reader
-from harness.oomlog.records import Kill, Report
+from harness.oomlog.records import Kill
 from harness.report.logjson import JsonDocument, JsonLines
 from harness.report.logtable import LogTable
 from harness.selection import Moment, Renumbering, Selection
 from harness.tables.log import LOG_KILLS, Row, kill_row, missing_row, totals
+from harness.tables.logrows import LogCounts
 from harness.tables.logstore import LogStore, csv_bytes
 
 
@@ -39,22 +41,6 @@ class ParseRequest:
     since: str | None = None
     until: str | None = None
     memcg: str | None = None
-
-
-@dataclass
-class _Counts:
-    records: int = 0
-    kills: int = 0
-    reports: int = 0
-    decisions: int = -1  # the highest; decisions are numbered in order
-
-    def take(self, output: Output) -> None:
-        self.records += 1
-        if isinstance(output, Kill):
-            self.kills += 1
-            self.decisions = max(self.decisions, output.decision)
-        elif isinstance(output, Report):
-            self.reports += 1
 
 
 def parse_files(request: ParseRequest, console: Console, say: Callable[[str], None]) -> bool:
@@ -77,14 +63,11 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
     if request.format == "parquet" and request.out is None:
         raise UsageError("parquet needs a directory", "add --out DIR")
     gc.disable()  # millions of records, and no cycle among them: looking for one takes a quarter of the time
-    reader = Reader(workers=_cores())
-    counts, errors = _Counts(), list[EvidenceError]()
     with ExitStack() as stack:
         sink, finish = _open_sink(request, console, stack)
-        for output, file in _read_all(request.files, reader, selection, say, errors):
-            counts.take(output)
-            sink.add(output, file)
-        if len(errors) == len(request.files) and not counts.records:
+        parse = _Parse(sink, selection, say)
+        errors = parse.all(request.files)
+        if len(errors) == len(request.files) and not parse.counts.records:
             last_error = errors.pop()
             _say_errors(errors, say)
             raise last_error
@@ -93,7 +76,7 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
             say(
                 f"{selection.without_clock} records have no stamp on the clock of --since or --until, and were left out"
             )
-        finish(reader, counts)
+        finish(parse.reader, parse.counts)
     return not errors
 
 
@@ -106,28 +89,61 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _read_all(
-    files: Iterable[str],
-    reader: Reader,
-    selection: Selection,
-    say: Callable[[str], None],
-    errors: list[EvidenceError],
-) -> Iterator[tuple[Output, str]]:
-    selected = Renumbering()
-    for name in files:
-        try:
-            with open_log(name) as log:
-                any_output = False
-                for output in reader.read(log.stream, log.plain_path, log.size_bytes):
-                    any_output = True
-                    if selection.is_all:
-                        yield output, name
-                    elif selection.takes(output):
-                        yield selected.apply(output), name
-            if not any_output:
-                _say_nothing_found(log, reader, say)
-        except EvidenceError as error:
-            errors.append(error)
+class _Parse:
+    """Logs, one after the other, into a sink."""
+
+    def __init__(self, sink: _Sink, selection: Selection, say: Callable[[str], None]) -> None:
+        self._sink, self._selection, self._say = sink, selection, say
+        self._selected = Renumbering()
+        self.reader, self.counts = Reader(workers=_cores()), LogCounts()
+
+    def all(self, files: Iterable[str]) -> list[EvidenceError]:
+        """Reads all files; returns why some could not be read, or not to their end."""
+        errors = []
+        for name in files:
+            try:
+                self._one(name)
+            except EvidenceError as error:
+                errors.append(error)
+        return errors
+
+    def _one(self, name: str) -> None:
+        with open_log(name) as log:
+            any_output = self._by_segments(log) if self._can_use_segments(log) else self._by_records(log)
+        if not any_output:
+            _say_nothing_found(log, self.reader, self._say)
+
+    def _by_records(self, log: OpenLog) -> bool:
+        any_output = False
+        for output in self.reader.read(log.stream, log.plain_path, log.size_bytes):
+            any_output = True
+            if not self._selection.is_all:
+                if not self._selection.takes(output):
+                    continue
+                output = self._selected.apply(output)
+            self.counts.take(output)
+            self._sink.add(output, log.name)
+        return any_output
+
+    def _can_use_segments(self, log: OpenLog) -> bool:
+        return (
+            isinstance(self._sink, LogStore)
+            and self._selection.is_all
+            and log.size_bytes >= LEAST_BYTES
+            and _cores() > 1
+        )
+
+    def _by_segments(self, log: OpenLog) -> bool:
+        assert isinstance(self._sink, LogStore)
+        assert log.plain_path is not None
+        records = self.counts.records
+        for part in read_segments(log.plain_path, log.name, self.reader.assembler, self.counts, _cores()):
+            if isinstance(part, LogState):
+                self.counts = part.counts
+                self.reader.assembler, self.reader.lines, self.reader.bytes = part.assembler, part.lines, part.bytes
+            else:
+                self._sink.add_tables(part)
+        return self.counts.records > records
 
 
 def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None]) -> None:
@@ -139,7 +155,7 @@ def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None])
         say(f"{log.name}: no OOM line in {reader.lines} lines")
 
 
-_Finish = Callable[[Reader, _Counts], None]
+_Finish = Callable[[Reader, LogCounts], None]
 
 
 def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[_Sink, _Finish]:
@@ -155,7 +171,7 @@ def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tup
         stack.callback(store.discard)
         directory = request.out
 
-        def finish(reader: Reader, counts: _Counts) -> None:
+        def finish(reader: Reader, counts: LogCounts) -> None:
             store.close()
             console.print(f"{directory}", highlight=False, soft_wrap=True)
             del reader, counts
@@ -165,7 +181,7 @@ def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tup
     sink = JsonDocument(out) if request.format == "json" else JsonLines(out)
     stack.callback(sink.close)
 
-    def finish_json(reader: Reader, counts: _Counts) -> None:
+    def finish_json(reader: Reader, counts: LogCounts) -> None:
         sink.finish(
             {
                 "missing": missing_row(reader.missing),
@@ -179,7 +195,7 @@ def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tup
     return sink, finish_json
 
 
-def _totals(reader: Reader, counts: _Counts) -> dict[str, Any]:
+def _totals(reader: Reader, counts: LogCounts) -> dict[str, Any]:
     return totals(reader.missing, counts.kills, counts.decisions + 1, counts.reports)
 
 
@@ -224,7 +240,7 @@ class _CsvKills:
 def _csv_to_stdout() -> tuple[_Sink, _Finish]:
     sink = _CsvKills()
 
-    def finish(reader: Reader, counts: _Counts) -> None:
+    def finish(reader: Reader, counts: LogCounts) -> None:
         del reader, counts
         sink.flush()
 

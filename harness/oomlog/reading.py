@@ -53,7 +53,7 @@ class Reader:
         with contextlib.closing(results):
             try:
                 for found, lines, end, sequences in results:
-                    last_sequence = self._count_gaps(sequences, last_sequence)
+                    last_sequence = count_gaps(self.missing, sequences, last_sequence)
                     for item in found:
                         yield from self.assembler.feed(item, self.lines + 1)
                     self.lines += lines
@@ -62,14 +62,6 @@ class Reader:
                 yield from self.assembler.close()
                 raise
         yield from self.assembler.close()
-
-    def _count_gaps(self, sequences: _Sequences | None, last: int | None) -> int | None:
-        if sequences is None:
-            return last
-        self.missing.sequence_gaps += sequences.gaps
-        if last is not None and sequences.first > last:
-            self.missing.sequence_gaps += sequences.first - last - 1
-        return sequences.last
 
 
 class _Sequences(NamedTuple):
@@ -80,12 +72,22 @@ class _Sequences(NamedTuple):
     gaps: int
 
 
+def count_gaps(missing: Missing, sequences: _Sequences | None, last: int | None) -> int | None:
+    """Counts the numbers that are left out in a block, and between it and the one before, which ended with `last`."""
+    if sequences is None:
+        return last
+    missing.sequence_gaps += sequences.gaps
+    if last is not None and sequences.first > last:
+        missing.sequence_gaps += sequences.first - last - 1
+    return sequences.last
+
+
 # records, lines of the block, where it ends in the log, numbers of records
-_Result = tuple[list[Found], int, int, _Sequences | None]
+ReadBlock = tuple[list[Found], int, int, _Sequences | None]
 _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
-def _read(block: Block) -> _Result:
+def _read(block: Block) -> ReadBlock:
     found, lines = read_and_count(block)
     return found, lines, block.offset + block.end, _sequences(block.data, block.end)
 
@@ -98,17 +100,21 @@ def _sequences(data: bytes, end: int) -> _Sequences | None:
     return _Sequences(numbers[0], numbers[-1], gaps) if numbers else None
 
 
-def _read_of_file(path: Path, offset: int, length: int, end: int) -> _Result:
+def read_of_file(path: Path, offset: int, length: int, end: int) -> ReadBlock:
+    """Reads one block of a plain file.
+
+    Raises OSError when it cannot be read.
+    """
     with path.open("rb") as stream:
         stream.seek(offset)
         return _read(Block(stream.read(length), end, offset, 0))
 
 
-def _read_here(blocks: Iterable[Block]) -> Generator[_Result, None, None]:
+def _read_here(blocks: Iterable[Block]) -> Generator[ReadBlock, None, None]:
     yield from map(_read, blocks)
 
 
-def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> Generator[_Result, None, None]:
+def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> Generator[ReadBlock, None, None]:
     """Blocks in order, read by worker processes; a short log is read here after all."""
     iterator = iter(blocks)
     first = [] if path else list(_take(iterator, _PARALLEL_BYTES))
@@ -116,15 +122,15 @@ def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> 
     if last is None:
         yield from map(_read, first)
         return
-    waiting: deque[Future[_Result]] = deque()
+    waiting: deque[Future[ReadBlock]] = deque()
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         try:
-            submit: Callable[[Block], Future[_Result]] = (
+            submit: Callable[[Block], Future[ReadBlock]] = (
                 (lambda block: pool.submit(_read, block))
                 if path is None
-                else (lambda block: pool.submit(_read_of_file, path, block.offset, len(block.data), block.end))
+                else (lambda block: pool.submit(read_of_file, path, block.offset, len(block.data), block.end))
             )
             for source in (first, [last], iterator):
                 for block in source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from harness.oomlog.found import Where
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.tasks import COLUMNS
+from harness.oomlog.tasks import COLUMNS, TaskTable
 from harness.tables.schema import Column, Table, printable
 
 Row = dict[str, Any]
@@ -390,34 +390,57 @@ def task_rows(report: Report) -> list[Row]:
 
 def tasks_table(reports: Iterable[Report]) -> pa.Table:
     """The task tables of many reports as one Arrow table: column by column, as there may be millions of rows."""
-    groups: dict[tuple[str, ...], list[Report]] = {}
-    for report in reports:
-        if report.tasks is not None and report.tasks.row_count:
-            groups.setdefault(report.tasks.columns, []).append(report)
+    found = [report for report in reports if report.tasks is not None and report.tasks.row_count]
+    tables = [report.tasks for report in found if report.tasks is not None]
     schema = LOG_TASKS.arrow_schema()
-    parts = [_tasks_of_one_kind(columns, found, schema) for columns, found in groups.items()]
-    return pa.concat_tables(parts) if parts else schema.empty_table()
-
-
-def _tasks_of_one_kind(columns: tuple[str, ...], reports: list[Report], schema: pa.Schema) -> pa.Table:
-    tables = [report.tasks for report in reports if report.tasks is not None]
-    values = np.concatenate([table.values for table in tables])
-    names = b"".join(table.names for table in tables)
-    try:
-        comms = pa.array(names.decode("utf-8").split("\n")[:-1], pa.string())
-    except UnicodeDecodeError:
-        comms = pa.array(printable(names.decode("utf-8", "surrogateescape")).split("\n")[:-1], pa.string())
+    if not tables:
+        return schema.empty_table()
+    counts = [table.row_count for table in tables]
     arrays: dict[str, Any] = {
-        "report": np.repeat([report.index for report in reports], [table.row_count for table in tables]),
-        "comm": comms,
+        "report": np.repeat([report.index for report in found], counts),
+        "comm": _comms(b"".join(table.names for table in tables)),
         "line": np.concatenate([np.asarray(table.lines, dtype=np.int64) for table in tables]),
     }
-    for position, name in enumerate(columns):
-        arrays[COLUMNS.get(name, name)] = values[:, position]
-    count = len(values)
+    arrays |= _numbers(tables, counts)
+    rows = sum(counts)
     return pa.table(
-        [arrays[field.name] if field.name in arrays else pa.nulls(count, field.type) for field in schema], schema=schema
+        [arrays[field.name] if field.name in arrays else pa.nulls(rows, field.type) for field in schema], schema=schema
     )
+
+
+def _comms(names: bytes) -> pa.Array:
+    try:
+        return pa.array(names.decode("utf-8").split("\n")[:-1], pa.string())
+    except UnicodeDecodeError:
+        return pa.array(printable(names.decode("utf-8", "surrogateescape")).split("\n")[:-1], pa.string())
+
+
+def _numbers(tables: Sequence[TaskTable], counts: list[int]) -> dict[str, Any]:
+    """The columns of numbers. Kernels differ in their columns: where a row's table has none, it is null."""
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for index, table in enumerate(tables):
+        kinds.setdefault(table.columns, []).append(index)
+    if len(kinds) == 1:
+        (columns,) = kinds
+        values = np.concatenate([table.values for table in tables])
+        return {COLUMNS.get(name, name): values[:, position] for position, name in enumerate(columns)}
+    kind_of_table = np.empty(len(tables), dtype=np.int64)
+    for kind, indices in enumerate(kinds.values()):
+        kind_of_table[indices] = kind
+    kind_of_row = np.repeat(kind_of_table, counts)
+    numbers: dict[str, Any] = {}
+    absent: dict[str, Any] = {}
+    for kind, (columns, indices) in enumerate(kinds.items()):
+        rows = np.flatnonzero(kind_of_row == kind)
+        values = np.concatenate([tables[index].values for index in indices])
+        for position, name in enumerate(columns):
+            column = COLUMNS.get(name, name)
+            if column not in numbers:
+                numbers[column] = np.zeros(len(kind_of_row), dtype=np.int64)
+                absent[column] = np.ones(len(kind_of_row), dtype=bool)
+            numbers[column][rows] = values[:, position]
+            absent[column][rows] = False
+    return {name: pa.array(values, mask=absent[name]) for name, values in numbers.items()}
 
 
 def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:

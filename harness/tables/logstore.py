@@ -13,27 +13,11 @@ import pyarrow.parquet as pq
 
 from harness.errors import EvidenceError
 from harness.oomlog.assemble import Output
-from harness.oomlog.records import Kill, Other, Release, Report
-from harness.tables.log import (
-    LOG_EVENTS,
-    LOG_KILLS,
-    LOG_RELEASES,
-    LOG_REPORTS,
-    LOG_STATS,
-    LOG_TABLES,
-    LOG_TASKS,
-    LOG_ZONES,
-    Row,
-    event_row,
-    kill_row,
-    release_row,
-    report_row,
-    tasks_table,
-    zone_rows,
-)
+from harness.tables.log import LOG_TABLES
+from harness.tables.logrows import LogRows
 from harness.tables.schema import Table
 
-_ROWS, _TASK_ROWS = 1 << 12, 1 << 18  # before they are written: a row is an object, tasks are arrays
+_GROUP_ROWS = 1 << 18  # of a row group of Parquet
 
 
 class LogStore:
@@ -48,55 +32,26 @@ class LogStore:
             raise EvidenceError(f"cannot write to {directory}: {error.strerror}") from error
         self._open: Callable[[Path, pa.Schema], Any] = _open_parquet if suffix == "parquet" else _open_csv
         self._writers: dict[str, Any] = {}
-        self._rows: dict[str, list[Row]] = {table.name: [] for table in LOG_TABLES}
-        self._reports: list[Report] = []
-        self._stats: tuple[list[int], list[str], list[int]] = ([], [], [])
-        self._pending = self._pending_tasks = 0
+        self._rows = LogRows()
+        self._waiting: dict[str, list[pa.Table]] = {table.name: [] for table in LOG_TABLES}
 
     def add(self, output: Output, file: str) -> None:
         """Takes one record of the log."""
-        match output:
-            case Report():
-                self._put(LOG_REPORTS, report_row(output, file))
-                for row in zone_rows(output):
-                    self._put(LOG_ZONES, row)
-                if output.tasks is not None:
-                    self._reports.append(output)
-                    self._pending_tasks += output.tasks.row_count
-                self._stats[0].extend([output.index] * len(output.stats))
-                self._stats[1].extend(output.stats)
-                self._stats[2].extend(output.stats.values())
-            case Kill():
-                self._put(LOG_KILLS, kill_row(output, file))
-            case Release():
-                self._put(LOG_RELEASES, release_row(output, file))
-            case Other():
-                self._put(LOG_EVENTS, event_row(output, file))
-        if self._pending >= _ROWS or self._pending_tasks >= _TASK_ROWS:
-            self._flush()
+        self._rows.add(output, file)
+        if self._rows.is_large:
+            self.add_tables(self._rows.take())
 
-    def _put(self, table: Table, row: Row) -> None:
-        self._rows[table.name].append(row)
-        self._pending += 1
-
-    def _flush(self) -> None:
+    def add_tables(self, tables: dict[str, pa.Table]) -> None:
+        """Takes rows as tables, in the order of the log."""
         for table in LOG_TABLES:
-            if table is LOG_TASKS:
-                content = tasks_table(self._reports)
-            elif table is LOG_STATS:
-                content = pa.table(
-                    list(map(pa.array, self._stats)) if self._stats[0] else [[], [], []],
-                    schema=LOG_STATS.arrow_schema(),
-                )
-            else:
-                content = table.arrow_table(self._rows[table.name])
-            self._write(table, content)
-            self._rows[table.name].clear()
-        self._reports.clear()
-        self._stats = ([], [], [])
-        self._pending = self._pending_tasks = 0
+            waiting = self._waiting[table.name]
+            waiting.append(tables[table.name])
+            if sum(part.num_rows for part in waiting) >= _GROUP_ROWS:
+                self._write(table)
 
-    def _write(self, table: Table, content: pa.Table) -> None:
+    def _write(self, table: Table) -> None:
+        content = pa.concat_tables(self._waiting[table.name]).combine_chunks()
+        self._waiting[table.name].clear()
         if table.name not in self._writers:
             self._writers[table.name] = self._open(self._part(table), content.schema)
         self._writers[table.name].write_table(content)
@@ -106,8 +61,9 @@ class LogStore:
 
     def close(self) -> None:
         """Writes the rest."""
-        self._flush()
+        self.add_tables(self._rows.take())
         for table in LOG_TABLES:
+            self._write(table)
             self._writers[table.name].close()
             self._part(table).replace(self._directory / f"{table.name}.{self._suffix}")
 

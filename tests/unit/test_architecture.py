@@ -19,6 +19,7 @@ ABOVE = {
     "doctor",
     "cli",
     "parselog",
+    "logsegments",
     "logframes",
     "selection",
 }

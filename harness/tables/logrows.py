@@ -1,0 +1,106 @@
+"""Records of a kernel log as rows, and rows as Arrow tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from harness.oomlog.assemble import Output
+from harness.oomlog.records import Kill, Other, Release, Report
+from harness.tables.log import (
+    LOG_EVENTS,
+    LOG_KILLS,
+    LOG_RELEASES,
+    LOG_REPORTS,
+    LOG_STATS,
+    LOG_TABLES,
+    LOG_TASKS,
+    LOG_ZONES,
+    Row,
+    event_row,
+    kill_row,
+    release_row,
+    report_row,
+    tasks_table,
+    zone_rows,
+)
+from harness.tables.schema import Table
+
+_ROWS, _TASK_ROWS = 1 << 12, 1 << 18  # a row is an object, tasks are arrays
+
+
+@dataclass
+class LogCounts:
+    """How much there was of what."""
+
+    records: int = 0
+    kills: int = 0
+    reports: int = 0
+    decisions: int = -1  # the highest; decisions are numbered in order
+
+    def take(self, output: Output) -> None:
+        """Counts one record."""
+        self.records += 1
+        if isinstance(output, Kill):
+            self.kills += 1
+            self.decisions = max(self.decisions, output.decision)
+        elif isinstance(output, Report):
+            self.reports += 1
+
+
+class LogRows:
+    """Gathers rows until they are taken as tables."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Row]] = {table.name: [] for table in LOG_TABLES}
+        self._reports: list[Report] = []
+        self._stats: tuple[list[int], list[str], list[int]] = ([], [], [])
+        self._pending = self._pending_tasks = 0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether they should be taken now."""
+        return self._pending >= _ROWS or self._pending_tasks >= _TASK_ROWS
+
+    def add(self, output: Output, file: str) -> None:
+        """Takes one record of the log."""
+        match output:
+            case Report():
+                self._put(LOG_REPORTS, report_row(output, file))
+                for row in zone_rows(output):
+                    self._put(LOG_ZONES, row)
+                if output.tasks is not None:
+                    self._reports.append(output)
+                    self._pending_tasks += output.tasks.row_count
+                self._stats[0].extend([output.index] * len(output.stats))
+                self._stats[1].extend(output.stats)
+                self._stats[2].extend(output.stats.values())
+            case Kill():
+                self._put(LOG_KILLS, kill_row(output, file))
+            case Release():
+                self._put(LOG_RELEASES, release_row(output, file))
+            case Other():
+                self._put(LOG_EVENTS, event_row(output, file))
+
+    def _put(self, table: Table, row: Row) -> None:
+        self._rows[table.name].append(row)
+        self._pending += 1
+
+    def take(self) -> dict[str, pa.Table]:
+        """The rows so far, by table."""
+        tables = {table.name: self._table(table) for table in LOG_TABLES}
+        for rows in self._rows.values():
+            rows.clear()
+        self._reports.clear()
+        self._stats = ([], [], [])
+        self._pending = self._pending_tasks = 0
+        return tables
+
+    def _table(self, table: Table) -> pa.Table:
+        if table is LOG_TASKS:
+            return tasks_table(self._reports)
+        if table is LOG_STATS:
+            columns = list(map(pa.array, self._stats)) if self._stats[0] else [[], [], []]
+            return pa.table(columns, schema=LOG_STATS.arrow_schema())
+        return table.arrow_table(self._rows[table.name])
