@@ -90,6 +90,12 @@ def cli() -> None:
     show_default=True,
     help="none: counts only, no kill is classified.",
 )
+@click.option(
+    "--snapshots/--no-snapshots",
+    default=True,
+    show_default=True,
+    help="Guests go on from snapshots of earlier boots of theirs.",
+)
 def run(
     kernels: tuple[str, ...],
     scenario: str,
@@ -101,13 +107,16 @@ def run(
     memory_mib: int,
     accel: str,
     probes: str,
+    snapshots: bool,
 ) -> None:
     """Measure kernels against each other, and print the summary."""
     from harness.experiment import Experiment, Request
     from harness.spec.arm import name_arms
 
     with Reporter() as report:
-        request = Request(name_arms(kernels, probes), scenario, rounds, boots, seed, out, vcpus, memory_mib, accel)
+        request = Request(
+            name_arms(kernels, probes), scenario, rounds, boots, seed, out, vcpus, memory_mib, accel, snapshots
+        )
         experiment = Experiment(request, report)
         experiment.check()
         prepared = experiment.prepare()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,13 @@ import psutil
 
 from harness import __version__
 from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, write_trial
-from harness.collectors.trial import TrialEnd, TrialJob, run_trial
+from harness.collectors.trial import TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
 from harness.errors import GuestError, HostError, UsageError
 from harness.guest.accel import choose_accel, qemu_version
 from harness.guest.machine import Guest
 from harness.guest.rootfs import build_rootfs, plan_rootfs
+from harness.guest.snapshot import Snapshot
 from harness.kernels.build import BuildPlan, Kernel, build_kernel, plan_build
 from harness.paths import require_room
 from harness.proc import kill_children
@@ -53,6 +55,7 @@ class Request:
     vcpus: int = 4
     memory_mib: int = 2048
     accel: str = "auto"
+    snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -189,14 +192,6 @@ class Experiment:
     def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: Callable[[int], None]) -> TrialRecord:
         directory = self.directory / "trials" / record.trial_id
         arm = next(arm for arm in self.request.arms if arm.name == record.arm)
-        guest = Guest(
-            kernel=Path(prepared.kernels[arm.kernel].image),
-            rootfs=prepared.rootfs,
-            accel=prepared.accel,
-            vcpus=self.request.vcpus,
-            memory_mib=self.request.memory_mib,
-            console=directory / CONSOLE_FILE,
-        )
         job = TrialJob(
             images=prepared.images,
             scenario=self.scenario,
@@ -205,12 +200,12 @@ class Experiment:
             rounds=record.rounds,
             probes=arm.probes,
         )
-        started, guest_start_s, end = time.monotonic(), 0.0, TrialEnd("lost", "interrupted")
+        guest_start_s, end, is_restored = 0.0, TrialEnd("lost", "interrupted"), False
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
-                with guest:
-                    guest_start_s = time.monotonic() - started
+                with self._guest(arm, record.boot, prepared, directory / CONSOLE_FILE) as (guest, guest_start_s):
+                    is_restored = guest.is_restored
                     end = run_trial(guest.docker, job, evidence, on_round)
                     if end.outcome == "gone":
                         end.outcome, said = guest.ending()
@@ -223,12 +218,62 @@ class Experiment:
                     outcome=end.outcome,
                     reason=end.reason,
                     rounds_begun=end.rounds_begun,
+                    started="restored" if is_restored else "cold",
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(end.containers_start_s, 3),
                     rounds_s=round(end.rounds_s, 3),
                 )
                 write_trial(directory, record)
         return record
+
+    @contextlib.contextmanager
+    def _guest(self, arm: ArmSpec, boot: int, prepared: Prepared, console: Path) -> Iterator[tuple[Guest, float]]:
+        """A guest that was restored or booted, and how long that took, in seconds.
+
+        A cold boot that has no snapshot yet is saved once its engine is prepared, for the next time.
+        """
+        kernel, request = prepared.kernels[arm.kernel], self.request
+        images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
+        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), _cpu_model()]
+        snapshot = Snapshot.of_boot(boot, kernel.key, prepared.rootfs.stem, *machine, arm.probes, *images)
+
+        def make(snapshot: Snapshot | None) -> Guest:
+            return Guest(
+                kernel=Path(kernel.image),
+                rootfs=prepared.rootfs,
+                accel=prepared.accel,
+                vcpus=request.vcpus,
+                memory_mib=request.memory_mib,
+                console=console,
+                snapshot=snapshot,
+            )
+
+        started = time.monotonic()
+        if request.snapshots and snapshot.is_there:
+            try:
+                guest = make(snapshot)
+                guest.start()
+            except GuestError as error:
+                self.report.say(f"{error.what}; it is thrown away, and the guest booted")
+                snapshot.discard()
+            else:
+                with guest:
+                    yield guest, time.monotonic() - started
+                return
+        with make(None) as guest:
+            guest_start_s = time.monotonic() - started
+            if request.snapshots:
+                self._save(guest, snapshot, prepared, arm.probes)
+            yield guest, guest_start_s
+
+    def _save(self, guest: Guest, snapshot: Snapshot, prepared: Prepared, probes: str) -> None:
+        prepare_engine(guest.docker, prepared.images, probes)
+        with snapshot.lock():
+            if not snapshot.is_there:
+                try:
+                    guest.save(snapshot)
+                except HostError as error:  # no room: the run goes on without
+                    self.report.say(f"no snapshot is kept: {error}")
 
     def _write_run(self, prepared: Prepared, state: str) -> None:
         request = self.request

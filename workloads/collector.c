@@ -2,7 +2,7 @@
 /*
  * collector: what an oomtrial container sees of the kernel, as one stream of lines on stdout.
  *
- *   collector --socket PATH --token TEXT [--trace-kb N] [--probes all|none]
+ *   collector --socket PATH --name TEXT [--trace-kb N] [--probes all|none]
  *
  * It runs privileged, in the host's pid and cgroup namespaces, beside the container under test, and is quiet
  * during a round: trace and kernel log wait in the kernel's buffers until the round has ended.
@@ -13,7 +13,10 @@
  *   T  one line of the trace instance
  *   M  "round when file line": a line of a memcg file; when is before or after
  *   C  a JSON object: the collector's own events, losses among them
- * Rounds are marked in band, in the kernel log and in the trace: "oomtrial: TOKEN round N start|end".
+ * The supervisor's hello brings the trial's TOKEN. Rounds are marked in band, in the kernel log and in the trace: "oomtrial: TOKEN round N start|end".
+ *
+ * SIGUSR1 says that the guest went on from a snapshot: it then takes new random bytes from fw_cfg, and the time from the
+ * clock of the machine.
  *
  * The trace is a private tracefs instance. Its probes:
  *   oom:* and sched:sched_process_exit
@@ -30,6 +33,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -40,19 +45,28 @@
 
 /* From include/linux/oom.h, 4.9 to 6.18: struct oom_control { zonelist; nodemask; memcg; gfp_mask; order; ... } */
 #define OOM_ENTRY_ARGS "memcg=+16(%%di):x64 gfp_mask=+24(%%di):x32 order=+28(%%di):s32"
+/* include/uapi/linux/random.h is not in musl's include path; these are ABI. */
+#define RNDADDENTROPY 0x40085203
+#define RNDRESEEDCRNG 0x5207
 #define TRACEFS "/oomtrial-tracefs"
 #define CGROUPFS "/host/cgroup"
 
-static char token[33], instance[128], memcg_dir[4096];
+static char collector_name[33], token[33], instance[128], memcg_dir[4096];
 static const char *socket_path;
 static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, probes = 1, armed_hogs;
 static long long baseline_bytes = -1;
-static volatile sig_atomic_t stopping;
+static volatile sig_atomic_t stopping, restored;
 
 static void on_signal(int signal_number)
 {
 	(void)signal_number;
 	stopping = 1;
+}
+
+static void on_restore(int signal_number)
+{
+	(void)signal_number;
+	restored = 1;
 }
 
 static void emit(const char *format, ...)
@@ -97,6 +111,73 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* -- a guest that went on from a snapshot */
+
+#define SEED "/sys/firmware/qemu_fw_cfg/by_name/opt/org.oomtrial/seed/raw"
+
+static int add_entropy(void)
+{
+	struct {
+		int entropy_count, size;
+		unsigned char bytes[64];
+	} pool = { 0 };
+	int in = open(SEED, O_RDONLY), out = open("/dev/urandom", O_WRONLY);
+	ssize_t n = in < 0 ? -1 : read(in, pool.bytes, sizeof pool.bytes);
+	int ok = 0;
+	if (n > 0 && out >= 0) {
+		pool.size = n;
+		pool.entropy_count = 8 * n;
+		/* RNDRESEEDCRNG: else the new bytes count only when the generator is reseeded by itself, minutes later */
+		ok = !ioctl(out, RNDADDENTROPY, &pool) && !ioctl(out, RNDRESEEDCRNG);
+	}
+	close(in);
+	close(out);
+	return ok;
+}
+
+static int cmos(int index)
+{
+	outb(index, 0x70);
+	return inb(0x71);
+}
+
+static int from_bcd(int value, int is_binary)
+{
+	return is_binary ? value : (value >> 4) * 10 + (value & 15);
+}
+
+/* The machine's clock (MC146818) goes on with the host's; ours stood still. Good to a second. */
+static int set_clock(void)
+{
+	if (ioperm(0x70, 2, 1))
+		return 0;
+	struct tm now = { 0 };
+	for (int again = -1; again != now.tm_sec;) {
+		while (cmos(0x0a) & 0x80) /* being updated */
+			;
+		int binary = cmos(0x0b) & 4;
+		now.tm_year = from_bcd(cmos(9), binary) + 100;
+		now.tm_mon = from_bcd(cmos(8), binary) - 1;
+		now.tm_mday = from_bcd(cmos(7), binary);
+		now.tm_hour = from_bcd(cmos(4) & 0x7f, binary);
+		now.tm_min = from_bcd(cmos(2), binary);
+		now.tm_sec = from_bcd(cmos(0), binary);
+		again = from_bcd(cmos(0), binary);
+	}
+	ioperm(0x70, 2, 0);
+	struct timespec ts = { .tv_sec = timegm(&now) };
+	return !clock_settime(CLOCK_REALTIME, &ts);
+}
+
+static void after_restore(void)
+{
+	restored = 0;
+	int entropy = add_entropy(), clock = set_clock();
+	emit("C {\"event\":\"restored\",\"entropy\":%s,\"clock\":%s,\"time_s\":%lld}", entropy ? "true" : "false",
+	     clock ? "true" : "false", (long long)time(NULL));
+	fflush(stdout);
+}
+
 /* -- the trace instance */
 
 static void enable_event(const char *name)
@@ -122,7 +203,7 @@ static void open_trace(const char *buffer_kb)
 	mkdir(TRACEFS, 0700);
 	if (mount("tracefs", TRACEFS, "tracefs", 0, NULL) && errno != EBUSY)
 		die("cannot mount tracefs");
-	snprintf(instance, sizeof instance, TRACEFS "/instances/oomtrial-%s", token);
+	snprintf(instance, sizeof instance, TRACEFS "/instances/oomtrial-%s", collector_name);
 	if (mkdir(instance, 0700) && errno != EEXIST)
 		die("cannot make a trace instance");
 	in_instance("tracing_on", "0");
@@ -137,13 +218,13 @@ static void open_trace(const char *buffer_kb)
 	if (!probes)
 		emit("C {\"event\":\"probe_missing\",\"probe\":\"all\",\"errno\":0}");
 	if (probes) {
-		snprintf(text, sizeof text, "p:oomtrial_%s/oom_entry out_of_memory " OOM_ENTRY_ARGS "\n", token);
+		snprintf(text, sizeof text, "p:oomtrial_%s/oom_entry out_of_memory " OOM_ENTRY_ARGS "\n", collector_name);
 		add_kprobe(text);
-		snprintf(text, sizeof text, "r64:oomtrial_%s/mm_release exit_mmap\n", token);
+		snprintf(text, sizeof text, "r64:oomtrial_%s/mm_release exit_mmap\n", collector_name);
 		add_kprobe(text);
-		snprintf(text, sizeof text, "oomtrial_%s/oom_entry", token);
+		snprintf(text, sizeof text, "oomtrial_%s/oom_entry", collector_name);
 		enable_event(text);
-		snprintf(text, sizeof text, "oomtrial_%s/mm_release", token);
+		snprintf(text, sizeof text, "oomtrial_%s/mm_release", collector_name);
 		enable_event(text);
 		enable_event("sched/sched_process_exit");
 		enable_event("oom");
@@ -166,9 +247,9 @@ static void close_trace(void)
 	close(marker_fd);
 	close(trace_fd);
 	rmdir(instance);
-	snprintf(text, sizeof text, "-:oomtrial_%s/oom_entry\n", token);
+	snprintf(text, sizeof text, "-:oomtrial_%s/oom_entry\n", collector_name);
 	write_file(TRACEFS "/kprobe_events", text);
-	snprintf(text, sizeof text, "-:oomtrial_%s/mm_release\n", token);
+	snprintf(text, sizeof text, "-:oomtrial_%s/mm_release\n", collector_name);
 	write_file(TRACEFS "/kprobe_events", text);
 }
 
@@ -410,7 +491,7 @@ static void handle(int fd, const char *request, pid_t pid)
 		emit("C {\"event\":\"hog\",\"hog\":%d,\"pid\":%d}", number, pid);
 		return;
 	}
-	if (!strcmp(request, "hello"))
+	if (sscanf(request, "hello %32s", token) == 1)
 		ok = request_hello(pid);
 	else if (sscanf(request, "begin %d", &number) == 1)
 		ok = request_begin(number);
@@ -472,19 +553,21 @@ int main(int argc, char **argv)
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "--socket"))
 			socket_path = argv[i + 1];
-		else if (!strcmp(argv[i], "--token"))
-			snprintf(token, sizeof token, "%s", argv[i + 1]);
+		else if (!strcmp(argv[i], "--name"))
+			snprintf(collector_name, sizeof collector_name, "%s", argv[i + 1]);
 		else if (!strcmp(argv[i], "--trace-kb"))
 			buffer_kb = argv[i + 1];
 		else if (!strcmp(argv[i], "--probes"))
 			probes = strcmp(argv[i + 1], "none") != 0;
 	}
-	if (!socket_path || !token[0])
-		die("usage: collector --socket PATH --token TEXT");
+	if (!socket_path || !collector_name[0])
+		die("usage: collector --socket PATH --name TEXT");
 
 	struct sigaction action = { .sa_handler = on_signal };
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	action.sa_handler = on_restore;
+	sigaction(SIGUSR1, &action, NULL);
 
 	kmsg_fd = open("/dev/kmsg", O_RDWR | O_NONBLOCK);
 	if (kmsg_fd < 0 || lseek(kmsg_fd, 0, SEEK_END) < 0)
@@ -498,11 +581,13 @@ int main(int argc, char **argv)
 	boot_id[length > 0 ? length - 1 : 0] = 0; /* without its newline */
 	struct utsname kernel;
 	uname(&kernel);
-	emit("C {\"event\":\"ready\",\"token\":\"%s\",\"boot_id\":\"%s\",\"release\":\"%s\"}", token, boot_id, kernel.release);
+	emit("C {\"event\":\"ready\",\"boot_id\":\"%s\",\"release\":\"%s\"}", boot_id, kernel.release);
 	fflush(stdout);
 
 	int connection = -1;
 	while (!stopping) {
+		if (restored)
+			after_restore();
 		struct pollfd fds[2] = { { listener, POLLIN, 0 }, { connection, POLLIN, 0 } };
 		if (poll(fds, connection >= 0 ? 2 : 1, -1) < 0)
 			continue;

@@ -2,7 +2,7 @@
 /*
  * hog: the workload of an oomtrial container, one static binary.
  *
- *   hog supervise --socket PATH --rounds N --first-round N --deadline-ms N --hog NAME:COUNT:BYTES:PHASE:FLAGS ...
+ *   hog supervise --socket PATH --token TEXT --rounds N --first-round N --deadline-ms N --hog NAME:COUNT:BYTES:PHASE:FLAGS ...
  *
  * FLAGS are letters, or - for none: h huge pages as the system has them (else MADV_NOHUGEPAGE), u unkillable (keeps the
  * oom_score_adj that the container was given), e grows until the kernel says ENOMEM, then gives its memory back.
@@ -15,7 +15,7 @@
  * report through a shared page and a futex. (Pipes and sockets are charged to the memcg that is being tested.)
  *
  * The collector is at the other end of a Unix socket (SOCK_SEQPACKET, one request a packet):
- *   hello | begin N | hog I | armed N | end N | clean N      -> "ok ..." or "no ...", but for "hog", which has no answer
+ *   hello TOKEN | begin N | hog I | armed N | end N | clean N      -> "ok ..." or "no ...", but for "hog", which has no answer
  * Each hog sends its own "hog I" through the inherited connection: the kernel puts the sender's pid, as the
  * collector's pid namespace sees it, beside the message (unix(7), SCM_CREDENTIALS), so the pids of the kernel
  * log need no translation.
@@ -464,12 +464,14 @@ static void parse_group(const char *text)
 
 static int supervise(int argc, char **argv)
 {
-	const char *socket_path = NULL;
+	const char *socket_path = NULL, *token = "";
 	int rounds = 1, first_round = 1, deadline_ms = 30000;
 
 	for (int i = 0; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "--socket"))
 			socket_path = argv[i + 1];
+		else if (!strcmp(argv[i], "--token"))
+			token = argv[i + 1];
 		else if (!strcmp(argv[i], "--rounds"))
 			rounds = atoi(argv[i + 1]);
 		else if (!strcmp(argv[i], "--first-round"))
@@ -482,7 +484,7 @@ static int supervise(int argc, char **argv)
 			die(EXIT_USAGE, "unknown option");
 	}
 	if (!socket_path || !n_hogs || rounds < 1)
-		die(EXIT_USAGE, "usage: hog supervise --socket PATH --hog NAME:COUNT:BYTES:PHASE:FLAGS ...");
+		die(EXIT_USAGE, "usage: hog supervise --socket PATH --token TEXT --hog NAME:COUNT:BYTES:PHASE:FLAGS ...");
 
 	prctl(PR_SET_NAME, "hog-supervisor");
 	int locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0;
@@ -490,7 +492,9 @@ static int supervise(int argc, char **argv)
 	sigaction(SIGCHLD, &action, NULL);
 
 	connect_collector(socket_path);
-	if (!ask_collector("hello", 60000))
+	char hello[64];
+	snprintf(hello, sizeof hello, "hello %s", token);
+	if (!ask_collector(hello, 60000))
 		die(EXIT_COLLECTOR, "the collector refuses this container");
 	event("{\"event\":\"hello\",\"time_ns\":%llu,\"locked\":%s,\"rounds\":%d,\"first_round\":%d}", (unsigned long long)now_ns(),
 	      locked ? "true" : "false", rounds, first_round);

@@ -42,6 +42,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = "lost"  # completed, hung, panicked, lost or harness_error
     reason: str = ""
     rounds_begun: int = 0
+    started: str = "cold"  # or restored: from the snapshot of an earlier boot
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from harness.containers.running import (
     OutputEndedError,
     create_collector,
     create_workload,
+    find_collector,
+    volume_of,
 )
 from harness.errors import GuestError
 from harness.spec.scenario import Scenario
@@ -78,6 +81,29 @@ def run_trial(
     return end
 
 
+def prepare_engine(client: docker.DockerClient, images: dict[str, Image], probes: str) -> None:
+    """What every trial in an engine needs: images, and the collector, ready. Nobody is connected to it afterwards.
+
+    Raises GuestError when the collector does not get ready.
+    """
+    try:
+        references = {name: load_image(client, image) for name, image in images.items()}
+        name = secrets.token_hex(6)
+        volume = client.volumes.create(f"oomtrial-{name}")
+        arguments = ["--socket", _SOCKET, "--name", name, "--probes", probes]
+        container = create_collector(
+            client, references["collector"], f"oomtrial-{name}-collector", volume.name, arguments
+        )
+        collector = FollowedContainer(container, lambda _: None)
+        try:
+            collector.start()
+            collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+        finally:
+            collector.close()
+    except API_ERRORS as error:
+        raise GuestError(f"the engine does not answer: {error}") from error
+
+
 def _start_containers(
     client: docker.DockerClient,
     job: TrialJob,
@@ -85,14 +111,15 @@ def _start_containers(
     end: TrialEnd,
     followed: contextlib.ExitStack,
 ) -> tuple[FollowedContainer, FollowedContainer]:
-    """Collector and workload, started. They are not removed: the guest that runs them lives in memory only, and a
+    """Collector and workload, running. They are not removed: the guest that runs them lives in memory only, and a
     guest that no longer answers would keep us waiting for each removal."""
-    references = {name: load_image(client, image) for name, image in job.images.items()}
-    volume = client.volumes.create(f"oomtrial-{job.token}")
-
-    arguments = ["--socket", _SOCKET, "--token", job.token, "--probes", job.probes]
-    name = f"oomtrial-{job.token}-collector"
-    container = create_collector(client, references["collector"], name, volume.name, arguments)
+    container = find_collector(client)
+    if container is None:
+        prepare_engine(client, job.images, job.probes)
+        container = find_collector(client)
+    if container is None:
+        raise GuestError("the collector has ended")
+    volume = volume_of(container)
 
     def keep(line: bytes) -> None:
         evidence.collector_line(line)
@@ -102,15 +129,29 @@ def _start_containers(
 
     collector = FollowedContainer(container, keep)
     followed.callback(collector.close)
-    collector.start()
+    collector.follow()
     collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+    # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
+    container.rename(f"oomtrial-{job.token}-collector")
+    container.kill(signal="SIGUSR1")
+    collector.wait_for(_is_awake, _READY_DEADLINE_S, "word that the collector is awake")
 
     scenario = job.scenario
-    arguments = ["supervise", "--socket", _SOCKET, "--rounds", str(job.rounds), "--first-round", str(job.first_round)]
+    arguments = [
+        "supervise",
+        "--socket",
+        _SOCKET,
+        "--token",
+        job.token,
+        "--rounds",
+        str(job.rounds),
+        "--first-round",
+        str(job.first_round),
+    ]
     arguments += ["--deadline-ms", str(int(scenario.round_deadline_s * 1000)), *scenario.hog_arguments()]
     name = f"oomtrial-{job.token}-workload"
     container = create_workload(
-        client, references["hog"], name, volume.name, scenario.memory_max_bytes, scenario.oom_score_adj, arguments
+        client, job.images["hog"].reference, name, volume, scenario.memory_max_bytes, scenario.oom_score_adj, arguments
     )
     workload = FollowedContainer(container, evidence.supervisor_line)
     followed.callback(workload.close)
@@ -120,6 +161,10 @@ def _start_containers(
 
 def _is_last(line: bytes) -> bool:
     return line.startswith(b'C {"event":"closed"')
+
+
+def _is_awake(line: bytes) -> bool:
+    return line.startswith(b'C {"event":"restored"')
 
 
 def _is_ready(line: bytes) -> bool:

@@ -17,7 +17,8 @@ from docker.types import LogConfig, Ulimit
 
 from harness.errors import GuestError, HostError
 
-LABEL = "org.oomtrial"
+LABEL = "org.oomtrial"  # on every container of ours; its value is the container's role
+_COLLECTOR = "collector"
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 # A stream that is closed under its reader fails with these too.
 _STREAM_ERRORS = (*API_ERRORS, ValueError, AttributeError)
@@ -46,6 +47,10 @@ class FollowedContainer:
             self.container.start()
         except API_ERRORS as error:
             raise GuestError(f"container {self.container.name} does not start: {error}") from error
+        self.follow()
+
+    def follow(self) -> None:
+        """Follows a container that is running, from its first line."""
         self._thread.start()
 
     def _follow(self) -> None:
@@ -123,14 +128,25 @@ class FollowedContainer:
         return None
 
 
-def _common(reference: str, command: list[str]) -> dict[str, Any]:
+def _common(reference: str, command: list[str], role: str) -> dict[str, Any]:
     return {
         "image": reference,
         "command": command,
         "network_mode": "none",
         "log_config": LogConfig(type=LogConfig.types.JSON),
-        "labels": {LABEL: "1"},
+        "labels": {LABEL: role},
     }
+
+
+def find_collector(client: docker.DockerClient) -> Container | None:
+    """The collector that runs in an engine, if there is one."""
+    found = client.containers.list(filters={"label": f"{LABEL}={_COLLECTOR}"})
+    return found[0] if found else None
+
+
+def volume_of(container: Container) -> str:
+    """The volume in which the collector's socket is."""
+    return str(next(mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"))
 
 
 def create_collector(
@@ -147,7 +163,7 @@ def create_collector(
             volume: {"bind": "/run/oomtrial", "mode": "rw"},
             "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "ro"},
         },
-        **_common(reference, arguments),
+        **_common(reference, arguments, _COLLECTOR),
     )
 
 
@@ -170,5 +186,5 @@ def create_workload(
         security_opt=["no-new-privileges"],
         ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)],
         volumes={volume: {"bind": "/run/oomtrial", "mode": "rw"}},
-        **_common(reference, arguments),
+        **_common(reference, arguments, "workload"),
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import trustme
 
+NAMES = ("ca", "server", "server-key", "client", "client-key")
+
 
 @dataclass(frozen=True)
 class Certificates:
@@ -18,15 +20,17 @@ class Certificates:
     client: Path
     client_key: Path
 
+    @classmethod
+    def in_directory(cls, directory: Path) -> Certificates:
+        return cls(*(directory / f"{name}.pem" for name in NAMES))
+
 
 def make_certificates(directory: Path) -> Certificates:
     """Makes an authority, a server certificate for 127.0.0.1 and a client certificate in a private directory."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = trustme.CA()
     server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("client.oomtrial.internal")
-    certificates = Certificates(
-        *(directory / f"{name}.pem" for name in ("ca", "server", "server-key", "client", "client-key"))
-    )
+    certificates = Certificates.in_directory(directory)
     contents = {
         certificates.ca: authority.cert_pem.bytes(),
         certificates.server: b"".join(blob.bytes() for blob in server.cert_chain_pems),

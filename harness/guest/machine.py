@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -21,7 +22,9 @@ from docker.tls import TLSConfig
 from harness.errors import GuestError, HostError
 from harness.guest.certs import Certificates, make_certificates
 from harness.guest.console import find_panic, find_trouble, read_console
+from harness.guest.monitor import go_on, restoring_command, save
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
+from harness.guest.snapshot import Snapshot
 from harness.paths import cache_dir
 from harness.proc import dies_with_parent, kill_group
 
@@ -30,6 +33,8 @@ REQUEST_DEADLINE_S = 120
 # The guest's Docker Engine is ours: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
 _API_VERSION = "1.41"
 _PORT_ATTEMPTS = 5
+_RESTORE_DEADLINE_S = 30.0
+SEED_BYTES = 64
 
 
 def free_port() -> int:
@@ -69,7 +74,10 @@ class Guest:
         console: Path,
         extra_cmdline: tuple[str, ...] = (),
         api_deadline_s: float = API_DEADLINE_S,
+        snapshot: Snapshot | None = None,
     ) -> None:
+        """With a `snapshot` that is there, the guest goes on from it; else it boots."""
+        self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
         self._kernel, self._rootfs, self._accel = kernel, rootfs, accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
         self._api_deadline_s = api_deadline_s
@@ -79,12 +87,20 @@ class Guest:
         self._private: Path | None = None
 
     def __enter__(self) -> Guest:
+        if self._process is None:
+            self.start()
+        return self
+
+    def start(self) -> None:
+        """Starts it, unless entering the context does.
+
+        Raises GuestError when it does not answer, HostError when QEMU is missing; nothing of it is left then.
+        """
         try:
             self._start()
         except BaseException:
             self.stop()
             raise
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -101,7 +117,13 @@ class Guest:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_leftovers(runtime)
         self._private = Path(tempfile.mkdtemp(prefix=f"guest-{os.getpid()}-", dir=runtime))
-        certificates = make_certificates(self._private)
+        if self._snapshot is not None:
+            self._snapshot.use(self._private)
+            certificates = Certificates.in_directory(self._private)
+        else:
+            certificates = make_certificates(self._private)
+        seed = self._private / "seed"
+        seed.write_bytes(secrets.token_bytes(SEED_BYTES))
         self.console.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             spec = GuestSpec(
@@ -114,9 +136,14 @@ class Guest:
                 certificates=certificates,
                 console=self.console,
                 extra_cmdline=self._extra_cmdline,
+                seed=seed,
+                monitor=self._monitor,
+                restore=restoring_command(self._snapshot.ram) if self._snapshot else "",
             )
             try:
                 self._launch(spec)
+                if self._snapshot is not None:
+                    self._go_on()
                 self.client = connect(spec.port, certificates)
                 self._wait_for_api()
                 return
@@ -147,8 +174,42 @@ class Guest:
             with contextlib.suppress(requests.RequestException, docker.errors.DockerException):
                 if self.docker.ping():
                     return
-            time.sleep(0.2)
+            time.sleep(0.02 if self._snapshot else 0.2)
         raise GuestError(f"the guest's Docker API has not answered for {self._api_deadline_s:.0f} s", self._diagnosis())
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether it went on from a snapshot."""
+        return self._snapshot is not None
+
+    @property
+    def _monitor(self) -> Path:
+        assert self._private is not None
+        return self._private / "qmp"
+
+    def _go_on(self) -> None:
+        end = time.monotonic() + _RESTORE_DEADLINE_S
+        while not self._monitor.exists():
+            self._check_alive()
+            if time.monotonic() > end:
+                raise GuestError(f"QEMU has not opened its monitor for {_RESTORE_DEADLINE_S:.0f} s")
+            time.sleep(0.01)
+        try:
+            go_on(self._monitor)
+        except GuestError:
+            time.sleep(0.1)
+            self._check_alive()  # its last words say more
+            raise
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Makes a snapshot; the guest then goes on. Nobody should be connected to it.
+
+        Raises GuestError when QEMU cannot, HostError when there is no room.
+        """
+        assert self._private is not None
+        self.docker.close()  # a connection that is open would be part of the snapshot; the next request makes a new one
+        with snapshot.writing(self._private, self._memory_mib << 20) as ram:
+            save(self._monitor, ram)
 
     def _check_alive(self) -> None:
         assert self._process is not None
@@ -159,6 +220,8 @@ class Guest:
         said = (self._private / "qemu.log").read_text(errors="replace").strip()
         if "Could not set up host forwarding rule" in said:
             raise PortTakenError
+        if self._snapshot is not None:
+            raise GuestError(f"the snapshot cannot be restored: {said.splitlines()[-1] if said else status}")
         if panic := find_panic(read_console(self.console)):
             raise GuestError(f"the guest panicked while it started: {panic}", f"console: {self.console}")
         last = said.splitlines()[-1] if said else f"exit status {status}"
@@ -192,6 +255,7 @@ class Guest:
         """Kills QEMU. Everything that changed in the guest was in its memory: there is nothing to shut down."""
         if self._process is not None:
             kill_group(self._process)
+            self._process = None
         if self.client is not None:
             self.client.close()
             self.client = None

@@ -39,6 +39,9 @@ class GuestSpec:
     port: int  # of the host, on the loopback interface
     certificates: Certificates
     console: Path  # what the serial port prints
+    seed: Path  # random bytes for the guest, which a restored one has not had
+    monitor: Path  # QMP socket
+    restore: str = ""  # what QEMU reads a snapshot from
     extra_cmdline: tuple[str, ...] = ()
 
 
@@ -64,6 +67,10 @@ def qemu_argv(spec: GuestSpec) -> list[str]:
         ("server-key", certificates.server_key),
     ):
         argv += ["-fw_cfg", f"name=opt/org.oomtrial/{name}.pem,file={_escaped(path)}"]
+    argv += ["-fw_cfg", f"name=opt/org.oomtrial/seed,file={_escaped(spec.seed)}"]
+    argv += ["-qmp", f"unix:{_escaped(spec.monitor)},server=on,wait=off"]
+    if spec.restore:
+        argv += ["-incoming", spec.restore]
     return argv
 
 
