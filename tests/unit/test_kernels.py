@@ -1,6 +1,7 @@
 """Patches and builds on a small tree: what fails is named, and the tree is always put back."""
 
 import hashlib
+import re
 import shutil
 
 import pytest
@@ -87,6 +88,46 @@ def test_the_library_has_the_same_patches_for_each_version():
                 "What the harness should see:",
             ):
                 assert heading in text, (version, name)
+
+
+CONTROLS = (
+    "busy-wait",
+    "early-reap-no-margin",
+    "gate-without-victim",
+    "ignore-pending-victim",
+    "skip-before-unmap",
+    "wait-forever",
+)
+HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+
+
+def hunks_of(text):
+    """For each hunk: the lines that its head promises (old, new), and those that follow."""
+    promised, found = [], []
+    for line in text.splitlines():
+        if match := HUNK.match(line):
+            promised.append((int(match[1] or 1), int(match[2] or 1)))
+            found.append([0, 0])
+        elif line.startswith("--- "):
+            continue
+        elif found and line[:1] in (" ", "-", "+") and not line.startswith("+++ "):
+            found[-1][0] += line[0] in " -"
+            found[-1][1] += line[0] in " +"
+    return promised, [tuple(lines) for lines in found]
+
+
+@pytest.mark.parametrize("version", ["6.1", "6.12"])
+def test_the_library_holds_the_fix_and_the_controls(version):
+    assert library_names(version) == sorted([*CONTROLS, "wait-for-victim"])
+    for name in library_names(version):
+        patch = load_patch(name, version)
+        text = patch.content.decode()
+        assert (f"Subject: oomtrial control: {name}\n" in text) == (name in CONTROLS)
+        promised, found = hunks_of(text)
+        assert promised, (version, name)
+        assert promised == found, (version, name)
+        # a kernel's own files only
+        assert {target.split("/")[0] for target in patch.targets()} <= {"mm", "kernel", "include"}, (version, name)
 
 
 def test_unknown_patches_are_refused(tmp_path):
