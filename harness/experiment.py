@@ -23,7 +23,8 @@ from harness.errors import GuestError, HostError, UsageError
 from harness.guest.accel import choose_accel, qemu_version
 from harness.guest.machine import Guest
 from harness.guest.rootfs import build_rootfs, plan_rootfs
-from harness.kernels.build import BuildPlan, Kernel, build_kernel, plan_build
+from harness.kernels.kernel import Kernel, Plan, hold_kernel, make_kernel
+from harness.kernels.plan import plan_kernel
 from harness.paths import require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
@@ -53,6 +54,7 @@ class Request:
     memory_mib: int = 2048
     accel: str = "auto"
     probes: str = "all"
+    config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Experiment:
         self.directory = request.out or Path("results") / "runs" / self.run_id
         self.scenario: Scenario = load_scenario(request.scenario)
         self.blocks: list[Block] = []
-        self._plans: list[BuildPlan] = []
+        self._plans: list[Plan] = []
+        self._held: list[int] = []
 
     def check(self) -> None:
         """Everything that can be refused before a minute is spent.
@@ -103,7 +106,7 @@ class Experiment:
             )
         qemu_version()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
-        self._plans = [plan_build(spec) for spec in specs]
+        self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
 
     def prepare(self) -> Prepared:
         """Builds kernels and the guest's image side by side, whatever the cache lacks.
@@ -112,7 +115,7 @@ class Experiment:
         """
         with ThreadPoolExecutor(max_workers=2) as pool:
             rootfs_job = pool.submit(lambda: build_rootfs(plan_rootfs(), self.report))
-            kernels_job = pool.submit(lambda: {plan.spec.text: build_kernel(plan, self.report) for plan in self._plans})
+            kernels_job = pool.submit(lambda: {plan.spec.text: make_kernel(plan, self.report) for plan in self._plans})
             try:
                 images = {name: plan_image(name) for name in NAMES}
                 for job in (rootfs_job, kernels_job):
@@ -126,7 +129,9 @@ class Experiment:
             except BaseException:
                 kill_children()  # threads wait for their children, and the pool for its threads
                 raise
-        first = Path(kernels[self.request.kernels[0]].image)
+        # `oomtrial kernels prune` keeps away from what is held.
+        self._held = [hold_kernel(kernel) for kernel in kernels.values()]
+        first = kernels[self.request.kernels[0]]
         probe = choose_accel(self.request.accel, first, rootfs, self.report)
         return Prepared(kernels, rootfs, images, probe.accel, probe.reason)
 
@@ -144,6 +149,8 @@ class Experiment:
             state = "complete"
         finally:
             self._write_run(prepared, state)
+            while self._held:
+                os.close(self._held.pop())
             for text in rebuild_tables(self.directory):
                 self.report.say(f"left out of the tables: {text}")
         if problems and len(problems) == len(self.blocks):
@@ -181,8 +188,10 @@ class Experiment:
 
     def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: Callable[[int], None]) -> TrialRecord:
         directory = self.directory / "trials" / record.trial_id
+        kernel = prepared.kernels[record.arm]
         guest = Guest(
-            kernel=Path(prepared.kernels[record.arm].image),
+            kernel=Path(kernel.image),
+            initrd=Path(kernel.initrd) if kernel.initrd else None,
             rootfs=prepared.rootfs,
             accel=prepared.accel,
             vcpus=self.request.vcpus,

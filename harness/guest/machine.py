@@ -23,7 +23,7 @@ from harness.guest.certs import Certificates, make_certificates
 from harness.guest.console import find_panic, find_trouble, read_console
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.paths import cache_dir
-from harness.proc import dies_with_parent, kill_group
+from harness.proc import dies_with_parent, install_line, kill_group
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120
@@ -62,6 +62,7 @@ class Guest:
         self,
         *,
         kernel: Path,
+        initrd: Path | None = None,
         rootfs: Path,
         accel: str,
         vcpus: int,
@@ -70,7 +71,7 @@ class Guest:
         extra_cmdline: tuple[str, ...] = (),
         api_deadline_s: float = API_DEADLINE_S,
     ) -> None:
-        self._kernel, self._rootfs, self._accel = kernel, rootfs, accel
+        self._kernel, self._initrd, self._rootfs, self._accel = kernel, initrd, rootfs, accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
         self._api_deadline_s = api_deadline_s
         self.console = console
@@ -114,6 +115,7 @@ class Guest:
                 certificates=certificates,
                 console=self.console,
                 extra_cmdline=self._extra_cmdline,
+                initrd=self._initrd,
             )
             try:
                 self._launch(spec)
@@ -136,9 +138,7 @@ class Guest:
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
-                raise HostError(
-                    f"{error.filename} is not installed", "run `oomtrial doctor` for the line that installs it"
-                ) from error
+                raise HostError(f"{error.filename} is not installed", install_line(str(error.filename))) from error
 
     def _wait_for_api(self) -> None:
         end = time.monotonic() + self._api_deadline_s
@@ -161,7 +161,8 @@ class Guest:
             raise PortTakenError
         if panic := find_panic(read_console(self.console)):
             raise GuestError(f"the guest panicked while it started: {panic}", f"console: {self.console}")
-        last = said.splitlines()[-1] if said else f"exit status {status}"
+        trouble = find_trouble(read_console(self.console))
+        last = said.splitlines()[-1] if said else trouble[-1] if trouble else f"exit status {status}"
         raise GuestError(f"{BINARY} ended while the guest started: {last}", f"console: {self.console}")
 
     def _diagnosis(self) -> str:

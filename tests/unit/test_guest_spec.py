@@ -1,6 +1,7 @@
 """QEMU's command line and certificates: nothing beyond the loopback interface, no key for other users."""
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from harness.guest.certs import make_certificates
@@ -18,6 +19,8 @@ def test_the_guest_is_reached_by_loopback_only(tmp_path):
     assert "root,,1.ext4" in text
     assert "readonly=on" in text
     assert "client" not in text
+    assert "-initrd" not in text
+    assert "-initrd initrd" in " ".join(qemu_argv(replace(spec, initrd=Path("initrd"))))
 
 
 def test_keys_are_for_their_owner_only(tmp_path):
