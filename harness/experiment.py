@@ -25,7 +25,8 @@ from harness.guest.accel import choose_accel, qemu_version
 from harness.guest.machine import Guest
 from harness.guest.rootfs import build_rootfs, plan_rootfs
 from harness.guest.snapshot import Snapshot
-from harness.kernels.build import BuildPlan, Kernel, build_kernel, plan_build
+from harness.kernels.kernel import Kernel, Plan, hold_kernel, make_kernel
+from harness.kernels.plan import plan_kernel
 from harness.paths import require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
@@ -56,6 +57,7 @@ class Request:
     memory_mib: int = 2048
     accel: str = "auto"
     snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
+    config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -87,7 +89,8 @@ class Experiment:
         self.directory = request.out or Path("results") / "runs" / self.run_id
         self.scenario: Scenario = load_scenario(request.scenario)
         self.blocks: list[Block] = []
-        self._plans: list[BuildPlan] = []
+        self._plans: list[Plan] = []
+        self._held: list[int] = []
 
     def check(self) -> None:
         """Everything that can be refused before a minute is spent.
@@ -113,7 +116,7 @@ class Experiment:
             )
         qemu_version()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
-        self._plans = [plan_build(spec) for spec in specs]
+        self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
 
     def prepare(self) -> Prepared:
         """Builds kernels and the guest's image side by side, whatever the cache lacks.
@@ -122,7 +125,7 @@ class Experiment:
         """
         with ThreadPoolExecutor(max_workers=2) as pool:
             rootfs_job = pool.submit(lambda: build_rootfs(plan_rootfs(), self.report))
-            kernels_job = pool.submit(lambda: {plan.spec.text: build_kernel(plan, self.report) for plan in self._plans})
+            kernels_job = pool.submit(lambda: {plan.spec.text: make_kernel(plan, self.report) for plan in self._plans})
             try:
                 images = {name: plan_image(name) for name in NAMES}
                 for job in (rootfs_job, kernels_job):
@@ -136,7 +139,9 @@ class Experiment:
             except BaseException:
                 kill_children()  # threads wait for their children, and the pool for its threads
                 raise
-        first = Path(kernels[self.request.kernels[0]].image)
+        # `oomtrial kernels prune` keeps away from what is held.
+        self._held = [hold_kernel(kernel) for kernel in kernels.values()]
+        first = kernels[self.request.kernels[0]]
         probe = choose_accel(self.request.accel, first, rootfs, self.report)
         return Prepared(kernels, rootfs, images, probe.accel, probe.reason)
 
@@ -154,6 +159,8 @@ class Experiment:
             state = "complete"
         finally:
             self._write_run(prepared, state)
+            while self._held:
+                os.close(self._held.pop())
             for text in rebuild_tables(self.directory):
                 self.report.say(f"left out of the tables: {text}")
         if problems and len(problems) == len(self.blocks):
@@ -240,6 +247,7 @@ class Experiment:
         def make(snapshot: Snapshot | None) -> Guest:
             return Guest(
                 kernel=Path(kernel.image),
+                initrd=Path(kernel.initrd) if kernel.initrd else None,
                 rootfs=prepared.rootfs,
                 accel=prepared.accel,
                 vcpus=request.vcpus,

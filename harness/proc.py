@@ -14,6 +14,25 @@ import psutil
 
 from harness.errors import HostError
 
+# Commands whose Debian package has another name.
+_PACKAGES = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mke2fs": "e2fsprogs",
+    "setpriv": "util-linux",
+    "musl-gcc": "musl-tools",
+    "ld": "binutils",
+    "xz": "xz-utils",
+    "apt-cache": "apt",
+    "apt-get": "apt",
+    "dpkg-deb": "dpkg",
+}
+
+
+def install_line(*names: str) -> str:
+    """The line that installs commands (or packages) on Debian and Ubuntu."""
+    packages = sorted({_PACKAGES.get(name, name) for name in names})
+    return f"apt-get install --no-install-recommends {' '.join(packages)}"
+
 
 def dies_with_parent(argv: Sequence[str]) -> list[str]:
     """The command, killed by the kernel when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
@@ -55,9 +74,7 @@ def run(
                 start_new_session=True,
             )
         except FileNotFoundError as error:
-            raise HostError(
-                f"{argv[0]} is not installed", "run `oomtrial doctor` for the line that installs it"
-            ) from error
+            raise HostError(f"{argv[0]} is not installed", install_line(argv[0])) from error
         try:
             end = time.monotonic() + deadline_s
             while True:
@@ -72,17 +89,25 @@ def run(
                 kill_group(process)
 
 
-def output_of(argv: Sequence[str], *, deadline_s: float = 60, cwd: Path | None = None) -> str:
+def output_of(
+    argv: Sequence[str], *, deadline_s: float = 60, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> str:
     """Standard output of a short command.
 
     Raises HostError when it is missing, fails or does not end by the deadline.
     """
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=deadline_s, check=False, cwd=cwd
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=deadline_s,
+            check=False,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
         )
     except FileNotFoundError as error:
-        raise HostError(f"{argv[0]} is not installed", "run `oomtrial doctor` for the line that installs it") from error
+        raise HostError(f"{argv[0]} is not installed", install_line(argv[0])) from error
     except subprocess.TimeoutExpired as error:
         raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s") from error
     if done.returncode:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import EvidenceError
-from harness.kernels.build import Kernel
+from harness.kernels.kernel import Kernel
 from harness.paths import write_atomically
 from harness.spec.arm import ArmSpec, name_arms
 

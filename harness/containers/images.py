@@ -9,14 +9,10 @@ from pathlib import Path
 
 import docker
 import docker.errors
-from filelock import FileLock
 
-from harness.errors import BuildError
-from harness.paths import cache_dir, content_key, data_dir
-from harness.proc import output_of, run
+from harness.binaries import build_binary
+from harness.paths import content_key, data_dir
 
-_COMPILER = "musl-gcc"
-_FLAGS = ("-static", "-O2", "-s", "-Wall", "-Wextra")
 NAMES = ("hog", "collector")
 
 
@@ -34,30 +30,11 @@ class Image:
         return f"oomtrial/{self.name}:{self.key}"
 
 
-def build_binary(name: str) -> Path:
-    """Compiles `workloads/NAME.c`, unless the cache has it.
-
-    Raises BuildError when the compiler finds an error, HostError when there is no compiler.
-    """
-    source = data_dir("workloads") / f"{name}.c"
-    version = output_of([_COMPILER, "--version"]).splitlines()[0]
-    directory = cache_dir() / "binaries" / content_key(source.read_bytes(), version, *_FLAGS)
-    binary = directory / name
-    directory.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory / "lock"):
-        if not binary.is_file():
-            log, scratch = directory / "build.log", directory / f".{name}.new"
-            if run([_COMPILER, *_FLAGS, "-o", str(scratch), str(source)], log=log, deadline_s=120):
-                raise BuildError(f"{source.name} does not compile", f"log: {log}")
-            scratch.rename(binary)
-    return binary
-
-
 def plan_image(name: str) -> Image:
     """An image from its Dockerfile and its binary."""
     lines = (data_dir("containers") / name / "Dockerfile").read_text().splitlines()
     changes = tuple(line for line in lines if line and not line.startswith(("#", "FROM", "COPY")))
-    binary = build_binary(name)
+    binary = build_binary(data_dir("workloads") / f"{name}.c")
     return Image(name, binary, changes, content_key(binary.read_bytes(), *changes))
 
 

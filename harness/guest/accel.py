@@ -13,6 +13,7 @@ import msgspec
 
 from harness.errors import GuestError, HostError
 from harness.guest.machine import Guest
+from harness.kernels.kernel import Kernel
 from harness.paths import cache_dir, content_key, write_atomically
 from harness.proc import output_of
 from harness.progress import Reporter
@@ -52,7 +53,7 @@ def kvm_openable() -> str | None:
     return None
 
 
-def choose_accel(wanted: str, kernel: Path, rootfs: Path, report: Reporter) -> Probe:
+def choose_accel(wanted: str, kernel: Kernel, rootfs: Path, report: Reporter) -> Probe:
     """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test where the answer is not known yet.
 
     Raises HostError when ``kvm`` was asked for and does not work.
@@ -68,14 +69,20 @@ def choose_accel(wanted: str, kernel: Path, rootfs: Path, report: Reporter) -> P
     return probe
 
 
-def _probe(kernel: Path, rootfs: Path, report: Reporter) -> Probe:
+def _probe(kernel: Kernel, rootfs: Path, report: Reporter) -> Probe:
     if reason := kvm_openable():
         return Probe("tcg", reason)
     with tempfile.TemporaryDirectory(prefix="oomtrial-accel-") as scratch, report.task("try KVM by booting a guest"):
         guest = Guest(
-            kernel=kernel, rootfs=rootfs, accel="kvm", vcpus=2, memory_mib=1024, console=Path(scratch) / "console.log",
+            kernel=Path(kernel.image),
+            initrd=Path(kernel.initrd) if kernel.initrd else None,
+            rootfs=rootfs,
+            accel="kvm",
+            vcpus=2,
+            memory_mib=1024,
+            console=Path(scratch) / "console.log",
             api_deadline_s=30.0,
-        )  # fmt: skip
+        )
         try:
             with guest:
                 return Probe("kvm", "a guest booted with KVM")

@@ -26,7 +26,7 @@ from harness.guest.monitor import go_on, restoring_command, save
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
 from harness.paths import cache_dir
-from harness.proc import dies_with_parent, kill_group
+from harness.proc import dies_with_parent, install_line, kill_group
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120
@@ -67,6 +67,7 @@ class Guest:
         self,
         *,
         kernel: Path,
+        initrd: Path | None = None,
         rootfs: Path,
         accel: str,
         vcpus: int,
@@ -78,7 +79,7 @@ class Guest:
     ) -> None:
         """With a `snapshot` that is there, the guest goes on from it; else it boots."""
         self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
-        self._kernel, self._rootfs, self._accel = kernel, rootfs, accel
+        self._kernel, self._initrd, self._rootfs, self._accel = kernel, initrd, rootfs, accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
         self._api_deadline_s = api_deadline_s
         self.console = console
@@ -139,6 +140,7 @@ class Guest:
                 seed=seed,
                 monitor=self._monitor,
                 restore=restoring_command(self._snapshot.ram) if self._snapshot else "",
+                initrd=self._initrd,
             )
             try:
                 self._launch(spec)
@@ -163,9 +165,7 @@ class Guest:
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
-                raise HostError(
-                    f"{error.filename} is not installed", "run `oomtrial doctor` for the line that installs it"
-                ) from error
+                raise HostError(f"{error.filename} is not installed", install_line(str(error.filename))) from error
 
     def _wait_for_api(self) -> None:
         end = time.monotonic() + self._api_deadline_s
@@ -224,7 +224,8 @@ class Guest:
             raise GuestError(f"the snapshot cannot be restored: {said.splitlines()[-1] if said else status}")
         if panic := find_panic(read_console(self.console)):
             raise GuestError(f"the guest panicked while it started: {panic}", f"console: {self.console}")
-        last = said.splitlines()[-1] if said else f"exit status {status}"
+        trouble = find_trouble(read_console(self.console))
+        last = said.splitlines()[-1] if said else trouble[-1] if trouble else f"exit status {status}"
         raise GuestError(f"{BINARY} ended while the guest started: {last}", f"console: {self.console}")
 
     def _diagnosis(self) -> str:

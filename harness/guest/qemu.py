@@ -23,7 +23,7 @@ _CMDLINE = (
     "panic=-1",  # a panic resets the machine at once, and -no-reboot turns the reset into an exit
     "printk.devkmsg=on",  # no rate limit for the markers
     "tsc=reliable",  # one clock for all vCPUs; other clock sources are slow to read under emulation
-    "ip=10.0.2.15::10.0.2.2:255.255.255.0:oomtrial:eth0:off",
+    "log_buf_len=2M",  # Debian's 128 KiB hold a few reports; our own kernels have 2 MiB
 )
 
 
@@ -43,6 +43,7 @@ class GuestSpec:
     monitor: Path  # QMP socket
     restore: str = ""  # what QEMU reads a snapshot from
     extra_cmdline: tuple[str, ...] = ()
+    initrd: Path | None = None  # for a kernel that has its drivers as modules
 
 
 def qemu_argv(spec: GuestSpec) -> list[str]:
@@ -50,6 +51,8 @@ def qemu_argv(spec: GuestSpec) -> list[str]:
     argv = [BINARY, "-machine", "q35", "-accel", _ACCELERATORS[spec.accel], "-cpu", "max", "-smp", str(spec.vcpus)]
     argv += ["-m", f"{spec.memory_mib}M", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
     argv += ["-kernel", str(spec.kernel), "-append", " ".join((*_CMDLINE, *spec.extra_cmdline))]
+    if spec.initrd:
+        argv += ["-initrd", str(spec.initrd)]
     argv += ["-chardev", f"file,id=console,path={_escaped(spec.console)}", "-serial", "chardev:console"]
     argv += [
         "-drive",

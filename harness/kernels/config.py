@@ -1,23 +1,39 @@
-"""The kernel configuration: tinyconfig, our fragment over it, and a check of what did not take."""
+"""The kernel configuration: tinyconfig, our fragment over it, a person's own over that; and what became of them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+
+from harness.errors import BuildError, UsageError
 
 FRAGMENT = Path(__file__).parent / "configs" / "guest.config"
 _UNSET = re.compile(r"# (CONFIG_\w+) is not set")
+_SET = re.compile(r"(CONFIG_\w+)=(.+)")
 
 # Options that exist in some versions only: 6.1 has SLOB and no SLUB_TINY, MEMCG_KMEM went in 6.11, and so on.
 VERSION_DEPENDENT = frozenset(
     {
         "CONFIG_EMBEDDED",
         "CONFIG_MEMCG_KMEM",
+        "CONFIG_MEMCG_V1",
+        "CONFIG_ZRAM_BACKEND_LZO",
         "CONFIG_SLUB",
         "CONFIG_NET_CORE",
         "CONFIG_RANDOM_TRUST_CPU",
     }
 )
+
+# What no guest can do without, and what for.
+_NEEDED = {
+    "the measurement": "MEMCG SHMEM MMU PROC_FS KPROBES KPROBE_EVENTS FTRACE PRINTK SMP",
+    "Docker Engine": "CGROUPS CGROUP_PIDS CGROUP_FREEZER CGROUP_BPF CPUSETS NAMESPACES UTS_NS IPC_NS PID_NS NET_NS "
+    "SECCOMP_FILTER KEYS EPOLL INOTIFY_USER UNIX INET TMPFS",
+    "the guest's start": "64BIT BLOCK DEVTMPFS SYSFS BINFMT_ELF BINFMT_SCRIPT TTY SERIAL_8250_CONSOLE PCI ACPI",
+}
+# These may be modules where an initramfs loads them.
+_NEEDED_DRIVERS = "VIRTIO_PCI VIRTIO_BLK VIRTIO_NET FW_CFG_SYSFS EXT4_FS OVERLAY_FS"
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -32,6 +48,28 @@ def parse_config(text: str) -> dict[str, str]:
     return options
 
 
+def fragment_text(own_files: Iterable[Path] = ()) -> str:
+    """Our fragment, and a person's own after it: the last word on an option counts.
+
+    Raises UsageError for a file that cannot be read or is no config fragment.
+    """
+    parts = [FRAGMENT.read_text()]
+    for path in own_files:
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise UsageError(f"cannot read config fragment {path}: {reason}") from error
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip() and not (_SET.fullmatch(line.strip()) or line.startswith("#")):
+                raise UsageError(
+                    f"{path}:{number} is no line of a kernel config: {line.strip()!r}",
+                    "write CONFIG_X=y, or # CONFIG_X is not set",
+                )
+        parts.append(text if text.endswith("\n") else f"{text}\n")
+    return "".join(parts)
+
+
 def not_taken(fragment: str, config: str) -> list[str]:
     """Lines of a fragment that the resulting configuration does not have, as ``CONFIG_X=y (is n)``."""
     have = parse_config(config)
@@ -40,3 +78,30 @@ def not_taken(fragment: str, config: str) -> list[str]:
         for name, want in parse_config(fragment).items()
         if have.get(name, "n") != want and name not in VERSION_DEPENDENT
     ]
+
+
+def guest_lacks(config: str, *, modules: bool) -> list[str]:
+    """What a guest needs and a configuration does not have, as ``CONFIG_MEMCG (the measurement)``.
+
+    `modules`: drivers may be modules, because an initramfs loads them.
+    """
+    have = parse_config(config)
+    lacking = [
+        f"CONFIG_{name} ({purpose})"
+        for purpose, names in _NEEDED.items()
+        for name in names.split()
+        if have.get(f"CONFIG_{name}") != "y"
+    ]
+    good = ("y", "m") if modules else ("y",)
+    drivers = [name for name in _NEEDED_DRIVERS.split() if have.get(f"CONFIG_{name}") not in good]
+    return lacking + [f"CONFIG_{name} (the guest's start)" for name in drivers]
+
+
+def require_guest_options(config: str, what: str, *, modules: bool = False) -> None:
+    """Raises BuildError when a configuration lacks what a guest needs."""
+    if lacking := guest_lacks(config, modules=modules):
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise BuildError(
+            f"the config of {what} lacks what a guest needs: {', '.join(lacking[:3])}{more}",
+            "take out what drops it: a line of --config FILE, or of the tree's Kconfig",
+        )

@@ -1,16 +1,25 @@
 """QEMU's command line and certificates: nothing beyond the loopback interface, no key for other users."""
 
+import os
 import stat
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from harness.guest.certs import make_certificates
 from harness.guest.console import find_panic, find_trouble
+from harness.guest.monitor import restoring_command
 from harness.guest.qemu import GuestSpec, qemu_argv
+from harness.guest.snapshot import Snapshot
 
 
 def test_the_guest_is_reached_by_loopback_only(tmp_path):
     certificates = make_certificates(tmp_path)
-    spec = GuestSpec(Path("bzImage"), Path("root,1.ext4"), "tcg", 4, 2048, 40001, certificates, Path("console.log"))
+    spec = GuestSpec(
+        kernel=Path("bzImage"), rootfs=Path("root,1.ext4"), accel="tcg", vcpus=4, memory_mib=2048, port=40001,
+        certificates=certificates, console=Path("console.log"), seed=Path("seed"), monitor=Path("qmp"),
+    )  # fmt: skip
     text = " ".join(qemu_argv(spec))
     assert "restrict=on,hostfwd=tcp:127.0.0.1:40001-:2376" in text
     assert "-smp 4 -m 2048M" in text
@@ -18,6 +27,11 @@ def test_the_guest_is_reached_by_loopback_only(tmp_path):
     assert "root,,1.ext4" in text
     assert "readonly=on" in text
     assert "client" not in text
+    assert "-initrd" not in text
+    assert "-initrd initrd" in " ".join(qemu_argv(replace(spec, initrd=Path("initrd"))))
+    assert "-incoming" not in text
+    restoring = qemu_argv(replace(spec, restore=restoring_command(Path("a b/ram.zst"))))
+    assert restoring[restoring.index("-incoming") + 1] == "exec:zstd -dcq 'a b/ram.zst'"
 
 
 def test_keys_are_for_their_owner_only(tmp_path):
@@ -34,3 +48,30 @@ def test_the_console_tells_a_panic_from_trouble():
     assert find_panic(console) == "Attempted to kill init!"
     assert len(find_trouble(console)) == 1
     assert find_panic("all is well") is None
+
+
+def test_a_snapshot_counts_once_it_is_whole_and_old_ones_make_room(tmp_path, monkeypatch):
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "cache"))
+    private = tmp_path / "private"
+    make_certificates(private)
+    first, second = Snapshot.of_boot(1, "kernel"), Snapshot.of_boot(2, "kernel")
+    assert Snapshot.of_boot(1, "kernel", "other").directory != first.directory != second.directory
+    with pytest.raises(KeyError), first.writing(private, 1) as ram:
+        ram.write_bytes(b"half")
+        raise KeyError
+    assert not first.is_there
+    assert list(first.directory.parent.iterdir()) == []
+    for snapshot in (first, second):
+        with snapshot.writing(private, 1) as ram:
+            ram.write_bytes(b"x" * 100_000)
+        assert snapshot.is_there
+    assert stat.S_IMODE(first.directory.stat().st_mode) == stat.S_IMODE(first.directory.parent.stat().st_mode) == 0o700
+    os.utime(first.directory / "whole", (1, 1))
+    monkeypatch.setattr("harness.guest.snapshot.KEEP_BYTES", 150_000)
+    with Snapshot.of_boot(3, "kernel").writing(private, 1) as ram:
+        ram.write_bytes(b"x")
+    assert (first.is_there, second.is_there) == (False, True)
+    used = tmp_path / "used"
+    used.mkdir()
+    second.use(used)
+    assert {path.name for path in used.iterdir()} == {path.name for path in private.iterdir()}

@@ -9,7 +9,9 @@ import pytest
 from harness.errors import BuildError, UsageError
 from harness.kernels import build
 from harness.kernels.config import not_taken, parse_config
-from harness.kernels.patches import LIBRARY, Patch, library_names, load_patch
+from harness.kernels.kernel import kernel_directory, ready_kernel
+from harness.kernels.overlay import lay_over, restore
+from harness.kernels.patches import LIBRARY, Patch, library_names, load_patches
 from harness.kernels.source import Source
 from harness.spec.kernel import parse_kernel_spec
 
@@ -53,10 +55,10 @@ def patch_of(tmp_path, text):
 
 def test_a_patch_is_applied_and_taken_back(tree, tmp_path_factory):
     before = digest(tree)
-    build._apply(tree, patch_of(tmp_path_factory.mktemp("p"), DIFF), SOURCE)
+    lay_over(tree, [patch_of(tmp_path_factory.mktemp("p"), DIFF)], SOURCE.name)
     assert (tree / "mm/oom.c").read_text() == "one\nTWO\nthree\n"
     assert (tree / "mm/new.c").read_text() == "fresh\n"
-    build._restore(tree)
+    restore(tree)
     assert digest(tree) == before
 
 
@@ -64,13 +66,13 @@ def test_a_patch_that_does_not_apply_names_file_and_hunk_and_changes_nothing(tre
     (tree / "mm/oom.c").write_text("one\n2\nthree\n")
     before = digest(tree)
     with pytest.raises(BuildError, match=r"does not apply to linux-source-0.0 0.0-1: mm/oom.c, hunk 1"):
-        build._apply(tree, patch_of(tmp_path_factory.mktemp("p"), DIFF), SOURCE)
+        lay_over(tree, [patch_of(tmp_path_factory.mktemp("p"), DIFF)], SOURCE.name)
     assert digest(tree) == before
 
 
 def test_a_patch_must_stay_inside_the_tree(tmp_path):
     with pytest.raises(BuildError, match="reaches outside"):
-        patch_of(tmp_path, "--- a/../../etc/passwd\n+++ b/../../etc/passwd\n").targets()
+        patch_of(tmp_path, "--- a/../../etc/passwd\n+++ b/../../etc/passwd\n@@ -1 +1 @@\n-a\n+b\n").targets()
 
 
 def test_the_library_has_the_same_patches_for_each_version():
@@ -80,7 +82,7 @@ def test_the_library_has_the_same_patches_for_each_version():
     }
     for version in versions:
         for name in library_names(version):
-            text = load_patch(name, version).content.decode()
+            text = load_patches(name, version)[0].content.decode()
             for heading in (
                 "SPDX-License-Identifier: GPL-2.0",
                 "What it does:",
@@ -120,7 +122,7 @@ def hunks_of(text):
 def test_the_library_holds_the_fix_and_the_controls(version):
     assert library_names(version) == sorted([*CONTROLS, "wait-for-victim"])
     for name in library_names(version):
-        patch = load_patch(name, version)
+        (patch,) = load_patches(name, version)
         text = patch.content.decode()
         assert (f"Subject: oomtrial control: {name}\n" in text) == (name in CONTROLS)
         promised, found = hunks_of(text)
@@ -132,15 +134,15 @@ def test_the_library_holds_the_fix_and_the_controls(version):
 
 def test_unknown_patches_are_refused(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'wait-for-victim'"):
-        load_patch("wait-for-victims", "6.1")
+        load_patches("wait-for-victims", "6.1")
     with pytest.raises(UsageError, match=r"not in the library for 5\.10"):
-        load_patch("wait-for-victim", "5.10")
+        load_patches("wait-for-victim", "5.10")
     with pytest.raises(UsageError, match="cannot read patch"):
-        load_patch("./nowhere.patch", "6.1")
+        load_patches("./nowhere.patch", "6.1")
     empty = tmp_path / "empty.patch"
     empty.write_text("nothing")
     with pytest.raises(UsageError, match="no unified diff"):
-        load_patch(str(empty), "6.1")
+        load_patches(str(empty), "6.1")
 
 
 def test_options_that_did_not_take_are_told():
@@ -152,7 +154,10 @@ def test_options_that_did_not_take_are_told():
 def test_a_half_built_kernel_is_never_taken():
 
     plan = build.BuildPlan(parse_kernel_spec("source:6.1"), SOURCE, (), "CONFIG_A=y\n", "gcc 1")
-    plan.directory.mkdir(parents=True)
-    (plan.directory / "bzImage").write_bytes(b"x")
-    assert build.ready_kernel(plan) is None
-    shutil.rmtree(plan.directory)
+    directory = kernel_directory(plan)
+    directory.mkdir(parents=True)
+    (directory / "bzImage").write_bytes(b"x")
+    assert ready_kernel(plan) is None
+    (directory / "kernel.json").write_text('{"spec": "source:6.1", "key"')
+    assert ready_kernel(plan) is None
+    shutil.rmtree(directory)

@@ -15,13 +15,52 @@ from harness.units import format_size, parse_size
 
 def test_kernel_spec_keeps_patches_in_order():
     spec = parse_kernel_spec("source:6.1+wait-for-victim+./fix.patch")
-    assert (spec.version, spec.patches, spec.is_stock) == ("6.1", ("wait-for-victim", "./fix.patch"), False)
+    assert (spec.kind, spec.argument, spec.patches, spec.is_stock) == (
+        "source",
+        "6.1",
+        ("wait-for-victim", "./fix.patch"),
+        False,
+    )
     assert parse_kernel_spec("source:6.12").is_stock
 
 
-@pytest.mark.parametrize("text", ["", "6.1", "source:", "source:six", "source:6.1+", "debian:6.1", "source:6.1 ++x"])
-def test_unknown_kernel_spec_is_refused_with_the_form(text):
-    with pytest.raises(UsageError, match="write source:VERSION"):
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("host", ("host", "", "", ())),
+        ("debian:6.1", ("debian", "6.1", "", ())),
+        ("debian:6.1.0-56", ("debian", "6.1.0-56", "", ())),
+        ("debian:6.12.117+deb12", ("debian", "6.12.117+deb12", "", ())),
+        ("tree:../linux", ("tree", "../linux", "", ())),
+        ("tree:/src/linux@v6.1+a+./b.patch", ("tree", "/src/linux", "v6.1", ("a", "./b.patch"))),
+        ("tree:/src/c++++/me@@work@HEAD@{1}", ("tree", "/src/c++/me@work", "HEAD@{1}", ())),
+        ("image:/boot/me@work/bzImage", ("image", "/boot/me@work/bzImage", "", ())),
+    ],
+)
+def test_every_kind_of_kernel_spec_is_read(text, parts):
+    spec = parse_kernel_spec(text)
+    assert (spec.kind, spec.argument, spec.ref, spec.patches) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "write source:VERSION"),
+        ("6.1", "write source:VERSION"),
+        ("source:", "write source:VERSION"),
+        ("source:six", "write source:VERSION"),
+        ("source:6.1+", "write source:VERSION"),
+        ("source:6.1 ++x", "write source:VERSION"),
+        ("host:6.1", "write source:VERSION"),
+        ("tree:", "write source:VERSION"),
+        ("tree:linux@", "no REF after @"),
+        ("debian:bookworm", "names no Debian kernel; write debian:VERSION"),
+        ("debian:6.1+wait-for-victim", r"prebuilt and takes no patch; build it: source:6\.1\+wait-for-victim"),
+        ("image:bzImage+./fix.patch", r"prebuilt and takes no patch; build it: tree:PATH"),
+    ],
+)
+def test_unknown_kernel_spec_is_refused_with_the_form(text, says):
+    with pytest.raises(UsageError, match=says):
         parse_kernel_spec(text)
 
 

@@ -1,0 +1,32 @@
+"""Our static binaries, compiled on this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.errors import BuildError
+from harness.paths import cache_dir, content_key
+from harness.proc import output_of, run
+
+_COMPILER = "musl-gcc"
+_FLAGS = ("-static", "-O2", "-s", "-Wall", "-Wextra")
+
+
+def build_binary(source: Path) -> Path:
+    """Compiles a C file, unless the cache has the result.
+
+    Raises BuildError when the compiler finds an error, HostError when there is no compiler.
+    """
+    version = output_of([_COMPILER, "--version"]).splitlines()[0]
+    directory = cache_dir() / "binaries" / content_key(source.read_bytes(), version, *_FLAGS)
+    binary = directory / source.stem
+    directory.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory / "lock"):
+        if not binary.is_file():
+            log, scratch = directory / "build.log", directory / f".{source.stem}.new"
+            if run([_COMPILER, *_FLAGS, "-o", str(scratch), str(source)], log=log, deadline_s=120):
+                raise BuildError(f"{source.name} does not compile", f"log: {log}")
+            scratch.rename(binary)
+    return binary

@@ -1,0 +1,85 @@
+"""A bzImage that somebody built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from filelock import FileLock
+
+from harness.errors import UsageError
+from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
+from harness.paths import cache_dir, content_key, require_room
+from harness.progress import Reporter
+from harness.spec.kernel import KernelSpec
+
+# Of the Linux x86 boot protocol (Documentation/arch/x86/boot.rst).
+_MAGIC_AT, _MAGIC = 0x202, b"HdrS"
+_VERSION_POINTER_AT, _SETUP_AT = 0x20E, 0x200
+UNCHECKED = (
+    "its config is not known: memcg, kprobe events and what Docker Engine needs are taken on trust; virtio, ext4, "
+    "overlay and fw_cfg must be built in, because it gets no initramfs"
+)
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """An image as it was when it was read: a later build over the same path is another kernel."""
+
+    spec: KernelSpec
+    content: bytes
+    version: str
+
+    @property
+    def key(self) -> str:
+        return content_key("image", self.content)
+
+    @property
+    def source(self) -> str:
+        return f"{self.spec.path.resolve()}, Linux {self.version}"
+
+    def make(self, report: Reporter) -> Kernel:
+        """Keeps a copy: a run goes on with the kernel that it began with.
+
+        Raises HostError when there is no room.
+        """
+        directory = kernel_directory(self)
+        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, report):
+            if kernel := ready_kernel(self):
+                return kernel
+            require_room(directory, len(self.content) + (1 << 20), f"a copy of {self.spec.argument}")
+            kernel = Kernel(
+                spec=self.spec.text,
+                key=self.key,
+                image=str(directory / "bzImage"),
+                source=self.source,
+                patches={},
+                config_key="",
+                compiler="",
+                config_not_taken=[],
+            )
+            report.say(f"{self.spec.text}: {UNCHECKED}")
+            return keep_kernel(self, kernel, {"bzImage": self.content})
+
+
+def image_version(content: bytes) -> str | None:
+    """The version that a bzImage states, such as 6.1.192-oomtrial; None if it is no bzImage."""
+    if content[_MAGIC_AT : _MAGIC_AT + 4] != _MAGIC:
+        return None
+    at = int.from_bytes(content[_VERSION_POINTER_AT : _VERSION_POINTER_AT + 2], "little") + _SETUP_AT
+    words = content[at : at + 256].split(b"\0")[0].decode(errors="replace").split()
+    return words[0] if words else "of an unknown version"
+
+
+def plan_image(spec: KernelSpec) -> ImagePlan:
+    """Resolves ``image:PATH``.
+
+    Raises UsageError when there is no bzImage.
+    """
+    try:
+        content = spec.path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read kernel image {spec.path}: {error.strerror}") from error
+    version = image_version(content)
+    if version is None:
+        raise UsageError(f"{spec.path} is no bzImage", "name arch/x86/boot/bzImage of a built tree")
+    return ImagePlan(spec, content, version)

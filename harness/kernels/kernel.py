@@ -1,0 +1,125 @@
+"""A kernel that can be booted, and the plan that leads to it: what all kinds of specs have in common."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from harness.errors import BuildError, OomtrialError
+from harness.paths import cache_dir, write_atomically
+from harness.progress import Reporter
+from harness.spec.kernel import KernelSpec
+
+RECORD = "kernel.json"
+
+
+class Kernel(msgspec.Struct, frozen=True):
+    """A kernel that is ready to boot, and where it comes from."""
+
+    spec: str
+    key: str  # content key of all that follows
+    image: str  # path of the bzImage
+    source: str  # package and version, tree and commit, or file
+    patches: dict[str, str]  # name to content key, in order
+    config_key: str  # empty where no config is known
+    compiler: str  # empty where it was built elsewhere
+    config_not_taken: list[str]  # options of the fragment that the result does not have
+    initrd: str = ""  # path of the initramfs with its drivers; empty where they are built in
+
+
+class Plan(Protocol):
+    """A spec resolved to everything that its kernel depends on."""
+
+    @property
+    def spec(self) -> KernelSpec: ...
+
+    @property
+    def key(self) -> str:
+        """Of the content: equal keys are equal kernels."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        ...
+
+    def make(self, report: Reporter) -> Kernel:
+        """Makes the kernel in its directory of the cache, unless it is there by now.
+
+        Raises BuildError when a download, a patch or a compilation fails.
+        """
+        ...
+
+
+def kernel_directory(plan: Plan) -> Path:
+    """Where the kernel of a plan is kept."""
+    return cache_dir() / "kernels" / plan.key
+
+
+def ready_kernel(plan: Plan) -> Kernel | None:
+    """The kernel of a plan if the cache has it. A directory counts once `kernel.json` stands in it: written last."""
+    directory = kernel_directory(plan)
+    kernel = read_record(directory)
+    if kernel is None:
+        return None
+    # `oomtrial kernels prune` goes by the time of the last use.
+    (directory / RECORD).touch()
+    return msgspec.structs.replace(kernel, spec=plan.spec.text)
+
+
+def read_record(directory: Path) -> Kernel | None:
+    """The kernel that a directory of the cache holds, or None: then it was never finished."""
+    try:
+        kernel = msgspec.json.decode((directory / RECORD).read_bytes(), type=Kernel)
+    except (OSError, msgspec.DecodeError):
+        return None
+    # A cache may have been moved.
+    initrd = str(directory / Path(kernel.initrd).name) if kernel.initrd else ""
+    return msgspec.structs.replace(kernel, image=str(directory / Path(kernel.image).name), initrd=initrd)
+
+
+def make_kernel(plan: Plan, report: Reporter) -> Kernel:
+    """The kernel of a plan, from the cache or made now. Safe to call from several processes at once.
+
+    Raises BuildError when a download, a patch or a compilation fails.
+    """
+    return ready_kernel(plan) or plan.make(report)
+
+
+def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kernel:
+    """Puts a finished kernel into its directory, the record last.
+
+    Raises BuildError when that cannot be written.
+    """
+    directory = kernel_directory(plan)
+    try:
+        for name, content in files.items():
+            write_atomically(directory / name, content)
+        write_atomically(directory / RECORD, msgspec.json.format(msgspec.json.encode(kernel)))
+    except OomtrialError as error:
+        raise BuildError(f"cannot keep {plan.spec.text}: {error}") from error
+    return kernel
+
+
+def wait_for(lock: FileLock, what: str, report: Reporter) -> FileLock:
+    """A lock, held from now on; says so if another process has it."""
+    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        with report.task(f"wait for another oomtrial that uses {what}"):
+            lock.acquire()
+    return lock
+
+
+def hold_kernel(kernel: Kernel) -> int:
+    """Keeps `oomtrial kernels prune` away from a kernel until the descriptor is closed; many may hold it."""
+    descriptor = os.open(Path(kernel.image).with_name(RECORD), os.O_RDONLY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor

@@ -1,0 +1,212 @@
+"""A developer's own kernel tree: read, never modified. It is copied into the cache, changed files only, and built there.
+
+What belongs to the tree is what git would say: tracked files, and others that no .gitignore names. So a tree that was
+built in place is copied without its objects, and a tree that is no repository is read the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.errors import BuildError, HostError, UsageError
+from harness.kernels.base import makefile_version
+from harness.kernels.manifest import Entry, Manifest, blob_id, read_entries, read_manifest, write_manifest
+from harness.paths import cache_dir, content_key, require_room
+from harness.proc import install_line, output_of
+from harness.progress import Reporter, Task
+from harness.spec.kernel import KernelSpec
+
+_TREE_BYTES = 4 << 30  # the copy and what a build of our config adds
+_GIT_DEADLINE_S = 300
+# git must neither refresh the index of a tree that is not ours, nor ask anybody anything.
+_GIT_ENV = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+_LOOKS_LIKE = ("Kconfig", "mm/oom_kill.c", "scripts/kconfig/merge_config.sh", "arch/x86/Makefile")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree at a moment: its files as they are, or those of one commit."""
+
+    path: Path  # absolute
+    ref: str  # as it was typed; empty for the files as they are
+    commit: str  # what the ref means; empty likewise
+    version: str
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}{f' at {self.ref} ({self.commit[:12]})' if self.ref else ''}, Linux {self.version}"
+
+    @cached_property
+    def identity(self) -> str:
+        return content_key(*(part for path, entry in sorted(self.manifest.items()) for part in (path, *entry)))
+
+    @property
+    def tree(self) -> Path:
+        """One for each path: commits of a tree, and its states, follow each other in it, and make is incremental."""
+        return cache_dir() / "trees" / f"tree-{content_key(str(self.path))}"
+
+    def lock(self) -> FileLock:
+        return FileLock(f"{self.tree}.lock")
+
+    def fetch(self, report: Reporter) -> None:
+        """Copies what changed since the last time; what is gone from the tree goes from the copy.
+
+        Raises BuildError when the tree changes meanwhile, HostError when there is no room.
+        """
+        have = read_manifest(self.tree)
+        changed = {path: entry for path, entry in self.manifest.items() if have.get(path) != entry}
+        gone = have.keys() - self.manifest.keys()
+        if not changed and not gone:
+            return
+        if not have:
+            require_room(self.tree.parent, _TREE_BYTES, f"a copy of {self.path}")
+        self.tree.mkdir(parents=True, exist_ok=True)
+        # Whatever happens from here on, these are copied again next time.
+        write_manifest(self.tree, have | {path: Entry("", "") for path in changed})
+        with report.task(f"copy {self.path}", total=len(changed)) as task:
+            for path in gone:
+                (self.tree / path).unlink(missing_ok=True)
+            try:
+                self._copy(changed, task)
+            except OSError as error:
+                raise HostError(
+                    f"cannot copy {self.path} to {self.tree}: {error.strerror}", "make room, or set OOMTRIAL_CACHE"
+                ) from error
+        write_manifest(self.tree, self.manifest)
+        # A copy that somebody reads should say what it is.
+        report.say(f"{len(changed)} files of {self.path} copied, {len(gone)} removed")
+
+    def _copy(self, changed: Manifest, task: Task) -> None:
+        contents = _blobs(self.path, changed) if self.commit else _files(self.path, changed)
+        for done, (path, content) in enumerate(contents):
+            entry = changed[path]
+            if not self.commit and blob_id(content) != entry.blob:
+                raise BuildError(f"{self.path / path} changed while it was copied", "try again")
+            _put(self.tree / path, entry, content)
+            task.update(done=done + 1)
+
+
+def _put(target: Path, entry: Entry, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink() or entry.is_link:
+        target.unlink(missing_ok=True)
+    if entry.is_link:
+        target.symlink_to(os.fsdecode(content))
+    else:
+        target.write_bytes(content)
+        target.chmod(0o755 if entry.is_executable else 0o644)
+
+
+def find_tree(spec: KernelSpec, report: Reporter) -> Tree:
+    """Reads what ``tree:PATH[@REF]`` names.
+
+    Raises UsageError when that is no kernel tree, or has no such ref.
+    """
+    path = spec.path
+    if not path.is_dir():
+        raise UsageError(f"{path} is no directory", "write tree:PATH of a kernel tree")
+    path = path.resolve()
+    if spec.ref:
+        return _at_commit(spec, path)
+    makefile = path / "Makefile"
+    version = makefile_version(makefile.read_text(errors="replace")) if makefile.is_file() else None
+    _require_kernel(spec.argument, version, [name for name in _LOOKS_LIKE if not (path / name).exists()])
+    with report.task(f"read {path}") as task:
+        manifest = read_entries(path, _listed(path), lambda done: task.update(done=done))
+    assert version is not None
+    return Tree(path, "", "", version, manifest)
+
+
+def _require_kernel(path: str, version: str | None, lacking: list[str]) -> None:
+    if version is None:
+        raise UsageError(
+            f"{path} is no kernel tree: it has no Makefile with VERSION and PATCHLEVEL", "name the top of one"
+        )
+    if lacking:
+        raise UsageError(f"{path} is no kernel tree: it has no {lacking[0]}", "name the top of one")
+
+
+def _at_commit(spec: KernelSpec, path: Path) -> Tree:
+    try:
+        _git(path, "rev-parse", "--git-dir")
+    except HostError as error:
+        if "not a git repository" in error.what:
+            raise UsageError(
+                f"{path} is no git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out"
+            ) from error
+        raise
+    try:
+        commit = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{spec.ref}^{{commit}}").strip()
+    except HostError as error:
+        raise UsageError(f"{path} has no commit {spec.ref!r}", "look with `git log` or `git tag`") from error
+    prefix = _git(path, "rev-parse", "--show-prefix").strip()
+    if prefix:
+        raise UsageError(f"{path} is not the top of its repository", f"leave out {prefix}")
+    manifest: Manifest = {}
+    for line in _git(path, "ls-tree", "-r", "-z", "--full-tree", commit).split("\0"):
+        if line:
+            about, name = line.split("\t", 1)
+            mode, kind, blob = about.split()
+            if kind == "blob":  # the kernel has no submodules
+                manifest[name] = Entry(mode, blob)
+    makefile = _git(path, "show", f"{commit}:Makefile") if "Makefile" in manifest else ""
+    version = makefile_version(makefile)
+    _require_kernel(f"{path} at {spec.ref}", version, [name for name in _LOOKS_LIKE if name not in manifest])
+    assert version is not None
+    return Tree(path, spec.ref, commit, version, manifest)
+
+
+def _listed(path: Path) -> list[str]:
+    """Names of the files that belong to a tree as it is."""
+    arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    if (path / ".git").exists():
+        shown = _git(path, *arguments)
+    else:
+        # No repository: an empty one of ours looks at it.
+        with tempfile.TemporaryDirectory(prefix="oomtrial-git-") as scratch:
+            _git(Path(scratch), "init", "--quiet", "--bare")
+            shown = _git(path, f"--git-dir={scratch}", f"--work-tree={path}", *arguments)
+    return [name for name in shown.split("\0") if name]
+
+
+def _git(path: Path, *arguments: str) -> str:
+    return output_of(["git", "-C", str(path), *arguments], deadline_s=_GIT_DEADLINE_S, env=_GIT_ENV)
+
+
+def _files(root: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
+    for path, entry in changed.items():
+        source = root / path
+        try:
+            yield path, os.fsencode(source.readlink()) if entry.is_link else source.read_bytes()
+        except FileNotFoundError as error:
+            raise BuildError(f"{source} went away while it was copied", "try again") from error
+
+
+def _blobs(repository: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
+    """Contents from git's object store, in the order in which they were asked for."""
+    argv = ["git", "-C", str(repository), "cat-file", "--batch"]
+    with tempfile.TemporaryFile() as wanted:
+        wanted.write("".join(f"{entry.blob}\n" for entry in changed.values()).encode())
+        wanted.seek(0)
+        try:
+            git = subprocess.Popen(argv, stdin=wanted, stdout=subprocess.PIPE, env=os.environ | _GIT_ENV)
+        except FileNotFoundError as error:
+            raise HostError("git is not installed", install_line("git")) from error
+        with git:
+            assert git.stdout is not None
+            for path in changed:
+                words = git.stdout.readline().split()
+                if len(words) != 3:
+                    raise BuildError(f"{repository} has no content for {path}", "its object store is incomplete")
+                content = git.stdout.read(int(words[2]))
+                git.stdout.read(1)
+                yield path, content
