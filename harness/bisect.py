@@ -145,7 +145,8 @@ def _begin(plan: Plan, out: Path, effect: str | None, report: Reporter) -> Plan:
 
 
 def _arm(plan: Plan, commit: str) -> ArmSpec:
-    kernel = f"tree:{plan.tree}@{commit}"
+    path = plan.tree.replace("+", "++").replace("@", "@@")  # as a spec wants them
+    kernel = f"tree:{path}@{commit}"
     return ArmSpec(kernel, kernel)
 
 
