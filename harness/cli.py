@@ -17,6 +17,8 @@ import msgspec
 from rich.console import Console
 
 from harness import __version__
+from harness.cli_kernels import OWN_CONFIG
+from harness.cli_kernels import kernels as kernel_commands
 from harness.errors import INTERRUPTED, EvidenceError, OomtrialError
 from harness.proc import kill_children
 from harness.progress import Reporter
@@ -46,7 +48,7 @@ def cli() -> None:
     multiple=True,
     required=True,
     metavar="SPEC",
-    help="source:VERSION[+PATCH...]; repeat it for more arms.",
+    help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms.",
 )
 @click.option(
     "--scenario", default="one-big-many-small", show_default=True, help="Name of a scenario, or path of a .toml file."
@@ -90,6 +92,7 @@ def cli() -> None:
     show_default=True,
     help="none: counts only, no kill is classified.",
 )
+@OWN_CONFIG
 def run(
     kernels: tuple[str, ...],
     scenario: str,
@@ -101,17 +104,21 @@ def run(
     memory_mib: int,
     accel: str,
     probes: str,
+    own_config: tuple[Path, ...],
 ) -> None:
     """Measure kernels against each other, and print the summary."""
     from harness.experiment import Experiment, Request
 
     with Reporter() as report:
-        request = Request(kernels, scenario, rounds, boots, seed, out, vcpus, memory_mib, accel, probes)
+        request = Request(kernels, scenario, rounds, boots, seed, out, vcpus, memory_mib, accel, probes, own_config)
         experiment = Experiment(request, report)
         experiment.check()
         prepared = experiment.prepare()
         experiment.measure(prepared)
     _print_run(experiment.directory)
+
+
+cli.add_command(kernel_commands)
 
 
 @cli.command()

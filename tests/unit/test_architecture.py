@@ -9,7 +9,18 @@ ROOT = Path(harness.__file__).parent
 ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
 LEAVES = {"errors", "units", "paths", "proc", "progress", "logfile", "binaries"}
 # Composition: whole runs and whole logs, made of every room.
-ABOVE = {"__main__", "rundir", "runtables", "experiment", "doctor", "cli", "parselog", "logframes", "selection"}
+ABOVE = {
+    "__main__",
+    "rundir",
+    "runtables",
+    "experiment",
+    "doctor",
+    "cli",
+    "cli_kernels",
+    "parselog",
+    "logframes",
+    "selection",
+}
 
 
 def imports(path):
