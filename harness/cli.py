@@ -17,6 +17,8 @@ import msgspec
 from rich.console import Console
 
 from harness import __version__
+from harness.cli_kernels import OWN_CONFIG
+from harness.cli_kernels import kernels as kernel_commands
 from harness.errors import CHECK_FAILED, INTERRUPTED, EvidenceError, OomtrialError
 from harness.proc import kill_children
 from harness.progress import Reporter
@@ -46,7 +48,8 @@ def cli() -> None:
     multiple=True,
     required=True,
     metavar="SPEC",
-    help="source:VERSION[+PATCH...]; repeat it for more arms, the same one for stock against stock.",
+    help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms,"
+    " the same one for stock against stock.",
 )
 @click.option(
     "--scenario", default="one-big-many-small", show_default=True, help="Name of a scenario, or path of a .toml file."
@@ -96,6 +99,7 @@ def cli() -> None:
     show_default=True,
     help="Guests go on from snapshots of earlier boots of theirs.",
 )
+@OWN_CONFIG
 def run(
     kernels: tuple[str, ...],
     scenario: str,
@@ -108,6 +112,7 @@ def run(
     accel: str,
     probes: str,
     snapshots: bool,
+    own_config: tuple[Path, ...],
 ) -> None:
     """Measure kernels against each other, and print the summary."""
     from harness.experiment import Experiment, Request
@@ -115,13 +120,26 @@ def run(
 
     with Reporter() as report:
         request = Request(
-            name_arms(kernels, probes), scenario, rounds, boots, seed, out, vcpus, memory_mib, accel, snapshots
+            name_arms(kernels, probes),
+            scenario,
+            rounds,
+            boots,
+            seed,
+            out,
+            vcpus,
+            memory_mib,
+            accel,
+            snapshots,
+            own_config,
         )
         experiment = Experiment(request, report)
         experiment.check()
         prepared = experiment.prepare()
         experiment.measure(prepared)
     _print_run(experiment.directory)
+
+
+cli.add_command(kernel_commands)
 
 
 @cli.command()

@@ -51,7 +51,7 @@ def parse_config(text: str) -> dict[str, str]:
 def fragment_text(own_files: Iterable[Path] = ()) -> str:
     """Our fragment, and a person's own after it: the last word on an option counts.
 
-    Raises UsageError for a file that cannot be read or is no config fragment.
+    Raises UsageError for a file that cannot be read or is no config fragment, BuildError for one that drops memcg.
     """
     parts = [FRAGMENT.read_text()]
     for path in own_files:
@@ -66,6 +66,9 @@ def fragment_text(own_files: Iterable[Path] = ()) -> str:
                     f"{path}:{number} is no line of a kernel config: {line.strip()!r}",
                     "write CONFIG_X=y, or # CONFIG_X is not set",
                 )
+        dropped = parse_config(text).get("CONFIG_MEMCG", "y")
+        if dropped != "y":
+            raise BuildError(f"{path} drops memcg (CONFIG_MEMCG={dropped})", "there would be nothing to measure")
         parts.append(text if text.endswith("\n") else f"{text}\n")
     return "".join(parts)
 

@@ -28,7 +28,7 @@ _UNPACK_DEADLINE_S = 300
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "qemu_fw_cfg", "ext4", "overlay")
 # cloud-amd64 first: a third of the size, and it has every driver that a guest needs. No -unsigned, -rt, -dbg.
 _FLAVOURS = ("cloud-amd64", "amd64")
-_NAME = re.compile(r"linux-image-(?P<version>\d+\.\d+\.\d+[-.+~\w]*?)-(?P<flavour>cloud-amd64|amd64)")
+_NAME = re.compile(r"linux-image-(?P<version>\d+\.\d+\.\d+(?:-\d+)?(?:[+~][\w.+~]+)?)-(?P<flavour>cloud-amd64|amd64)")
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,8 @@ def kernel_directory(plan: Plan) -> Path:
 
 def ready_kernel(plan: Plan) -> Kernel | None:
     """The kernel of a plan if the cache has it. A directory counts once `kernel.json` stands in it: written last."""
-    directory = kernel_directory(plan)
-    kernel = read_record(directory)
-    if kernel is None:
-        return None
-    # `oomtrial kernels prune` goes by the time of the last use.
-    (directory / RECORD).touch()
-    return msgspec.structs.replace(kernel, spec=plan.spec.text)
+    kernel = read_record(kernel_directory(plan))
+    return msgspec.structs.replace(kernel, spec=plan.spec.text) if kernel else None
 
 
 def read_record(directory: Path) -> Kernel | None:
@@ -122,4 +117,5 @@ def hold_kernel(kernel: Kernel) -> int:
     """Keeps `oomtrial kernels prune` away from a kernel until the descriptor is closed; many may hold it."""
     descriptor = os.open(Path(kernel.image).with_name(RECORD), os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
+    os.utime(descriptor)  # prune goes by the time of the last use
     return descriptor

@@ -7,6 +7,7 @@ built in place is copied without its objects, and a tree that is no repository i
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ _TREE_BYTES = 4 << 30  # the copy and what a build of our config adds
 _GIT_DEADLINE_S = 300
 # git must neither refresh the index of a tree that is not ours, nor ask anybody anything.
 _GIT_ENV = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+# What a build leaves at the top of a tree.
+_TOP_PRODUCT = re.compile(r"\.[^/]*|vmlinux[^/]*|System\.map|[Mm]odules?[-.][^/]*|[^/]*\.[oa]")
 _LOOKS_LIKE = ("Kconfig", "mm/oom_kill.c", "scripts/kconfig/merge_config.sh", "arch/x86/Makefile")
 
 
@@ -167,15 +170,21 @@ def _at_commit(spec: KernelSpec, path: Path) -> Tree:
 
 def _listed(path: Path) -> list[str]:
     """Names of the files that belong to a tree as it is."""
-    arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     if (path / ".git").exists():
-        shown = _git(path, *arguments)
-    else:
-        # No repository: an empty one of ours looks at it.
-        with tempfile.TemporaryDirectory(prefix="oomtrial-git-") as scratch:
-            _git(Path(scratch), "init", "--quiet", "--bare")
-            shown = _git(path, f"--git-dir={scratch}", f"--work-tree={path}", *arguments)
-    return [name for name in shown.split("\0") if name]
+        return _ls_files(path)
+    # No repository: an empty one of ours looks at it.
+    with tempfile.TemporaryDirectory(prefix="oomtrial-git-") as scratch:
+        _git(Path(scratch), "init", "--quiet", "--bare")
+        return _ls_files(path, f"--git-dir={scratch}", f"--work-tree={path}")
+
+
+def _ls_files(path: Path, *where: str) -> list[str]:
+    arguments = [*where, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = _git(path, *arguments).split("\0")
+    if "Makefile" not in names:
+        # Debian's source ignores everything at the top, for the sake of its packaging.
+        names = [name for name in _git(path, *arguments, "-x", "!/*").split("\0") if not _TOP_PRODUCT.fullmatch(name)]
+    return [name for name in names if name]
 
 
 def _git(path: Path, *arguments: str) -> str:

@@ -18,6 +18,7 @@ ABOVE = {
     "controls",
     "doctor",
     "cli",
+    "cli_kernels",
     "parselog",
     "logsegments",
     "logframes",

@@ -1,0 +1,169 @@
+"""What the cache holds of kernels, and what of it can go."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from harness.errors import OomtrialError
+from harness.kernels.kernel import RECORD, Kernel, Plan, read_record
+from harness.kernels.source import find_source, offered_versions
+from harness.paths import cache_dir
+from harness.spec.kernel import parse_kernel_spec
+
+_DAY_S = 86400
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A kernel of the cache."""
+
+    kernel: Kernel
+    directory: Path
+    size_bytes: int
+    used_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something of the cache that can go."""
+
+    path: Path
+    why: str
+    size_bytes: int
+
+
+def cached_kernels() -> list[Cached]:
+    """Finished kernels, the one that was used last first."""
+    found = []
+    for directory in cache_dir().glob("kernels/[!.]*"):
+        if kernel := read_record(directory):
+            used_at = (directory / RECORD).stat().st_mtime
+            found.append(Cached(kernel, directory, disk_bytes(directory), used_at))
+    return sorted(found, key=lambda one: -one.used_at)
+
+
+def disk_bytes(path: Path) -> int:
+    """What a file, or a directory with all that is in it, takes on the disk."""
+    paths = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
+    total = 0
+    for one in paths:
+        try:
+            total += one.lstat().st_blocks * 512
+        except FileNotFoundError:
+            continue  # another process tidies up, too
+    return total
+
+
+def leftovers(older_than_days: float, resolve: Callable[[str], Plan]) -> Iterator[Leftover]:
+    """What no later run would take, or nobody has used for so many days. `resolve` makes a plan of a spec's text."""
+    oldest = time.time() - older_than_days * _DAY_S
+    for cached in cached_kernels():
+        if why := _superseded(cached.kernel, resolve):
+            yield Leftover(cached.directory, f"{cached.kernel.spec}: {why}", cached.size_bytes)
+        elif cached.used_at < oldest:
+            why = f"not used for {(time.time() - cached.used_at) / _DAY_S:.0f} days"
+            yield Leftover(cached.directory, f"{cached.kernel.spec}: {why}", cached.size_bytes)
+    for directory in sorted(cache_dir().glob("kernels/[!.]*")):
+        if directory.is_dir() and read_record(directory) is None:
+            yield Leftover(directory, "a build that was not finished", disk_bytes(directory))
+    for pattern in ("kernels/.*.new", "trees/.*.new"):
+        for path in sorted(cache_dir().glob(pattern)):
+            yield Leftover(path, "a download that was not finished", disk_bytes(path))
+    yield from _old_trees(oldest)
+    for log in sorted(cache_dir().glob("logs/*.log")):
+        if log.stat().st_mtime < oldest:
+            yield Leftover(log, "an old log", disk_bytes(log))
+
+
+def _superseded(kernel: Kernel, resolve: Callable[[str], Plan]) -> str | None:
+    """Why a spec leads to another kernel today, or None if it does not, or that cannot be told.
+
+    A tree, an image or a patch of a person's own may come back to what it was: these go by age alone.
+    """
+    spec = parse_kernel_spec(kernel.spec)
+    if spec.kind not in ("source", "debian") or any("/" in name or "." in name for name in spec.patches):
+        return None
+    try:
+        plan = resolve(kernel.spec)
+    except OomtrialError:
+        return None  # apt offers nothing just now, or the patch went from the library
+    if plan.key == kernel.key:
+        return None
+    if plan.source != kernel.source:
+        return f"made of {kernel.source}; {plan.source} took its place"
+    return "its config, patches or compiler have changed since"
+
+
+def _old_trees(oldest: float) -> Iterator[Leftover]:
+    current = set()
+    for version in offered_versions():
+        try:
+            current.add(find_source(version).tree.name)
+        except OomtrialError:
+            continue
+    for tree in sorted(cache_dir().glob("trees/[!.]*")):
+        if not tree.is_dir():
+            continue
+        used_at = max(
+            tree.stat().st_mtime, Path(f"{tree}.lock").stat().st_mtime if Path(f"{tree}.lock").exists() else 0
+        )
+        if tree.name.startswith("linux-source-") and current and tree.name not in current:
+            yield Leftover(tree, "a newer package took its place", disk_bytes(tree))
+        elif used_at < oldest:
+            yield Leftover(tree, f"not built in for {(time.time() - used_at) / _DAY_S:.0f} days", disk_bytes(tree))
+
+
+def remove(leftover: Leftover) -> bool:
+    """Removes it, unless somebody uses it; says whether it did."""
+    with _alone(leftover.path) as is_alone:
+        if is_alone:
+            if leftover.path.is_dir():
+                # The record first: half a kernel is none.
+                (leftover.path / RECORD).unlink(missing_ok=True)
+                shutil.rmtree(leftover.path, ignore_errors=True)
+            else:
+                leftover.path.unlink(missing_ok=True)
+        return is_alone
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    """Whether nobody uses a part of the cache, nor will while this lasts."""
+    with ExitStack() as stack:
+        try:
+            for lock in _locks(path):
+                stack.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            yield False
+            return
+        record = path / RECORD
+        if record.is_file():
+            descriptor = os.open(record, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+        yield True
+
+
+def _locks(path: Path) -> list[FileLock]:
+    """The locks of those who may be making it."""
+    if path.parent.name == "trees":
+        return [FileLock(path.with_name(f"{path.name.removeprefix('.').removesuffix('.new')}.lock"))]
+    if path.parent.name == "kernels" and not (path / RECORD).is_file():
+        # A build keeps its log there, under the lock of its tree.
+        key = path.name.removeprefix(".").removesuffix(".new")
+        trees = [FileLock(str(lock)) for lock in sorted(cache_dir().glob("trees/*.lock"))]
+        return [FileLock(path.with_name(f".{key}.lock")), *trees]
+    return []

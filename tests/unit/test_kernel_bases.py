@@ -1,0 +1,318 @@
+"""Kernels of a person's own: a tree is only read, its copy follows it, and what is wrong is said in one line."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.kernels.debian import parse_names
+from harness.kernels.initramfs import depends, loading_order, make_archive
+from harness.kernels.kernel import hold_kernel, read_record
+from tests.kerneltree import FIX, OOM_KILL, make_tree
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return make_tree(tmp_path / "linux")
+
+
+@pytest.fixture
+def kernels(oomtrial, tmp_path):
+    """`oomtrial kernels ...` with a cache of its own."""
+
+    def run(*arguments, **env):
+        return oomtrial("kernels", *arguments, env={"OOMTRIAL_CACHE": str(tmp_path / "cache"), **env})
+
+    return run
+
+
+def look(tree):
+    """Every byte, mode and time of a tree."""
+    found = {}
+    for path in sorted(tree.rglob("*")):
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found[str(path)] = (status.st_mode, status.st_mtime_ns, hashlib.sha256(content).hexdigest())
+    return found
+
+
+def one_line(done, code):
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("oomtrial: ")
+    return last
+
+
+def built(done):
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.split()[-1]).read_text()
+
+
+def git(tree, *arguments):
+    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    subprocess.run(["git", "-C", tree, *arguments], check=True, capture_output=True, env={**os.environ, **who})
+
+
+def test_a_tree_is_built_elsewhere_and_stays_byte_for_byte_the_same(kernels, tree, tmp_path):
+    (tmp_path / "fix.patch").write_text(FIX)
+    before = look(tree)
+    assert built(kernels("build", f"tree:{tree}")) == OOM_KILL
+    assert "int fixed;" in built(kernels("build", f"tree:{tree}+{tmp_path}/fix.patch"))
+    assert look(tree) == before
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    assert (copy / "mm/oom_kill.c").read_text() == OOM_KILL
+    assert (copy / "Documentation").is_symlink()
+
+
+def test_only_what_changed_is_copied_and_compiled_again(kernels, tree):
+    first = kernels("build", f"tree:{tree}")
+    assert "10 files of" in first.stderr
+    again = kernels("build", f"tree:{tree}")
+    assert "copied" not in again.stderr
+    (tree / "mm/page_alloc.c").unlink()
+    (tree / "mm/oom_kill.c").write_text("int changed;\n")
+    third = kernels("build", f"tree:{tree}")
+    assert "1 files of" in third.stderr
+    assert "1 removed" in third.stderr
+    assert built(third) == "int changed;\n"
+    assert len({done.stdout.split()[-1] for done in (first, again, third)}) == 2
+
+
+def test_a_tree_whose_gitignore_hides_the_top_is_read_all_the_same(kernels, tree, tmp_path):
+    (tree / ".gitignore").write_text("*.o\n/*\n!/debian/\n")
+    (tree / "vmlinux.o").write_text("stale")
+    assert built(kernels("build", f"tree:{tree}")) == OOM_KILL
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    assert not (copy / "vmlinux.o").exists()
+    assert "CONFIG_MINE" not in (copy / ".config").read_text()
+
+
+def test_a_commit_is_built_without_being_checked_out(kernels, tree):
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "one")
+    git(tree, "tag", "v1")
+    (tree / "mm/oom_kill.c").write_text("int not_committed;\n")
+    before = look(tree)
+    assert built(kernels("build", f"tree:{tree}@v1")) == OOM_KILL
+    assert built(kernels("build", f"tree:{tree}")) == "int not_committed;\n"
+    assert look(tree) == before
+    assert "has no commit 'v2'" in one_line(kernels("show", f"tree:{tree}@v2"), 2)
+
+
+def test_a_tree_that_was_killed_while_it_was_built_is_built_right(kernels, tree, tmp_path):
+    kernels("build", f"tree:{tree}")
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    (copy / ".oomtrial-building").touch()
+    time.sleep(0.01)
+    (copy / "mm/oom_kill.o").write_bytes(b"half")
+    shutil.rmtree(tmp_path / "cache/kernels")
+    done = kernels("build", f"tree:{tree}")
+    assert done.returncode == 0
+    assert (copy / "mm/oom_kill.o").read_bytes() != b"half"
+
+
+def test_a_config_of_ones_own_is_merged_and_what_did_not_take_is_told(kernels, tree, tmp_path):
+    own = tmp_path / "own.config"
+    own.write_text("CONFIG_TRACING_MINE=y\n# CONFIG_PSI is not set\n")
+    stock = kernels("build", f"tree:{tree}").stdout
+    done = kernels("build", f"tree:{tree}", "--config", own)
+    assert done.stdout != stock
+    assert "did not take" not in done.stderr
+    merge = tree / "scripts/kconfig/merge_config.sh"
+    merge.write_text(merge.read_text() + 'sed -i s/TRACING_MINE=y/TRACING_MINE=m/ "$KCONFIG_CONFIG"\n')
+    done = kernels("build", f"tree:{tree}", "--config", own)
+    assert "a config option did not take: CONFIG_TRACING_MINE=y (is m)" in done.stderr
+    checked = kernels("check", f"tree:{tree}", "--config", own)
+    assert "config: an option did not take: CONFIG_TRACING_MINE=y (is m)" in checked.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "build"])
+def test_a_config_that_drops_memcg_is_refused_and_nothing_is_kept(kernels, tree, tmp_path, command):
+    own = tmp_path / "own.config"
+    own.write_text("# CONFIG_MEMCG is not set\n")
+    assert "drops memcg" in one_line(kernels(command, f"tree:{tree}", "--config", own), 4)
+    assert not list((tmp_path / "cache").glob("kernels/*/kernel.json"))
+    own.write_text("CONFIG_KPROBES=m\n")
+    says = one_line(kernels(command, f"tree:{tree}", "--config", own), 4)
+    assert "lacks what a guest needs: CONFIG_KPROBES (the measurement)" in says
+    assert not list((tmp_path / "cache").glob("kernels/*/kernel.json"))
+
+
+def test_what_is_no_config_fragment_is_refused(kernels, tree, tmp_path):
+    own = tmp_path / "own.config"
+    own.write_text("CONFIG_A=y\nMEMCG=n\n")
+    assert "own.config:2 is no line of a kernel config: 'MEMCG=n'" in one_line(
+        kernels("show", f"tree:{tree}", "--config", own), 2
+    )
+    assert "cannot read config fragment nowhere: No such file" in one_line(
+        kernels("show", f"tree:{tree}", "--config", "nowhere"), 2
+    )
+
+
+def test_a_compiler_error_is_shown_with_file_and_line(kernels, tree, tmp_path):
+    (tmp_path / "bad.patch").write_text(FIX.replace("int fixed;", "int fixed"))
+    says = one_line(kernels("build", f"tree:{tree}+{tmp_path}/bad.patch"), 4)
+    assert "does not compile: mm/oom_kill.c:2:10: expected" in says
+    assert "build.log" in says
+    assert built(kernels("build", f"tree:{tree}")) == OOM_KILL
+
+
+def test_a_patch_that_fails_names_file_and_hunk_and_whether_it_is_there_already(kernels, tree, tmp_path):
+    (tmp_path / "fix.patch").write_text(FIX)
+    (tmp_path / "other.patch").write_text(FIX.replace("int two;", "int 2;"))
+    (tmp_path / "gone.patch").write_text(FIX.replace("oom_kill.c", "oom.c"))
+    for command in ("check", "build"):
+        says = one_line(kernels(command, f"tree:{tree}+{tmp_path}/other.patch"), 4)
+        assert "other.patch does not apply to" in says
+        assert "mm/oom_kill.c, hunk 1 (line 1); it is made for another version" in says
+        assert "mm/oom.c is not in the tree" in one_line(kernels(command, f"tree:{tree}+{tmp_path}/gone.patch"), 4)
+        twice = f"tree:{tree}+{tmp_path}/fix.patch+{tmp_path}/fix.patch"
+        assert "; the tree has it already" in one_line(kernels(command, twice), 4)
+    good = kernels("check", f"tree:{tree}+{tmp_path}/fix.patch")
+    assert "applies to mm/oom_kill.c" in good.stdout
+    assert "config: has what a guest needs" in good.stdout
+
+
+@pytest.mark.parametrize(
+    ("remove", "says"),
+    [("Makefile", "no Makefile with VERSION"), ("mm/oom_kill.c", "has no mm/oom_kill.c"), ("", "is no directory")],
+)
+def test_what_is_no_kernel_tree_is_refused(kernels, tree, remove, says):
+    shutil.rmtree(tree) if not remove else (tree / remove).unlink()
+    assert says in one_line(kernels("build", f"tree:{tree}"), 2)
+
+
+def test_a_ref_of_what_is_no_repository(kernels, tree):
+    assert "is no git repository, so it has no 'v1'" in one_line(kernels("build", f"tree:{tree}@v1"), 2)
+
+
+def test_a_missing_tool_is_told_with_the_line_that_installs_it(kernels, tree, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("gcc", "cc1", "as", "ld", "make", "bc", "patch", "perl", "xz", "tar", "git", "sh", "dpkg"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    says = one_line(kernels("build", f"tree:{tree}", PATH=str(tools)), 3)
+    assert "not installed: bison, flex; apt-get install --no-install-recommends bison flex" in says
+
+
+def test_an_image_is_kept_as_it_was(kernels, tmp_path):
+    image = tmp_path / "bzImage"
+    image.write_bytes(bytes(0x202) + b"HdrS" + bytes(8) + b"\x00\x10" + bytes(0x1000) + b"6.1.7-mine (a@b)\0")
+    content = bytearray(image.read_bytes())
+    content[0x1200:0x1211] = b"6.1.7-mine (a@b)\0"
+    image.write_bytes(content)
+    done = kernels("build", f"image:{image}")
+    kept = done.stdout.split()[-1]
+    assert Path(kept).read_bytes() == bytes(content)
+    assert "its config is not known" in done.stderr
+    assert "Linux 6.1.7-mine" in kernels("show", f"image:{image}").stdout
+    assert "not checked: its config is not known" in kernels("check", f"image:{image}").stdout
+    image.write_bytes(b"\x7fELF" + bytes(1000))
+    assert "is no bzImage; name arch/x86/boot/bzImage" in one_line(kernels("build", f"image:{image}"), 2)
+    assert "cannot read kernel image" in one_line(kernels("build", f"image:{tmp_path}/nowhere"), 2)
+
+
+def test_host_is_understood_and_not_yet_run(kernels, oomtrial):
+    assert "'host' cannot be run yet" in one_line(kernels("build", "host"), 2)
+    assert "'host' cannot be run yet" in one_line(oomtrial("run", "--kernel", "host"), 2)
+
+
+def test_a_debian_version_that_apt_does_not_offer(kernels):
+    assert "apt offers no prebuilt kernel 1.0; offered: " in one_line(kernels("build", "debian:1.0"), 4)
+
+
+def test_the_newest_package_of_the_best_flavour_comes_first():
+    names = [
+        "linux-image-6.1.0-9-cloud-amd64",
+        "linux-image-6.1.0-56-cloud-amd64",
+        "linux-image-6.1.0-57-amd64",
+        "linux-image-6.1.0-56-cloud-amd64-unsigned",
+        "linux-image-6.1.0-56-rt-amd64",
+        "linux-image-6.1.0-56-cloud-amd64-dbg",
+        "linux-image-6.12.9+deb12-cloud-amd64",
+        "linux-image-6.12.117+deb12-cloud-amd64",
+        "linux-image-cloud-amd64",
+        "linux-image-6.12-cloud-amd64",
+    ]
+    found = parse_names(names)
+    assert [one.version for one in found] == [
+        "6.12.117+deb12",
+        "6.12.9+deb12",
+        "6.1.0-56",
+        "6.1.0-9",
+        "6.1.0-57",
+    ]
+    assert [one.version for one in found if one.answers("6.1")] == ["6.1.0-56", "6.1.0-9", "6.1.0-57"]
+    assert [one.version for one in found if one.answers("6.1.0-56")] == ["6.1.0-56"]
+    assert [one.version for one in found if one.answers("6.12.117")] == ["6.12.117+deb12"]
+
+
+def module(*needs):
+    return b"\x7fELF..\0license=GPL\0depends=" + ",".join(needs).encode() + b"\0intree=Y\0"
+
+
+def test_modules_are_loaded_after_what_they_depend_on(tmp_path):
+    assert depends(module("a", "b-c")) == ["a", "b_c"]
+    assert depends(module()) == []
+    files = {"virtio_net": ["net_failover"], "net_failover": ["failover"], "failover": [], "overlay": ["virtio"]}
+    for name, needs in files.items():
+        (tmp_path / f"{name.replace('_', '-')}.ko").write_bytes(module(*needs))
+    (tmp_path / "modules.builtin").write_text("kernel/drivers/virtio/virtio.ko\n")
+    order = [name for name, _ in loading_order(tmp_path, ["overlay", "virtio_net"])]
+    assert order == ["overlay", "failover", "net_failover", "virtio_net"]
+
+
+def test_the_archive_is_one_that_cpio_reads():
+    if not shutil.which("cpio"):
+        pytest.skip("cpio is not installed: apt-get install cpio")
+    archive = make_archive(b"#!", [("b", b"1"), ("a", b"22")])
+    shown = subprocess.run(["cpio", "-t", "--quiet"], input=archive, capture_output=True, check=True).stdout.decode()
+    assert shown.split() == ["dev", "dev/console", "root", "modules", "init", "modules/000-b", "modules/001-a"]
+    assert make_archive(b"#!", [("b", b"1"), ("a", b"22")]) == archive
+
+
+def test_prune_removes_halves_and_what_is_old_and_nothing_else(kernels, tree, tmp_path):
+    cache = tmp_path / "cache"
+    kernels("build", f"tree:{tree}")
+    (record,) = cache.glob("kernels/*/kernel.json")
+    half = cache / "kernels/0123456789abcdef"
+    half.mkdir()
+    (half / "bzImage").write_bytes(b"x" * 100_000)
+    assert "would remove" in kernels("prune", "--dry-run").stdout
+    assert half.exists()
+    done = kernels("prune")
+    assert f"removed {half} (0.1 MiB): a build that was not finished" in done.stdout
+    assert not half.exists()
+    assert record.exists()
+    long_ago = time.time() - 40 * 86400
+    os.utime(record, (long_ago, long_ago))
+    assert "not used for 40 days" in kernels("prune").stdout
+    assert not record.exists()
+
+
+def test_prune_leaves_what_is_in_use(kernels, tree, tmp_path):
+    kernels("build", f"tree:{tree}")
+    (record,) = (tmp_path / "cache").glob("kernels/*/kernel.json")
+    held = hold_kernel(read_record(record.parent))
+    try:
+        assert f"kept {record.parent}: in use" in kernels("prune", "--older-than", "0").stdout
+        assert record.exists()
+    finally:
+        os.close(held)
+    assert "removed" in kernels("prune", "--older-than", "0").stdout
+    assert not record.exists()
+
+
+def test_list_names_what_the_cache_holds(kernels, tree):
+    kernels("build", f"tree:{tree}")
+    shown = kernels("list").stdout
+    assert "debian:" in shown
+    assert "source:" in shown
+    assert "tree:" in shown
