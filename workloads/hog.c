@@ -394,6 +394,13 @@ static void kill_survivors(void)
 	}
 }
 
+/* Returns 1 when one of them outlives SIGKILL. */
+static int end_survivors(void)
+{
+	kill_survivors();
+	return wait_until(all_dead, 0, now_ns() + 30000000000ull) != 0;
+}
+
 static void report_hogs(int round)
 {
 	for (int i = 0; i < n_hogs; i++) {
@@ -423,12 +430,15 @@ static void run_round(int round, int deadline_ms)
 	event("{\"event\":\"round_start\",\"round\":%d,\"time_ns\":%llu,\"hogs\":%d}", round, (unsigned long long)start_ns, n_hogs);
 	int hung = run_phases(start_ns + deadline_ms * 1000000ull) != 0;
 	uint64_t end_ns = now_ns();
+	int stuck = 0;
 
+	/* A message is charged to the memcg: where charges wait for ever, it goes out once there is room again. */
+	if (hung)
+		stuck = end_survivors();
 	snprintf(request, sizeof request, "end %d", round);
 	int recorded = ask_collector(request, 120000);
-
-	kill_survivors();
-	int stuck = wait_until(all_dead, 0, now_ns() + 30000000000ull) != 0;
+	if (!hung)
+		stuck = end_survivors();
 	report_hogs(round);
 	event("{\"event\":\"round_end\",\"round\":%d,\"time_ns\":%llu,\"hung\":%s,\"stuck\":%s,\"recorded\":%s}", round,
 	      (unsigned long long)end_ns, hung ? "true" : "false", stuck ? "true" : "false", recorded ? "true" : "false");
