@@ -49,7 +49,7 @@ CONTROLS = (
         "an impatient reaper, no look at the margin: clearly more redundant kills",
     ),
     Control(
-        "busy-wait", "busy-wait", "all", "wait-for-victim", _MAIN, "slow", "more", (0.05, 0.60),
+        "busy-wait", "busy-wait", "all", "wait-for-victim", _MAIN, "slow", "more", (0.05, 0.30),
         "waiters burn the CPU: more system time than any but one in 20 rounds of wait-for-victim",
     ),
     Control(
