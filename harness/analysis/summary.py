@@ -48,6 +48,11 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     lost_records: int  # kernel log, trace and probe losses
     kill_to_release_us_median: int | None
     kills_without_release: int  # the trace has no release for the victim
+    # costs, means over completed rounds; None where no round has the figure
+    duration_ms_per_round: float | None
+    system_ms_per_round: float | None  # CPU time that the container's tasks spent in the kernel
+    memory_full_ms_per_round: float | None  # memory PSI: time in which all of them stalled
+    oom_events_per_round: float | None  # memory.events oom: charges that failed and entered the OOM killer's path
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +139,16 @@ def summarize_arm(
         lost_records=int(lost),
         kill_to_release_us_median=int(latency.median()) if len(latency) else None,
         kills_without_release=int(kills["release_time_us"].isna().sum()),
+        duration_ms_per_round=_mean(completed["duration_us"], 1000),
+        system_ms_per_round=_mean(completed["system_us"], 1000),
+        memory_full_ms_per_round=_mean(completed["memory_full_us"], 1000),
+        oom_events_per_round=_mean(completed["memory_events_oom"], 1),
     )
+
+
+def _mean(values: pd.Series, divisor: float) -> float | None:
+    known = values.dropna()
+    return float(known.mean()) / divisor if len(known) else None
 
 
 def compare(arm: Arm, base: Arm) -> Comparison:

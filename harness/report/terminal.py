@@ -23,6 +23,14 @@ def _latency(arm: Arm) -> str:
     return "-" if arm.kill_to_release_us_median is None else f"{arm.kill_to_release_us_median / 1000:.1f} ms"
 
 
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f} ms"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
 def _outcomes(arm: Arm) -> str:
     parts = [f"{count} {name}" for name, count in arm.outcomes.items() if count]
     if arm.rounds_not_run:
@@ -68,6 +76,10 @@ def print_summary(console: Console, summary: Summary) -> None:
         ("  share", [_percent(arm.rate) for arm in summary.arms]),
         ("  95 % interval", [_interval(arm) for arm in summary.arms]),
         ("kill to release, median", [_latency(arm) for arm in summary.arms]),
+        ("round, mean", [_ms(arm.duration_ms_per_round) for arm in summary.arms]),
+        ("  system time", [_ms(arm.system_ms_per_round) for arm in summary.arms]),
+        ("  memory PSI full", [_ms(arm.memory_full_ms_per_round) for arm in summary.arms]),
+        ("  memory.events oom", [_number(arm.oom_events_per_round) for arm in summary.arms]),
         ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in summary.arms]),
         ("records lost", [str(arm.lost_records) for arm in summary.arms]),
     ]
