@@ -45,6 +45,7 @@ class BuildPlan:
     patches: tuple[Patch, ...]
     fragment: str  # ours, and a person's own after it
     compiler: str
+    own_config: tuple[str, ...] = ()  # where a person's own fragments are
 
     @property
     def key(self) -> str:
@@ -101,6 +102,7 @@ class BuildPlan:
             config_key=content_key(config),
             compiler=self.compiler,
             config_not_taken=kconfig.not_taken(self.fragment, config),
+            own_config=list(self.own_config),
         )
         image = (tree / "arch/x86/boot/bzImage").read_bytes()
         return keep_kernel(self, kernel, {"bzImage": image, "config": config.encode()})

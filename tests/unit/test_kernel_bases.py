@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import BuildError, HostError
+from harness.kernels import build
 from harness.kernels.debian import parse_names
 from harness.kernels.initramfs import depends, loading_order, make_archive
 from harness.kernels.kernel import hold_kernel, read_record
@@ -316,3 +318,42 @@ def test_list_names_what_the_cache_holds(kernels, tree):
     assert "debian:" in shown
     assert "source:" in shown
     assert "tree:" in shown
+
+
+def test_a_full_disk_is_told_and_leaves_no_kernel(kernels, tree, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False).returncode
+    ):
+        pytest.skip("a full disk is a small tmpfs here: run the tests as root, where mount(8) is allowed")
+    try:
+        says = one_line(kernels("build", f"tree:{tree}", OOMTRIAL_CACHE=str(small / "cache")), 3)
+        assert "needs 4096 MiB" in says
+        assert "MiB are free; make room there" in says
+        assert not list(small.glob("cache/kernels/*"))
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.parametrize(
+    ("log", "kind", "says"),
+    [
+        ("fatal error: cannot write: No space left on device\n", HostError, "is full: x could not be built; make room"),
+        ("/bin/sh: 1: bison: not found\n", HostError, "bison is not installed"),
+        ("mm/a.c:7:1: error: no\nmm/b.c:1:1: error: nor\n", BuildError, "x does not compile: mm/a.c:7:1: no; log"),
+        (
+            "In file:\ninc/a.h:3:9: fatal error: b.h: No such file or directory\n",
+            BuildError,
+            "inc/a.h:3:9: b.h: No such",
+        ),
+        ("ld: mm/a.o: undefined reference to `b'\n", BuildError, "x cannot be built: mm/a.o: undefined reference"),
+        ("make[1]: *** No rule to make target 'c'.  Stop.\n", BuildError, "x cannot be built: No rule to make target"),
+        ("Killed\n", BuildError, "x cannot be built: make ended with status 2"),
+    ],
+)
+def test_the_first_error_of_a_build_is_the_one_that_is_told(log, kind, says):
+    error = build._explained(log, 2, "x", Path("build.log"))
+    assert isinstance(error, kind)
+    assert says in str(error)
