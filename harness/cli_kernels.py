@@ -143,9 +143,9 @@ def prune(older_than: float, dry_run: bool) -> None:
         found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), report)))
         for leftover in found:
             size = f"{leftover.size_bytes / (1 << 20):.1f} MiB"
-            if dry_run or remove(leftover):
+            if remove(leftover, dry_run=dry_run):
                 freed += leftover.size_bytes
                 click.echo(f"{'would remove' if dry_run else 'removed'} {leftover.path} ({size}): {leftover.why}")
             else:
-                click.echo(f"kept {leftover.path}: in use")
+                click.echo(f"{'would keep' if dry_run else 'kept'} {leftover.path}: in use")
     click.echo(f"{freed / (1 << 20):.1f} MiB {'would be' if dry_run else ''} freed".replace("  ", " "))

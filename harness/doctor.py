@@ -15,6 +15,7 @@ from rich.table import Table
 from harness.errors import HostError, OomtrialError
 from harness.guest.accel import Probe, cached_probe, kvm_openable
 from harness.guest.rootfs import plan_rootfs
+from harness.kernels.debian import offered_series
 from harness.kernels.patches import library_names
 from harness.kernels.source import offered_versions
 from harness.paths import cache_dir, data_dir
@@ -130,9 +131,9 @@ def _sources() -> Finding:
         return Finding(
             "apt", "missing", "apt offers no linux-source package that the patch library knows", "apt-get update"
         )
-    return Finding(
-        "apt", "ok", "; ".join(f"source:{version} with {', '.join(library_names(version))}" for version in versions)
-    )
+    offered = [f"source:{version} with {', '.join(library_names(version))}" for version in versions]
+    offered += [f"debian:{version}" for version in offered_series()]
+    return Finding("apt", "ok", "; ".join(offered))
 
 
 def _cache() -> Finding:

@@ -21,6 +21,7 @@ from harness.spec.kernel import KernelSpec
 
 _BUILD_DEADLINE_S = 3600
 _BUILD_BYTES = 1 << 30
+_HEARTBEAT_SLACK_S = 10.0  # the mark is touched twice a second, on a busy machine less often
 _FIRST_ERROR = re.compile(r"^(\S+:\d+(?::\d+)?): (?:fatal )?error: (.+)$", re.MULTILINE)
 # Of the linker, of kbuild's own checks, and of make.
 _OTHER_ERRORS = re.compile(
@@ -45,6 +46,7 @@ class BuildPlan:
     patches: tuple[Patch, ...]
     fragment: str  # ours, and a person's own after it
     compiler: str
+    own_config: tuple[str, ...] = ()  # where a person's own fragments are
 
     @property
     def key(self) -> str:
@@ -87,11 +89,11 @@ class BuildPlan:
         config = configure(tree, self.fragment, directory, log)
         kconfig.require_guest_options(config, self.spec.text)
         (tree / ".config").write_text(config)
-        _marker(tree).touch()
         status = _make(tree, log, "bzImage", task=task)
+        # make itself takes away what it could not finish
+        _marker(tree).unlink()
         if status:
             raise _explained(log.read_text(errors="replace"), status, self.spec.text, log)
-        _marker(tree).unlink()
         kernel = Kernel(
             spec=self.spec.text,
             key=self.key,
@@ -101,6 +103,7 @@ class BuildPlan:
             config_key=content_key(config),
             compiler=self.compiler,
             config_not_taken=kconfig.not_taken(self.fragment, config),
+            own_config=list(self.own_config),
         )
         image = (tree / "arch/x86/boot/bzImage").read_bytes()
         return keep_kernel(self, kernel, {"bzImage": image, "config": config.encode()})
@@ -131,7 +134,7 @@ def configure(tree: Path, fragment: str, directory: Path, log: Path) -> str:
 
 
 def _marker(tree: Path) -> Path:
-    """Stands in a tree while make runs: objects younger than it may be halves."""
+    """Stands in a tree while make runs, and is touched all the while: it says when a make that was killed was seen last."""
     return tree / ".oomtrial-building"
 
 
@@ -140,19 +143,21 @@ def _remove_unfinished(tree: Path) -> None:
     marker = _marker(tree)
     if not marker.exists():
         return
-    began = marker.stat().st_mtime
+    seen_last = marker.stat().st_mtime - _HEARTBEAT_SLACK_S
     for path in tree.rglob("*"):
         is_product = path.suffix in (".o", ".a", ".so", ".lds", ".bin", ".gz") and path.is_file()
-        if is_product and path.stat().st_mtime >= began:
+        if is_product and path.stat().st_mtime >= seen_last:
             path.unlink()
     marker.unlink()
 
 
 def _make(tree: Path, log: Path, *targets: str, task: Task) -> int:
     def tick() -> None:
+        _marker(tree).touch()
         done, last = _progress(log)
         task.update(done=done, detail=last)
 
+    _marker(tree).touch()
     argv = ["make", f"-j{os.cpu_count() or 1}", compiler_argument(), *targets]
     return run(argv, log=log, deadline_s=_BUILD_DEADLINE_S, cwd=tree, env=_REPRODUCIBLE, on_tick=tick)
 

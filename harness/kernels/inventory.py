@@ -79,18 +79,20 @@ def leftovers(older_than_days: float, resolve: Callable[[str], Plan]) -> Iterato
         for path in sorted(cache_dir().glob(pattern)):
             yield Leftover(path, "a download that was not finished", disk_bytes(path))
     yield from _old_trees(oldest)
-    for log in sorted(cache_dir().glob("logs/*.log")):
-        if log.stat().st_mtime < oldest:
-            yield Leftover(log, "an old log", disk_bytes(log))
+    for pattern, what in (("logs/*.log", "an old log"), ("manifests/*.json", "of a tree that was not read for long")):
+        for path in sorted(cache_dir().glob(pattern)):
+            if path.stat().st_mtime < oldest:
+                yield Leftover(path, what, disk_bytes(path))
 
 
 def _superseded(kernel: Kernel, resolve: Callable[[str], Plan]) -> str | None:
     """Why a spec leads to another kernel today, or None if it does not, or that cannot be told.
 
-    A tree, an image or a patch of a person's own may come back to what it was: these go by age alone.
+    A tree, an image, a patch or a config of a person's own may come back to what it was: these go by age alone.
     """
     spec = parse_kernel_spec(kernel.spec)
-    if spec.kind not in ("source", "debian") or any("/" in name or "." in name for name in spec.patches):
+    is_of_their_own = any("/" in name or "." in name for name in spec.patches) or kernel.own_config
+    if spec.kind not in ("source", "debian") or is_of_their_own:
         return None
     try:
         plan = resolve(kernel.spec)
@@ -122,10 +124,10 @@ def _old_trees(oldest: float) -> Iterator[Leftover]:
             yield Leftover(tree, f"not built in for {(time.time() - used_at) / _DAY_S:.0f} days", disk_bytes(tree))
 
 
-def remove(leftover: Leftover) -> bool:
-    """Removes it, unless somebody uses it; says whether it did."""
+def remove(leftover: Leftover, *, dry_run: bool = False) -> bool:
+    """Removes it, unless somebody uses it; says whether it did, or would."""
     with _alone(leftover.path) as is_alone:
-        if is_alone:
+        if is_alone and not dry_run:
             if leftover.path.is_dir():
                 # The record first: half a kernel is none.
                 (leftover.path / RECORD).unlink(missing_ok=True)

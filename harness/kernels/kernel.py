@@ -31,6 +31,7 @@ class Kernel(msgspec.Struct, frozen=True):
     compiler: str  # empty where it was built elsewhere
     config_not_taken: list[str]  # options of the fragment that the result does not have
     initrd: str = ""  # path of the initramfs with its drivers; empty where they are built in
+    own_config: list[str] = []  # the fragments of a person's own that went into the config
 
 
 class Plan(Protocol):

@@ -39,7 +39,7 @@ def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] =
     base = _find_base(spec, report)
     patches = tuple(patch for name in spec.patches for patch in load_patches(name, base.version))
     require_toolchain()
-    return BuildPlan(spec, base, patches, fragment, compiler_version())
+    return BuildPlan(spec, base, patches, fragment, compiler_version(), tuple(map(str, own_config)))
 
 
 def _find_base(spec: KernelSpec, report: Reporter) -> Base:

@@ -61,6 +61,7 @@ class Source:
                 package = download(Package(self.package, self.package_version, self.sha256), scratch)
             with report.task(f"unpack {self.package}"):
                 _unpack(package, self.package, scratch)
+            (scratch / self.package).touch()  # prune goes by the time, and the archive has one of its own
             (scratch / self.package).rename(self.tree)
         except subprocess.SubprocessError as error:
             raise BuildError(f"cannot unpack {self.package}: {error}") from error

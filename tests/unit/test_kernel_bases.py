@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import BuildError, HostError
+from harness.kernels import build
 from harness.kernels.debian import parse_names
 from harness.kernels.initramfs import depends, loading_order, make_archive
 from harness.kernels.kernel import hold_kernel, read_record
+from harness.kernels.overlay import lay_over, restore
+from harness.kernels.patches import load_patches
+from tests.conftest import command
 from tests.kerneltree import FIX, OOM_KILL, make_tree
 
 
@@ -167,13 +172,13 @@ def test_a_patch_that_fails_names_file_and_hunk_and_whether_it_is_there_already(
     (tmp_path / "fix.patch").write_text(FIX)
     (tmp_path / "other.patch").write_text(FIX.replace("int two;", "int 2;"))
     (tmp_path / "gone.patch").write_text(FIX.replace("oom_kill.c", "oom.c"))
-    for command in ("check", "build"):
-        says = one_line(kernels(command, f"tree:{tree}+{tmp_path}/other.patch"), 4)
+    for verb in ("check", "build"):
+        says = one_line(kernels(verb, f"tree:{tree}+{tmp_path}/other.patch"), 4)
         assert "other.patch does not apply to" in says
         assert "mm/oom_kill.c, hunk 1 (line 1); it is made for another version" in says
-        assert "mm/oom.c is not in the tree" in one_line(kernels(command, f"tree:{tree}+{tmp_path}/gone.patch"), 4)
+        assert "mm/oom.c is not in the tree" in one_line(kernels(verb, f"tree:{tree}+{tmp_path}/gone.patch"), 4)
         twice = f"tree:{tree}+{tmp_path}/fix.patch+{tmp_path}/fix.patch"
-        assert "; the tree has it already" in one_line(kernels(command, twice), 4)
+        assert "; the tree has it already" in one_line(kernels(verb, twice), 4)
     good = kernels("check", f"tree:{tree}+{tmp_path}/fix.patch")
     assert "applies to mm/oom_kill.c" in good.stdout
     assert "config: has what a guest needs" in good.stdout
@@ -316,3 +321,95 @@ def test_list_names_what_the_cache_holds(kernels, tree):
     assert "debian:" in shown
     assert "source:" in shown
     assert "tree:" in shown
+
+
+def test_a_full_disk_is_told_and_leaves_no_kernel(kernels, tree, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=False).returncode
+    ):
+        pytest.skip("a full disk is a small tmpfs here: run the tests as root, where mount(8) is allowed")
+    try:
+        says = one_line(kernels("build", f"tree:{tree}", OOMTRIAL_CACHE=str(small / "cache")), 3)
+        assert "needs 4096 MiB" in says
+        assert "MiB are free; make room there" in says
+        assert not list(small.glob("cache/kernels/*"))
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+@pytest.mark.parametrize(
+    ("log", "kind", "says"),
+    [
+        ("fatal error: cannot write: No space left on device\n", HostError, "is full: x could not be built; make room"),
+        ("/bin/sh: 1: bison: not found\n", HostError, "bison is not installed"),
+        ("mm/a.c:7:1: error: no\nmm/b.c:1:1: error: nor\n", BuildError, "x does not compile: mm/a.c:7:1: no; log"),
+        (
+            "In file:\ninc/a.h:3:9: fatal error: b.h: No such file or directory\n",
+            BuildError,
+            "inc/a.h:3:9: b.h: No such",
+        ),
+        ("ld: mm/a.o: undefined reference to `b'\n", BuildError, "x cannot be built: mm/a.o: undefined reference"),
+        ("make[1]: *** No rule to make target 'c'.  Stop.\n", BuildError, "x cannot be built: No rule to make target"),
+        ("Killed\n", BuildError, "x cannot be built: make ended with status 2"),
+    ],
+)
+def test_the_first_error_of_a_build_is_the_one_that_is_told(log, kind, says):
+    error = build._explained(log, 2, "x", Path("build.log"))
+    assert isinstance(error, kind)
+    assert says in str(error)
+
+
+def test_a_series_of_mails_is_built_in_order(kernels, tree, tmp_path):
+    series = tmp_path / "series.d"
+    series.mkdir()
+    head = "From {} Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nSubject: [PATCH {}/2] x\n\n---\n"
+    (series / "0001-a.patch").write_text(head.format("a" * 40, 1) + FIX + "-- \n2.39\n")
+    second = FIX.replace("-int two;", "-int fixed;").replace("+int fixed;", "+int fixed_twice;")
+    (series / "0002-b.patch").write_text(head.format("b" * 40, 2) + second + "-- \n2.39\n")
+    assert "int fixed_twice;" in built(kernels("build", f"tree:{tree}+{series}"))
+    (tmp_path / "b4.mbx").write_text("".join(path.read_text() for path in sorted(series.iterdir(), reverse=True)))
+    assert "int fixed_twice;" in built(kernels("build", f"tree:{tree}+{tmp_path}/b4.mbx"))
+    (series / "series").write_text("0002-b.patch\n0001-a.patch\n")
+    says = one_line(kernels("check", f"tree:{tree}+{series}"), 4)
+    assert "series.d/0002-b.patch does not apply" in says
+
+
+def test_a_patch_that_moves_and_removes_files_is_taken_back(tree, tmp_path):
+    moving = """diff --git a/mm/page_alloc.c b/mm/pages.c
+similarity index 50%
+rename from mm/page_alloc.c
+rename to mm/pages.c
+--- a/mm/page_alloc.c
++++ b/mm/pages.c
+@@ -1 +1 @@
+-int page;
++int pages;
+diff --git a/Kconfig b/Kconfig
+deleted file mode 100644
+index e69de29..0000000
+"""
+    path = tmp_path / "move.patch"
+    path.write_text(moving)
+    before = {name: digest for name, (_, _, digest) in look(tree).items()}
+    lay_over(tree, load_patches(str(path), "6.1"), "here")
+    assert (tree / "mm/pages.c").read_text() == "int pages;\n"
+    assert not (tree / "mm/page_alloc.c").exists()
+    assert not (tree / "Kconfig").exists()
+    restore(tree)
+    assert {name: digest for name, (_, _, digest) in look(tree).items()} == before
+
+
+def test_two_at_once_build_once(tree, tmp_path):
+    environment = {**os.environ, "OOMTRIAL_CACHE": str(tmp_path / "cache")}
+    argv = command("kernels", "build", f"tree:{tree}")
+    both = [
+        subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]
+    ended = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert ended[0][0] == ended[1][0]
+    assert sum(errors.count("build tree:") for _, errors in ended) == 2  # begun and done, by one of them
