@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 from harness.errors import GuestError
 
 _SAVE_DEADLINE_S = 120.0
+_GONE = (QMPError, OSError, EOFError, TimeoutError)
 
 
 def restoring_command(ram: Path) -> str:
@@ -32,10 +34,11 @@ def monitor(socket: Path) -> Iterator[QEMUMonitorProtocol]:
         qmp.connect(negotiate=True)
         qmp.settimeout(30.0)
         yield qmp
-    except (QMPError, OSError, TimeoutError) as error:
-        raise GuestError(f"QEMU's monitor: {error}") from error
+    except _GONE as error:
+        raise GuestError(f"QEMU's monitor: {error or 'the connection ended'}") from error
     finally:
-        qmp.close()
+        with contextlib.suppress(*_GONE):
+            qmp.close()
 
 
 def save(socket: Path, ram: Path) -> None:
