@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -103,15 +104,19 @@ def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kerne
     return kernel
 
 
-def wait_for(lock: FileLock, what: str, report: Reporter) -> FileLock:
-    """A lock, held from now on; says so if another process has it."""
+@contextmanager
+def wait_for(lock: FileLock, what: str, report: Reporter) -> Iterator[None]:
+    """Holds a lock; says so if another process has it first."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         with report.task(f"wait for another oomtrial that uses {what}"):
             lock.acquire()
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def hold_kernel(kernel: Kernel) -> int:
