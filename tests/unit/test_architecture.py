@@ -20,7 +20,6 @@ ABOVE = {
     "cli",
     "cli_kernels",
     "parselog",
-    "logsegments",
     "logframes",
     "selection",
 }
