@@ -15,18 +15,20 @@ _FLAGS = ("-static", "-O2", "-s", "-Wall", "-Wextra")
 
 
 def build_binary(source: Path) -> Path:
-    """Compiles a C file, unless the cache has the result.
+    """Compiles a C file, or a directory of them, unless the cache has the result.
 
     Raises BuildError when the compiler finds an error, HostError when there is no compiler.
     """
     version = output_of([_COMPILER, "--version"]).splitlines()[0]
-    directory = cache_dir() / "binaries" / content_key(source.read_bytes(), version, *_FLAGS)
+    files = sorted(source.glob("*.[ch]")) if source.is_dir() else [source]
+    directory = cache_dir() / "binaries" / content_key(*(file.read_bytes() for file in files), version, *_FLAGS)
     binary = directory / source.stem
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / "lock"):
         if not binary.is_file():
             log, scratch = directory / "build.log", directory / f".{source.stem}.new"
-            if run([_COMPILER, *_FLAGS, "-o", str(scratch), str(source)], log=log, deadline_s=120):
+            units = [str(file) for file in files if file.suffix == ".c"]
+            if run([_COMPILER, *_FLAGS, "-o", str(scratch), *units], log=log, deadline_s=120):
                 raise BuildError(f"{source.name} does not compile", f"log: {log}")
             scratch.rename(binary)
     return binary

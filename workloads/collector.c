@@ -24,6 +24,7 @@
  *   kretprobe at the return of exit_mmap(): the release, all pages freed and uncharged
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -38,6 +39,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -50,8 +52,12 @@
 #define RNDRESEEDCRNG 0x5207
 #define TRACEFS "/oomtrial-tracefs"
 #define CGROUPFS "/host/cgroup"
+#define OURS "/oomtrial/" /* the cgroup-parent of every container that has parents; harness/containers/running.py */
+#define MAX_LIMITS 64
 
-static char collector_name[33], token[33], instance[128], memcg_dir[4096];
+static char collector_name[33], token[33], instance[128];
+static char memcg_dir[4096]; /* of the container under test */
+static char top_dir[4096];   /* whose files are read: the same, or a parent of ours that holds more containers */
 static const char *socket_path;
 static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, probes = 1, armed_hogs;
 static long long baseline_bytes = -1;
@@ -368,29 +374,53 @@ static void mark(int round, const char *what)
 static void memcg_file(int round, const char *when, const char *name)
 {
 	char path[4352], prefix[128];
-	snprintf(path, sizeof path, "%s/%s", memcg_dir, name);
+	snprintf(path, sizeof path, "%s/%s", top_dir, name);
 	snprintf(prefix, sizeof prefix, "M %d %s %s", round, when, name);
 	copy_lines(path, prefix);
 }
 
 static void snapshot(int round, const char *when)
 {
-	static const char *const files[] = { "memory.events", "memory.current", "memory.stat", "memory.pressure", "cpu.stat" };
+	static const char *const files[] = { "memory.events", "memory.current", "memory.stat", "memory.pressure", "memory.swap.current", "cpu.stat" };
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
 		memcg_file(round, when, files[i]);
 }
 
+/* A number in a file, or behind a key in it; -1 when there is none. */
+static long long number_in(const char *directory, const char *name, const char *key)
+{
+	char path[4352], line[512];
+	long long value = -1;
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	FILE *file = fopen(path, "re");
+	while (file && value < 0 && fgets(line, sizeof line, file)) {
+		if (!key)
+			value = line[0] >= '0' && line[0] <= '9' ? atoll(line) : -1;
+		else if (!strncmp(line, key, strlen(key)) && line[strlen(key)] == ' ')
+			value = atoll(line + strlen(key));
+	}
+	if (file)
+		fclose(file);
+	return value;
+}
+
 static long long memcg_usage(void)
 {
-	char path[4352], text[64];
-	snprintf(path, sizeof path, "%s/memory.current", memcg_dir);
-	int fd = open(path, O_RDONLY);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-	close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	return atoll(text);
+	return number_in(top_dir, "memory.current", NULL);
+}
+
+/* The directory that many levels above a container's, below which all is ours; 0 when it is not. */
+static int directory_at(int level, char *directory, size_t size)
+{
+	snprintf(directory, size, "%s", memcg_dir);
+	for (int i = 0; i < level; i++) {
+		char *slash = strrchr(directory, '/');
+		if (!slash)
+			return 0;
+		*slash = 0;
+	}
+	/* the container's own, or one that was made for this trial */
+	return level == 0 || !strncmp(directory, CGROUPFS OURS, strlen(CGROUPFS OURS));
 }
 
 /* The memcg of the process at the other end: its line "0::/path" in /proc/PID/cgroup. */
@@ -404,6 +434,7 @@ static int find_memcg(pid_t pid)
 		line[strcspn(line, "\n")] = 0;
 		if (!strncmp(line, "0::/", 4)) {
 			snprintf(memcg_dir, sizeof memcg_dir, CGROUPFS "%.*s", 4000, line + 3);
+			memcpy(top_dir, memcg_dir, sizeof top_dir);
 			found = memcg_usage() >= 0;
 		}
 	}
@@ -422,9 +453,156 @@ static int request_hello(pid_t pid)
 	}
 	baseline_bytes = -1;
 	emit("C {\"event\":\"hello\",\"pid\":%d,\"memcg\":\"%s\"}", pid, memcg_dir + strlen(CGROUPFS));
+	return 1;
+}
+
+static int request_set(int level, const char *name, const char *value)
+{
+	static const char *const allowed[] = { "memory.max", "memory.high", "memory.swap.max", "memory.oom.group" };
+	char path[4352], directory[4096];
+	int ok = 0;
+	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+		ok |= !strcmp(name, allowed[i]);
+	if (!ok || !directory_at(level, directory, sizeof directory))
+		return 0;
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	ok = !write_file(path, value);
+	emit("C {\"event\":\"set\",\"level\":%d,\"file\":\"%s\",\"value\":\"%s\",\"errno\":%d}", level, name, value, ok ? 0 : errno);
+	return ok;
+}
+
+static int request_top(int level)
+{
+	if (!directory_at(level, top_dir, sizeof top_dir))
+		return 0;
+	emit("C {\"event\":\"top\",\"memcg\":\"%s\"}", top_dir + strlen(CGROUPFS));
 	memcg_file(0, "before", "memory.max");
+	memcg_file(0, "before", "memory.high");
 	memcg_file(0, "before", "memory.swap.max");
 	memcg_file(0, "before", "memory.oom.group");
+	return memcg_usage() >= 0;
+}
+
+/* Writes a file of the container beside the one under test. */
+static int write_beside(const char *container, const char *name, const char *value)
+{
+	char path[4352];
+	const char *slash = strrchr(memcg_dir, '/');
+	if (strchr(container, '/') || strncmp(memcg_dir, CGROUPFS OURS, strlen(CGROUPFS OURS)))
+		return 0;
+	snprintf(path, sizeof path, "%.*s/%s/%s", (int)(slash - memcg_dir), memcg_dir, container, name);
+	return !write_file(path, value);
+}
+
+static int move_to_container(pid_t pid, const char *container)
+{
+	char text[16];
+	snprintf(text, sizeof text, "%d", pid);
+	return write_beside(container, "cgroup.procs", text);
+}
+
+static int request_group(const char *container)
+{
+	int ok = write_beside(container, "memory.oom.group", "1");
+	emit("C {\"event\":\"group\",\"container\":\"%s\",\"errno\":%d}", container, ok ? 0 : errno);
+	return ok;
+}
+
+/* -- swap: the first zram device, with the header that mkswap writes (include/linux/swap.h, union swap_header) */
+
+static int set_zram(const char *name, const char *value)
+{
+	char path[128];
+	snprintf(path, sizeof path, "/sys/block/zram0/%s", name);
+	return write_file(path, value);
+}
+
+static int request_swap(long long bytes)
+{
+	static uint32_t header[1024]; /* a page */
+	char text[32];
+	swapoff("/dev/zram0");
+	snprintf(text, sizeof text, "%lld", bytes);
+	if (set_zram("reset", "1") || set_zram("disksize", text))
+		return 0;
+	header[256] = 1; /* version */
+	header[257] = (uint32_t)(bytes / 4096 - 1); /* last page */
+	memcpy((char *)header + 4096 - 10, "SWAPSPACE2", 10);
+	int fd = open("/dev/zram0", O_WRONLY | O_CLOEXEC);
+	int ok = fd >= 0 && write(fd, header, sizeof header) == sizeof header && !fsync(fd);
+	close(fd);
+	ok = ok && !swapon("/dev/zram0", 0);
+	emit("C {\"event\":\"swap\",\"bytes\":%lld,\"errno\":%d}", bytes, ok ? 0 : errno);
+	return ok;
+}
+
+/* -- calibration */
+
+static long long ooms_before; /* memory.events oom when the calibration began */
+
+static const char *dirname_of_container(void)
+{
+	static char directory[4096];
+	directory_at(1, directory, sizeof directory);
+	return directory;
+}
+
+static struct {
+	char path[4352], value[32];
+} limits[MAX_LIMITS];
+static int n_limits;
+
+static void lift_limit(const char *directory)
+{
+	if (n_limits == MAX_LIMITS)
+		return;
+	snprintf(limits[n_limits].path, sizeof limits[0].path, "%s/memory.max", directory);
+	FILE *file = fopen(limits[n_limits].path, "re");
+	if (!file)
+		return;
+	if (fgets(limits[n_limits].value, sizeof limits[0].value, file) && !write_file(limits[n_limits].path, "max"))
+		n_limits++;
+	fclose(file);
+}
+
+/* memory.max of everything under test: from the container up to the top, and of the containers beside it. */
+static int request_limit(const char *what)
+{
+	int ok = 1;
+	if (!strcmp(what, "lift")) {
+		char directory[4096 + 256];
+		n_limits = 0;
+		for (int level = 0; directory_at(level, directory, sizeof directory) && strlen(directory) >= strlen(top_dir); level++)
+			lift_limit(directory);
+		DIR *parent = strcmp(top_dir, memcg_dir) ? opendir(dirname_of_container()) : NULL;
+		for (struct dirent *entry; parent && (entry = readdir(parent));) {
+			snprintf(directory, sizeof directory, "%s/%s", dirname_of_container(), entry->d_name);
+			if (entry->d_type == DT_DIR && entry->d_name[0] != '.' && strcmp(directory, memcg_dir))
+				lift_limit(directory);
+		}
+		if (parent)
+			closedir(parent);
+		return n_limits > 0;
+	}
+	while (n_limits > 0) {
+		n_limits--;
+		ok &= !write_file(limits[n_limits].path, limits[n_limits].value);
+	}
+	return ok;
+}
+
+/* What the memcg needs: its usage without the page cache that could be had back, and what it has in swap. */
+static int request_measure(const char *name, char *reply, size_t size)
+{
+	long long swap = number_in(top_dir, "memory.swap.current", NULL);
+	long long cache = number_in(top_dir, "memory.stat", "inactive_file") + number_in(top_dir, "memory.stat", "active_file");
+	long long ooms = number_in(top_dir, "memory.events", "oom"), usage = memcg_usage();
+	if (usage < 0 || ooms < 0)
+		return 0;
+	long long needed = usage - (cache > 0 ? cache : 0) + (swap > 0 ? swap : 0);
+	snprintf(reply, size, "ok %lld %lld", needed, ooms - ooms_before);
+	emit("C {\"event\":\"measured\",\"set\":\"%s\",\"usage_bytes\":%lld,\"cache_bytes\":%lld,\"swap_bytes\":%lld,\"ooms\":%lld}", name, usage,
+	     cache, swap, ooms - ooms_before);
 	return 1;
 }
 
@@ -432,6 +610,7 @@ static int request_begin(int round)
 {
 	drain_kmsg(NULL);
 	armed_hogs = 0;
+	ooms_before = number_in(top_dir, "memory.events", "oom");
 	if (baseline_bytes < 0)
 		baseline_bytes = memcg_usage();
 	emit("C {\"event\":\"begin\",\"round\":%d,\"usage_bytes\":%lld}", round, memcg_usage());
@@ -486,13 +665,34 @@ static int request_clean(int round)
 static void handle(int fd, const char *request, pid_t pid)
 {
 	int number = 0, ok;
-	if (sscanf(request, "hog %d", &number) == 1) {
-		armed_hogs++;
+	long long bytes;
+	char reply[64] = "ok", name[128] = "", value[64];
+	if (sscanf(request, "hog %d %127s", &number, name) >= 1) {
+		if (name[0] && !move_to_container(pid, name))
+			emit("C {\"event\":\"error\",\"what\":\"hog %d does not get into %s\",\"errno\":%d}", number, name, errno);
+		else
+			armed_hogs++;
 		emit("C {\"event\":\"hog\",\"hog\":%d,\"pid\":%d}", number, pid);
+		return;
+	}
+	if (sscanf(request, "child %d", &number) == 1) {
+		emit("C {\"event\":\"child\",\"hog\":%d,\"pid\":%d}", number, pid);
 		return;
 	}
 	if (sscanf(request, "hello %32s", token) == 1)
 		ok = request_hello(pid);
+	else if (sscanf(request, "set %d %127s %63s", &number, name, value) == 3)
+		ok = request_set(number, name, value);
+	else if (sscanf(request, "group %127s", name) == 1)
+		ok = request_group(name);
+	else if (sscanf(request, "top %d", &number) == 1)
+		ok = request_top(number);
+	else if (sscanf(request, "swap %lld", &bytes) == 1)
+		ok = request_swap(bytes);
+	else if (sscanf(request, "limit %63s", value) == 1)
+		ok = request_limit(value);
+	else if (sscanf(request, "measure %127s", name) == 1)
+		ok = request_measure(name, reply, sizeof reply);
 	else if (sscanf(request, "begin %d", &number) == 1)
 		ok = request_begin(number);
 	else if (sscanf(request, "armed %d", &number) == 1)
@@ -505,7 +705,7 @@ static void handle(int fd, const char *request, pid_t pid)
 		ok = 0;
 	if (strncmp(request, "armed", 5))
 		fflush(stdout);
-	send(fd, ok ? "ok" : "no", 2, MSG_NOSIGNAL);
+	send(fd, ok ? reply : "no", ok ? strlen(reply) : 2, MSG_NOSIGNAL);
 }
 
 /* One packet and its sender's pid in our pid namespace. Returns 0 at end of file. */

@@ -11,7 +11,9 @@
 
 overlapping: out_of_memory() was entered before an earlier victim of the same OOM domain was released (the return of
 exit_mmap() for its mm). The invariant is that of the 2006 patch "mm: avoid unnecessary OOM kills".
-surplus: the declared demand of all hogs not killed before, the victim included, already fitted under the limit.
+surplus: the declared demand of all hogs not killed before, the victim included, and what killed ones left behind,
+already fitted under every limit. Null where the scenario declares no demand; no kill is redundant there.
+With memory.oom.group a decision kills many: what was alive is asked once a decision, and each of its kills shares the class.
 """
 
 from __future__ import annotations
@@ -47,18 +49,26 @@ def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenario: Scenario) -> p
 
 def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: bool) -> list[dict[str, Any]]:
     alive = set(range(len(scenario.hogs)))
+    surplus: bool | None = None
+    decision: tuple[Any, Any] | None = None
     for index, kill in enumerate(kills):
         overlapping = _overlapping(kill, kills[:index], traced)
-        surplus = scenario.demand_fits(alive)
+        if decision is None or _decision(kill) != decision:
+            surplus = scenario.demand_fits(alive) if scenario.has_oracle else None
+            decision = _decision(kill) if kill["decision_time_us"] is not None else None
         if kill["hog"] is None:
             kill_class = "collateral"
-        elif overlapping is None:
+        elif overlapping is None or surplus is None:
             kill_class = "unknown"
         else:
             kill_class = _CLASS[surplus, overlapping]
         kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": kill_class}
         alive.discard(kill["hog"])
     return kills
+
+
+def _decision(kill: dict[str, Any]) -> tuple[Any, Any]:
+    return kill["decider_pid"], kill["decision_time_us"]
 
 
 def _overlapping(kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bool) -> bool | None:
@@ -70,7 +80,7 @@ def _overlapping(kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bo
         return None
     verdict: bool | None = False
     for victim in earlier:
-        if (victim["decider_pid"], victim["decision_time_us"]) == (kill["decider_pid"], decided):
+        if _decision(victim) == _decision(kill):
             continue  # members of one group decision
         if victim["mark_time_us"] is None:
             verdict = None

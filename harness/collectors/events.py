@@ -21,6 +21,11 @@ class HogEnd(msgspec.Struct, frozen=True, tag_field="event", tag="hog"):
     signal: int
     exit: int
     cleanup: bool  # killed by the supervisor itself, after the round
+    begin_ns: int = 0  # of its growth
+    failed: int = 0  # errno of a work that could not be done; EBADMSG for memory that was not as it wrote it
+    stalls_lost: int = 0
+    # times without a page although it wanted one, 1 ms or longer: start, end, and CPU time in the kernel meanwhile
+    stalls: list[tuple[int, int, int]] = []
 
 
 class RoundStart(msgspec.Struct, frozen=True, tag_field="event", tag="round_start"):
@@ -35,6 +40,16 @@ class RoundEnd(msgspec.Struct, frozen=True, tag_field="event", tag="round_end"):
     hung: bool  # the deadline passed
     stuck: bool  # a hog outlived SIGKILL
     recorded: bool  # the collector saw its end marker in the kernel log
+
+
+class Calibration(msgspec.Struct, frozen=True, tag_field="event", tag="calibration"):
+    """What the hogs that are to survive take alone, and with one more. -1: they did not get it."""
+
+    fit_bytes: int = -1
+    over_bytes: int = -1
+    capacity_bytes: int = 0
+    reserve_bytes: int = 0
+    oom: int = 0  # memory.events oom of the first
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="event", tag="hello"):
@@ -53,7 +68,7 @@ class Trouble(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
     errno: int
 
 
-SupervisorEvent = HogEnd | RoundStart | RoundEnd | Hello | Bye | Trouble
+SupervisorEvent = HogEnd | RoundStart | RoundEnd | Calibration | Hello | Bye | Trouble
 _supervisor = msgspec.json.Decoder(SupervisorEvent)
 
 

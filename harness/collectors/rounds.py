@@ -37,6 +37,7 @@ class RoundEvidence:
     kmsg_marked: bool = False  # both markers stand in the kernel log
     trace_marked: bool = False
     hog_pids: dict[int, int] = field(default_factory=dict)  # pid in the initial pid namespace -> hog number
+    child_pids: dict[int, int] = field(default_factory=dict)  # of processes that a hog forked -> hog number
     hog_ends: dict[int, HogEnd] = field(default_factory=dict)  # hog number -> how it fared
     start: RoundStart | None = None
     end: RoundEnd | None = None
@@ -118,9 +119,11 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
     before = CollectorEvent("trace_losses")
     for event in read_collector(_lines(directory / CHANNEL_FILES[b"C"])):
         if event.event == "begin":
-            current = of(event.round)
+            current = of(event.round) if event.round else None  # 0: the calibration
         elif event.event == "hog" and current is not None:
             current.hog_pids[event.pid] = event.hog
+        elif event.event == "child" and current is not None:
+            current.child_pids[event.pid] = event.hog
         elif event.event == "armed":
             of(event.round).armed = True
         elif event.event == "trace_losses":
@@ -128,7 +131,7 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
             current.lost_trace_events = event.lost_events_total - before.lost_events_total
             current.missed_probes = event.missed_probes_total - before.missed_probes_total
             before = event
-        elif event.event == "clean":
+        elif event.event == "clean" and event.round:
             of(event.round).baseline_clean = event.clean
         elif event.event == "probe_missing":
             missing.append(event.probe.strip())

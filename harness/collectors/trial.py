@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import docker
 import msgspec
+from docker.models.containers import Container
 
+from harness.collectors.events import Calibration
 from harness.collectors.evidence import EvidenceWriter
 from harness.containers.images import Image, load_image
 from harness.containers.running import (
@@ -18,12 +20,14 @@ from harness.containers.running import (
     FollowedContainer,
     OutputEndedError,
     create_collector,
+    WorkloadLimits,
+    cgroup_parent,
     create_workload,
     find_collector,
     volume_of,
 )
 from harness.errors import GuestError
-from harness.spec.scenario import Scenario
+from harness.spec.scenario import DATA_FILE, Scenario
 
 _SOCKET = "/run/oomtrial/collector.sock"
 _READY_DEADLINE_S = 120.0
@@ -31,7 +35,8 @@ _LAST_LINES_DEADLINE_S = 60.0
 # Beyond the round's own deadline: clean-up, draining the logs, baseline; all slow under emulation.
 _ROUND_GRACE_S = 240.0
 # workloads/hog.c: exit codes of the supervisor
-_EXIT_HUNG, _EXIT_UNCLEAN = 66, 67
+_EXIT_HUNG, _EXIT_UNCLEAN, _EXIT_DEMAND = 66, 67, 69
+_GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,16 @@ class TrialJob:
     first_round: int
     rounds: int
     probes: str  # all or none
+    calibrate: bool  # try the declared demand before the first round
 
 
 @dataclass
 class TrialEnd:
     """How a trial ended, as far as the containers tell."""
 
-    outcome: str  # completed, hung, harness_error, or "gone" when the guest no longer answers
+    # completed, hung, harness_error, refused (the scenario does not do here what it declares), or "gone" when the guest
+    # no longer answers
+    outcome: str
     reason: str = ""
     rounds_begun: int = 0
     containers_start_s: float = 0.0
@@ -136,27 +144,56 @@ def _start_containers(
     container.kill(signal="SIGUSR1")
     collector.wait_for(_is_awake, _READY_DEADLINE_S, "word that the collector is awake")
 
-    scenario = job.scenario
-    arguments = [
-        "supervise",
-        "--socket",
-        _SOCKET,
-        "--token",
-        job.token,
-        "--rounds",
-        str(job.rounds),
-        "--first-round",
-        str(job.first_round),
-    ]
-    arguments += ["--deadline-ms", str(int(scenario.round_deadline_s * 1000)), *scenario.hog_arguments()]
-    name = f"oomtrial-{job.token}-workload"
-    container = create_workload(
-        client, job.images["hog"].reference, name, volume, scenario.memory_max_bytes, scenario.oom_score_adj, arguments
-    )
+    container = _create_containers(client, job, volume)
     workload = FollowedContainer(container, evidence.supervisor_line)
     followed.callback(workload.close)
     workload.start()
     return collector, workload
+
+
+def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) -> Container:
+    """The supervisor's container, not started; those beside it run, and do nothing but hold a memcg."""
+    scenario, reference = job.scenario, job.images["hog"].reference
+    parent = cgroup_parent(job.token, scenario.top_level)
+    volumes = {volume: {"bind": "/run/oomtrial", "mode": "rw"}}
+    ids = {}
+    for beside in scenario.file.containers:
+        limit = next((limit.bytes for limit in scenario.limits if limit.name == beside.name), None)
+        limits = WorkloadLimits(limit, 0, scenario.file.cpus, -1000, parent)
+        name = f"oomtrial-{job.token}-{beside.name}"
+        container = create_workload(client, reference, name, {}, limits, ["idle"])
+        container.start()
+        ids[beside.name] = str(container.id)
+    if any(group.kind == "pagecache" for group in scenario.file.hogs):
+        volumes[_GUEST_DATA] = {"bind": DATA_FILE, "mode": "ro"}
+    limits = WorkloadLimits(
+        scenario.memory_max_bytes, scenario.swap_bytes, scenario.file.cpus, scenario.oom_score_adj, parent
+    )
+    name = f"oomtrial-{job.token}-workload"
+    return create_workload(client, reference, name, volumes, limits, _supervisor_arguments(job, ids))
+
+
+def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[str]:
+    scenario = job.scenario
+    options: list[tuple[str, object]] = [
+        ("socket", _SOCKET),
+        ("token", job.token),
+        ("rounds", job.rounds),
+        ("first-round", job.first_round),
+        ("deadline-ms", int(scenario.round_deadline_s * 1000)),
+        ("top", scenario.top_level),
+    ]
+    options += [("set", f"{level}:{file}={value}") for level, file, value in scenario.memcg_settings()]
+    options += [("group", container_ids[beside.name]) for beside in scenario.file.containers if beside.oom_group]
+    if scenario.swap_bytes:
+        # zram takes its memory from the guest: twice as large as what may be swapped, so that it is never full
+        options.append(("swap", 2 * scenario.swap_bytes))
+    if job.calibrate and (survivors := scenario.survivors()):
+        fit, over = (",".join(map(str, counts)) for counts in survivors)
+        options += [("calibrate", fit), ("over", over), ("capacity", scenario.capacity_bytes)]
+        options.append(("reserve", scenario.reserve_bytes))
+    arguments = [text for name, value in options for text in (f"--{name}", str(value))]
+    return ["supervise", *arguments, *scenario.hog_arguments(container_ids)]
 
 
 def _is_last(line: bytes) -> bool:
@@ -188,7 +225,7 @@ def _follow_rounds(
 ) -> None:
     """Reads the supervisor's events until it ends; sets the outcome."""
     patience = job.scenario.round_deadline_s + _ROUND_GRACE_S
-    hung_round = 0
+    hung_round, calibration = 0, b"{}"
     while True:
         try:
             line = workload.next_line(time.monotonic() + patience)
@@ -203,6 +240,8 @@ def _follow_rounds(
             on_round(int(_field(line, "round")) - job.first_round + 1)
             if _field(line, "hung") == "True":
                 hung_round = int(_field(line, "round"))
+        elif event == "calibration":
+            calibration = line
         elif event == "error":
             end.reason = _field(line, "what")
     status = workload.exit_status(30.0)
@@ -213,5 +252,21 @@ def _follow_rounds(
     elif status == _EXIT_UNCLEAN:
         # The rounds so far are good; the next one needs a fresh container.
         end.outcome = "completed"
+    elif status == _EXIT_DEMAND:
+        end.outcome, end.reason = "refused", _why_refused(calibration)
     elif status is not None:
         end.outcome, end.reason = "harness_error", end.reason or f"the supervisor ended with status {status}"
+
+
+def _why_refused(line: bytes) -> str:
+    found = msgspec.json.decode(line, type=Calibration)
+    if found.fit_bytes < 0:
+        return "the hogs that are to survive do not get their memory alone"
+    if found.oom:
+        return f"the hogs that are to survive enter the OOM killer {found.oom} times alone"
+    if found.fit_bytes > found.capacity_bytes - found.reserve_bytes:
+        return (
+            f"the hogs that are to survive take {found.fit_bytes >> 10} kB alone,"
+            f" {(found.capacity_bytes - found.reserve_bytes) >> 10} kB leave the reserve free"
+        )
+    return f"with one process more they take {found.over_bytes >> 10} kB, the limit of {found.capacity_bytes >> 10} kB is not reached"

@@ -34,7 +34,8 @@ def plan_image(name: str) -> Image:
     """An image from its Dockerfile and its binary."""
     lines = (data_dir("containers") / name / "Dockerfile").read_text().splitlines()
     changes = tuple(line for line in lines if line and not line.startswith(("#", "FROM", "COPY")))
-    binary = build_binary(data_dir("workloads") / f"{name}.c")
+    source = data_dir("workloads") / name
+    binary = build_binary(source if source.is_dir() else source.with_suffix(".c"))
     return Image(name, binary, changes, content_key(binary.read_bytes(), *changes))
 
 

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import docker
@@ -161,30 +162,57 @@ def create_collector(
         oom_score_adj=-900,
         volumes={
             volume: {"bind": "/run/oomtrial", "mode": "rw"},
-            "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "ro"},
+            "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "rw"},
         },
         **_common(reference, arguments, _COLLECTOR),
     )
+
+
+def cgroup_parent(token: str, parents: int) -> str | None:
+    """The memcg above a trial's containers, so many levels below one of our own; None where there is none.
+
+    workloads/collector.c sets nothing outside of it but a container's own files.
+    """
+    return "/".join(["/oomtrial", token, *(f"level-{level}" for level in range(1, parents))]) if parents else None
+
+
+@dataclass(frozen=True)
+class WorkloadLimits:
+    """What the engine sets for a container under test."""
+
+    memory_max_bytes: int | None
+    swap_bytes: int
+    cpus: float
+    oom_score_adj: int
+    cgroup_parent: str | None
 
 
 def create_workload(
     client: docker.DockerClient,
     reference: str,
     name: str,
-    volume: str,
-    memory_max_bytes: int,
-    oom_score_adj: int,
+    volumes: dict[str, dict[str, str]],
+    limits: WorkloadLimits,
     arguments: list[str],
 ) -> Container:
-    """The container under test: memory.max set, no swap beyond it, no network, no privilege."""
+    """A container under test: memory.max set, no network, no privilege."""
+    memory: dict[str, Any] = {}
+    if limits.memory_max_bytes is not None:
+        memory = {
+            "mem_limit": limits.memory_max_bytes,
+            "memswap_limit": limits.memory_max_bytes + limits.swap_bytes,
+        }
+    if limits.cpus:
+        memory["nano_cpus"] = round(limits.cpus * 1e9)
     return client.containers.create(
         name=name,
-        mem_limit=memory_max_bytes,
-        memswap_limit=memory_max_bytes,
-        oom_score_adj=oom_score_adj,
+        oom_score_adj=limits.oom_score_adj,
+        cgroup_parent=limits.cgroup_parent,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)],
-        volumes={volume: {"bind": "/run/oomtrial", "mode": "rw"}},
+        shm_size="1g",
+        volumes=volumes,
+        **memory,
         **_common(reference, arguments, "workload"),
     )

@@ -1,9 +1,13 @@
-"""Scenarios: a workload with its parameters, the limit of its container, and its declared demand."""
+"""Scenarios: a workload with its parameters, the limits of its containers, and its declared demand."""
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
@@ -13,37 +17,76 @@ from harness.units import format_size, parse_size
 
 # Docker refuses a memory limit below this (moby, daemon/daemon_unix.go: linuxMinMemory).
 MIN_LIMIT_BYTES = 6 << 20
-MAX_HOGS = 512  # workloads/hog.c
+MAX_HOGS, MAX_GROUPS, MAX_PHASES, MAX_SHARERS = 512, 16, 16, 64  # workloads/hog
+MAIN = "main"  # the supervisor's container
+DATA_FILE = "/data"  # in the container: what a pagecache hog reads
+# workloads/hog/stressors.c. Those whose memory stays charged when the process is gone, and those whose memory the kernel
+# can take back without a kill.
+KINDS = (
+    "vm", "mlock", "memfd", "shm", "pagecache", "pipe", "sock", "fork", "pthread", "clone", "vfork", "vma", "sparse",
+)  # fmt: skip
+_OUTLIVES, _RECLAIMABLE = {"shm"}, {"pagecache"}
+_SHARING = {"fork", "pthread", "clone"}
+_ANONYMOUS = {"vm", "mlock", "fork", "pthread", "clone", "vfork", "vma"}
+_OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
 
-class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Processes of one kind, as the scenario file has them."""
 
     name: str  # the processes are called NAME.0, NAME.1, ...
-    count: int
-    size: str  # anonymous memory that each one touches
+    count: int = 1
+    size: str  # memory that each one takes
+    kind: str = "vm"  # how: see `hog` without arguments
     phase: int = 0  # hogs of a phase grow once all of the phase before are full or dead
+    container: str = MAIN
     transparent_hugepages: bool = True  # false: MADV_NOHUGEPAGE
+    touch: Literal["forward", "backward", "random"] = "forward"
+    populate: bool = False  # MAP_POPULATE
+    step: str = ""  # rests after every so much,
+    step_rest_ms: int = 0  # so long
+    cycles: int = 0  # takes and gives back so often before it takes to keep
+    tasks: int = 1  # fork, pthread, clone: that share the size out
     unkillable: bool = False  # oom_score_adj -1000; the supervisor then has it too, and others until their phase
     until_enomem: bool = False  # grows until the kernel says ENOMEM, then gives its memory back; needs 5.14
-
-    @property
-    def flags(self) -> str:
-        """The letters of workloads/hog.c."""
-        letters = {"h": self.transparent_hugepages, "u": self.unkillable, "e": self.until_enomem}
-        return "".join(letter for letter, is_set in letters.items() if is_set) or "-"
+    ignores_signals: bool = False  # all that can be ignored
 
 
-class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ContainerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A container beside the supervisor's, under the same parent."""
+
+    name: str
+    memory_max: str = ""
+    oom_group: bool = False
+
+
+class ParentLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A memcg above the containers."""
+
+    memory_max: str = ""
+    memory_high: str = ""
+
+
+class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The TOML file of a scenario."""
 
     summary: str
-    memory_max: str
-    hogs: list[HogGroup]
     shows: str = ""
-    base_overhead: str = "2M"  # what the supervisor and the container itself are charged, at most
+    memory_max: str = ""  # of the supervisor's container; empty: no limit of its own
+    memory_high: str = ""
+    memory_swap_max: str = "0"  # beyond memory_max; swap is a zram device in the guest
+    cpus: float = 0.0  # Docker's; 0: no limit
+    containers: list[ContainerLimits] = []
+    parents: list[ParentLimits] = []  # from the outermost to the innermost
+    hogs: list[HogGroup]
+    oracle: Literal["demand", "none"] = "demand"  # none: nobody knows how many kills are needed
+    base_overhead: str = "2M"  # what the supervisor and the containers themselves are charged, at most
     hog_overhead: str = "192K"  # kernel memory and page tables of one hog, at most
+    reserve: str = "256K"  # what the survivors must leave free when the demand is calibrated
     round_deadline_s: float = 20.0
+    expect: list[str] = ["completed"]  # outcomes of a round on a stock kernel
+    where: Literal["anywhere", "guest"] = "anywhere"  # guest: could hurt the machine it runs on
+    cgroup: Literal["v1", "v2"] = "v2"
 
 
 @dataclass(frozen=True)
@@ -52,6 +95,17 @@ class Hog:
 
     name: str
     demand_bytes: int  # its own memory plus its overhead
+    outlives_bytes: int  # of that, what stays charged when it is dead
+    containers: tuple[str, ...]  # limits that it counts for: its container, and all parents
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One memory.max."""
+
+    name: str  # a container, or parent 1, parent 2, ... from the outermost
+    level: int  # of the supervisor's container, 0, its parent, 1, ...; -1 for the container beside it
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -60,54 +114,235 @@ class Scenario:
 
     name: str
     summary: str
-    memory_max_bytes: int
-    groups: tuple[HogGroup, ...]
+    limits: tuple[Limit, ...]
+    swap_bytes: int
     hogs: tuple[Hog, ...]
     base_overhead_bytes: int
-    round_deadline_s: float
+    reserve_bytes: int
     version: str  # content key of the file's values
     text: str  # the TOML it came from
+    file: ScenarioFile
 
-    def demand_fits(self, alive: set[int]) -> bool:
-        """Whether the declared demand of these hogs (by number) fits under the limit."""
-        return self.base_overhead_bytes + sum(self.hogs[i].demand_bytes for i in alive) <= self.memory_max_bytes
+    @property
+    def round_deadline_s(self) -> float:
+        return self.file.round_deadline_s
 
-    def hog_arguments(self) -> list[str]:
-        """The supervisor's ``--hog NAME:COUNT:BYTES:PHASE:FLAGS`` arguments."""
-        arguments: list[str] = []
-        for group in self.groups:
-            size_bytes = parse_size(group.size)
-            arguments += ["--hog", f"{group.name}:{group.count}:{size_bytes}:{group.phase}:{group.flags}"]
-        return arguments
+    @property
+    def has_oracle(self) -> bool:
+        """Whether the declared demand tells how many kills are needed."""
+        return self.file.oracle == "demand"
+
+    @property
+    def counts_decisions(self) -> bool:
+        """Whether memory.oom.group makes one decision of many kills."""
+        return any(container.oom_group for container in self.file.containers)
+
+    @property
+    def memory_max_bytes(self) -> int | None:
+        """Of the supervisor's container."""
+        return next((limit.bytes for limit in self.limits if limit.name == MAIN), None)
+
+    @property
+    def top_level(self) -> int:
+        """Of the memcg that holds everything: 0, the supervisor's container itself, unless it has parents."""
+        return len(self.parents)
+
+    @property
+    def parents(self) -> tuple[ParentLimits, ...]:
+        """From the outermost to the innermost; containers side by side have one even if it has no limit."""
+        declared = tuple(self.file.parents)
+        return declared or ((ParentLimits(),) if self.file.containers else ())
+
+    @property
+    def capacity_bytes(self) -> int | None:
+        """What all hogs together may take, swap included: the lowest limit that all of them share."""
+        shared = [limit.bytes for limit in self.limits if limit.level >= (1 if self.file.containers else 0)]
+        return min(shared) + self.swap_bytes if shared else None
 
     @property
     def oom_score_adj(self) -> int:
-        """Of the container: what its unkillable hogs inherit."""
-        return -1000 if any(group.unkillable for group in self.groups) else 0
+        """Of the supervisor's container: what its unkillable hogs inherit, and what a kill from outside must spare."""
+        if any(group.unkillable for group in self.file.hogs):
+            return -1000
+        return -900 if self.capacity_bytes is None else 0
+
+    def demand_fits(self, alive: set[int]) -> bool:
+        """Whether the declared demand of these hogs (by number), and what the others left behind, fits under every limit."""
+        return all(self._fits(limit, alive) for limit in self.limits)
+
+    def _fits(self, limit: Limit, alive: set[int]) -> bool:
+        demand = sum(
+            hog.demand_bytes if number in alive else hog.outlives_bytes
+            for number, hog in enumerate(self.hogs)
+            if limit.name in hog.containers
+        )
+        base = self.base_overhead_bytes if limit.level >= 0 else 0
+        return base + demand <= limit.bytes + self.swap_bytes
+
+    def survivors(self) -> tuple[list[int], list[int]] | None:
+        """For the calibration: of each group, how many are left when the largest were killed until the rest fits, and the
+        same with the last of the killed. None without an oracle, or where memory outlives its process."""
+        if not self.has_oracle or self.capacity_bytes is None or any(hog.outlives_bytes for hog in self.hogs):
+            return None
+        alive, last = set(range(len(self.hogs))), 0
+        for number in sorted(alive, key=lambda number: (-self.hogs[number].demand_bytes, number)):
+            if self.demand_fits(alive):
+                break
+            alive.discard(number)
+            last = number
+        return self._counts(alive), self._counts(alive | {last})
+
+    def _counts(self, alive: Iterable[int]) -> list[int]:
+        counts, first = [], 0
+        living = set(alive)
+        for group in self.file.hogs:
+            # One that is told ENOMEM enters the OOM killer, and has given its memory back when others grow.
+            counts.append(0 if group.until_enomem else len(living & set(range(first, first + group.count))))
+            first += group.count
+        return counts
+
+    def hog_arguments(self, container_ids: dict[str, str]) -> list[str]:
+        """The supervisor's ``--hog KEY=VALUE,...`` arguments; IDs of the containers beside it by their names."""
+        arguments: list[str] = []
+        for group in self.file.hogs:
+            values: dict[str, Any] = {
+                "name": group.name,
+                "hogs": group.count,
+                "phase": group.phase,
+                "kind": group.kind,
+                "bytes": parse_size(group.size),
+                "thp": int(group.transparent_hugepages),
+                "order": group.touch,
+                "populate": int(group.populate),
+                "cycles": group.cycles,
+                "count": group.tasks,
+                "unkillable": int(group.unkillable),
+                "enomem": int(group.until_enomem),
+                "stubborn": int(group.ignores_signals),
+            }
+            if group.step:
+                values |= {"step-bytes": parse_size(group.step), "step-ms": group.step_rest_ms}
+            if group.kind == "pagecache":
+                values["path"] = DATA_FILE
+            if group.container != MAIN:
+                values["container"] = container_ids[group.container]
+            arguments += ["--hog", ",".join(f"{key}={value}" for key, value in values.items())]
+        return arguments
+
+    def memcg_settings(self) -> list[tuple[int, str, str]]:
+        """What the container engine cannot set: (level, file, value)."""
+        settings = []
+        if self.file.memory_high:
+            settings.append((0, "memory.high", str(parse_size(self.file.memory_high))))
+        for level, parent in enumerate(reversed(self.parents), start=1):
+            for name, value in (("memory.max", parent.memory_max), ("memory.high", parent.memory_high)):
+                if value:
+                    settings.append((level, name, str(parse_size(value))))
+        return settings
 
 
-def _check(name: str, scenario: Scenario) -> None:
-    limit = scenario.memory_max_bytes
-    if limit < MIN_LIMIT_BYTES:
-        raise UsageError(
-            f"scenario {name}: memory_max is {format_size(limit)}, the container engine takes no less than 6M"
-        )
-    if not 1 <= len(scenario.hogs) <= MAX_HOGS:
-        raise UsageError(f"scenario {name}: {len(scenario.hogs)} hogs, between 1 and {MAX_HOGS} are possible")
-    for group in scenario.groups:
-        size_bytes = parse_size(group.size)
-        if size_bytes < 4096 or (size_bytes > limit and not group.until_enomem):
-            raise UsageError(
-                f"scenario {name}: hog {group.name} takes {group.size}, between 4K and memory_max ({format_size(limit)}) is possible"
+class _Checker:
+    """Refuses what cannot work, naming the number and the bound."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario, self._file = scenario, scenario.file
+
+    def _refuse(self, what: str) -> None:
+        raise UsageError(f"scenario {self._scenario.name}: {what}")
+
+    def check(self) -> None:
+        self._limits()
+        for group in self._file.hogs:
+            self._group(group)
+        if not 1 <= len(self._scenario.hogs) <= MAX_HOGS or len(self._file.hogs) > MAX_GROUPS:
+            self._refuse(
+                f"{len(self._scenario.hogs)} hogs in {len(self._file.hogs)} groups, between 1 and {MAX_HOGS} in {MAX_GROUPS} groups are possible"
             )
-        if group.count < 1 or not 1 <= len(group.name) <= 11 or ":" in group.name:
-            raise UsageError(
-                f"scenario {name}: hog {group.name!r} needs a count above 0 and a name of 1 to 11 letters without a colon"
+        if bad := set(self._file.expect) - set(_OUTCOMES):
+            self._refuse(f"expect has {sorted(bad)[0]!r}, possible are {', '.join(_OUTCOMES)}")
+        if self._scenario.capacity_bytes is None and self._file.where != "guest":
+            self._refuse('no limit holds all of its hogs; where = "guest" lets it bring down a guest')
+        if self._scenario.has_oracle and self._scenario.demand_fits(set(range(len(self._scenario.hogs)))):
+            self._refuse("all its hogs fit under the limit, no kill is needed")
+
+    def _limits(self) -> None:
+        for limit in self._scenario.limits:
+            if limit.bytes < MIN_LIMIT_BYTES:
+                self._refuse(
+                    f"memory_max of {limit.name} is {format_size(limit.bytes)}, the container engine takes no less than 6M"
+                )
+            if limit.bytes <= self._scenario.base_overhead_bytes and limit.level >= 0:
+                self._refuse(
+                    f"memory_max of {limit.name} is {format_size(limit.bytes)}, base_overhead alone is {self._file.base_overhead}"
+                )
+        if self._file.cpus < 0 or 0 < self._file.cpus < 0.01:
+            self._refuse(f"cpus is {self._file.cpus}, the container engine takes no less than 0.01")
+        if self._scenario.swap_bytes and self._scenario.memory_max_bytes is None:
+            self._refuse("memory_swap_max needs a memory_max")
+        if self._file.cgroup == "v1" and (self._file.parents or self._file.containers or self._file.memory_high):
+            self._refuse("on cgroup v1 it can have only memory_max and memory_swap_max")
+        names = [container.name for container in self._file.containers]
+        for name in names:
+            if names.count(name) > 1 or name == MAIN or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
+                self._refuse(f"container name {name!r} is taken, or not made of a-z, 0-9 and -")
+
+    def _group(self, group: HogGroup) -> None:
+        bounds = [
+            limit.bytes + self._scenario.swap_bytes
+            for limit in self._scenario.limits
+            if limit.name == group.container or limit.level > 0
+        ]
+        size_bytes, most = parse_size(group.size), min(bounds, default=1 << 40)
+        if size_bytes < 4096 or (size_bytes > most and not group.until_enomem and self._scenario.has_oracle):
+            self._refuse(
+                f"hog {group.name} takes {group.size}, between 4K and its limit ({format_size(most)}) is possible"
             )
-    if scenario.demand_fits(set(range(len(scenario.hogs)))):
-        raise UsageError(
-            f"scenario {name}: all its hogs fit under memory_max ({format_size(limit)}), no kill is needed"
-        )
+        if group.count < 1 or not re.fullmatch(r"[^:,=\s]{1,11}", group.name):
+            self._refuse(
+                f"hog {group.name!r} needs a count above 0 and a name of 1 to 11 letters without blank, colon, comma or ="
+            )
+        if group.kind not in KINDS:
+            near = difflib.get_close_matches(group.kind, KINDS, 1)
+            self._refuse(
+                f"hog {group.name} is of kind {group.kind!r}{f', did you mean {near[0]}?' if near else ''}; kinds are {', '.join(KINDS)}"
+            )
+        if group.container not in (MAIN, *(container.name for container in self._file.containers)):
+            self._refuse(f"hog {group.name} lives in container {group.container!r}, which it does not have")
+        if not 0 <= group.phase < MAX_PHASES:
+            self._refuse(f"hog {group.name} has phase {group.phase}, between 0 and {MAX_PHASES - 1} is possible")
+        if not 1 <= group.tasks <= MAX_SHARERS or (group.tasks > 1 and group.kind not in _SHARING):
+            self._refuse(
+                f"hog {group.name} has {group.tasks} tasks; 1 to {MAX_SHARERS} are possible for {', '.join(sorted(_SHARING))}, 1 for others"
+            )
+        if (group.until_enomem or group.cycles) and group.kind != "vm":
+            self._refuse(f"hog {group.name}: until_enomem and cycles are for kind vm")
+        if group.kind == "fork" and self._scenario.has_oracle:
+            self._refuse(f'hog {group.name} forks: which of its processes die is open, so oracle must be "none"')
+
+
+def _limits_of(file: ScenarioFile) -> tuple[Limit, ...]:
+    limits = []
+    if file.memory_max:
+        limits.append(Limit(MAIN, 0, parse_size(file.memory_max)))
+    for container in file.containers:
+        if container.memory_max:
+            limits.append(Limit(container.name, -1, parse_size(container.memory_max)))
+    for depth, parent in enumerate(file.parents):
+        if parent.memory_max:
+            limits.append(Limit(f"parent {depth + 1}", len(file.parents) - depth, parse_size(parent.memory_max)))
+    return tuple(limits)
+
+
+def _hogs_of(file: ScenarioFile) -> tuple[Hog, ...]:
+    overhead = parse_size(file.hog_overhead)
+    parents = tuple(f"parent {depth + 1}" for depth in range(len(file.parents)))
+    hogs = []
+    for group in file.hogs:
+        size = 0 if group.until_enomem or group.kind in _RECLAIMABLE else parse_size(group.size)
+        for number in range(group.count):
+            outlives = size if group.kind in _OUTLIVES else 0
+            hogs.append(Hog(f"{group.name}.{number}", size + overhead, outlives, (group.container, *parents)))
+    return tuple(hogs)
 
 
 def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
@@ -115,29 +350,42 @@ def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
 
     Raises UsageError, naming the number and the bound.
     """
-    overhead = parse_size(parsed.hog_overhead)
-    hogs = tuple(
-        Hog(f"{group.name}.{number}", (0 if group.until_enomem else parse_size(group.size)) + overhead)
-        for group in parsed.hogs
-        for number in range(group.count)
-    )
     scenario = Scenario(
         name=name,
         summary=parsed.summary,
-        memory_max_bytes=parse_size(parsed.memory_max),
-        groups=tuple(parsed.hogs),
-        hogs=hogs,
+        limits=_limits_of(parsed),
+        swap_bytes=parse_size(parsed.memory_swap_max) if parsed.memory_swap_max != "0" else 0,
+        hogs=_hogs_of(parsed),
         base_overhead_bytes=parse_size(parsed.base_overhead),
-        round_deadline_s=parsed.round_deadline_s,
+        reserve_bytes=parse_size(parsed.reserve),
         version=content_key(msgspec.json.encode(parsed)),
         text=text,
+        file=parsed,
     )
-    _check(name, scenario)
+    _Checker(scenario).check()
     return scenario
 
 
 def scenario_names() -> list[str]:
     return sorted(path.stem for path in (data_dir("workloads") / "scenarios").glob("*.toml"))
+
+
+_UNKNOWN_FIELD = re.compile(r"contains unknown field `([^`]*)`(?: - at `\$\.?([^`]*)`)?")
+_TABLES: dict[str, type[msgspec.Struct]] = {
+    "": ScenarioFile, "hogs": HogGroup, "containers": ContainerLimits, "parents": ParentLimits
+}  # fmt: skip
+
+
+def _explain(error: msgspec.DecodeError) -> str:
+    """msgspec's words, with the nearest key when one is unknown."""
+    found = _UNKNOWN_FIELD.search(str(error))
+    if not found:
+        return str(error)
+    table = (found[2] or "").split("[")[0]
+    keys = [field.name for field in msgspec.structs.fields(_TABLES.get(table, ScenarioFile))]
+    near = difflib.get_close_matches(found[1], keys, 1)
+    place = f" of {table}" if table else ""
+    return f"unknown key {found[1]!r}{place}" + (f", did you mean {near[0]}?" if near else f"; keys are {', '.join(keys)}")
 
 
 def decode(name: str, text: str) -> Scenario:
@@ -148,7 +396,7 @@ def decode(name: str, text: str) -> Scenario:
     try:
         return resolve(name, msgspec.toml.decode(text, type=ScenarioFile), text)
     except msgspec.DecodeError as error:
-        raise UsageError(f"scenario {name}: {error}") from error
+        raise UsageError(f"scenario {name}: {_explain(error)}") from error
 
 
 def load_scenario(name: str) -> Scenario:

@@ -11,11 +11,12 @@ from harness.oomlog.events import TROUBLE
 from harness.oomlog.reading import Collected, collect_kmsg
 from harness.oomlog.records import Kill, Report
 from harness.spec.scenario import Scenario
+from harness.tables.stalls import next_progress_ns, union_us
 from harness.tables.witnesses import Witnesses
 
 Row = dict[str, Any]
 _SIGKILL = 9
-_SUPERVISOR_COMM = "hog-supervisor"  # workloads/hog.c
+_SUPERVISOR_COMM = "hog-supervisor"  # workloads/hog/supervise.c
 
 
 def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Row]]:
@@ -34,8 +35,9 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Ro
             "round": number,
         }
         oom = collect_kmsg(found.kmsg)
-        rows["rounds"].append({**where, "boot_id": evidence.boot_id, **_round_row(evidence, found, oom)})
-        rows["kills"] += [{**where, **row} for row in _kill_rows(found, oom, scenario)]
+        kills = _kill_rows(found, oom, scenario)
+        rows["rounds"].append({**where, "boot_id": evidence.boot_id, **_round_row(evidence, found, oom, kills)})
+        rows["kills"] += [{**where, **row} for row in kills]
         rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]
         rows["releases"] += [{**where, **row} for row in _release_rows(found, oom)]
     return rows
@@ -62,12 +64,14 @@ def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) ->
         marks=frozenset(pid for event in _named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None),
         supervisor=supervisor,
         hogs=frozenset(found.hog_pids),
+        children={pid: pid_of[hog] for pid, hog in found.child_pids.items() if hog in pid_of},
+        reprints=sum(kill.reprints for kill in oom.kills),
         trace_complete=found.trace_marked and not found.lost_trace_events and not evidence.missing_probes,
         kmsg_complete=found.kmsg_marked and not found.lost_kmsg_records,
     )
 
 
-def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) -> Row:
+def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected, kills: list[Row]) -> Row:
     witnesses = _witnesses(evidence, found, oom)
     ends = found.hog_ends.values()
     duration = None
@@ -98,6 +102,24 @@ def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) ->
         "duration_us": duration,
         "memory_full_us": evidence.counter_growth(found.number, "memory.pressure full"),
         "system_us": evidence.counter_growth(found.number, "cpu.stat system_usec"),
+        **_stall_facts(found, kills),
+    }
+
+
+def _stall_facts(found: RoundEvidence, kills: list[Row]) -> Row:
+    if found.end is None:
+        return {}
+    spans = [
+        (row["decision_time_us"], row["decision_time_us"] + row["stall_us"])
+        for row in kills
+        if row.get("stall_us") is not None
+    ]
+    ends = found.hog_ends.values()
+    return {
+        "stall_us": union_us(spans),
+        "stall_system_us": sum(system_ns for end in ends for *_, system_ns in end.stalls) // 1000,
+        "stalls_lost": sum(end.stalls_lost for end in ends),
+        "failed_hogs": sum(end.failed != 0 for end in ends),
     }
 
 
@@ -120,10 +142,14 @@ def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list
         kills = sorted(oom.kills, key=lambda kill: kill.where.sequence or 0)
     rows = []
     for order, kill in enumerate(kills, start=1):
-        row = {"order": order, **_kill_facts(kill), **_traced_facts(found, marks.get(kill.killed.pid))}
-        hog = found.hog_pids.get(kill.killed.pid)
+        pid = kill.killed.pid
+        hog = found.hog_pids.get(pid, found.child_pids.get(pid))
+        row = {"order": order, **_kill_facts(kill), **_traced_facts(found, marks.get(pid), hog)}
         if hog is not None:
             row |= {"hog": hog, "demand_bytes": scenario.hogs[hog].demand_bytes}
+        if (decided := row.get("decision_time_us")) is not None:
+            progress_ns = next_progress_ns(found.hog_ends.values(), decided * 1000)
+            row["stall_us"] = None if progress_ns is None else max(0, progress_ns // 1000 - decided)
         rows.append(row)
     return rows
 
@@ -151,13 +177,17 @@ def _kill_facts(kill: Kill) -> Row:
     }
 
 
-def _traced_facts(found: RoundEvidence, mark: TraceEvent | None) -> Row:
-    """Decision and release of a victim. The decision is the entry of out_of_memory() by the task that then marks it."""
+def _traced_facts(found: RoundEvidence, mark: TraceEvent | None, hog: int | None) -> Row:
+    """Decision and release of a victim. The decision is the entry of out_of_memory() by the task that then marks it.
+
+    An mm that processes of one hog share is released by the last of them.
+    """
     if mark is None:
         return {}
     entries = [e for e in _named(found.trace, "oom_entry") if e.pid == mark.pid and e.time_us <= mark.time_us]
-    victim = mark.subject_pid
-    released = [e for e in _named(found.trace, "mm_release") if victim in (e.tgid, e.pid)]
+    sharers = {pid for pid, owner in (found.hog_pids | found.child_pids).items() if hog is not None and owner == hog}
+    victims = {mark.subject_pid} | (sharers if found.child_pids else set())
+    released = [e for e in _named(found.trace, "mm_release") if e.tgid in victims or e.pid in victims]
     release = _first(released, mark.time_us)
     row: Row = {
         "decider_pid": mark.pid,

@@ -155,6 +155,10 @@ ROUNDS = Table(
         ),
         Column("memory_full_us", "int", "us", "growth of the memcg's PSI memory full", "no snapshot after the round"),
         Column("system_us", "int", "us", "growth of the memcg's system CPU time", "no snapshot after the round"),
+        Column("stall_us", "int", "us", "from decisions to the next page that a survivor got, together", "the round has no end"),
+        Column("stall_system_us", "int", "us", "CPU time in the kernel of survivors that waited 1 ms or longer for a page", "the round has no end"),
+        Column("stalls_lost", "int", "", "waits of hogs that were not kept", "the round has no end"),
+        Column("failed_hogs", "int", "", "hogs that could not do their work", "the round has no end"),
     ),
 )
 
@@ -197,6 +201,13 @@ KILLS = Table(
             "us",
             "return of exit_mmap(), on the trace's clock",
             "not released by the end of the round, or lost",
+        ),
+        Column(
+            "stall_us",
+            "int",
+            "us",
+            "from the decision to the next page that a survivor got; 0: less than 1 ms",
+            "no decision, or nobody who survived wanted a page",
         ),
         Column(
             "overlapping", "bool", "", "decided before an earlier victim of the domain was released", "evidence missing"
