@@ -157,7 +157,7 @@ def _measure(plan: Plan, commits: tuple[str, ...], rounds: int, boots: int, dire
             return
         shutil.rmtree(directory)  # cut off by an interruption
     arms = tuple(_arm(plan, commit) for commit in commits)
-    request = Request(arms, plan.scenario, rounds, boots, plan.seed, directory, plan.vcpus, accel=plan.accel)
+    request = Request(arms, (plan.scenario,), rounds, boots, plan.seed, directory, plan.vcpus, accel=plan.accel)
     experiment = Experiment(request, report)
     experiment.check()
     experiment.measure(experiment.prepare())

@@ -52,7 +52,11 @@ def cli() -> None:
     " the same one for stock against stock.",
 )
 @click.option(
-    "--scenario", default="one-big-many-small", show_default=True, help="Name of a scenario, or path of a .toml file."
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help='Name, or path of a .toml file; repeat it, or "all".  [default: one-big-many-small]',
 )
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds an arm.")
 @click.option(
@@ -102,7 +106,7 @@ def cli() -> None:
 @OWN_CONFIG
 def run(
     kernels: tuple[str, ...],
-    scenario: str,
+    scenarios: tuple[str, ...],
     rounds: int,
     boots: int,
     seed: int,
@@ -121,7 +125,7 @@ def run(
     with Reporter() as report:
         request = Request(
             name_arms(kernels, probes),
-            scenario,
+            scenarios or ("one-big-many-small",),
             rounds,
             boots,
             seed,
@@ -140,6 +144,26 @@ def run(
 
 
 cli.add_command(kernel_commands)
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def scenarios(names: tuple[str, ...], style: str) -> None:
+    """List the scenarios, or show some of them: ours by name, your own by the path of their file."""
+    from harness.report.scenariotable import print_scenario, print_scenarios, scenario_row
+    from harness.spec.scenario import load_scenario, scenario_names
+
+    found = [load_scenario(name) for name in names or scenario_names()]
+    if style == "json":
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode([scenario_row(one) for one in found])) + b"\n")
+        return
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    if names:
+        for scenario in found:
+            print_scenario(console, scenario)
+    else:
+        print_scenarios(console, found)
 
 
 @cli.command()
@@ -179,7 +203,7 @@ def controls(
     def request(arms: tuple[ArmSpec, ...], scenario: str, few: int | None, directory: Path) -> Request:
         number = rounds if few is None else min(few, rounds)
         return Request(
-            arms, scenario, number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
+            arms, (scenario,), number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
         )
 
     with Reporter() as report:

@@ -18,7 +18,7 @@ import psutil
 
 from harness import __version__
 from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, write_trial
-from harness.collectors.trial import TrialEnd, TrialJob, prepare_engine, run_trial
+from harness.collectors.trial import REFUSED, TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
 from harness.errors import GuestError, HostError, UsageError
 from harness.guest.accel import choose_accel, qemu_version
@@ -30,12 +30,12 @@ from harness.kernels.plan import plan_kernel
 from harness.paths import require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
-from harness.rundir import RUN_FORMAT, HostRecord, PlannedBlock, RunRecord, write_run
+from harness.rundir import RUN_FORMAT, HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
 from harness.runtables import rebuild_tables
 from harness.spec.arm import ArmSpec
 from harness.spec.kernel import parse_kernel_spec
 from harness.spec.plan import Block, plan_blocks
-from harness.spec.scenario import Scenario, load_scenario
+from harness.spec.scenario import Scenario, load_scenario, scenario_names
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
 # in a fresh guest; so often, and no more.
@@ -48,9 +48,9 @@ class Request:
     """What a person asks for."""
 
     arms: tuple[ArmSpec, ...]
-    scenario: str
-    rounds: int  # an arm
-    boots: int  # an arm
+    scenarios: tuple[str, ...]  # names, or paths of .toml files
+    rounds: int  # an arm and scenario
+    boots: int  # an arm and scenario
     seed: int
     out: Path | None = None  # of the run; results/runs/RUN_ID by default
     vcpus: int = 4
@@ -87,10 +87,11 @@ class Experiment:
         self.request, self.report = request, report
         self.run_id = new_run_id()
         self.directory = request.out or Path("results") / "runs" / self.run_id
-        self.scenario: Scenario = load_scenario(request.scenario)
+        self.scenarios = _load_scenarios(request.scenarios)
         self.blocks: list[Block] = []
         self._plans: list[Plan] = []
         self._held: list[int] = []
+        self._refused: dict[tuple[str, str], str] = {}  # (arm, scenario) -> why it does not do here what it declares
 
     def check(self) -> None:
         """Everything that can be refused before a minute is spent.
@@ -102,13 +103,14 @@ class Experiment:
             raise UsageError(f"{self.directory} already holds a run", "choose another --out")
         specs = [parse_kernel_spec(text) for text in request.kernels]
         self.blocks = plan_blocks(
-            [arm.name for arm in request.arms], self.scenario.name, request.rounds, request.boots, request.seed
+            [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
         )
-        need_mib = self.scenario.memory_max_bytes // (1 << 20) + 512
-        if request.memory_mib < need_mib:
-            raise UsageError(
-                f"--memory {request.memory_mib} MiB is too little for {self.scenario.name}", f"it needs {need_mib} MiB"
-            )
+        for scenario in self.scenarios.values():
+            need_mib = (scenario.capacity_bytes or 0) // (1 << 20) + 512
+            if request.memory_mib < need_mib:
+                raise UsageError(
+                    f"--memory {request.memory_mib} MiB is too little for {scenario.name}", f"it needs {need_mib} MiB"
+                )
         available_mib = psutil.virtual_memory().available >> 20
         if available_mib < request.memory_mib + 256:
             raise HostError(
@@ -154,7 +156,7 @@ class Experiment:
         self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
         state = "interrupted"
         try:
-            with self.report.task("rounds", total=self.request.rounds * len(self.request.arms)) as task:
+            with self.report.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
                 problems = [problem for block in self.blocks if (problem := self._run_block(block, prepared, task))]
             state = "complete"
         finally:
@@ -171,8 +173,12 @@ class Experiment:
     def _run_block(self, block: Block, prepared: Prepared, task: Task) -> str | None:
         """Runs a block's rounds in one trial, or in a few if trials end early. Returns what went wrong at last, if anything."""
         first, done_before = 1, task.done
+        name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
+        if why := self._refused.get((block.arm, block.scenario)):
+            task.update(done=done_before + block.rounds)
+            return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
         for attempt in range(1, 2 + _EXTRA_TRIALS):
-            task.update(done=done_before + first - 1, detail=f"{block.arm}, boot {block.boot}")
+            task.update(done=done_before + first - 1, detail=f"{name}, boot {block.boot}")
             record = TrialRecord(
                 trial_id=f"{block.index:03d}-{attempt}",
                 block=block.index,
@@ -189,11 +195,14 @@ class Experiment:
             if first > block.rounds:
                 break
             self.report.say(
-                f"trial {record.trial_id} ({block.arm}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
+                f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
             )
+            if record.outcome == REFUSED:
+                self._refused[block.arm, block.scenario] = record.reason
+                break
         task.update(done=done_before + block.rounds)
         if first <= block.rounds:
-            return f"{block.arm}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
+            return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
         return None
 
     def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: Callable[[int], None]) -> TrialRecord:
@@ -201,17 +210,18 @@ class Experiment:
         arm = next(arm for arm in self.request.arms if arm.name == record.arm)
         job = TrialJob(
             images=prepared.images,
-            scenario=self.scenario,
+            scenario=self.scenarios[record.scenario],
             token=record.token,
             first_round=record.first_round,
             rounds=record.rounds,
             probes=arm.probes,
+            calibrate=record.boot == 1 and record.first_round == 1,
         )
         guest_start_s, end, is_restored = 0.0, TrialEnd("lost", "interrupted"), False
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
-                with self._guest(arm, record.boot, prepared, directory / CONSOLE_FILE) as (guest, guest_start_s):
+                with self._guest(arm, record, prepared, directory / CONSOLE_FILE) as (guest, guest_start_s):
                     is_restored = guest.is_restored
                     end = run_trial(guest.docker, job, evidence, on_round)
                     if end.outcome == "gone":
@@ -234,7 +244,9 @@ class Experiment:
         return record
 
     @contextlib.contextmanager
-    def _guest(self, arm: ArmSpec, boot: int, prepared: Prepared, console: Path) -> Iterator[tuple[Guest, float]]:
+    def _guest(
+        self, arm: ArmSpec, record: TrialRecord, prepared: Prepared, console: Path
+    ) -> Iterator[tuple[Guest, float]]:
         """A guest that was restored or booted, and how long that took, in seconds.
 
         A cold boot that has no snapshot yet is saved once its engine is prepared, for the next time.
@@ -242,7 +254,10 @@ class Experiment:
         kernel, request = prepared.kernels[arm.kernel], self.request
         images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
         machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), _cpu_model()]
-        snapshot = Snapshot.of_boot(boot, kernel.key, prepared.rootfs.stem, *machine, arm.probes, *images)
+        cgroup = self.scenarios[record.scenario].file.cgroup
+        snapshot = Snapshot.of_boot(
+            record.boot, kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, *images
+        )
 
         def make(snapshot: Snapshot | None) -> Guest:
             return Guest(
@@ -253,6 +268,7 @@ class Experiment:
                 vcpus=request.vcpus,
                 memory_mib=request.memory_mib,
                 console=console,
+                extra_cmdline=(f"oomtrial.cgroup={cgroup}",),
                 snapshot=snapshot,
             )
 
@@ -294,9 +310,7 @@ class Experiment:
             seed=request.seed,
             rounds=request.rounds,
             boots=request.boots,
-            scenario=self.scenario.name,
-            scenario_version=self.scenario.version,
-            scenario_text=self.scenario.text,
+            scenarios=[ScenarioRecord(s.name, s.version, s.text) for s in self.scenarios.values()],
             kernels=[prepared.kernels[text] for text in request.kernels],
             images={name: image.key for name, image in prepared.images.items()},
             rootfs=prepared.rootfs.stem,
@@ -309,6 +323,17 @@ class Experiment:
             blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
         )
         write_run(self.directory, record)
+
+
+def _load_scenarios(names: tuple[str, ...]) -> dict[str, Scenario]:
+    """By name; "all" stands for every one of ours."""
+    chosen: dict[str, Scenario] = {}
+    for name in dict.fromkeys(one for given in names for one in (scenario_names() if given == "all" else [given])):
+        scenario = load_scenario(name)
+        if scenario.name in chosen:
+            raise UsageError(f"two scenarios are called {scenario.name}", "give their files different names")
+        chosen[scenario.name] = scenario
+    return chosen
 
 
 def _cpu_model() -> str:

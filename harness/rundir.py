@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,7 @@ from harness.kernels.kernel import Kernel
 from harness.paths import write_atomically
 from harness.spec.arm import ArmSpec, name_arms
 
-RUN_FORMAT = 1
+RUN_FORMAT = 2
 RUN_FILE = "run.json"
 
 
@@ -31,6 +32,14 @@ class PlannedBlock(msgspec.Struct, frozen=True):
     rounds: int
 
 
+class ScenarioRecord(msgspec.Struct, frozen=True):
+    """A scenario of a run."""
+
+    name: str
+    version: str  # content key of its values
+    text: str  # its TOML, so that the tables can be rebuilt without the file
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One invocation. Runs that differ in scenario version, machine or acceleration must not be pooled."""
 
@@ -40,11 +49,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     oomtrial: str
     command: list[str]
     seed: int
-    rounds: int  # an arm
-    boots: int  # an arm
-    scenario: str
-    scenario_version: str
-    scenario_text: str  # its TOML, so that the tables can be rebuilt without the file
+    rounds: int  # an arm and scenario
+    boots: int
+    scenarios: list[ScenarioRecord]
     kernels: list[Kernel]
     images: dict[str, str]
     rootfs: str
@@ -69,11 +76,15 @@ def read_run(directory: Path) -> RunRecord:
     except OSError as error:
         raise EvidenceError(f"{directory} holds no run ({path.name}: {error.strerror})") from error
     try:
-        version = msgspec.json.decode(content, type=dict[str, object]).get("format")
+        fields = msgspec.json.decode(content, type=dict[str, Any])
+        version = fields.get("format")
         if isinstance(version, int) and version > RUN_FORMAT:
             raise EvidenceError(f"{path} was written by a newer oomtrial (format {version})")
-        record = msgspec.json.decode(content, type=RunRecord)
-    except msgspec.DecodeError as error:
+        if version == 1:  # one scenario a run
+            values = [fields.pop(name, "") for name in ("scenario", "scenario_version", "scenario_text")]
+            fields["scenarios"] = [dict(zip(("name", "version", "text"), values, strict=True))]
+        record = msgspec.convert(fields, RunRecord)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise EvidenceError(f"{path} is damaged: {error}") from error
     arms = record.arms or list(name_arms(kernel.spec for kernel in record.kernels))
     return msgspec.structs.replace(record, arms=arms)

@@ -24,7 +24,7 @@ def rebuild_tables(run: Path) -> list[str]:
     Raises EvidenceError when the directory holds no run.
     """
     record = read_run(run)
-    scenario = decode(record.scenario, record.scenario_text)
+    scenarios = {found.name: decode(found.name, found.text) for found in record.scenarios}
     rows: dict[str, list[dict[str, object]]] = {table.name: [] for table in TABLES}
     unreadable = []
     for directory in sorted((run / "trials").glob("*/")):
@@ -33,10 +33,10 @@ def rebuild_tables(run: Path) -> list[str]:
         except EvidenceError as error:
             unreadable.append(str(error))
             continue
-        for name, found in trial_rows(evidence, scenario).items():
+        for name, found in trial_rows(evidence, scenarios[evidence.record.scenario]).items():
             rows[name] += found
     frames = {table.name: table.frame(rows[table.name]) for table in TABLES}
-    frames["kills"] = classify(frames["kills"], frames["rounds"], scenario)
+    frames["kills"] = classify(frames["kills"], frames["rounds"], scenarios)
     save_tables(run / "tables", frames)
     return unreadable
 
@@ -51,26 +51,31 @@ def summarize(run: Path) -> Summary:
     rounds, kills = tables["rounds"], tables["kills"]
     machine: dict[str, object] = {"vcpus": record.vcpus, "accel": record.accel, "host_cores": record.host.cores}
     early, unreadable = _trials_ended_early(run)
+    complete = record.state == "complete"
     arms = []
-    for spec in record.arms:
-        planned = sum(block.rounds for block in record.blocks if block.arm == spec.name)
-        arm_rounds, arm_kills = rounds[rounds["arm"] == spec.name], kills[kills["arm"] == spec.name]
-        complete = record.state == "complete"
-        arms.append(
-            summarize_arm(
-                spec.name,
-                record.scenario,
-                machine,
-                planned,
-                arm_rounds,
-                arm_kills,
-                complete=complete,
-                trials_ended_early=sum(trial.arm == spec.name for trial in early),
+    for scenario in record.scenarios:
+        declared = decode(scenario.name, scenario.text)
+        for spec in record.arms:
+            here = _of(rounds, spec.name, scenario.name), _of(kills, spec.name, scenario.name)
+            planned = sum(b.rounds for b in record.blocks if (b.arm, b.scenario) == (spec.name, scenario.name))
+            ended = sum((trial.arm, trial.scenario) == (spec.name, scenario.name) for trial in early)
+            arms.append(
+                summarize_arm(
+                    spec.name,
+                    scenario.name,
+                    machine,
+                    planned,
+                    *here,
+                    complete=complete,
+                    trials_ended_early=ended,
+                    expected=declared.file.expect,
+                    has_oracle=declared.has_oracle,
+                )
             )
-        )
     unpatched = {kernel.spec for kernel in record.kernels if not kernel.patches}
-    stock = next((arm for arm, spec in zip(arms, record.arms, strict=True) if spec.kernel in unpatched), None)
-    comparisons = [compare(arm, stock) for arm in arms if arm is not stock] if stock is not None else []
+    stock = next((spec.name for spec in record.arms if spec.kernel in unpatched), None)
+    base = {arm.scenario: arm for arm in arms if arm.kernel == stock}
+    comparisons = [compare(arm, base[arm.scenario]) for arm in arms if stock is not None and arm.kernel != stock]
     return Summary(
         run_id=record.run_id,
         state=record.state,
@@ -79,6 +84,10 @@ def summarize(run: Path) -> Summary:
         disagreements=_disagreements(rounds),
         notes=[*_notes(record, arms), *map(_early_note, early), *(f"left out: {text}" for text in unreadable)],
     )
+
+
+def _of(table: pd.DataFrame, arm: str, scenario: str) -> pd.DataFrame:
+    return table[(table["arm"] == arm) & (table["scenario"] == scenario)]
 
 
 def _trials_ended_early(run: Path) -> tuple[list[TrialRecord], list[str]]:
@@ -97,13 +106,13 @@ def _trials_ended_early(run: Path) -> tuple[list[TrialRecord], list[str]]:
 
 def _early_note(trial: TrialRecord) -> str:
     begun = f"after {trial.rounds_begun} of {trial.rounds} rounds" if trial.rounds_begun else "before its first round"
-    return f"trial {trial.trial_id} ({trial.arm}, boot {trial.boot}) ended {begun}: {trial.outcome}, {trial.reason or 'no reason given'}"
+    return f"trial {trial.trial_id} ({trial.arm}, {trial.scenario}, boot {trial.boot}) ended {begun}: {trial.outcome}, {trial.reason or 'no reason given'}"
 
 
 def _disagreements(rounds: pd.DataFrame) -> list[str]:
     departed = rounds[rounds["witness_disagreement"].notna()]
     return [
-        f"{row.arm}, trial {row.trial_id}, round {row.round}: {row.witness_disagreement}"
+        f"{row.arm}, {row.scenario}, trial {row.trial_id}, round {row.round}: {row.witness_disagreement}"
         for row in departed.itertuples()
     ]
 
@@ -116,17 +125,23 @@ def _notes(record: RunRecord, arms: list[Arm]) -> list[str]:
         )
     if any("ignored" in arm.ci_method for arm in arms):
         notes.append("fewer than 8 boots an arm: the intervals ignore that rounds of one boot are alike")
+    stock = {kernel.spec for kernel in record.kernels if not kernel.patches}
     for arm in arms:
-        if arm.completed_rounds and not arm.rounds_with_redundant and arm.ci_high is not None:
+        name = arm.kernel if len(record.scenarios) == 1 else f"{arm.kernel}, {arm.scenario}"
+        if not arm.has_oracle:
+            notes.append(f"{name}: the scenario declares no demand, so no kill is called redundant or surplus")
+        if arm.unexpected_outcomes and arm.kernel in stock:
             notes.append(
-                f"{arm.kernel}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high:.1f} %"
+                f"{name}: {arm.unexpected_outcomes} rounds ended otherwise than the scenario says of a stock kernel"
+            )
+        if arm.has_oracle and arm.completed_rounds and not arm.rounds_with_redundant and arm.ci_high is not None:
+            notes.append(
+                f"{name}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high:.1f} %"
             )
         if arm.witnesses_unchecked:
-            notes.append(f"{arm.kernel}: {arm.witnesses_unchecked} completed rounds lack a witness")
+            notes.append(f"{name}: {arm.witnesses_unchecked} completed rounds lack a witness")
         if arm.kills_without_release:
-            notes.append(
-                f"{arm.kernel}: {arm.kills_without_release} kills without a release in the trace of their round"
-            )
+            notes.append(f"{name}: {arm.kills_without_release} kills without a release in the trace of their round")
     for kernel in record.kernels:
         if kernel.config_not_taken:
             notes.append(f"{kernel.spec}: options that did not take: {', '.join(kernel.config_not_taken)}")

@@ -18,6 +18,7 @@ With memory.oom.group a decision kills many: what was alive is asked once a deci
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -35,7 +36,7 @@ _ROUND = ["arm", "scenario", "trial_id", "round"]
 _GLOBAL = "0x0"
 
 
-def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
+def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
     """Kills with `overlapping`, `surplus` and `kill_class` filled in. Evidence that is missing gives null and unknown."""
     incomplete = rounds[(rounds["lost_trace_events"] > 0) | (rounds["missed_probes"] > 0)]
     lossy = set(incomplete[_ROUND].itertuples(index=False, name=None))
@@ -43,7 +44,7 @@ def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenario: Scenario) -> p
     for where, group in kills.groupby(_ROUND, sort=False, observed=True):
         ordered = group.sort_values("order").astype(object).where(lambda frame: frame.notna(), None)
         records: list[dict[str, Any]] = ordered.to_dict("records")  # type: ignore[assignment]
-        rows += _classify_round(records, scenario, traced=where not in lossy)
+        rows += _classify_round(records, scenarios[str(records[0]["scenario"])], traced=where not in lossy)
     return KILLS.frame(rows)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 import pandas as pd
 
@@ -53,12 +55,20 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     system_ms_per_round: float | None  # CPU time that the container's tasks spent in the kernel
     memory_full_ms_per_round: float | None  # memory PSI: time in which all of them stalled
     oom_events_per_round: float | None  # memory.events oom: charges that failed and entered the OOM killer's path
+    oom_without_kill_per_round: float | None  # of those, beyond the kills
+    stall_ms_per_round: float | None  # from decisions to the next page that a survivor got
+    stall_system_ms_per_round: float | None  # CPU time in the kernel of survivors while they waited for a page
+    decisions: int  # kills of one decision (memory.oom.group) count once
+    redundant_decisions: int
+    unexpected_outcomes: int  # rounds that ended otherwise than the scenario says of a stock kernel
+    has_oracle: bool  # the scenario declares its demand: surplus and redundant kills can be told
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One arm against the baseline."""
 
     kernel: str
+    scenario: str
     baseline: str
     difference: float | None  # of the rates
     difference_low: float | None
@@ -89,8 +99,11 @@ def summarize_arm(
     *,
     complete: bool,
     trials_ended_early: int = 0,
+    expected: Collection[str] = ("completed",),
+    has_oracle: bool = True,
 ) -> Arm:
-    """Counts one arm's rounds and kills. `complete`: the run went to its end."""
+    """Counts one arm's rounds and kills of one scenario. `complete`: the run went to its end; `expected`: the outcomes
+    that the scenario says of a stock kernel."""
     completed = rounds[rounds["outcome"] == "completed"]
     classes = kills["kill_class"].value_counts()
     surplus = kills[kills["surplus"].fillna(False)]
@@ -143,7 +156,21 @@ def summarize_arm(
         system_ms_per_round=_mean(completed["system_us"], 1000),
         memory_full_ms_per_round=_mean(completed["memory_full_us"], 1000),
         oom_events_per_round=_mean(completed["memory_events_oom"], 1),
+        oom_without_kill_per_round=_mean((completed["memory_events_oom"] - completed["kmsg_kills"]).clip(lower=0), 1),
+        stall_ms_per_round=_mean(completed["stall_us"], 1000),
+        stall_system_ms_per_round=_mean(completed["stall_system_us"], 1000),
+        decisions=_decisions(kills),
+        redundant_decisions=_decisions(redundant),
+        unexpected_outcomes=int((~rounds["outcome"].isin(list(expected))).sum()),
+        has_oracle=has_oracle,
     )
+
+
+def _decisions(kills: pd.DataFrame) -> int:
+    """Kills of unknown decision count one each."""
+    known = kills[kills["decision_time_us"].notna()]
+    columns = ["trial_id", "round", "decider_pid", "decision_time_us"]
+    return len(known[columns].drop_duplicates()) + len(kills) - len(known)
 
 
 def _mean(values: pd.Series, divisor: float) -> float | None:
@@ -160,6 +187,7 @@ def compare(arm: Arm, base: Arm) -> Comparison:
     def result(verdict: str, because: str) -> Comparison:
         return Comparison(
             kernel=arm.kernel,
+            scenario=arm.scenario,
             baseline=base.kernel,
             difference=None if arm.rate is None or base.rate is None else arm.rate - base.rate,
             difference_low=interval[0] if interval else None,

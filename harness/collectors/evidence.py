@@ -39,7 +39,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_round: int
     rounds: int  # planned, from first_round on
     token: str  # in the markers of kernel log and trace
-    outcome: str = "lost"  # completed, hung, panicked, lost or harness_error
+    outcome: str = "lost"  # completed, hung, panicked, lost, harness_error or refused
     reason: str = ""
     rounds_begun: int = 0
     started: str = "cold"  # or restored: from the snapshot of an earlier boot

@@ -29,6 +29,7 @@ from harness.containers.running import (
 from harness.errors import GuestError
 from harness.spec.scenario import DATA_FILE, Scenario
 
+REFUSED = "refused"  # outcome of a trial: the scenario does not do here what it declares
 _SOCKET = "/run/oomtrial/collector.sock"
 _READY_DEADLINE_S = 120.0
 _LAST_LINES_DEADLINE_S = 60.0
@@ -56,9 +57,7 @@ class TrialJob:
 class TrialEnd:
     """How a trial ended, as far as the containers tell."""
 
-    # completed, hung, harness_error, refused (the scenario does not do here what it declares), or "gone" when the guest
-    # no longer answers
-    outcome: str
+    outcome: str  # completed, hung, harness_error, refused, or "gone" when the guest no longer answers
     reason: str = ""
     rounds_begun: int = 0
     containers_start_s: float = 0.0
@@ -253,7 +252,7 @@ def _follow_rounds(
         # The rounds so far are good; the next one needs a fresh container.
         end.outcome = "completed"
     elif status == _EXIT_DEMAND:
-        end.outcome, end.reason = "refused", _why_refused(calibration)
+        end.outcome, end.reason = REFUSED, _why_refused(calibration)
     elif status is not None:
         end.outcome, end.reason = "harness_error", end.reason or f"the supervisor ended with status {status}"
 

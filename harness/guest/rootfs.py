@@ -17,7 +17,7 @@ from harness.progress import Reporter
 _RECIPE_VERSION = "2"
 _IMAGE_MIB = 1024  # sparse
 _MOUNT_POINTS = ("etc/docker", "opt/containerd", "sys/fs/cgroup", "var/lib/containerd", "var/lib/docker")
-_DATA_FILE, _DATA_MIB = "usr/share/oomtrial/data", 256  # a hole: what hogs read to fill the page cache
+_DATA_DIR, _DATA_MIB = "usr/share/oomtrial", 256  # a hole: what hogs read to fill the page cache
 _LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 
 
@@ -136,8 +136,8 @@ mkdir root
 tar -x -f root.tar -C root --exclude './dev/*' --exclude './var/cache/apt/*' --exclude './var/lib/apt/lists/*'
 mkdir -p {points}
 install -m 755 init root/sbin/oomtrial-init
-mkdir -p root/{os.path.dirname(_DATA_FILE)}
-truncate -s {_DATA_MIB}M root/{_DATA_FILE}
+mkdir -p root/{_DATA_DIR}
+truncate -s {_DATA_MIB}M root/{_DATA_DIR}/data
 mke2fs -q -F -t ext4 -O ^has_journal -d root root.ext4 {_IMAGE_MIB}M
 """
     wrapper = [] if os.geteuid() == 0 else ["fakeroot"]

@@ -45,48 +45,67 @@ def _heading(kernel: str) -> str:
 
 
 def print_summary(console: Console, summary: Summary) -> None:
-    """Arms side by side as rows of a table, then comparisons, then everything that a reader must know besides."""
-    first = summary.arms[0]
+    """Arms side by side, scenario by scenario, with their comparisons; then everything that a reader must know besides."""
+    for scenario in dict.fromkeys(arm.scenario for arm in summary.arms):
+        _print_scenario(console, summary, scenario)
+    for text in summary.disagreements:
+        console.print(f"witnesses disagree: {text}", highlight=False, markup=False)
+    for note in summary.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
+    arms = [arm for arm in summary.arms if arm.scenario == scenario]
+    first = arms[0]
     console.print(
-        f"Run {summary.run_id} ({summary.state}): {first.scenario}, {first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}",
+        f"Run {summary.run_id} ({summary.state}): {scenario}, {first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}",
         highlight=False,
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for arm in summary.arms:
+    for arm in arms:
         table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
     lines: list[tuple[str, list[str]]] = [
-        ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in summary.arms]),
-        ("outcomes", [_outcomes(arm) for arm in summary.arms]),
-        ("trials that ended early", [str(arm.trials_ended_early) for arm in summary.arms]),
-        ("kills", [str(arm.kills) for arm in summary.arms]),
-        ("  redundant", [str(arm.redundant_kills) for arm in summary.arms]),
-        ("  surplus in all", [str(arm.surplus_kills) for arm in summary.arms]),
-        ("  premature", [str(arm.premature_kills) for arm in summary.arms]),
-        ("  collateral", [str(arm.collateral_kills) for arm in summary.arms]),
-        ("  unknown", [str(arm.unknown_kills) for arm in summary.arms]),
+        ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in arms]),
+        ("outcomes", [_outcomes(arm) for arm in arms]),
+        ("trials that ended early", [str(arm.trials_ended_early) for arm in arms]),
+        ("kills", [str(arm.kills) for arm in arms]),
+        *(
+            [("  decisions, redundant", [f"{arm.decisions}, {arm.redundant_decisions}" for arm in arms])]
+            if any(arm.decisions != arm.kills for arm in arms)
+            else []
+        ),
+        ("  redundant", [str(arm.redundant_kills) for arm in arms]),
+        ("  surplus in all", [str(arm.surplus_kills) for arm in arms]),
+        ("  premature", [str(arm.premature_kills) for arm in arms]),
+        ("  collateral", [str(arm.collateral_kills) for arm in arms]),
+        ("  unknown", [str(arm.unknown_kills) for arm in arms]),
         (
             "redundant a round",
-            ["-" if arm.redundant_per_round is None else f"{arm.redundant_per_round:.2f}" for arm in summary.arms],
+            ["-" if arm.redundant_per_round is None else f"{arm.redundant_per_round:.2f}" for arm in arms],
         ),
         (
             "rounds with a redundant kill",
-            [f"{arm.rounds_with_redundant} of {arm.completed_rounds}" for arm in summary.arms],
+            [f"{arm.rounds_with_redundant} of {arm.completed_rounds}" for arm in arms],
         ),
-        ("  share", [_percent(arm.rate) for arm in summary.arms]),
-        ("  95 % interval", [_interval(arm) for arm in summary.arms]),
-        ("kill to release, median", [_latency(arm) for arm in summary.arms]),
-        ("round, mean", [_ms(arm.duration_ms_per_round) for arm in summary.arms]),
-        ("  system time", [_ms(arm.system_ms_per_round) for arm in summary.arms]),
-        ("  memory PSI full", [_ms(arm.memory_full_ms_per_round) for arm in summary.arms]),
-        ("  memory.events oom", [_number(arm.oom_events_per_round) for arm in summary.arms]),
-        ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in summary.arms]),
-        ("records lost", [str(arm.lost_records) for arm in summary.arms]),
+        ("  share", [_percent(arm.rate) for arm in arms]),
+        ("  95 % interval", [_interval(arm) for arm in arms]),
+        ("kill to release, median", [_latency(arm) for arm in arms]),
+        ("round, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
+        ("  system time", [_ms(arm.system_ms_per_round) for arm in arms]),
+        ("  memory PSI full", [_ms(arm.memory_full_ms_per_round) for arm in arms]),
+        ("  stalled after a decision", [_ms(arm.stall_ms_per_round) for arm in arms]),
+        ("  kernel time of waiters", [_ms(arm.stall_system_ms_per_round) for arm in arms]),
+        ("  OOM entries without a kill", [_number(arm.oom_without_kill_per_round) for arm in arms]),
+        ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in arms]),
+        ("records lost", [str(arm.lost_records) for arm in arms]),
     ]
     for label, cells in lines:
         table.add_row(label, *cells)
     console.print(table)
     for comparison in summary.comparisons:
+        if comparison.scenario != scenario:
+            continue
         difference = ""
         if (
             comparison.difference is not None
@@ -103,7 +122,3 @@ def print_summary(console: Console, summary: Summary) -> None:
             highlight=False,
         )
         console.print(f"  {comparison.because}", highlight=False)
-    for text in summary.disagreements:
-        console.print(f"witnesses disagree: {text}", highlight=False, markup=False)
-    for note in summary.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)

@@ -13,17 +13,17 @@ class Block:
     """Rounds of one scenario on one boot of one arm."""
 
     index: int  # place in the order of execution
-    arm: str  # text of the kernel spec
+    arm: str
     scenario: str
     boot: int  # 1.. within the arm
     rounds: int
 
 
-def plan_blocks(arms: list[str], scenario: str, rounds: int, boots: int, seed: int) -> list[Block]:
-    """`rounds` rounds an arm, spread evenly over `boots` boots.
+def plan_blocks(arms: list[str], scenarios: list[str], rounds: int, boots: int, seed: int) -> list[Block]:
+    """`rounds` rounds an arm and scenario, spread evenly over `boots` boots.
 
-    The n-th boots of all arms stand together, in a random order within them: a drift of the machine's speed then
-    meets every arm alike.
+    The n-th boots of all arms of a scenario stand together, in a random order within them: a drift of the machine's speed
+    then meets every arm alike. The order of the scenarios is random too.
 
     Raises UsageError when an arm has fewer rounds than boots.
     """
@@ -33,6 +33,7 @@ def plan_blocks(arms: list[str], scenario: str, rounds: int, boots: int, seed: i
     blocks: list[Block] = []
     for boot in range(1, boots + 1):
         share = rounds // boots + (1 if boot <= rounds % boots else 0)
-        for arm in order.sample(arms, k=len(arms)):
-            blocks.append(Block(len(blocks) + 1, arm, scenario, boot, share))
+        for scenario in order.sample(scenarios, k=len(scenarios)):
+            for arm in order.sample(arms, k=len(arms)):
+                blocks.append(Block(len(blocks) + 1, arm, scenario, boot, share))
     return blocks

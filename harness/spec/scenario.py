@@ -84,7 +84,7 @@ class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     hog_overhead: str = "192K"  # kernel memory and page tables of one hog, at most
     reserve: str = "256K"  # what the survivors must leave free when the demand is calibrated
     round_deadline_s: float = 20.0
-    expect: list[str] = ["completed"]  # outcomes of a round on a stock kernel
+    expect: tuple[str, ...] = ("completed",)  # outcomes of a round on a stock kernel
     where: Literal["anywhere", "guest"] = "anywhere"  # guest: could hurt the machine it runs on
     cgroup: Literal["v1", "v2"] = "v2"
 
@@ -385,7 +385,9 @@ def _explain(error: msgspec.DecodeError) -> str:
     keys = [field.name for field in msgspec.structs.fields(_TABLES.get(table, ScenarioFile))]
     near = difflib.get_close_matches(found[1], keys, 1)
     place = f" of {table}" if table else ""
-    return f"unknown key {found[1]!r}{place}" + (f", did you mean {near[0]}?" if near else f"; keys are {', '.join(keys)}")
+    return f"unknown key {found[1]!r}{place}" + (
+        f", did you mean {near[0]}?" if near else f"; keys are {', '.join(keys)}"
+    )
 
 
 def decode(name: str, text: str) -> Scenario:

@@ -1,0 +1,72 @@
+"""Scenarios as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from harness.spec.scenario import Scenario
+from harness.units import format_size
+
+
+def scenario_row(scenario: Scenario) -> dict[str, Any]:
+    """What `oomtrial scenarios --format json` prints of one; sizes in bytes."""
+    return {
+        "name": scenario.name,
+        "summary": scenario.summary,
+        "limits": {limit.name: limit.bytes for limit in scenario.limits},
+        "swap": scenario.swap_bytes,
+        "cpus": scenario.file.cpus or None,
+        "hogs": len(scenario.hogs),
+        "kills_needed": _needed(scenario),
+        "oracle": scenario.file.oracle,
+        "expect": scenario.file.expect,
+        "cgroup": scenario.file.cgroup,
+        "where": scenario.file.where,
+        "version": scenario.version,
+    }
+
+
+def _needed(scenario: Scenario) -> int | None:
+    """Kills until the rest fits, the largest first, as the kernel would."""
+    if not scenario.has_oracle:
+        return None
+    alive = set(range(len(scenario.hogs)))
+    for kills, number in enumerate(sorted(alive, key=lambda number: (-scenario.hogs[number].demand_bytes, number))):
+        if scenario.demand_fits(alive):
+            return kills
+        alive.discard(number)
+    return len(scenario.hogs)
+
+
+def _limits(scenario: Scenario) -> str:
+    return ", ".join(
+        format_size(limit.bytes) if limit.name == "main" else f"{limit.name} {format_size(limit.bytes)}"
+        for limit in scenario.limits
+    )
+
+
+def print_scenarios(console: Console, scenarios: list[Scenario]) -> None:
+    """One line each."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("scenario", "limit", "hogs", "kills needed", ""):
+        table.add_column(name, justify="right" if name in ("hogs", "kills needed") else "left", no_wrap=bool(name))
+    for scenario in scenarios:
+        needed = _needed(scenario)
+        table.add_row(
+            scenario.name,
+            _limits(scenario) or "none",
+            str(len(scenario.hogs)),
+            "unknown" if needed is None else str(needed),
+            scenario.summary,
+        )
+    console.print(table)
+
+
+def print_scenario(console: Console, scenario: Scenario) -> None:
+    """All of one: what it is for, and its file."""
+    console.print(f"{scenario.name}: {scenario.summary}", style="bold", highlight=False, markup=False)
+    console.print(scenario.text.rstrip(), highlight=False, markup=False)
