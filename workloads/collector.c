@@ -59,6 +59,7 @@ static char collector_name[33], token[33], instance[128];
 static char memcg_dir[4096]; /* of the container under test */
 static char top_dir[4096];   /* whose files are read: the same, or a parent of ours that holds more containers */
 static const char *socket_path;
+static int v1; /* the container's memory controller is on a hierarchy of cgroup v1 */
 static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, probes = 1, armed_hogs;
 static long long baseline_bytes = -1;
 static volatile sig_atomic_t stopping, restored;
@@ -382,8 +383,11 @@ static void memcg_file(int round, const char *when, const char *name)
 static void snapshot(int round, const char *when)
 {
 	static const char *const files[] = { "memory.events", "memory.current", "memory.stat", "memory.pressure", "memory.swap.current", "cpu.stat" };
-	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+	static const char *const files_v1[] = { "memory.oom_control", "memory.usage_in_bytes", "memory.stat", "memory.failcnt" };
+	for (size_t i = 0; !v1 && i < sizeof files / sizeof *files; i++)
 		memcg_file(round, when, files[i]);
+	for (size_t i = 0; v1 && i < sizeof files_v1 / sizeof *files_v1; i++)
+		memcg_file(round, when, files_v1[i]);
 }
 
 /* A number in a file, or behind a key in it; -1 when there is none. */
@@ -406,7 +410,7 @@ static long long number_in(const char *directory, const char *name, const char *
 
 static long long memcg_usage(void)
 {
-	return number_in(top_dir, "memory.current", NULL);
+	return number_in(top_dir, v1 ? "memory.usage_in_bytes" : "memory.current", NULL);
 }
 
 /* The directory that many levels above a container's, below which all is ours; 0 when it is not. */
@@ -423,7 +427,7 @@ static int directory_at(int level, char *directory, size_t size)
 	return level == 0 || !strncmp(directory, CGROUPFS OURS, strlen(CGROUPFS OURS));
 }
 
-/* The memcg of the process at the other end: its line "0::/path" in /proc/PID/cgroup. */
+/* The memcg of the process at the other end: its line "0::/path", or "N:memory:/path" on v1, in /proc/PID/cgroup. */
 static int find_memcg(pid_t pid)
 {
 	char path[64], line[4096];
@@ -432,8 +436,10 @@ static int find_memcg(pid_t pid)
 	FILE *file = fopen(path, "re");
 	while (file && fgets(line, sizeof line, file)) {
 		line[strcspn(line, "\n")] = 0;
-		if (!strncmp(line, "0::/", 4)) {
-			snprintf(memcg_dir, sizeof memcg_dir, CGROUPFS "%.*s", 4000, line + 3);
+		const char *on_v1 = strstr(line, ":memory:/");
+		if (on_v1 || (!strncmp(line, "0::/", 4) && !found)) {
+			v1 = on_v1 != NULL;
+			snprintf(memcg_dir, sizeof memcg_dir, CGROUPFS "%s%.*s", v1 ? "/memory" : "", 4000, v1 ? on_v1 + 8 : line + 3);
 			memcpy(top_dir, memcg_dir, sizeof top_dir);
 			found = memcg_usage() >= 0;
 		}
@@ -476,10 +482,13 @@ static int request_top(int level)
 	if (!directory_at(level, top_dir, sizeof top_dir))
 		return 0;
 	emit("C {\"event\":\"top\",\"memcg\":\"%s\"}", top_dir + strlen(CGROUPFS));
-	memcg_file(0, "before", "memory.max");
-	memcg_file(0, "before", "memory.high");
-	memcg_file(0, "before", "memory.swap.max");
-	memcg_file(0, "before", "memory.oom.group");
+	static const char *const files[] = { "memory.max", "memory.high", "memory.swap.max", "memory.oom.group" };
+	for (size_t i = 0; !v1 && i < sizeof files / sizeof *files; i++)
+		memcg_file(0, "before", files[i]);
+	if (v1) {
+		memcg_file(0, "before", "memory.limit_in_bytes");
+		memcg_file(0, "before", "memory.memsw.limit_in_bytes");
+	}
 	return memcg_usage() >= 0;
 }
 
@@ -552,17 +561,34 @@ static struct {
 } limits[MAX_LIMITS];
 static int n_limits;
 
-static void lift_limit(const char *directory)
+static void lift_file(const char *directory, const char *name, const char *none)
 {
 	if (n_limits == MAX_LIMITS)
 		return;
-	snprintf(limits[n_limits].path, sizeof limits[0].path, "%s/memory.max", directory);
+	snprintf(limits[n_limits].path, sizeof limits[0].path, "%s/%s", directory, name);
 	FILE *file = fopen(limits[n_limits].path, "re");
 	if (!file)
 		return;
-	if (fgets(limits[n_limits].value, sizeof limits[0].value, file) && !write_file(limits[n_limits].path, "max"))
+	if (fgets(limits[n_limits].value, sizeof limits[0].value, file) && !write_file(limits[n_limits].path, none))
 		n_limits++;
 	fclose(file);
+}
+
+static void lift_limit(const char *directory)
+{
+	if (v1) {
+		/* memory with swap is never below memory: lifted first, and set back last */
+		lift_file(directory, "memory.memsw.limit_in_bytes", "-1");
+		lift_file(directory, "memory.limit_in_bytes", "-1");
+	} else {
+		lift_file(directory, "memory.max", "max");
+	}
+}
+
+/* v1 does not count the charges that failed for good, only the kills that followed. */
+static long long count_ooms(void)
+{
+	return v1 ? number_in(top_dir, "memory.oom_control", "oom_kill") : number_in(top_dir, "memory.events", "oom");
 }
 
 /* memory.max of everything under test: from the container up to the top, and of the containers beside it. */
@@ -596,7 +622,7 @@ static int request_measure(const char *name, char *reply, size_t size)
 {
 	long long swap = number_in(top_dir, "memory.swap.current", NULL);
 	long long cache = number_in(top_dir, "memory.stat", "inactive_file") + number_in(top_dir, "memory.stat", "active_file");
-	long long ooms = number_in(top_dir, "memory.events", "oom"), usage = memcg_usage();
+	long long ooms = count_ooms(), usage = memcg_usage();
 	if (usage < 0 || ooms < 0)
 		return 0;
 	long long needed = usage - (cache > 0 ? cache : 0) + (swap > 0 ? swap : 0);
@@ -610,7 +636,7 @@ static int request_begin(int round)
 {
 	drain_kmsg(NULL);
 	armed_hogs = 0;
-	ooms_before = number_in(top_dir, "memory.events", "oom");
+	ooms_before = count_ooms();
 	if (baseline_bytes < 0)
 		baseline_bytes = memcg_usage();
 	emit("C {\"event\":\"begin\",\"round\":%d,\"usage_bytes\":%lld}", round, memcg_usage());

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# What cgroup v1 calls the same thing.
+_V1 = {"memory.oom_control oom_kill": "memory.events oom_kill", "memory.usage_in_bytes": "memory.current"}
 Snapshot = dict[str, int]  # "memory.events oom_kill" -> 1
 
 
@@ -24,7 +26,7 @@ def read_snapshots(lines: Iterable[str]) -> dict[tuple[int, str], Snapshot]:
         else:
             value = parts[-1]
         if value.isdigit():
-            snapshot[key] = int(value)
+            snapshot[_V1.get(key, key)] = int(value)
     return snapshots
 
 

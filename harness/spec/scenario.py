@@ -293,7 +293,8 @@ class _Checker:
             if limit.name == group.container or limit.level > 0
         ]
         size_bytes, most = parse_size(group.size), min(bounds, default=1 << 40)
-        if size_bytes < 4096 or (size_bytes > most and not group.until_enomem and self._scenario.has_oracle):
+        may_exceed = group.until_enomem or group.kind in _RECLAIMABLE or not self._scenario.has_oracle
+        if size_bytes < 4096 or (size_bytes > most and not may_exceed):
             self._refuse(
                 f"hog {group.name} takes {group.size}, between 4K and its limit ({format_size(most)}) is possible"
             )

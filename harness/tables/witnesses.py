@@ -16,7 +16,8 @@ without a record (__oom_kill_process()): a hog may die because a child of its ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Witnesses:
     marks: frozenset[int]
     supervisor: frozenset[int] | None  # None: the round has no end
     hogs: frozenset[int]
-    children: dict[int, int]  # processes that hogs forked -> their hog
-    reprints: int  # records of a group decision that name its chosen victim again
     trace_complete: bool
     kmsg_complete: bool
+    children: Mapping[int, int] = field(default_factory=dict)  # processes that hogs forked -> their hog
+    reprints: int = 0  # records of a group decision that name its chosen victim again
 
     @property
     def can_be_checked(self) -> bool:

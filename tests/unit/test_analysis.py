@@ -52,7 +52,7 @@ def round_row(**changes):
 
 def classes(*kills, **round_changes):
     rounds = ROUNDS.frame([round_row(**round_changes)])
-    return list(classify(KILLS.frame(list(kills)), rounds, SCENARIO)["kill_class"])
+    return list(classify(KILLS.frame(list(kills)), rounds, {"t": SCENARIO})["kill_class"])
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def arm(name, with_redundant, completed, hung=0, surplus_only=0):
         elif number <= with_redundant + surplus_only:
             kills.append({**kill(2, SMALL, 150, 200), "round": number})
     frame = ROUNDS.frame(rounds)
-    classified = classify(KILLS.frame(kills), frame, SCENARIO)
+    classified = classify(KILLS.frame(kills), frame, {"t": SCENARIO})
     machine = {"vcpus": 4, "accel": "tcg", "host_cores": 2}
     return summarize_arm(name, "t", machine, completed + hung, frame, classified, complete=True)
 

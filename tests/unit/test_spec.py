@@ -79,13 +79,32 @@ def test_every_shipped_scenario_loads_and_needs_a_kill():
     assert "one-big-many-small" in scenario_names()
     for name in scenario_names():
         scenario = load_scenario(name)
-        assert not scenario.demand_fits(set(range(len(scenario.hogs))))
+        assert not scenario.demand_fits(set(range(len(scenario.hogs)))) or not scenario.has_oracle
 
 
 def test_one_big_many_small_needs_exactly_one_kill():
     scenario = load_scenario("one-big-many-small")
     assert scenario.hogs[0].name == "big.0"
     assert scenario.demand_fits(set(range(1, len(scenario.hogs))))
+
+
+def test_demand_is_asked_of_every_limit_and_of_what_outlives_its_process():
+    nested = load_scenario("two-containers-one-parent")
+    assert not nested.demand_fits(set(range(21)))
+    assert nested.demand_fits(set(range(1, 21)))
+    assert nested.memory_max_bytes is None
+    assert (nested.capacity_bytes, nested.top_level) == (30 << 20, 1)
+    shmem = load_scenario("shmem-survivor")
+    smalls = [n for n, hog in enumerate(shmem.hogs) if hog.name.startswith("small")]
+    assert not shmem.demand_fits(set(smalls))  # the shared memory of the dead one is still charged
+    assert shmem.demand_fits(set(smalls[:9]))
+
+
+def test_the_calibration_tries_the_survivors_and_one_more():
+    assert load_scenario("one-big-many-small").survivors() == ([0, 20], [1, 20])
+    assert load_scenario("equal-hogs").survivors() == ([2], [3])
+    assert load_scenario("no-victim-then-big").survivors() == ([0, 0, 20], [0, 1, 20])
+    assert load_scenario("global-oom").survivors() is None
 
 
 def test_unknown_scenario_names_the_nearest():
@@ -103,11 +122,21 @@ _HEAD = 'summary = "x"\n'
         (_HEAD + 'memory_max = "50M"\nhogs = []\n', "0 hogs"),
         (_HEAD + 'memory_max = "50M"\nlimit = 3\nhogs = []\n', "limit"),
         (_HEAD + 'memory_max = "1M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "1M"\n', "no less than 6M"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "60M"\n', "between 4K and memory_max"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 0\nsize = "10M"\n', "0 hogs"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a:b"\ncount = 9\nsize = "10M"\n', "without a colon"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "60M"\n', r"between 4K and its limit \(50M\)"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 0\nsize = "10M"\n', "count above 0"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a:b"\ncount = 9\nsize = "10M"\n', "without blank, colon, comma or ="),
         (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 2\nsize = "10M"\n', "no kill is needed"),
         (_HEAD + 'memory_max = "lots"\nhogs = []\n', "not a size"),
+        (_HEAD + 'memory_mx = "50M"\nhogs = []\n', "unknown key 'memory_mx', did you mean memory_max"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\nsize = "60M"\nkond = "vm"\n', "'kond' of hogs, did you mean kind"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\nkind = "mlok"\n', "did you mean mlock"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\ncontainer = "b"\n', "container 'b'"),
+        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\nsize = "40M"\nkind = "fork"\ncount = 2\n', 'must be "none"'),
+        (_HEAD + 'memory_max = "50M"\nexpect = ["dead"]\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n', "'dead'"),
+        (_HEAD + 'memory_max = "8M"\nbase_overhead = "9M"\n[[hogs]]\nname = "a"\nsize = "8M"\n', "base_overhead alone is 9M"),
+        (_HEAD + '[[hogs]]\nname = "a"\nsize = "40M"\noracle = "none"\n', "oracle"),
+        (_HEAD + '[[hogs]]\nname = "a"\nsize = "40M"\n', 'where = "guest"'),
+        (_HEAD + 'cpus = 0.001\nmemory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n', "no less than 0.01"),
     ],
 )
 def test_a_scenario_that_cannot_be_is_refused_with_the_number(toml, complaint):
@@ -120,12 +149,12 @@ def test_a_plan_gives_every_arm_its_rounds_and_interleaves_boots(n_arms, rounds,
     arms = [f"arm{i}" for i in range(n_arms)]
     if rounds < boots:
         with pytest.raises(UsageError):
-            plan_blocks(arms, "s", rounds, boots, seed)
+            plan_blocks(arms, ["s"], rounds, boots, seed)
         return
-    blocks = plan_blocks(arms, "s", rounds, boots, seed)
+    blocks = plan_blocks(arms, ["s"], rounds, boots, seed)
     total = Counter()
     for block in blocks:
         total[block.arm] += block.rounds
     assert total == dict.fromkeys(arms, rounds)
     assert [block.boot for block in blocks] == sorted(block.boot for block in blocks)
-    assert blocks == plan_blocks(arms, "s", rounds, boots, seed)
+    assert blocks == plan_blocks(arms, ["s"], rounds, boots, seed)

@@ -24,6 +24,7 @@
 #define SHM_PREFIX "/dev/shm/hog-"
 #define STALL_SAMPLE 64 /* pages between two looks at the CPU time */
 #define TREE_QUIET_NS 1000000000ull
+#define STACK_BYTES (64ul * 1024)
 #define PIPE_BYTES (1ul << 20) /* fs.pipe-max-size as the kernel has it */
 
 uint64_t now_ns(void)
@@ -342,7 +343,7 @@ static int grow_pthread(struct work *work)
 	if (memory == MAP_FAILED)
 		return -1;
 	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, 64 * 1024);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	for (int i = 0; i < work->count; i++)
 		if ((errno = pthread_create(&thread, &attributes, touch_share, &shares[i])))
 			return -1;
@@ -365,13 +366,14 @@ static int run_share(void *argument)
 static int grow_clone(struct work *work)
 {
 	static struct share shares[MAX_SHARERS];
-	static char stacks[MAX_SHARERS][64 * 1024] __attribute__((aligned(16)));
+	/* Mapped here: the supervisor locks what the binary has, used or not. */
+	char *stacks = mmap(NULL, work->count * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *memory = cut(work, shares);
-	if (memory == MAP_FAILED)
+	if (memory == MAP_FAILED || stacks == MAP_FAILED)
 		return -1;
 	for (int i = 0; i < work->count; i++) {
 		shares[i].work.shares_tls = 1;
-		if (clone(run_share, stacks[i] + sizeof stacks[i], CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, &shares[i]) < 0)
+		if (clone(run_share, stacks + (i + 1) * STACK_BYTES, CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, &shares[i]) < 0)
 			return -1;
 	}
 	wait_for_shares(work);
