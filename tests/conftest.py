@@ -1,6 +1,7 @@
 """What the tests share: kernels and image built once, the command line as a user runs it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,8 +89,14 @@ def start_oomtrial():
     """Starts the command line; whatever it leaves is killed after the test."""
     started = []
 
+    def hear_sigint():
+        # a shell's background jobs ignore it, and so would what we start
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     def start(*arguments):
-        process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_sigint
+        )
         started.append(process)
         return process
 

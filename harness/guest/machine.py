@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -33,6 +34,7 @@ REQUEST_DEADLINE_S = 120
 # The guest's Docker Engine is ours: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
 _API_VERSION = "1.41"
 _PORT_ATTEMPTS = 5
+_PING_S = 5  # for one answer of a guest that is starting
 _RESTORE_DEADLINE_S = 30.0
 SEED_BYTES = 64
 
@@ -168,11 +170,15 @@ class Guest:
                 raise HostError(f"{error.filename} is not installed", install_line(str(error.filename))) from error
 
     def _wait_for_api(self) -> None:
-        end = time.monotonic() + self._api_deadline_s
-        while time.monotonic() < end:
+        end, api = time.monotonic() + self._api_deadline_s, self.docker.api
+        patience_s = api.timeout
+        while (left := end - time.monotonic()) > 0:
             self._check_alive()
+            # QEMU takes the connection, whether or not anything in the guest will answer it.
+            api.timeout = min(math.ceil(left), _PING_S)
             with contextlib.suppress(requests.RequestException, docker.errors.DockerException):
                 if self.docker.ping():
+                    api.timeout = patience_s
                     return
             time.sleep(0.02 if self._snapshot else 0.2)
         raise GuestError(f"the guest's Docker API has not answered for {self._api_deadline_s:.0f} s", self._diagnosis())

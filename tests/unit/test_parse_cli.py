@@ -353,10 +353,15 @@ def test_what_stands_before_the_damage_is_read(oomtrial, place, tmp_path):
 
 def interrupted(style, out):
     """Starts on a log that never ends, on one core, so that it is read as it comes; interrupts when files are begun."""
+
+    def on_one_core():
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and so would what we start
+
     process = subprocess.Popen(
         [sys.executable, "-m", "harness", "parse", "-", "--format", style, "--out", str(out)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+        preexec_fn=on_one_core,
     )  # fmt: skip
     try:
         kills = encoded(stamped([killed(pid) for pid in range(1, 6001)], step=0.5))
