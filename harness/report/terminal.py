@@ -8,7 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.summary import Arm, Summary
+from harness.analysis.summary import Arm, Comparison, Summary
+
+_DETAILED_SCENARIOS = 3  # more of them: one line each
+_ARMS_BESIDE = 4  # in one table
 
 
 def _percent(value: float | None) -> str:
@@ -46,21 +49,77 @@ def _heading(kernel: str) -> str:
 
 def print_summary(console: Console, summary: Summary) -> None:
     """Arms side by side, scenario by scenario, with their comparisons; then everything that a reader must know besides."""
-    for scenario in dict.fromkeys(arm.scenario for arm in summary.arms):
-        _print_scenario(console, summary, scenario)
+    scenarios = list(dict.fromkeys(arm.scenario for arm in summary.arms))
+    if len(scenarios) > _DETAILED_SCENARIOS:
+        _print_overview(console, summary)
+    else:
+        for scenario in scenarios:
+            _print_scenario(console, summary, scenario)
     for text in summary.disagreements:
         console.print(f"witnesses disagree: {text}", highlight=False, markup=False)
     for note in summary.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
 
 
-def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
-    arms = [arm for arm in summary.arms if arm.scenario == scenario]
-    first = arms[0]
+def _print_title(console: Console, summary: Summary, what: str) -> None:
+    first = summary.arms[0]
     console.print(
-        f"Run {summary.run_id} ({summary.state}): {scenario}, {first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}",
+        f"Run {summary.run_id} ({summary.state}): {what}, {first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}",
         highlight=False,
     )
+
+
+def _print_overview(console: Console, summary: Summary) -> None:
+    """One line for each scenario and arm: what stands out is looked at in a run, or in the tables, of its own."""
+    _print_title(console, summary, f"{len({arm.scenario for arm in summary.arms})} scenarios")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    several = len({arm.kernel for arm in summary.arms}) > 1
+    headings = [
+        "scenario",
+        *(["arm"] if several else []),
+        "outcomes",
+        "kills",
+        "redundant",
+        "rounds with one",
+        "95 % interval",
+    ]
+    for heading in (*headings, "surplus", "release", "stall", "disagree"):
+        is_text = heading in ("scenario", "arm", "outcomes")
+        table.add_column(
+            heading, justify="left" if is_text else "right", overflow="fold", no_wrap=heading == "scenario"
+        )
+    for arm in summary.arms:
+        cells = [arm.scenario, *([_heading(arm.kernel)] if several else []), _outcomes(arm), str(arm.kills)]
+        cells += [
+            _told(arm, str(arm.redundant_kills)),
+            _told(arm, f"{arm.rounds_with_redundant} of {arm.completed_rounds}"),
+        ]
+        cells += [_told(arm, _interval(arm)), _told(arm, str(arm.surplus_kills)), _latency(arm)]
+        cells += [_ms(arm.stall_ms_per_round), str(arm.witness_disagreements)]
+        table.add_row(*cells)
+    console.print(table)
+    for comparison in summary.comparisons:
+        console.print(
+            f"{comparison.scenario}: {comparison.kernel} against {comparison.baseline}: {comparison.verdict}, {comparison.because}",
+            highlight=False,
+        )
+
+
+def _told(arm: Arm, text: str) -> str:
+    return text if arm.has_oracle else "-"
+
+
+def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
+    _print_title(console, summary, scenario)
+    arms = [arm for arm in summary.arms if arm.scenario == scenario]
+    for first in range(0, len(arms), _ARMS_BESIDE):
+        console.print(_arms_table(arms[first : first + _ARMS_BESIDE]))
+    for comparison in summary.comparisons:
+        if comparison.scenario == scenario:
+            _print_comparison(console, comparison)
+
+
+def _arms_table(arms: list[Arm]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for arm in arms:
@@ -75,9 +134,9 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
             if any(arm.decisions != arm.kills for arm in arms)
             else []
         ),
-        ("  redundant", [str(arm.redundant_kills) for arm in arms]),
-        ("  surplus in all", [str(arm.surplus_kills) for arm in arms]),
-        ("  premature", [str(arm.premature_kills) for arm in arms]),
+        ("  redundant", [_told(arm, str(arm.redundant_kills)) for arm in arms]),
+        ("  surplus in all", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
+        ("  premature", [_told(arm, str(arm.premature_kills)) for arm in arms]),
         ("  collateral", [str(arm.collateral_kills) for arm in arms]),
         ("  unknown", [str(arm.unknown_kills) for arm in arms]),
         (
@@ -86,10 +145,10 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
         ),
         (
             "rounds with a redundant kill",
-            [f"{arm.rounds_with_redundant} of {arm.completed_rounds}" for arm in arms],
+            [_told(arm, f"{arm.rounds_with_redundant} of {arm.completed_rounds}") for arm in arms],
         ),
-        ("  share", [_percent(arm.rate) for arm in arms]),
-        ("  95 % interval", [_interval(arm) for arm in arms]),
+        ("  share", [_told(arm, _percent(arm.rate)) for arm in arms]),
+        ("  95 % interval", [_told(arm, _interval(arm)) for arm in arms]),
         ("kill to release, median", [_latency(arm) for arm in arms]),
         ("round, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
         ("  system time", [_ms(arm.system_ms_per_round) for arm in arms]),
@@ -102,23 +161,15 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
     ]
     for label, cells in lines:
         table.add_row(label, *cells)
-    console.print(table)
-    for comparison in summary.comparisons:
-        if comparison.scenario != scenario:
-            continue
-        difference = ""
-        if (
-            comparison.difference is not None
-            and comparison.difference_low is not None
-            and comparison.difference_high is not None
-        ):
-            difference = (
-                f" ({100 * comparison.difference:+.1f} points,"
-                f" {100 * comparison.difference_low:+.1f} to {100 * comparison.difference_high:+.1f})"
-            )
-        console.print(
-            f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{difference}",
-            style="bold",
-            highlight=False,
-        )
-        console.print(f"  {comparison.because}", highlight=False)
+    return table
+
+
+def _print_comparison(console: Console, comparison: Comparison) -> None:
+    bounds = (comparison.difference, comparison.difference_low, comparison.difference_high)
+    difference = ""
+    if None not in bounds:
+        share, low, high = (100 * bound for bound in bounds if bound is not None)
+        difference = f" ({share:+.1f} points, {low:+.1f} to {high:+.1f})"
+    heading = f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{difference}"
+    console.print(heading, style="bold", highlight=False)
+    console.print(f"  {comparison.because}", highlight=False)

@@ -122,21 +122,45 @@ _HEAD = 'summary = "x"\n'
         (_HEAD + 'memory_max = "50M"\nhogs = []\n', "0 hogs"),
         (_HEAD + 'memory_max = "50M"\nlimit = 3\nhogs = []\n', "limit"),
         (_HEAD + 'memory_max = "1M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "1M"\n', "no less than 6M"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "60M"\n', r"between 4K and its limit \(50M\)"),
+        (
+            _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "60M"\n',
+            r"between 4K and its limit \(50M\)",
+        ),
         (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 0\nsize = "10M"\n', "count above 0"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a:b"\ncount = 9\nsize = "10M"\n', "without blank, colon, comma or ="),
+        (
+            _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a:b"\ncount = 9\nsize = "10M"\n',
+            "without blank, colon, comma or =",
+        ),
         (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 2\nsize = "10M"\n', "no kill is needed"),
         (_HEAD + 'memory_max = "lots"\nhogs = []\n', "not a size"),
         (_HEAD + 'memory_mx = "50M"\nhogs = []\n', "unknown key 'memory_mx', did you mean memory_max"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\nsize = "60M"\nkond = "vm"\n', "'kond' of hogs, did you mean kind"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\nkind = "mlok"\n', "did you mean mlock"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\ncontainer = "b"\n', "container 'b'"),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\nsize = "40M"\nkind = "fork"\ncount = 2\n', 'must be "none"'),
+        (
+            _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\nsize = "60M"\nkond = "vm"\n',
+            "'kond' of hogs, did you mean kind",
+        ),
+        (
+            _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\nkind = "mlok"\n',
+            "did you mean mlock",
+        ),
+        (
+            _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\ncontainer = "b"\n',
+            "container 'b'",
+        ),
+        (
+            _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\nsize = "40M"\nkind = "fork"\ncount = 2\n',
+            'must be "none"',
+        ),
         (_HEAD + 'memory_max = "50M"\nexpect = ["dead"]\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n', "'dead'"),
-        (_HEAD + 'memory_max = "8M"\nbase_overhead = "9M"\n[[hogs]]\nname = "a"\nsize = "8M"\n', "base_overhead alone is 9M"),
+        (
+            _HEAD + 'memory_max = "8M"\nbase_overhead = "9M"\n[[hogs]]\nname = "a"\nsize = "8M"\n',
+            "base_overhead alone is 9M",
+        ),
         (_HEAD + '[[hogs]]\nname = "a"\nsize = "40M"\noracle = "none"\n', "oracle"),
         (_HEAD + '[[hogs]]\nname = "a"\nsize = "40M"\n', 'where = "guest"'),
-        (_HEAD + 'cpus = 0.001\nmemory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n', "no less than 0.01"),
+        (
+            _HEAD + 'cpus = 0.001\nmemory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n',
+            "no less than 0.01",
+        ),
     ],
 )
 def test_a_scenario_that_cannot_be_is_refused_with_the_number(toml, complaint):
