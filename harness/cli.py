@@ -103,6 +103,7 @@ def cli() -> None:
     show_default=True,
     help="Guests go on from snapshots of earlier boots of theirs.",
 )
+@click.option("--append", default="", metavar="TEXT", help="To the guest's kernel command line.")
 @OWN_CONFIG
 def run(
     kernels: tuple[str, ...],
@@ -116,6 +117,7 @@ def run(
     accel: str,
     probes: str,
     snapshots: bool,
+    append: str,
     own_config: tuple[Path, ...],
 ) -> None:
     """Measure kernels against each other, and print the summary."""
@@ -134,6 +136,7 @@ def run(
             memory_mib,
             accel,
             snapshots,
+            append,
             own_config,
         )
         experiment = Experiment(request, report)

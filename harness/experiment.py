@@ -57,6 +57,7 @@ class Request:
     memory_mib: int = 2048
     accel: str = "auto"
     snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
+    append: str = ""  # to the guest's kernel command line
     config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
 
     @property
@@ -256,7 +257,7 @@ class Experiment:
         machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), _cpu_model()]
         cgroup = self.scenarios[record.scenario].file.cgroup
         snapshot = Snapshot.of_boot(
-            record.boot, kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, *images
+            record.boot, kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images
         )
 
         def make(snapshot: Snapshot | None) -> Guest:
@@ -268,7 +269,7 @@ class Experiment:
                 vcpus=request.vcpus,
                 memory_mib=request.memory_mib,
                 console=console,
-                extra_cmdline=(f"oomtrial.cgroup={cgroup}",),
+                extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
                 snapshot=snapshot,
             )
 
@@ -316,6 +317,7 @@ class Experiment:
             rootfs=prepared.rootfs.stem,
             vcpus=request.vcpus,
             memory_mib=request.memory_mib,
+            append=request.append,
             accel=prepared.accel,
             accel_reason=prepared.accel_reason,
             arms=list(request.arms),

@@ -61,6 +61,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     accel_reason: str
     host: HostRecord
     blocks: list[PlannedBlock]
+    append: str = ""  # to the guests' kernel command line
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 
 

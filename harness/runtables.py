@@ -134,7 +134,13 @@ def _notes(record: RunRecord, arms: list[Arm]) -> list[str]:
             notes.append(
                 f"{name}: {arm.unexpected_outcomes} rounds ended otherwise than the scenario says of a stock kernel"
             )
-        if arm.has_oracle and arm.completed_rounds and not arm.rounds_with_redundant and arm.ci_high is not None:
+        if (
+            len(record.scenarios) == 1
+            and arm.has_oracle
+            and arm.completed_rounds
+            and not arm.rounds_with_redundant
+            and arm.ci_high is not None
+        ):
             notes.append(
                 f"{name}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high:.1f} %"
             )

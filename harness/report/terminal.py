@@ -70,33 +70,21 @@ def _print_title(console: Console, summary: Summary, what: str) -> None:
 
 
 def _print_overview(console: Console, summary: Summary) -> None:
-    """One line for each scenario and arm: what stands out is looked at in a run, or in the tables, of its own."""
+    """One line for each scenario and arm: kills, rounds with a redundant one, kill to release, stall after a decision."""
     _print_title(console, summary, f"{len({arm.scenario for arm in summary.arms})} scenarios")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     several = len({arm.kernel for arm in summary.arms}) > 1
-    headings = [
-        "scenario",
-        *(["arm"] if several else []),
-        "outcomes",
-        "kills",
-        "redundant",
-        "rounds with one",
-        "95 % interval",
-    ]
-    for heading in (*headings, "surplus", "release", "stall", "disagree"):
-        is_text = heading in ("scenario", "arm", "outcomes")
-        table.add_column(
-            heading, justify="left" if is_text else "right", overflow="fold", no_wrap=heading == "scenario"
-        )
+    table.add_column("scenario", no_wrap=True)
+    if several:
+        table.add_column("arm")
+    table.add_column("outcomes", no_wrap=True)
+    for heading in ("kills", "redundant", "rounds", "95 % interval", "surplus", "release", "stall"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for arm in summary.arms:
-        cells = [arm.scenario, *([_heading(arm.kernel)] if several else []), _outcomes(arm), str(arm.kills)]
-        cells += [
-            _told(arm, str(arm.redundant_kills)),
-            _told(arm, f"{arm.rounds_with_redundant} of {arm.completed_rounds}"),
-        ]
-        cells += [_told(arm, _interval(arm)), _told(arm, str(arm.surplus_kills)), _latency(arm)]
-        cells += [_ms(arm.stall_ms_per_round), str(arm.witness_disagreements)]
-        table.add_row(*cells)
+        cells = [arm.scenario, *([_heading(arm.kernel)] if several else []), _outcomes(arm).replace(", ", "\n")]
+        cells += [str(arm.kills), _told(arm, str(arm.redundant_kills))]
+        cells += [_told(arm, f"{arm.rounds_with_redundant} of {arm.completed_rounds}"), _told(arm, _interval(arm))]
+        table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
     console.print(table)
     for comparison in summary.comparisons:
         console.print(

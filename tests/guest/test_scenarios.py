@@ -1,0 +1,115 @@
+"""Scenarios on a real kernel: each does what it says, and each outcome can be provoked."""
+
+import json
+
+import pandas as pd
+import pytest
+
+pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]
+
+# Each reaches something that no other does; the rest differ from them in numbers.
+CHOSEN = ("oom-group", "shmem-survivor", "vm-sharers", "swap-zram", "cgroup-v1", "global-oom", "unkillable")
+ROUNDS = 2
+
+
+@pytest.fixture(scope="module")
+def measured(prepared, tmp_path_factory, oomtrial_of_module, version_of_module):
+    out = tmp_path_factory.mktemp("scenarios") / "run"
+    chosen = [argument for name in CHOSEN for argument in ("--scenario", name)]
+    arguments = [
+        "run",
+        "--kernel",
+        f"source:{version_of_module}",
+        *chosen,
+        "--rounds",
+        ROUNDS,
+        "--boots",
+        1,
+        "--out",
+        out,
+    ]
+    done = oomtrial_of_module(*arguments)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(oomtrial_of_module("summary", out, "--format", "json").stdout)
+    kills = pd.read_parquet(out / "tables/kills.parquet")
+    rounds = pd.read_parquet(out / "tables/rounds.parquet")
+    return out, {arm["scenario"]: arm for arm in summary["arms"]}, summary, rounds, kills
+
+
+def test_rounds_end_as_the_scenarios_say_and_the_witnesses_agree(measured):
+    _, arms, summary, rounds, _ = measured
+    assert set(arms) == set(CHOSEN)
+    assert summary["disagreements"] == []
+    for name, arm in arms.items():
+        assert (arm["rounds"], arm["unexpected_outcomes"]) == (ROUNDS, 0), arm
+        assert arm["outcomes"]["hung" if name == "unkillable" else "completed"] == ROUNDS
+        assert (arm["collateral_kills"], arm["lost_records"]) == (0, 0), arm
+    assert (rounds["failed_hogs"] == 0).all()
+
+
+def test_a_group_decision_kills_a_container_and_is_one_decision(measured):
+    *_, kills = measured
+    kills = kills[kills["scenario"] == "oom-group"]
+    first = kills[kills["decision_time_us"] == kills.groupby("round")["decision_time_us"].transform("min")]
+    assert (first.groupby("round")["comm"].agg(lambda comms: sorted(set(comms))).map(len) == 4).all()
+    assert set(first["kill_class"]) == {"necessary"}
+
+
+def test_what_outlives_its_process_still_counts(measured):
+    *_, kills = measured
+    kills = kills[kills["scenario"] == "shmem-survivor"].sort_values(["round", "order"])
+    first = kills.groupby("round").first()
+    assert set(first["comm"]) == {"shm.0"}
+    assert (kills.groupby("round").size() >= 10).all()
+    assert not kills[kills["order"] <= 10]["surplus"].any()
+
+
+def test_no_redundant_kill_is_claimed_where_nobody_knows_the_demand(measured):
+    _, arms, _, _, kills = measured
+    assert not arms["global-oom"]["has_oracle"]
+    found = kills[kills["scenario"] == "global-oom"]
+    assert len(found) >= ROUNDS
+    assert set(found["kill_class"]) == {"unknown"}
+    assert set(found["domain"]) == {"0x0"}
+
+
+def test_the_demand_is_calibrated_without_an_oom(measured):
+    out, *_ = measured
+    seen = 0
+    for path in sorted((out / "trials").glob("*/supervisor.jsonl")):
+        for event in map(json.loads, path.read_text().splitlines()):
+            if event["event"] == "calibration":
+                seen += 1
+                assert event["oom"] == 0
+                assert event["fit_bytes"] <= event["capacity_bytes"] - event["reserve_bytes"] < event["over_bytes"]
+    assert seen == sum(name in ("oom-group", "vm-sharers", "swap-zram", "cgroup-v1") for name in CHOSEN)
+
+
+LIES = """
+summary = "says that a hog needs 4 MB more than it takes"
+memory_max = "30M"
+hog_overhead = "4M"
+hogs = [{ name = "hog", count = 4, size = "6M" }]
+"""
+
+
+def test_a_scenario_that_declares_what_is_not_so_is_refused(oomtrial, version, tmp_path):
+    (tmp_path / "lies.toml").write_text(LIES)
+    kernel, out = f"source:{version}", tmp_path / "run"
+    done = oomtrial(
+        "run", "--kernel", kernel, "--scenario", tmp_path / "lies.toml", "--rounds", 2, "--boots", 1, "--out", out
+    )
+    assert done.returncode == 5
+    assert "with one process more they take" in done.stderr
+    assert json.loads((out / "trials/001-1/trial.json").read_text())["outcome"] == "refused"
+
+
+def test_a_kernel_that_panics_on_oom_is_told(oomtrial, version, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["run", "--kernel", f"source:{version}", "--rounds", 2, "--boots", 1, "--out", out]
+    done = oomtrial(*arguments, "--append", "sysctl.vm.panic_on_oom=2", "--no-snapshots")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(oomtrial("summary", out, "--format", "json").stdout)
+    (arm,) = summary["arms"]
+    assert (arm["outcomes"]["panicked"], arm["outcomes"]["completed"]) == (2, 0)
+    assert any("panic_on_oom" in note for note in summary["notes"])
