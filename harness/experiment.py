@@ -25,6 +25,7 @@ from harness.guest.accel import choose_accel, qemu_version
 from harness.guest.machine import Guest
 from harness.guest.rootfs import build_rootfs, plan_rootfs
 from harness.guest.snapshot import Snapshot
+from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel, Plan, hold_kernel, make_kernel
 from harness.kernels.plan import plan_kernel
 from harness.paths import require_room
@@ -144,9 +145,24 @@ class Experiment:
                 raise
         # `oomtrial kernels prune` keeps away from what is held.
         self._held = [hold_kernel(kernel) for kernel in kernels.values()]
+        self._refuse_scenarios(kernels)
         first = kernels[self.request.kernels[0]]
         probe = choose_accel(self.request.accel, first, rootfs, self.report)
         return Prepared(kernels, rootfs, images, probe.accel, probe.reason)
+
+    def _refuse_scenarios(self, kernels: dict[str, Kernel]) -> None:
+        """What a kernel cannot run is left out.
+
+        Raises UsageError when nothing is left.
+        """
+        for arm in self.request.arms:
+            for scenario in self.scenarios.values():
+                if lacking := lacks(kernels[arm.kernel], scenario.needed_options):
+                    why = f"{arm.kernel} lacks {', '.join(lacking)}, which scenario {scenario.name} needs"
+                    self._refused[arm.name, scenario.name] = why
+                    self.report.say(f"left out: {why}")
+        if len(self._refused) == len(self.request.arms) * len(self.scenarios):
+            raise UsageError(next(iter(self._refused.values())), "choose another kernel or scenario")
 
     def measure(self, prepared: Prepared) -> None:
         """Runs the plan. Tables are written however it ends.

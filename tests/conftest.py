@@ -26,7 +26,7 @@ def version():
 def prepared(version, tmp_path_factory, request):
     """Stock and both patched kernels, image and binaries: from the cache, or built now, with progress shown."""
     kernels = (f"source:{version}", f"source:{version}+wait-for-victim", f"source:{version}+ignore-pending-victim")
-    wanted = Request(name_arms(kernels), "one-big-many-small", 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
+    wanted = Request(name_arms(kernels), ("one-big-many-small",), 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled(), Reporter() as report:
         experiment = Experiment(wanted, report)
@@ -67,7 +67,7 @@ def command(*arguments):
     return [sys.executable, "-m", "harness", *map(str, arguments)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def oomtrial():
     """Runs the command line to its end; returns the finished process with its text."""
 

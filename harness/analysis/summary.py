@@ -58,6 +58,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     oom_without_kill_per_round: float | None  # of those, beyond the kills
     stall_ms_per_round: float | None  # from decisions to the next page that a survivor got
     stall_system_ms_per_round: float | None  # CPU time in the kernel of survivors while they waited for a page
+    trouble_lines: int  # soft lockups and hung tasks in the kernel log
     decisions: int  # kills of one decision (memory.oom.group) count once
     redundant_decisions: int
     unexpected_outcomes: int  # rounds that ended otherwise than the scenario says of a stock kernel
@@ -159,6 +160,7 @@ def summarize_arm(
         oom_without_kill_per_round=_mean((completed["memory_events_oom"] - completed["kmsg_kills"]).clip(lower=0), 1),
         stall_ms_per_round=_mean(completed["stall_us"], 1000),
         stall_system_ms_per_round=_mean(completed["stall_system_us"], 1000),
+        trouble_lines=int(rounds["trouble_lines"].sum()),
         decisions=_decisions(kills),
         redundant_decisions=_decisions(redundant),
         unexpected_outcomes=int((~rounds["outcome"].isin(list(expected))).sum()),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import BuildError, UsageError
+from harness.kernels.kernel import Kernel
 
 FRAGMENT = Path(__file__).parent / "configs" / "guest.config"
 _UNSET = re.compile(r"# (CONFIG_\w+) is not set")
@@ -98,6 +99,22 @@ def guest_lacks(config: str, *, modules: bool) -> list[str]:
     good = ("y", "m") if modules else ("y",)
     drivers = [name for name in _NEEDED_DRIVERS.split() if have.get(f"CONFIG_{name}") not in good]
     return lacking + [f"CONFIG_{name} (the guest's start)" for name in drivers]
+
+
+def config_of(kernel: Kernel) -> dict[str, str] | None:
+    """The options of a kernel in the cache, None where its config is not known."""
+    path = Path(kernel.image).with_name("config")
+    return parse_config(path.read_text(errors="replace")) if path.is_file() else None
+
+
+def lacks(kernel: Kernel, options: Iterable[str]) -> list[str]:
+    """Those of some options that a kernel does not have built in. CONFIG_MEMCG_V1 came in 6.11; before, v1 was always there."""
+    have = config_of(kernel)
+    if have is None:
+        return []
+    return [
+        name for name in options if have.get(name, "n") != "y" and not (name == "CONFIG_MEMCG_V1" and name not in have)
+    ]
 
 
 def require_guest_options(config: str, what: str, *, modules: bool = False) -> None:

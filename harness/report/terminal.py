@@ -144,6 +144,7 @@ def _arms_table(arms: list[Arm]) -> Table:
         ("  stalled after a decision", [_ms(arm.stall_ms_per_round) for arm in arms]),
         ("  kernel time of waiters", [_ms(arm.stall_system_ms_per_round) for arm in arms]),
         ("  OOM entries without a kill", [_number(arm.oom_without_kill_per_round) for arm in arms]),
+        ("soft lockups, hung tasks", [str(arm.trouble_lines) for arm in arms]),
         ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in arms]),
         ("records lost", [str(arm.lost_records) for arm in arms]),
     ]

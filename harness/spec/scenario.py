@@ -166,6 +166,14 @@ class Scenario:
             return -1000
         return -900 if self.capacity_bytes is None else 0
 
+    @property
+    def needed_options(self) -> tuple[str, ...]:
+        """Of the kernel's config, beyond what every guest needs."""
+        needed = ["CONFIG_SWAP", "CONFIG_ZRAM"] if self.swap_bytes else []
+        needed += ["CONFIG_CFS_BANDWIDTH"] if self.file.cpus else []
+        needed += ["CONFIG_MEMCG_V1"] if self.file.cgroup == "v1" else []
+        return tuple(needed)
+
     def demand_fits(self, alive: set[int]) -> bool:
         """Whether the declared demand of these hogs (by number), and what the others left behind, fits under every limit."""
         return all(self._fits(limit, alive) for limit in self.limits)

@@ -13,13 +13,13 @@ ROUNDS = 2
 
 
 @pytest.fixture(scope="module")
-def measured(prepared, tmp_path_factory, oomtrial_of_module, version_of_module):
+def measured(tmp_path_factory, oomtrial, version):
     out = tmp_path_factory.mktemp("scenarios") / "run"
     chosen = [argument for name in CHOSEN for argument in ("--scenario", name)]
     arguments = [
         "run",
         "--kernel",
-        f"source:{version_of_module}",
+        f"source:{version}",
         *chosen,
         "--rounds",
         ROUNDS,
@@ -28,9 +28,9 @@ def measured(prepared, tmp_path_factory, oomtrial_of_module, version_of_module):
         "--out",
         out,
     ]
-    done = oomtrial_of_module(*arguments)
+    done = oomtrial(*arguments)
     assert done.returncode == 0, done.stderr
-    summary = json.loads(oomtrial_of_module("summary", out, "--format", "json").stdout)
+    summary = json.loads(oomtrial("summary", out, "--format", "json").stdout)
     kills = pd.read_parquet(out / "tables/kills.parquet")
     rounds = pd.read_parquet(out / "tables/rounds.parquet")
     return out, {arm["scenario"]: arm for arm in summary["arms"]}, summary, rounds, kills
