@@ -108,7 +108,7 @@ class Experiment:
             [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
         )
         for scenario in self.scenarios.values():
-            need_mib = (scenario.capacity_bytes or 0) // (1 << 20) + 512
+            need_mib = sum(limit.bytes for limit in scenario.limits) // (1 << 20) + 512
             if request.memory_mib < need_mib:
                 raise UsageError(
                     f"--memory {request.memory_mib} MiB is too little for {scenario.name}", f"it needs {need_mib} MiB"

@@ -492,14 +492,22 @@ static int request_top(int level)
 	return memcg_usage() >= 0;
 }
 
-/* Writes a file of the container beside the one under test. */
-static int write_beside(const char *container, const char *name, const char *value)
+/* The memcg of the container beside the one under test. */
+static int directory_beside(const char *container, char *directory, size_t size)
 {
-	char path[4352];
 	const char *slash = strrchr(memcg_dir, '/');
 	if (strchr(container, '/') || strncmp(memcg_dir, CGROUPFS OURS, strlen(CGROUPFS OURS)))
 		return 0;
-	snprintf(path, sizeof path, "%.*s/%s/%s", (int)(slash - memcg_dir), memcg_dir, container, name);
+	snprintf(directory, size, "%.*s/%s", (int)(slash - memcg_dir), memcg_dir, container);
+	return 1;
+}
+
+static int write_beside(const char *container, const char *name, const char *value)
+{
+	char directory[4096 + 256], path[4500];
+	if (!directory_beside(container, directory, sizeof directory))
+		return 0;
+	snprintf(path, sizeof path, "%s/%s", directory, name);
 	return !write_file(path, value);
 }
 
@@ -618,16 +626,19 @@ static int request_limit(const char *what)
 }
 
 /* What the memcg needs: its usage without the page cache that could be had back, and what it has in swap. */
-static int request_measure(const char *name, char *reply, size_t size)
+static int request_measure(const char *name, const char *where, char *reply, size_t size)
 {
-	long long swap = number_in(top_dir, "memory.swap.current", NULL);
-	long long cache = number_in(top_dir, "memory.stat", "inactive_file") + number_in(top_dir, "memory.stat", "active_file");
-	long long ooms = count_ooms(), usage = memcg_usage();
+	char directory[4096 + 256];
+	if (strlen(where) < 3 ? !directory_at(atoi(where), directory, sizeof directory) : !directory_beside(where, directory, sizeof directory))
+		return 0;
+	long long swap = number_in(directory, "memory.swap.current", NULL);
+	long long cache = number_in(directory, "memory.stat", "inactive_file") + number_in(directory, "memory.stat", "active_file");
+	long long ooms = count_ooms(), usage = number_in(directory, v1 ? "memory.usage_in_bytes" : "memory.current", NULL);
 	if (usage < 0 || ooms < 0)
 		return 0;
 	long long needed = usage - (cache > 0 ? cache : 0) + (swap > 0 ? swap : 0);
 	snprintf(reply, size, "ok %lld %lld", needed, ooms - ooms_before);
-	emit("C {\"event\":\"measured\",\"set\":\"%s\",\"usage_bytes\":%lld,\"cache_bytes\":%lld,\"swap_bytes\":%lld,\"ooms\":%lld}", name, usage,
+	emit("C {\"event\":\"measured\",\"set\":\"%s\",\"limit\":\"%s\",\"usage_bytes\":%lld,\"cache_bytes\":%lld,\"swap_bytes\":%lld,\"ooms\":%lld}", name, where, usage,
 	     cache, swap, ooms - ooms_before);
 	return 1;
 }
@@ -717,8 +728,8 @@ static void handle(int fd, const char *request, pid_t pid)
 		ok = request_swap(bytes);
 	else if (sscanf(request, "limit %63s", value) == 1)
 		ok = request_limit(value);
-	else if (sscanf(request, "measure %127s", name) == 1)
-		ok = request_measure(name, reply, sizeof reply);
+	else if (sscanf(request, "measure %63s %127s", value, name) == 2)
+		ok = request_measure(value, name, reply, sizeof reply);
 	else if (sscanf(request, "begin %d", &number) == 1)
 		ok = request_begin(number);
 	else if (sscanf(request, "armed %d", &number) == 1)

@@ -12,7 +12,7 @@
 overlapping: out_of_memory() was entered before an earlier victim of the same OOM domain was released (the return of
 exit_mmap() for its mm). The invariant is that of the 2006 patch "mm: avoid unnecessary OOM kills".
 surplus: the declared demand of all hogs not killed before, the victim included, and what killed ones left behind,
-already fitted under every limit. Null where the scenario declares no demand; no kill is redundant there.
+already fitted under every limit that holds the victim. Null where the scenario declares no demand; no kill is redundant there.
 With memory.oom.group a decision kills many: what was alive is asked once a decision, and each of its kills shares the class.
 """
 
@@ -53,9 +53,9 @@ def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: boo
     surplus: bool | None = None
     decision: tuple[Any, Any] | None = None
     for index, kill in enumerate(kills):
-        overlapping = _overlapping(kill, kills[:index], traced)
+        overlapping = _overlapping(kill, kills[:index], traced, scenario)
         if decision is None or _decision(kill) != decision:
-            surplus = scenario.demand_fits(alive) if scenario.has_oracle else None
+            surplus = _fits(scenario, alive, kill["hog"])
             decision = _decision(kill) if kill["decision_time_us"] is not None else None
         if kill["hog"] is None:
             kill_class = "collateral"
@@ -68,11 +68,16 @@ def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: boo
     return kills
 
 
+def _fits(scenario: Scenario, alive: set[int], victim: int | None) -> bool | None:
+    """None: nobody knows, or the victim is no hog."""
+    return scenario.demand_fits(alive, victim) if scenario.has_oracle and victim is not None else None
+
+
 def _decision(kill: dict[str, Any]) -> tuple[Any, Any]:
     return kill["decider_pid"], kill["decision_time_us"]
 
 
-def _overlapping(kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bool) -> bool | None:
+def _overlapping(kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bool, scenario: Scenario) -> bool | None:
     """Whether an earlier victim that could have helped was not released when this kill was decided."""
     if not earlier:
         return False
@@ -89,6 +94,13 @@ def _overlapping(kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bo
             released = victim["release_time_us"]
             if released is None or released > decided:
                 return True
-        else:
+        elif not _far_apart(kill, victim, scenario):
             verdict = None  # another domain: whether it lies below this one, the trace does not say
     return verdict
+
+
+def _far_apart(kill: dict[str, Any], victim: dict[str, Any], scenario: Scenario) -> bool:
+    """Whether the victim's memory could not have helped, as its memcg is not below this kill's domain."""
+    if kill["hog"] is None or victim["hog"] is None:
+        return False
+    return scenario.domains_differ(kill["hog"], victim["hog"]) is True

@@ -109,6 +109,17 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Of each group so many hogs: those that are left when the largest of a limit were killed until the rest fits, and the
+    same with the last of the killed."""
+
+    limit: Limit
+    fit: list[int]
+    over: list[int]
+    capacity_bytes: int  # swap included
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A scenario with every size in bytes. `hogs` stand in the order of the supervisor's numbers."""
 
@@ -154,17 +165,11 @@ class Scenario:
         return declared or ((ParentLimits(),) if self.file.containers else ())
 
     @property
-    def capacity_bytes(self) -> int | None:
-        """What all hogs together may take, swap included: the lowest limit that all of them share."""
-        shared = [limit.bytes for limit in self.limits if limit.level >= (1 if self.file.containers else 0)]
-        return min(shared) + self.swap_bytes if shared else None
-
-    @property
     def oom_score_adj(self) -> int:
         """Of the supervisor's container: what its unkillable hogs inherit, and what a kill from outside must spare."""
         if any(group.unkillable for group in self.file.hogs):
             return -1000
-        return -900 if self.capacity_bytes is None else 0
+        return 0 if self.is_limited else -900
 
     @property
     def needed_options(self) -> tuple[str, ...]:
@@ -174,9 +179,23 @@ class Scenario:
         needed += ["CONFIG_MEMCG_V1"] if self.file.cgroup == "v1" else []
         return tuple(needed)
 
-    def demand_fits(self, alive: set[int]) -> bool:
-        """Whether the declared demand of these hogs (by number), and what the others left behind, fits under every limit."""
-        return all(self._fits(limit, alive) for limit in self.limits)
+    @property
+    def is_limited(self) -> bool:
+        """Whether each hog is held by some limit; else it can bring the machine down."""
+        names = {limit.name for limit in self.limits}
+        return all(names & set(hog.containers) for hog in self.hogs)
+
+    def domains_differ(self, victim: int, other: int) -> bool | None:
+        """Whether two hogs can only be victims of different OOM domains; None when a parent of both may be the domain."""
+        if any(limit.level > 0 for limit in self.limits):
+            return None
+        return self.hogs[victim].containers[0] != self.hogs[other].containers[0]
+
+    def demand_fits(self, alive: set[int], victim: int | None = None) -> bool:
+        """Whether the declared demand of these hogs (by number), and what the others left behind, fits under every limit;
+        with a victim, under every limit that holds it: killing it could help no other."""
+        limits = [limit for limit in self.limits if victim is None or limit.name in self.hogs[victim].containers]
+        return all(self._fits(limit, alive) for limit in limits)
 
     def _fits(self, limit: Limit, alive: set[int]) -> bool:
         demand = sum(
@@ -184,21 +203,25 @@ class Scenario:
             for number, hog in enumerate(self.hogs)
             if limit.name in hog.containers
         )
-        base = self.base_overhead_bytes if limit.level >= 0 else 0
-        return base + demand <= limit.bytes + self.swap_bytes
+        return self.base_overhead_bytes + demand <= limit.bytes + self.swap_bytes
 
-    def survivors(self) -> tuple[list[int], list[int]] | None:
-        """For the calibration: of each group, how many are left when the largest were killed until the rest fits, and the
-        same with the last of the killed. None without an oracle, or where memory outlives its process."""
-        if not self.has_oracle or self.capacity_bytes is None or any(hog.outlives_bytes for hog in self.hogs):
-            return None
-        alive, last = set(range(len(self.hogs))), 0
-        for number in sorted(alive, key=lambda number: (-self.hogs[number].demand_bytes, number)):
-            if self.demand_fits(alive):
+    def calibrations(self) -> list[Calibration]:
+        """What is tried of the declared demand: each limit by itself. Memory that outlives its process cannot be."""
+        if not self.has_oracle or any(hog.outlives_bytes for hog in self.hogs):
+            return []
+        return [found for limit in self.limits if (found := self._calibration(limit))]
+
+    def _calibration(self, limit: Limit) -> Calibration | None:
+        held = {number for number, hog in enumerate(self.hogs) if limit.name in hog.containers}
+        alive, last = set(held), None
+        for number in sorted(held, key=lambda number: (-self.hogs[number].demand_bytes, number)):
+            if self._fits(limit, alive):
                 break
             alive.discard(number)
             last = number
-        return self._counts(alive), self._counts(alive | {last})
+        if last is None:
+            return None  # never reached
+        return Calibration(limit, self._counts(alive), self._counts(alive | {last}), limit.bytes + self.swap_bytes)
 
     def _counts(self, alive: Iterable[int]) -> list[int]:
         counts, first = [], 0
@@ -268,8 +291,8 @@ class _Checker:
             )
         if bad := set(self._file.expect) - set(_OUTCOMES):
             self._refuse(f"expect has {sorted(bad)[0]!r}, possible are {', '.join(_OUTCOMES)}")
-        if self._scenario.capacity_bytes is None and self._file.where != "guest":
-            self._refuse('no limit holds all of its hogs; where = "guest" lets it bring down a guest')
+        if not self._scenario.is_limited and self._file.where != "guest":
+            self._refuse('no limit holds some of its hogs; where = "guest" lets it bring down a guest')
         if self._scenario.has_oracle and self._scenario.demand_fits(set(range(len(self._scenario.hogs)))):
             self._refuse("all its hogs fit under the limit, no kill is needed")
 
@@ -279,7 +302,7 @@ class _Checker:
                 self._refuse(
                     f"memory_max of {limit.name} is {format_size(limit.bytes)}, the container engine takes no less than 6M"
                 )
-            if limit.bytes <= self._scenario.base_overhead_bytes and limit.level >= 0:
+            if limit.bytes <= self._scenario.base_overhead_bytes:
                 self._refuse(
                     f"memory_max of {limit.name} is {format_size(limit.bytes)}, base_overhead alone is {self._file.base_overhead}"
                 )

@@ -6,8 +6,10 @@ import pytest
 from harness.analysis.rates import exact_interval, exact_test
 from harness.analysis.redundancy import classify
 from harness.analysis.summary import compare, summarize_arm
-from harness.spec.scenario import decode
+from harness.collectors.events import HogEnd
+from harness.spec.scenario import decode, load_scenario
 from harness.tables.schema import KILLS, ROUNDS
+from harness.tables.stalls import next_progress_ns, union_us
 
 SCENARIO = decode(
     "t",
@@ -152,3 +154,41 @@ def test_the_exact_test_holds_its_level():
     generator = np.random.default_rng(2)
     draws = generator.binomial(40, 0.2, size=(400, 2))
     assert np.mean([exact_test(int(a), 40, int(b), 40) < 0.05 for a, b in draws]) <= 0.05
+
+
+def classes_in(scenario, *kills):
+    named = [{**found, "scenario": scenario.name} for found in kills]
+    rounds = ROUNDS.frame([round_row(scenario=scenario.name)])
+    return list(classify(KILLS.frame(named), rounds, {scenario.name: scenario})["kill_class"])
+
+
+def test_a_victim_of_another_container_could_not_have_helped():
+    four = load_scenario("four-at-once")  # hogs 0 and 21 are the big ones of two containers, 1 and 22 small ones
+    kills = [kill(1, 0, 10, 100, domain="0xa"), kill(2, 21, 50, 100, domain="0xb"), kill(3, 22, 60, 120, domain="0xb")]
+    assert classes_in(four, *kills) == ["necessary", "necessary", "redundant"]
+
+
+def test_the_kills_of_one_group_decision_share_its_class():
+    group = load_scenario("oom-group")  # hogs 0 to 3 are one container, 4 to 23 the other
+    first = [kill(n + 1, n, 10, 100, decider=50 - n) for n in range(4)]
+    second = [kill(n + 1, n, 60, 200, decider=150 - n) for n in range(4, 24)]
+    assert classes_in(group, *first, *second) == ["necessary"] * 4 + ["redundant"] * 20
+
+
+def test_nothing_is_surplus_where_nobody_knows_the_demand():
+    storm = load_scenario("global-oom")
+    assert classes_in(storm, kill(1, 0, 10, 100), kill(2, 1, 50, 200)) == ["unknown", "unknown"]
+
+
+def hog_end(begin, full, *stalls, dead=False):
+    return HogEnd(1, 0, "h", 1, 1, full, dead, 0, 9 if dead else 0, -1, False, begin_ns=begin, stalls=list(stalls))
+
+
+def test_a_stall_ends_with_the_first_page_of_a_survivor():
+    waiting, later = hog_end(5, 900, (100, 400, 7)), hog_end(5, 900, (90, 600, 7))
+    assert next_progress_ns([waiting, later], 200) == 400
+    assert next_progress_ns([waiting, later], 50) == 50  # both get pages
+    assert next_progress_ns([waiting, hog_end(5, 150)], 200) == 400  # who has all wants none
+    assert next_progress_ns([hog_end(300, 900)], 200) is None  # not begun
+    assert next_progress_ns([hog_end(5, 0, (100, 400, 7), dead=True)], 200) is None
+    assert union_us([(0, 10), (5, 20), (30, 31)]) == 21

@@ -93,18 +93,26 @@ def test_demand_is_asked_of_every_limit_and_of_what_outlives_its_process():
     assert not nested.demand_fits(set(range(21)))
     assert nested.demand_fits(set(range(1, 21)))
     assert nested.memory_max_bytes is None
-    assert (nested.capacity_bytes, nested.top_level) == (30 << 20, 1)
+    assert nested.top_level == 1
+    four = load_scenario("four-at-once")
+    assert four.demand_fits(set(range(1, 84)), victim=0)
+    assert not four.demand_fits(set(range(1, 84)))  # three other containers still need their kill
     shmem = load_scenario("shmem-survivor")
     smalls = [n for n, hog in enumerate(shmem.hogs) if hog.name.startswith("small")]
     assert not shmem.demand_fits(set(smalls))  # the shared memory of the dead one is still charged
     assert shmem.demand_fits(set(smalls[:9]))
 
 
-def test_the_calibration_tries_the_survivors_and_one_more():
-    assert load_scenario("one-big-many-small").survivors() == ([0, 20], [1, 20])
-    assert load_scenario("equal-hogs").survivors() == ([2], [3])
-    assert load_scenario("no-victim-then-big").survivors() == ([0, 0, 20], [0, 1, 20])
-    assert load_scenario("global-oom").survivors() is None
+def test_the_calibration_tries_the_survivors_and_one_more_at_each_limit():
+    def tried(name):
+        return [(found.limit.name, found.fit, found.over) for found in load_scenario(name).calibrations()]
+
+    assert tried("one-big-many-small") == [("main", [0, 20], [1, 20])]
+    assert tried("equal-hogs") == [("main", [2], [3])]
+    assert tried("no-victim-then-big") == [("main", [0, 0, 20], [0, 1, 20])]
+    assert tried("two-containers-one-parent") == [("parent 1", [0, 20], [1, 20])]  # the other limit is never reached
+    assert tried("four-at-once")[1] == ("two", [0, 0, 0, 20, 0, 0, 0, 0], [0, 0, 1, 20, 0, 0, 0, 0])
+    assert tried("global-oom") == tried("shmem-survivor") == []
 
 
 def test_unknown_scenario_names_the_nearest():

@@ -3,7 +3,7 @@
  * The supervisor of an oomtrial container.
  *
  *   hog supervise --socket PATH --token TEXT --rounds N --first-round N --deadline-ms N
- *                 [--set LEVEL:FILE=VALUE ...] [--group CONTAINER ...] [--top LEVEL] [--swap BYTES] [--calibrate COUNTS --over COUNTS --capacity BYTES --reserve BYTES]
+ *                 [--set LEVEL:FILE=VALUE ...] [--group CONTAINER ...] [--top LEVEL] [--swap BYTES] [--calibrate WHERE;COUNTS;COUNTS;BYTES;BYTES ...]
  *                 --hog name=TEXT,hogs=N,phase=N,kind=KIND,bytes=N[,KEY=VALUE ...] ...
  *
  * The supervisor is the container's init. In each round it forks the hogs, has them grow phase by phase, and
@@ -15,15 +15,15 @@
  *
  * The collector is at the other end of a Unix socket (SOCK_SEQPACKET, one request a packet):
  *   hello TOKEN | set LEVEL FILE VALUE | group CONTAINER | top LEVEL | swap BYTES | begin N | hog I [CONTAINER] | child I | armed N | end N
- *   | clean N | limit lift | limit restore | measure NAME
+ *   | clean N | limit lift | limit restore | measure NAME WHERE
  * and answers "ok ..." or "no ...", but for hog and child, which have no answer. LEVEL is 0 for the container's own memcg,
  * 1 for its parent, and so on.
  * Each hog sends its own "hog I" through the inherited connection: the kernel puts the sender's pid, as the
  * collector's pid namespace sees it, beside the message (unix(7), SCM_CREDENTIALS), so the pids of the kernel
  * log need no translation.
  *
- * Calibration: the hogs that are to survive (COUNTS of each group) must fit under the limit without an OOM, and with one more
- * (--over) they must not; both are tried before the first round.
+ * Calibration: of a limit (WHERE: a LEVEL or the ID of a container) the hogs that are to survive, COUNTS of each group, must fit
+ * without an OOM and with a reserve, and with one more they must not; both are tried before the first round.
  */
 #include "hog.h"
 #include "round.h"
@@ -368,10 +368,10 @@ static void run_round(int round, int deadline_ms)
 
 /* -- calibration */
 
-/* Runs some of the hogs without any record; the usage once all of them are full, -1 when they do not get there. */
-static long long usage_of(const char *name, const int *counts, int deadline_ms, long *ooms)
+/* Runs some of the hogs without any record; the usage at a limit once all of them are full, -1 when they do not get there. */
+static long long usage_of(const char *name, const char *where, const int *counts, int deadline_ms, long *ooms)
 {
-	char request[64];
+	char request[160];
 	long long usage = -1;
 	if (!ask_collector("begin 0", 60000))
 		die(EXIT_COLLECTOR, "the collector refuses the calibration");
@@ -379,7 +379,7 @@ static long long usage_of(const char *name, const int *counts, int deadline_ms, 
 	int hung = run_phases(now_ns() + deadline_ms * 1000000ull) != 0;
 	for (int i = 0; i < n_hogs; i++)
 		hung |= book->hogs[i].dead && !book->hogs[i].absent;
-	snprintf(request, sizeof request, "measure %s", name);
+	snprintf(request, sizeof request, "measure %s %s", name, where);
 	if (!hung && ask_collector(request, 60000))
 		sscanf(reply, "ok %lld %ld", &usage, ooms);
 	if (end_survivors())
@@ -388,34 +388,43 @@ static long long usage_of(const char *name, const int *counts, int deadline_ms, 
 	return usage;
 }
 
-static void calibrate(const int *fit, const int *over, long long capacity, long long reserve, int deadline_ms)
+static int parse_counts(const char *text, int *counts)
 {
+	for (int i = 0; i < n_groups; i++) {
+		char *end;
+		counts[i] = (int)strtol(text, &end, 10);
+		if (end == text || (*end != (i + 1 < n_groups ? ',' : 0)))
+			return 0;
+		text = end + 1;
+	}
+	return 1;
+}
+
+/* WHERE;FIT;OVER;CAPACITY;RESERVE: the hogs that are to survive at a limit fit there, and with one more they do not. */
+static void calibrate(const char *text, int deadline_ms)
+{
+	char where[MEMBER_ID], fit_text[128], over_text[128];
+	int fit[MAX_GROUPS], over[MAX_GROUPS];
+	long long capacity, reserve;
 	long ooms = 0, unused;
-	long long fitting = usage_of("fit", fit, deadline_ms, &ooms);
+	if (sscanf(text, "%64[^;];%127[^;];%127[^;];%lld;%lld", where, fit_text, over_text, &capacity, &reserve) != 5 ||
+	    !parse_counts(fit_text, fit) || !parse_counts(over_text, over))
+		die(EXIT_USAGE, "bad --calibrate");
+	long long fitting = usage_of("fit", where, fit, deadline_ms, &ooms);
 	if (!ask_collector("limit lift", 60000))
 		die(EXIT_COLLECTOR, "the collector cannot lift the limit");
-	long long exceeding = usage_of("over", over, deadline_ms, &unused);
+	long long exceeding = usage_of("over", where, over, deadline_ms, &unused);
 	if (!ask_collector("limit restore", 60000))
 		die(EXIT_COLLECTOR, "the collector cannot restore the limit");
-	event("{\"event\":\"calibration\",\"fit_bytes\":%lld,\"over_bytes\":%lld,\"capacity_bytes\":%lld,\"reserve_bytes\":%lld,\"oom\":%ld}",
-	      fitting, exceeding, capacity, reserve, ooms);
+	event("{\"event\":\"calibration\",\"limit\":\"%s\",\"fit_bytes\":%lld,\"over_bytes\":%lld,\"capacity_bytes\":%lld,\"reserve_bytes\":%lld,"
+	      "\"oom\":%ld}",
+	      where, fitting, exceeding, capacity, reserve, ooms);
 	flush_events();
 	if (fitting < 0 || ooms || fitting > capacity - reserve || exceeding <= capacity)
 		exit(EXIT_DEMAND);
 }
 
 /* -- arguments */
-
-static void parse_counts(const char *text, int *counts)
-{
-	for (int i = 0; i < n_groups; i++) {
-		char *end;
-		counts[i] = (int)strtol(text, &end, 10);
-		if (end == text || (*end != (i + 1 < n_groups ? ',' : 0)))
-			die(EXIT_USAGE, "bad --calibrate or --over");
-		text = end + 1;
-	}
-}
 
 static int set_group(struct group *group, const char *key, const char *value)
 {
@@ -477,9 +486,8 @@ static void apply_setting(const char *text)
 
 int supervise(int argc, char **argv)
 {
-	const char *socket_path = NULL, *token = "", *fit = NULL, *over = NULL, *settings[MAX_SETTINGS], *members[MAX_SETTINGS], *top = NULL, *swap = NULL;
-	int rounds = 1, first_round = 1, deadline_ms = 30000, n_settings = 0, n_members = 0, fit_counts[MAX_GROUPS], over_counts[MAX_GROUPS];
-	long long capacity = 0, reserve = 0;
+	const char *socket_path = NULL, *token = "", *calibrations[MAX_SETTINGS], *settings[MAX_SETTINGS], *members[MAX_SETTINGS], *top = NULL, *swap = NULL;
+	int rounds = 1, first_round = 1, deadline_ms = 30000, n_settings = 0, n_members = 0, n_calibrations = 0;
 	char request[128];
 
 	book = share_pages(sizeof *book);
@@ -504,25 +512,15 @@ int supervise(int argc, char **argv)
 			top = argv[i + 1];
 		else if (!strcmp(argv[i], "--swap"))
 			swap = argv[i + 1];
-		else if (!strcmp(argv[i], "--calibrate"))
-			fit = argv[i + 1];
-		else if (!strcmp(argv[i], "--over"))
-			over = argv[i + 1];
-		else if (!strcmp(argv[i], "--capacity"))
-			capacity = atoll(argv[i + 1]);
-		else if (!strcmp(argv[i], "--reserve"))
-			reserve = atoll(argv[i + 1]);
+		else if (!strcmp(argv[i], "--calibrate") && n_calibrations < MAX_SETTINGS)
+			calibrations[n_calibrations++] = argv[i + 1];
 		else if (!strcmp(argv[i], "--hog"))
 			parse_group(argv[i + 1]);
 		else
 			die(EXIT_USAGE, "unknown option");
 	}
-	if (!socket_path || !n_hogs || rounds < 1 || !fit != !over)
+	if (!socket_path || !n_hogs || rounds < 1)
 		die(EXIT_USAGE, "usage: hog supervise --socket PATH --token TEXT --hog name=TEXT,bytes=N,... ...");
-	if (fit) {
-		parse_counts(fit, fit_counts);
-		parse_counts(over, over_counts);
-	}
 
 	shared_bytes = offsetof(struct shared, hog) + n_hogs * sizeof shared->hog[0]; /* all of it is locked, and charged */
 	shared = share_pages(shared_bytes);
@@ -553,8 +551,8 @@ int supervise(int argc, char **argv)
 	event("{\"event\":\"hello\",\"time_ns\":%llu,\"locked\":%s,\"rounds\":%d,\"first_round\":%d}", (unsigned long long)now_ns(),
 	      locked ? "true" : "false", rounds, first_round);
 	flush_events();
-	if (fit)
-		calibrate(fit_counts, over_counts, capacity, reserve, deadline_ms);
+	for (int i = 0; i < n_calibrations; i++)
+		calibrate(calibrations[i], deadline_ms);
 	for (int round = first_round; round < first_round + rounds; round++)
 		run_round(round, deadline_ms);
 	event("{\"event\":\"bye\",\"time_ns\":%llu}", (unsigned long long)now_ns());
