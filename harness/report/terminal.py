@@ -44,17 +44,8 @@ def _heading(kernel: str) -> str:
     return "\n".join([base, *(line for patch in patches for line in textwrap.wrap(f"+{patch}", 15))])
 
 
-def print_summary(console: Console, summary: Summary) -> None:
-    """Arms side by side as rows of a table, then comparisons, then everything that a reader must know besides."""
-    first = summary.arms[0]
-    console.print(
-        f"Run {summary.run_id} ({summary.state}): {first.scenario}, {first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}",
-        highlight=False,
-    )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for arm in summary.arms:
-        table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
+def arm_lines(summary: Summary) -> list[tuple[str, list[str]]]:
+    """What is said of every arm: a label, indented below what it belongs to, and a cell for each arm."""
     lines: list[tuple[str, list[str]]] = [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in summary.arms]),
         ("outcomes", [_outcomes(arm) for arm in summary.arms]),
@@ -83,7 +74,21 @@ def print_summary(console: Console, summary: Summary) -> None:
         ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in summary.arms]),
         ("records lost", [str(arm.lost_records) for arm in summary.arms]),
     ]
-    for label, cells in lines:
+    return lines
+
+
+def print_summary(console: Console, summary: Summary) -> None:
+    """Arms side by side as rows of a table, then comparisons, then everything that a reader must know besides."""
+    first = summary.arms[0]
+    console.print(
+        f"Run {summary.run_id} ({summary.state}): {first.scenario}, {first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}",
+        highlight=False,
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for arm in summary.arms:
+        table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
+    for label, cells in arm_lines(summary):
         table.add_row(label, *cells)
     console.print(table)
     for comparison in summary.comparisons:
