@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from harness.analysis.summary import Arm
 from harness.report.drawing import PICTURE_DPI, look
@@ -51,7 +52,7 @@ def label(index: int, name: str) -> str:
     shown = visible(name)
     if len(shown) > _NAME_LETTERS:
         shown = f"{shown[: _NAME_LETTERS // 2]}…{shown[-_NAME_LETTERS // 2 :]}"
-    return f"{letter(index)}  {shown}"
+    return f"{letter(index)} {shown}"
 
 
 def draw_charts(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFrame) -> list[Chart]:
@@ -144,10 +145,11 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
         bad, _ = np.histogram(mine.loc[mine["redundant"] > 0, "kills"], bins=edges)
         scale = 100 / max(len(mine), 1)
         at = edges[:-1] + (step - 1) / 2
-        for below, counted, look_of in (
-            (0 * every, every - bad, {"color": PALE, "edgecolor": GREY}),
-            (every - bad, bad, {"color": VERMILLION, "edgecolor": BLACK, "hatch": "xxxx"}),
-        ):
+        looks: tuple[dict[str, Any], ...] = (
+            {"color": PALE, "edgecolor": GREY},
+            {"color": VERMILLION, "edgecolor": BLACK, "hatch": "xxxx"},
+        )
+        for below, counted, look_of in zip((0 * every, every - bad), (every - bad, bad), looks, strict=True):
             seen = counted > 0
             axes.bar(at[seen], counted[seen] * scale, 0.8 * step, below[seen] * scale, linewidth=0.6, **look_of)
         axes.set_title(f"{label(place, arm.kernel)}: {len(mine)} rounds", loc="left", fontsize=8.5, pad=3)
@@ -155,7 +157,7 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
         axes.set_ylim(0, 105)
         axes.set_yticks([0, 50, 100])
         axes.tick_params(axis="y", labelsize=7.5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
         if arm is not arms[-1]:
             axes.tick_params(labelbottom=False)
     if arms:
@@ -176,7 +178,7 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
 def _releases(arms: Sequence[Arm], kills: pd.DataFrame) -> Chart:
     figure = _figure(2.5 + _LINE_INCHES * len(arms))
     axes = figure.add_subplot()
-    _place(figure, axes, 0.5, 0.15, 0.08, 0.62 + _LINE_INCHES * len(arms))
+    _place(figure, axes, 0.5, 0.15, 0.08, 0.54 + _LINE_INCHES * len(arms))
     traced = kills[kills["mark_time_us"].notna()]
     latency = ((traced["release_time_us"] - traced["mark_time_us"]) / 1000).astype("Float64")
     open_ended = 0

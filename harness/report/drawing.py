@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from harness.report.palette import BLACK
 
 PICTURE_DPI = 160
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_REFERENCE = re.compile(r"#([\w-]+)")
 _LOOK: dict[Any, Any] = {
     "font.family": ["sans-serif"],
     "font.sans-serif": ["DejaVu Sans"],
@@ -60,10 +62,7 @@ def _tidy(svg: bytes, description: str) -> str:
     ElementTree.register_namespace("xlink", _XLINK)
     root = ElementTree.fromstring(svg)
     referred = {
-        value.partition("#")[2].rstrip(")")
-        for element in root.iter()
-        for value in element.attrib.values()
-        if value.startswith(("#", "url(#"))
+        name for element in root.iter() for value in element.attrib.values() for name in _REFERENCE.findall(value)
     }
     for element in root.iter():
         if element.get("id") not in referred:

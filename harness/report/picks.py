@@ -53,8 +53,9 @@ def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap:
     picks = []
     for arm in arms:
         mine = [where for where in interesting.index[arm_of == arm] if where in chosen]
-        picks += [Pick(*where, tuple(kind for kind in _KINDS if kinds.loc[where, kind])) for where in mine]
+        picks += [Pick(where[0], where[1], tuple(kind for kind in _KINDS if kinds.loc[where, kind])) for where in mine]
         if not (arm_of == arm).any() and (at["arm"] == arm).any():
-            picks.append(Pick(*at.index[at["arm"] == arm][0], ("for contrast",)))
+            trial_id, number = at.index[at["arm"] == arm][0]
+            picks.append(Pick(trial_id, number, ("for contrast: this arm has none of these",)))
     found = {kind: int(kinds[kind].sum()) for kind in _KINDS}
     return Picks(tuple(picks), found, len(interesting) - len(chosen))

@@ -97,7 +97,7 @@ def _draw_memory(axes: Axes, timeline: Timeline) -> None:
         axes.axhline(timeline.limit_bytes / mib, color=VERMILLION, linewidth=0.9, linestyle=(0, (6, 2)))
         _say(axes, timeline.limit_bytes / mib, f"limit {timeline.limit_bytes / mib:.0f} MiB")
     axes.set_ylim(0, top * 1.1 / mib)
-    axes.set_ylabel("charged, MiB", fontsize=8)
+    axes.set_ylabel("usage, MiB", fontsize=8)
     axes.tick_params(labelbottom=False, bottom=False)
     axes.grid(axis="x", color=PALE, linewidth=0.5)
 
