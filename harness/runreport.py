@@ -87,7 +87,7 @@ def write_pictures(report: RunReport, directory: Path, kind: str) -> list[Path]:
     """Every picture of the page as a file of its own; `kind` is svg or png. Returns their paths."""
     charts = draw_charts(summarize(report.directory).arms, report.tables["rounds"], report.tables["kills"])
     figures = [(chart.name, f"{chart.title}. {chart.caption}", chart.figure) for chart in charts]
-    for _, timeline in report.timelines:
+    for timeline in (timeline for _, timeline in report.timelines if timeline.has_times):
         name = f"round-{timeline.trial_id}-{timeline.round}"
         title = heading(timeline)
         figures.append((name, f"Timeline of {title}", draw_timeline(timeline, title)))

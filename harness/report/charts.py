@@ -31,6 +31,12 @@ _COSTS = (
     ("memory_full_us", "memory PSI full, ms", 1000),
     ("memory_events_oom", "memory.events oom", 1),
 )
+# Rounds by what was killed in them.
+_ROUNDS: dict[str, dict[str, Any]] = {
+    "no redundant kill": {"facecolor": PALE, "edgecolor": GREY},
+    "of unknown class": {"facecolor": "white", "edgecolor": GREY, "hatch": "...."},
+    "a redundant kill": {"facecolor": VERMILLION, "edgecolor": BLACK, "hatch": "xxxx"},
+}
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,15 @@ def _rates(arms: Sequence[Arm]) -> Chart:
             style.marker,
             color=style.color,
             markersize=6,
-            markeredgecolor="white",
+            markerfacecolor="white" if arm.unknown_kills else style.color,
             clip_on=False,
             zorder=3,
         )
         share = f"{100 * arm.rate:.1f} % ({arm.rounds_with_redundant} of {arm.completed_rounds})"
         axes.text(1.02, index, share, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
+        if arm.unknown_kills:
+            text = f"{arm.unknown_kills} kills unknown"
+            axes.text(1.02, index - 0.36, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
     highest = max((arm.ci_high for arm in arms if arm.ci_high is not None), default=0.0)
     axes.set_xlim(0, min(100.0, 104 * highest) or 1)
     axes.set_ylim(len(arms) - 0.6, -0.65)
@@ -115,21 +124,19 @@ def _rates(arms: Sequence[Arm]) -> Chart:
     axes.set_axisbelow(True)
     axes.set_xlabel("% of completed rounds with a redundant kill")
     methods = "; ".join(dict.fromkeys(arm.ci_method for arm in arms))
-    return Chart(
-        "rates",
-        "Rounds with a redundant kill",
-        f"Share of completed rounds, with its 95 % interval ({methods}).",
-        figure,
-    )
+    caption = f"Share of completed rounds, with its 95 % interval ({methods})."
+    if any(arm.unknown_kills for arm in arms):
+        caption += " Hollow: kills of unknown class may be redundant, and are not in the share."
+    return Chart("rates", "Rounds with a redundant kill", caption, figure)
 
 
 def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFrame) -> Chart:
     key = ["trial_id", "round"]
     counts = rounds.loc[rounds["outcome"] == "completed", ["arm", *key]].copy()
     index = pd.MultiIndex.from_frame(counts[key])
-    redundant = kills[kills["kill_class"] == "redundant"]
     counts["kills"] = kills.groupby(key, observed=True).size().reindex(index, fill_value=0).to_numpy()
-    counts["redundant"] = redundant.groupby(key, observed=True).size().reindex(index, fill_value=0).to_numpy()
+    for name in ("redundant", "unknown"):
+        counts[name] = index.isin(pd.MultiIndex.from_frame(kills.loc[kills["kill_class"] == name, key]))
     most = int(counts["kills"].max()) if len(counts) else 1
     step = max(1, math.ceil((most + 1) / _MAX_BINS))
     edges = np.arange(0, most + step + 1, step)
@@ -141,17 +148,16 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
         above = 0.24 + place * (height + 0.24)
         _place(figure, axes, 0.45, 0.15, above, total - above - height)
         mine = counts[counts["arm"] == arm.kernel]
-        every, _ = np.histogram(mine["kills"], bins=edges)
-        bad, _ = np.histogram(mine.loc[mine["redundant"] > 0, "kills"], bins=edges)
-        scale = 100 / max(len(mine), 1)
-        at = edges[:-1] + (step - 1) / 2
-        looks: tuple[dict[str, Any], ...] = (
-            {"color": PALE, "edgecolor": GREY},
-            {"color": VERMILLION, "edgecolor": BLACK, "hatch": "xxxx"},
-        )
-        for below, counted, look_of in zip((0 * every, every - bad), (every - bad, bad), looks, strict=True):
-            seen = counted > 0
-            axes.bar(at[seen], counted[seen] * scale, 0.8 * step, below[seen] * scale, linewidth=0.6, **look_of)
+        scale, at = 100 / max(len(mine), 1), edges[:-1] + (step - 1) / 2
+        below = np.zeros(len(at))
+        unknown = mine["unknown"] & ~mine["redundant"]
+        for those, look_of in zip(
+            (~mine["redundant"] & ~unknown, unknown, mine["redundant"]), _ROUNDS.values(), strict=True
+        ):
+            share = np.histogram(mine.loc[those, "kills"], bins=edges)[0] * scale
+            seen = share > 0
+            axes.bar(at[seen], share[seen], 0.8 * step, below[seen], linewidth=0.6, **look_of)
+            below += share
         axes.set_title(f"{label(place, arm.kernel)}: {len(mine)} rounds", loc="left", fontsize=8.5, pad=3)
         axes.set_xlim(-0.6 * step, edges[-1] - 1 + 0.6 * step)
         axes.set_ylim(0, 105)
@@ -162,11 +168,9 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
             axes.tick_params(labelbottom=False)
     if arms:
         axes.set_xlabel("kills in a round" + (f" (bars of {step})" if step > 1 else ""))
-    handles = [
-        Patch(facecolor=PALE, edgecolor=GREY, label="without"),
-        Patch(facecolor=VERMILLION, edgecolor=BLACK, hatch="xxxx", label="with a redundant kill"),
-    ]
-    figure.legend(handles=handles, loc="lower right", ncols=2, bbox_to_anchor=(1, 0), borderpad=0.2)
+    shown = [name for name in _ROUNDS if name != "of unknown class" or counts["unknown"].any()]
+    handles = [Patch(label=name, **_ROUNDS[name]) for name in shown]
+    figure.legend(handles=handles, loc="lower right", ncols=len(handles), bbox_to_anchor=(1, 0), borderpad=0.2)
     return Chart(
         "kills-per-round",
         "Kills in a round",

@@ -116,7 +116,10 @@ def _draw(pick: Pick, timeline: Timeline) -> _DrawnRound:
     if len(reasons) > _MAX_REASONS:
         reasons[_MAX_REASONS:] = [f"And {len(reasons) - _MAX_REASONS} more redundant kills."]
     title = heading(timeline)
-    svg = to_svg(draw_timeline(timeline), f"timeline {timeline.name}", " ".join([f"Timeline of {title}.", *reasons]))
+    svg = ""
+    if timeline.has_times:
+        words = " ".join([f"Timeline of {title}.", *reasons])
+        svg = to_svg(draw_timeline(timeline), f"timeline {timeline.name}", words)
     return _DrawnRound(
         heading=title,
         anchor=f"round-{timeline.trial_id}-{timeline.round}",

@@ -16,18 +16,16 @@ class Mark:
 
     color: str
     hatch: str
-    marker: str
-    letter: str = ""  # on a terminal
 
 
 # Kills by class; what is to be seen first is dark and dense.
 CLASSES = {
-    "redundant": Mark(VERMILLION, "xxxx", "X", "R"),
-    "fruitless": Mark(PURPLE, "\\\\\\\\", "D", "F"),
-    "premature": Mark(YELLOW, "....", "^", "P"),
-    "necessary": Mark(SKY, "////", "o", "N"),
-    "collateral": Mark(BLUE, "----", "s", "C"),
-    "unknown": Mark(PALE, "", "$?$", "?"),
+    "redundant": Mark(VERMILLION, "xxxx"),
+    "fruitless": Mark(PURPLE, "\\\\\\\\"),
+    "premature": Mark(YELLOW, "...."),
+    "necessary": Mark(SKY, "////"),
+    "collateral": Mark(BLUE, "----"),
+    "unknown": Mark(PALE, ""),
 }
 
 _ARMS = (
@@ -46,7 +44,7 @@ class ArmStyle:
 
 
 def arm_style(index: int) -> ArmStyle:
-    """Of the arm at this place in the run; after seven arms the colours come again, with another marker."""
-    color, _, line = _ARMS[index % len(_ARMS)]
-    marker = _ARMS[(index + index // len(_ARMS)) % len(_ARMS)][1]
+    """Of the arm at this place in the run; after seven arms the colours come again, with other markers and lines."""
+    color = _ARMS[index % len(_ARMS)][0]
+    _, marker, line = _ARMS[(index + index // len(_ARMS)) % len(_ARMS)]
     return ArmStyle(color, marker, line)

@@ -15,13 +15,25 @@ import pandas as pd
 
 from harness.collectors.rounds import RoundEvidence, TrialEvidence
 from harness.errors import UsageError
+from harness.oomlog.reading import collect_kmsg
+from harness.oomlog.records import DEFAULT_PAGE_KB
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A size that was measured at a time between two others."""
+
+    earliest_us: int
+    latest_us: int
+    size_bytes: int
+    source: str  # before or after (the round), or the kill whose report says it
+
+
+@dataclass(frozen=True)
 class Life:
-    """One process of the workload. Its growth is known at one point: when it had touched all of its memory."""
+    """One process of the workload. Its growth is known where a report lists it, and when all of its memory was touched."""
 
     pid: int
     name: str  # as it is: it may hold anything
@@ -30,6 +42,7 @@ class Life:
     end_us: int | None  # exited; None: alive at the end of the round, or not known
     fate: str  # killed, exited, alive at the end, or unknown
     touched_bytes: int | None
+    rss: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,16 +77,6 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What was charged to the memcg, at a time between two others."""
-
-    earliest_us: int
-    latest_us: int
-    usage_bytes: int
-    source: str  # before, after, or the kill whose report says it
-
-
-@dataclass(frozen=True)
 class Timeline:
     """One round. `notes` say what the evidence lacks."""
 
@@ -89,7 +92,7 @@ class Timeline:
     lives: tuple[Life, ...]  # the victims in the order of their kills, then the others
     teardowns: tuple[Teardown, ...]
     entries: tuple[Entry, ...]
-    usage: tuple[Usage, ...]
+    usage: tuple[Reading, ...]  # of the memcg
     limit_bytes: int | None
     notes: tuple[str, ...]
 
@@ -106,14 +109,22 @@ class Timeline:
         """Milliseconds since the round's start."""
         return (time_us - self.start_us) / 1000
 
-    def around_kills(self, margin: float) -> tuple[int, int]:
+    @property
+    def has_times(self) -> bool:
+        """Whether anything of it was seen on the trace's clock."""
+        return self.end_us > self.start_us
+
+    def focus(self, margin: float) -> tuple[int, int]:
         """From when to when things happen, with a margin (a share of that) on both sides, within the round.
 
-        What a hung round did not do is to be seen: it is given whole, as is one without a trace.
+        Of a completed round, decisions to releases; of another one, everything that was seen of it.
         """
         times = [time for t in self.teardowns for time in (t.decision_us, t.mark_us, t.release_us) if time is not None]
-        if not times or self.outcome != "completed":
-            return self.start_us, self.end_us
+        if self.outcome != "completed":
+            times += [entry.time_us for entry in self.entries]
+            times += [time for life in self.lives for time in (life.full_us, life.end_us) if time is not None]
+        if not times:
+            return self.start_us, max(self.end_us, self.start_us + 1000)
         room_us = max(round(margin * (max(times) - min(times))), 2000)
         return max(self.start_us, min(times) - room_us), min(self.end_us, max(times) + room_us)
 
@@ -145,7 +156,7 @@ def round_timeline(
     names = {kill["pid"]: kill["comm"] or "" for kill in kills} | (_hog_names(raw) if raw else {})
     teardowns = _teardowns(kills, names)
     entries = _entries(raw, teardowns, names) if raw else ()
-    lives = _lives(raw, teardowns, names)
+    lives = _lives(raw, teardowns, names, _listed(raw, kills) if raw else {})
     start_us, end_us, has_end = _span(raw, lives, teardowns, entries)
     usage, unplaced = _usage(evidence, number, kills, reports, start_us, end_us)
     limits = [limit for report in reports.values() if (limit := _bytes(report["limit_kb"]))]
@@ -215,7 +226,29 @@ def _entries(raw: RoundEvidence, teardowns: tuple[Teardown, ...], names: dict[in
     )
 
 
-def _lives(raw: RoundEvidence | None, teardowns: tuple[Teardown, ...], names: dict[int, str]) -> tuple[Life, ...]:
+def _listed(raw: RoundEvidence, kills: list[Row]) -> dict[int, list[Reading]]:
+    """What the task tables of the reports say of each process, by pid."""
+    kill_of = {kill["report"]: kill for kill in reversed(kills)}
+    found: dict[int, list[Reading]] = {}
+    for report in collect_kmsg(raw.kmsg).reports:
+        kill, rss_pages = kill_of.get(report.index), report.tasks.column("rss") if report.tasks else None
+        if report.tasks is None or rss_pages is None or kill is None:
+            continue
+        earliest_us, latest_us = kill["decision_time_us"], kill["mark_time_us"]
+        if earliest_us is None or latest_us is None:
+            continue
+        for pid, pages in zip(report.tasks.values[:, 0].tolist(), rss_pages.tolist(), strict=True):
+            size_bytes = pages * (report.page_kb or DEFAULT_PAGE_KB) << 10
+            found.setdefault(pid, []).append(Reading(earliest_us, latest_us, size_bytes, f"kill {kill['order']}"))
+    return found
+
+
+def _lives(
+    raw: RoundEvidence | None,
+    teardowns: tuple[Teardown, ...],
+    names: dict[int, str],
+    rss: dict[int, list[Reading]],
+) -> tuple[Life, ...]:
     order = {teardown.pid: teardown.order for teardown in teardowns}
     if raw is None:
         return tuple(Life(t.pid, t.name, None, None, None, "killed", None) for t in teardowns)
@@ -237,7 +270,8 @@ def _lives(raw: RoundEvidence | None, teardowns: tuple[Teardown, ...], names: di
                 end_us = end_us or (end.dead_ns // 1000 or None)
         full_us = end.full_ns // 1000 if end and end.full_ns else None
         name = names.get(pid, f"hog {hog}")
-        lives.append(Life(pid, name, start_us, full_us, end_us, fate, end.touched_bytes if end else None))
+        touched_bytes = end.touched_bytes if end else None
+        lives.append(Life(pid, name, start_us, full_us, end_us, fate, touched_bytes, tuple(rss.get(pid, ()))))
     for teardown in teardowns:
         if teardown.pid not in raw.hog_pids:
             lives.append(Life(teardown.pid, teardown.name, None, None, exits.get(teardown.pid), "killed", None))
@@ -263,13 +297,13 @@ def _usage(
     reports: dict[int, Row],
     start_us: int,
     end_us: int,
-) -> tuple[tuple[Usage, ...], int]:
+) -> tuple[tuple[Reading, ...], int]:
     """Usage where evidence has it, and the number of reports that nothing puts on the trace's clock."""
     usage, placed = [], set()
     for when, time_us in (("before", start_us), ("after", end_us)):
         snapshot = evidence.snapshots.get((number, when), {}) if evidence else {}
         if (value := snapshot.get("memory.current")) is not None:
-            usage.append(Usage(time_us, time_us, value, when))
+            usage.append(Reading(time_us, time_us, value, when))
     for kill in kills:
         report = reports.get(kill["report"])
         usage_bytes = _bytes(report["usage_kb"]) if report else None
@@ -277,7 +311,7 @@ def _usage(
             continue
         if report["report"] not in placed:
             placed.add(report["report"])
-            usage.append(Usage(kill["decision_time_us"], kill["mark_time_us"], usage_bytes, f"kill {kill['order']}"))
+            usage.append(Reading(kill["decision_time_us"], kill["mark_time_us"], usage_bytes, f"kill {kill['order']}"))
     return tuple(sorted(usage, key=lambda point: (point.earliest_us, point.latest_us))), len(reports) - len(placed)
 
 
@@ -285,8 +319,11 @@ def _notes(row: Row, raw: RoundEvidence | None, teardowns: tuple[Teardown, ...],
     notes = []
     if raw is None:
         notes.append("no raw evidence: the other processes, and entries without a kill, are not shown")
-    elif not raw.trace_marked:
-        notes.append("the trace lacks a marker of this round")
+    else:
+        if raw.end is None:
+            notes.append("the round has no end: its last sign of life is shown as one")
+        if not raw.trace_marked:
+            notes.append("the trace lacks a marker of this round")
     losses = Counter(
         {
             "records of the kernel log": row["lost_kmsg_records"] or 0,

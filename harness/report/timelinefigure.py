@@ -52,6 +52,9 @@ def draw_timeline(timeline: Timeline, title: str = "") -> Figure:
         main.set_xlabel(
             "ms since the round began" + (f"; shown in part, it took {whole:.0f} ms" if high < whole or low > 0 else "")
         )
+        if timeline.outcome != "completed":
+            more = "nothing more was seen" if timeline.teardowns or timeline.entries else "no entry of out_of_memory()"
+            main.text(high, _GAP, f"{timeline.outcome}: {more} until {whole:.0f} ms", ha="right", va="center", fontsize=8, fontweight="bold")  # fmt: skip
         _legend(figure, timeline)
         if title:
             figure.text(0.012, 1 - 0.08 / total, title, va="top", fontsize=9.5, fontweight="bold")
@@ -71,32 +74,38 @@ def _places(timeline: Timeline, rows: Sequence[Life]) -> tuple[dict[int, float],
 
 def _view(timeline: Timeline) -> tuple[float, float]:
     """From when to when, in ms."""
-    low, high = (timeline.ms(time_us) for time_us in timeline.around_kills(0.3))
-    last = timeline.ms(timeline.end_us) or 1.0
+    low, high = (timeline.ms(time_us) for time_us in timeline.focus(0.3))
+    last = max(timeline.ms(timeline.end_us), 1.0)
     return (low, high) if high - low < _WHOLE * last else (0.0, last)
 
 
 def _draw_memory(axes: Axes, timeline: Timeline) -> None:
     mib = 1 << 20
+    top = max([timeline.limit_bytes or 0, *(point.size_bytes for point in timeline.usage)]) / mib
+    across = axes.get_yaxis_transform()
+    labelled_until = -np.inf
     for point in timeline.usage:
-        at = point.usage_bytes / mib
+        at = point.size_bytes / mib
         if point.source in ("before", "after"):
-            edge, sign = (0, 1) if point.source == "before" else (1, -1)
-            axes.plot([edge], [at], ">" if edge == 0 else "<", color=BLACK, markersize=4, clip_on=False, transform=axes.get_yaxis_transform())  # fmt: skip
+            edge, marker, side, step = (0, ">", "left", 6) if point.source == "before" else (1, "<", "right", -6)
+            axes.plot([edge], [at], marker, color=BLACK, markersize=4, clip_on=False, transform=across)
             axes.annotate(
-                f"{at:.1f} {point.source} the round", (edge, at), (6 * sign, 0), xycoords=axes.get_yaxis_transform(),
-                textcoords="offset points", ha="left" if edge == 0 else "right", va="center", fontsize=7.5,
+                f"{at:.1f} {point.source} the round", (edge, at), (step, 0), xycoords=across, textcoords="offset points",
+                ha=side, va="bottom" if at < 0.15 * top else "center", fontsize=7.5,
             )  # fmt: skip
             continue
         low, high = timeline.ms(point.earliest_us), timeline.ms(point.latest_us)
         axes.plot([low, high], [at, at], color=BLACK, linewidth=2, solid_capstyle="butt", marker="|", markersize=5)
-        axes.annotate(f"{at:.1f}", ((low + high) / 2, at), (0, -7), textcoords="offset points", ha="center", va="center", fontsize=7.5)  # fmt: skip
-    top = max(point.usage_bytes for point in timeline.usage)
+        middle, room = (low + high) / 2, 0.05 * np.ptp(axes.get_xlim())
+        if middle - labelled_until > room:
+            axes.annotate(
+                f"{at:.1f}", (middle, at), (0, -7), textcoords="offset points", ha="center", va="center", fontsize=7.5
+            )
+            labelled_until = middle
     if timeline.limit_bytes:
-        top = max(top, timeline.limit_bytes)
         axes.axhline(timeline.limit_bytes / mib, color=VERMILLION, linewidth=0.9, linestyle=(0, (6, 2)))
         _say(axes, timeline.limit_bytes / mib, f"limit {timeline.limit_bytes / mib:.0f} MiB")
-    axes.set_ylim(0, top * 1.1 / mib)
+    axes.set_ylim(0, 1.1 * top or 1)
     axes.set_ylabel("usage, MiB", fontsize=8)
     axes.tick_params(labelbottom=False, bottom=False)
     axes.grid(axis="x", color=PALE, linewidth=0.5)
@@ -163,6 +172,15 @@ def _draw_life(axes: Axes, timeline: Timeline, life: Life, killed: Teardown | No
         height = 0.5 if killed else 0.36
         axes.add_patch(
             Rectangle((full, row - height / 2), end - full, height, facecolor=PALE, edgecolor=GREY, linewidth=0.5)
+        )
+    most = max([life.touched_bytes or 0, *(reading.size_bytes for reading in life.rss)], default=0)
+    for reading in life.rss:
+        since, until = timeline.ms(reading.earliest_us), timeline.ms(min(reading.latest_us, end_us))
+        height = 0.8 * (1.0 if killed else _BYSTANDER) * reading.size_bytes / max(most, 1)
+        axes.add_patch(
+            Rectangle(
+                (since, row - height / 2), until - since, height, facecolor="none", edgecolor="#444444", linewidth=0.6
+            )
         )
     if killed is None and life.fate != "alive at the end":
         axes.plot([end], [row], "|", color=BLACK, markersize=6)
@@ -242,15 +260,17 @@ def _legend(figure: Figure, timeline: Timeline) -> None:
     def patches() -> Iterable[Patch | Line2D]:
         yield Line2D([], [], color=GREY, linewidth=0.8, label="alive")
         yield Patch(facecolor=PALE, edgecolor=GREY, linewidth=0.5, label="done growing")
+        if any(life.rss for life in timeline.lives):
+            yield Patch(facecolor="none", edgecolor="#444444", linewidth=0.6, label="rss as reported: height")
         for name, style in CLASSES.items():
             if any(teardown.kill_class == name for teardown in timeline.teardowns):
                 yield Patch(facecolor=style.color, edgecolor=BLACK, hatch=style.hatch, linewidth=0.6, label=name)
         if timeline.redundant:
             yield Line2D([], [], color=VERMILLION, linewidth=0.9, linestyle=_DASHES, label="redundant kill decided")
-            yield Patch(facecolor=ORANGE, alpha=0.3, label="memory it did not wait for")
+            yield Patch(facecolor=ORANGE, alpha=0.3, label="not waited for")
 
     handles = list(patches())
     figure.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.0), ncols=len(handles), columnspacing=1.6,
+        handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.0), ncols=len(handles), columnspacing=1.4,
         handlelength=2, borderpad=0.2,
     )  # fmt: skip

@@ -48,12 +48,16 @@ def explain(timeline: Timeline, teardown: Teardown) -> str:
         return f"decided while kill {open_ones[0]}'s memory was not free, nor was it later in this round"
     last = max(others, key=lambda other: other.release_us or 0)
     early = ((last.release_us or 0) - teardown.decision_us) / 1000
-    room = f"; {teardown.margin_bytes / (1 << 20):.1f} MiB room as reported" if teardown.margin_bytes else ""
+    room = f"; {_size(teardown.margin_bytes)} room as reported" if teardown.margin_bytes else ""
     return f"decided {early:.1f} ms before kill {last.order}'s memory was free{room}"
 
 
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 20):.1f} MiB" if size_bytes >= 1 << 19 else f"{size_bytes >> 10} KiB"
+
+
 def _append_chart(text: Text, timeline: Timeline, shown: tuple[Teardown, ...], columns: int) -> None:
-    low, high = timeline.around_kills(0.2)
+    low, high = timeline.focus(0.2)
     scale = columns / max(high - low, 1)
 
     def column(time_us: int) -> int:
@@ -69,7 +73,7 @@ def _append_chart(text: Text, timeline: Timeline, shown: tuple[Teardown, ...], c
         return [(" ", "")] * columns
 
     ruler = f"{timeline.ms(low):.0f} ms"
-    right = f"{timeline.ms(high):.0f} ms since the round began"
+    right = f"{timeline.ms(high):.0f} of {timeline.ms(timeline.end_us):.0f} ms since the round began"
     text.append(" " * _NAME_CELLS + ruler + right.rjust(columns + 2 - len(ruler)) + "\n", style="dim")
     decisions, alarms, entries = blank(), blank(), blank()
     for teardown in sorted(shown, key=lambda each: each.is_redundant):

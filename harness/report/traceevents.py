@@ -48,7 +48,7 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
         yield event("C", "memory.max", _OOM_THREAD, timeline.start_us, args={"bytes": timeline.limit_bytes})
     for point in timeline.usage:
         # A counter has one time: that until which the value was certainly reported.
-        yield event("C", "memory.current", _OOM_THREAD, point.latest_us, args={"bytes": point.usage_bytes})
+        yield event("C", "memory.current", _OOM_THREAD, point.latest_us, args={"bytes": point.size_bytes})
     victims = {teardown.pid: teardown for teardown in timeline.teardowns}
     for index, life in enumerate(timeline.lives, start=1):
         yield named("thread_name", life.pid, name=visible(life.name))
@@ -70,6 +70,12 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
             "decided by": f"{teardown.decider_pid} {visible(teardown.decider_name)}",
             "margin_bytes": teardown.margin_bytes,
             "why": explain(timeline, teardown),
+            "rss_bytes": {
+                f"{life.pid} {visible(life.name)}": reading.size_bytes
+                for life in timeline.lives
+                for reading in life.rss
+                if reading.source == f"kill {teardown.order}"
+            },
         }
         if teardown.decision_us is not None:
             decided, marked = teardown.decision_us, teardown.mark_us
