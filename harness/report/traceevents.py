@@ -56,16 +56,16 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
         victim = victims.get(life.pid)
         end_us = (victim.mark_us if victim else None) or life.end_us or timeline.end_us
         if life.start_us is not None:
-            args = {"fate": life.fate, "touched_bytes": life.touched_bytes}
+            fate = {"fate": life.fate, "touched_bytes": life.touched_bytes}
             grown_us = min(life.full_us, end_us) if life.full_us is not None else end_us
-            yield event("X", "alive", life.pid, life.start_us, dur=grown_us - life.start_us, args=args)
+            yield event("X", "alive", life.pid, life.start_us, dur=grown_us - life.start_us, args=fate)
             if grown_us < end_us:
-                yield event("X", "done growing", life.pid, grown_us, dur=end_us - grown_us, args=args)
+                yield event("X", "done growing", life.pid, grown_us, dur=end_us - grown_us, args=fate)
     for teardown in timeline.teardowns:
         if teardown.mark_us is None:
             continue
         label = f"kill {teardown.order}, {teardown.kill_class}"
-        args = {
+        args: dict[str, object] = {
             "victim": f"{teardown.pid} {visible(teardown.name)}",
             "decided by": f"{teardown.decider_pid} {visible(teardown.decider_name)}",
             "margin_bytes": teardown.margin_bytes,
