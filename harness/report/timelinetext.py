@@ -10,7 +10,7 @@ from harness.report.visible import shorten, visible
 
 _MAX_KILLS = 20
 _NAME_CELLS, _SAY_CELLS = 22, 16
-_STYLES = {"redundant": "bold red", "necessary": "blue", "premature": "yellow", "fruitless": "magenta"}
+_STYLES = {"redundant": "bold red", "necessary": "cyan", "premature": "yellow", "fruitless": "magenta"}
 
 
 def timeline_text(timeline: Timeline, width: int = 100) -> Text:

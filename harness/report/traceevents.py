@@ -35,11 +35,11 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
     def named(kind: str, thread: int, **args: object) -> Event:
         return {"ph": "M", "name": kind, "pid": group, "tid": thread, "args": args}
 
-    yield named("process_name", _OOM_THREAD, name=heading(timeline))
+    yield named("process_name", _OOM_THREAD, name=f"{visible(timeline.name)} {visible(timeline.arm)}")
     yield named("process_sort_index", _OOM_THREAD, sort_index=group)
     yield named("thread_name", _OOM_THREAD, name="out_of_memory()")
     yield named("thread_sort_index", _OOM_THREAD, sort_index=0)
-    whole = {"clock_us": timeline.start_us, "outcome": timeline.outcome, "notes": list(timeline.notes)}
+    whole = {"what": heading(timeline), "clock_us": timeline.start_us, "notes": list(timeline.notes)}
     yield event("i", "round begins", _OOM_THREAD, timeline.start_us, s="p", args=whole)
     for entry in timeline.entries:
         by = {"by": f"{entry.pid} {visible(entry.name)}"}
@@ -47,8 +47,8 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
     if timeline.limit_bytes:
         yield event("C", "memory.max", _OOM_THREAD, timeline.start_us, args={"bytes": timeline.limit_bytes})
     for point in timeline.usage:
-        # A counter has one time: that until which the value was certainly reported.
-        yield event("C", "memory.current", _OOM_THREAD, point.latest_us, args={"bytes": point.size_bytes})
+        # A counter has one time: that by which the value was certainly reported. The viewer holds it until the next.
+        yield event("C", "usage when measured", _OOM_THREAD, point.latest_us, args={"bytes": point.size_bytes})
     victims = {teardown.pid: teardown for teardown in timeline.teardowns}
     for index, life in enumerate(timeline.lives, start=1):
         yield named("thread_name", life.pid, name=visible(life.name))
