@@ -29,7 +29,7 @@ STOCK, EVIL_ARM = "image:/stock", "image:/<script>alert(1)</script>\x1b[31m"
 SCENARIO = """
 summary = "32 MB under 30: one kill is enough"
 memory_max = "30M"
-hogs = [{ name = "<script>", count = 1, size = "20M" }, { name = "$\\\\frac{[b]", count = 4, size = "3M", phase = 1 }]
+hogs = [{ name = "<script>", count = 1, size = "20M" }, { name = "$\\\\frac{[b]$", count = 4, size = "3M", phase = 1 }]
 """
 BIG, SMALL, DECIDER, OTHER, LAST = 100, 101, 102, 103, 104
 TOKEN = "abc"
@@ -86,8 +86,8 @@ def begin(lines, number, start_ms):
     lines.say("round_start", round=number, time_ns=start_ms * 1_000_000, hogs=5)
 
 
-def one_redundant_kill(lines):
-    """BIG is killed; before its memory is back, at 10180, SMALL is decided on. memory.events counts a kill too many."""
+def two_redundant_kills(lines):
+    """BIG is killed; before its memory is back SMALL is decided on, before that one's OTHER; memory.events has one more."""
     begin(lines, 1, 10_000)
     lines.entry(10_100, DECIDER)
     lines.kmsg(*report(BIG, margin=0, tasks=[Task(BIG, rss=5120), Task(SMALL, rss=10)], limit=30720))
@@ -99,11 +99,15 @@ def one_redundant_kill(lines):
     lines.trace(10_181, "sched_process_exit", f"comm=x pid={BIG} prio=120", BIG)
     lines.mark(10_200, LAST, SMALL)
     lines.kmsg(killed(SMALL, "x"))
+    lines.entry(10_220, LAST)
+    lines.mark(10_230, LAST, OTHER)
+    lines.kmsg(killed(OTHER, "x"))
     lines.release(10_250, SMALL)
+    lines.release(10_260, OTHER)
     lines.marker(1, "end", 10_300)
-    lines.collector += ["M 1 after memory.events oom_kill 3", "M 1 after memory.current 9000000"]
-    for hog, name in enumerate(("<script>.0", *(f"$\\frac{{[b].{number}" for number in range(4)))):
-        lines.hog(1, hog, name, 10_190 if hog == 0 else 10_260, cleanup=hog > 1)
+    lines.collector += ["M 1 after memory.events oom_kill 4", "M 1 after memory.current 9000000"]
+    for hog, name in enumerate(("<script>.0", *(f"$\\frac{{[b]$.{number}" for number in range(4)))):
+        lines.hog(1, hog, name, 10_270, cleanup=hog in (2, 4))
     lines.say("round_end", round=1, time_ns=10_290 * 1_000_000, hung=False, stuck=False, recorded=True)
 
 
@@ -135,7 +139,7 @@ def run(tmp_path_factory):
         lines = Lines()
         lines.own(event="ready", boot_id=trial_id)
         lines.collector.append("M 0 before memory.max 31457280")
-        one_redundant_kill(lines)
+        two_redundant_kills(lines)
         if outcome == "hung":
             a_hang(lines)
         with EvidenceWriter(directory / "trials" / trial_id) as evidence:
@@ -163,9 +167,17 @@ def test_the_second_kill_falls_inside_the_first_teardown(run):
     assert [
         (t.order, t.pid, t.kill_class, t.inside, *(found.ms(at) for at in (t.decision_us, t.mark_us, t.release_us)))
         for t in found.teardowns
-    ] == [(1, BIG, "necessary", (), 100, 150, 180), (2, SMALL, "redundant", (1,), 170, 200, 250)]
+    ] == [
+        (1, BIG, "necessary", (), 100, 150, 180),
+        (2, SMALL, "redundant", (1,), 170, 200, 250),
+        (3, OTHER, "redundant", (2,), 220, 230, 260),
+    ]
     assert [(found.ms(entry.time_us), entry.pid) for entry in found.entries] == [(160, OTHER)]
-    assert [(life.pid, life.fate) for life in found.lives][1:3] == [(SMALL, "killed"), (DECIDER, "alive at the end")]
+    assert [(life.pid, life.fate) for life in found.lives][1:4] == [
+        (SMALL, "killed"),
+        (OTHER, "killed"),
+        (DECIDER, "alive at the end"),
+    ]
     assert found.lives[0].name == "<script>.0"
     # what was not measured on the trace's clock has no finer time than its decision and its mark
     assert [(found.ms(r.earliest_us), found.ms(r.latest_us), r.size_bytes) for r in found.lives[0].rss] == [
@@ -175,7 +187,7 @@ def test_the_second_kill_falls_inside_the_first_teardown(run):
         ("before", 3_000_000), ("kill 1", 30 << 20), ("after", 9_000_000)
     ]  # fmt: skip
     assert found.limit_bytes == 30 << 20
-    assert found.disagreement == "kmsg has 2 kills, memory.events 3"
+    assert found.disagreement == "kmsg has 3 kills, memory.events 4"
 
 
 def test_a_round_without_end_or_raw_evidence_says_so(run):
@@ -183,7 +195,7 @@ def test_a_round_without_end_or_raw_evidence_says_so(run):
     assert (hung.outcome, hung.has_end, hung.teardowns[0].kill_class) == ("hung", False, "collateral")
     assert {"the round has no end: its last sign of life is shown as one", "1 kills without a release in this round"} <= set(hung.notes)  # fmt: skip
     bare = timeline(run, raw=False)
-    assert [t.inside for t in bare.teardowns] == [(), (1,)]
+    assert [t.inside for t in bare.teardowns] == [(), (1,), (2,)]
     assert bare.notes[0].startswith("no raw evidence")
 
 
@@ -197,7 +209,7 @@ def test_text_is_plain_and_keeps_its_width(run, number):
     assert str(text).replace("\n", "").isprintable()
     if number == 1:
         assert "decided 10.0 ms before kill 1's memory was free" in str(text)
-        victim = next(line for line in str(text).splitlines() if "$\\frac{[b].0" in line)
+        victim = next(line for line in str(text).splitlines() if "$\\frac{[b]$.0" in line)
         assert victim.endswith("| 2 redundant")
         assert "X" in victim
         assert "#" not in victim
@@ -205,7 +217,7 @@ def test_text_is_plain_and_keeps_its_width(run, number):
 
 def test_trace_events_are_what_the_viewer_takes(run):
     events = json.loads(trace_events([timeline(run), timeline(run, number=2)]))["traceEvents"]
-    assert Counter(event["ph"] for event in events if event["ph"] in "sf") == {"s": 3, "f": 3}
+    assert Counter(event["ph"] for event in events if event["ph"] in "sf") == {"s": 4, "f": 4}
     named = {(event["pid"], event["tid"]) for event in events if event["name"] == "thread_name"}
     slices = [event for event in events if event["ph"] == "X"]
     assert {(event["pid"], event["tid"]) for event in slices} <= named
@@ -299,7 +311,7 @@ def test_arms_and_kinds_take_turns_and_what_is_not_drawn_is_counted():
 def test_the_command_line(oomtrial, run, tmp_path):
     done = oomtrial("report", run, "--out", tmp_path / "x.html", "--trace", tmp_path / "x.json", "--text")
     assert done.returncode == 0, done.stderr
-    assert "1 redundant" in done.stdout
+    assert "3 kills, 2 redundant" in done.stdout
     assert (tmp_path / "x.html").stat().st_size > 100_000
     assert json.loads((tmp_path / "x.json").read_text())["traceEvents"]
 
