@@ -90,7 +90,7 @@ def write_pictures(report: RunReport, directory: Path, kind: str) -> list[Path]:
     for timeline in (timeline for _, timeline in report.timelines if timeline.has_times):
         name = f"round-{timeline.trial_id}-{timeline.round}"
         title = heading(timeline)
-        figures.append((name, f"Timeline of {title}", draw_timeline(timeline, title)))
+        figures.append((name, f"Timeline of {title}", draw_timeline(timeline, heading(timeline, 60))))
     written = []
     for name, description, figure in figures:
         path = directory / f"{name}.{kind}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ MAX_TICKS = 200  # beyond that many, a histogram
 _BINS = 160
 _ROW_INCHES = 0.175
 _BYSTANDER = 0.66  # height of the row of a process that was not killed
+_LEGEND_COLUMNS = 7
 _WHOLE = 0.7  # a round of which less than this share matters is shown in part
 _DASHES = (0, (3, 2))
 # Lanes above the processes.
@@ -34,7 +36,7 @@ def draw_timeline(timeline: Timeline, title: str = "") -> Figure:
     if folded:
         bottom += 1
     heights = [0.8] * bool(timeline.usage) + [_ROW_INCHES * (bottom + 0.8)]
-    above, below = (0.36 if title else 0.1), 0.74
+    above, below = (0.36 if title else 0.1), 0.9
     total = sum(heights) + above + below + 0.15
     with look():
         figure = Figure(figsize=(9.6, total), dpi=PICTURE_DPI)
@@ -205,15 +207,17 @@ def _draw_teardown(axes: Axes, timeline: Timeline, teardown: Teardown, row: floa
     if teardown.decision_us is not None:
         decided = timeline.ms(teardown.decision_us)
         axes.add_patch(Rectangle((decided, _DECISIONS - 0.36), mark - decided, 0.72, **bar))
-        if teardown.is_redundant:
-            axes.plot([decided, decided], [_GAP - 0.4, bottom], color=VERMILLION, linewidth=0.9, linestyle=_DASHES)
+        if teardown.is_redundant and row is not None:
+            axes.plot(
+                [decided, decided], [_GAP - 0.4, bottom], color=VERMILLION, linewidth=0.9, linestyle=_DASHES, zorder=1.2
+            )
     if row is None:
         return
     axes.plot([mark, mark], [_DECISIONS + 0.36, row], color=BLACK, linewidth=0.6, linestyle=(0, (1, 1.5)), zorder=1.5)
     if teardown.release_us is None:
         bar["linestyle"] = "--"
     axes.add_patch(Rectangle((mark, row - 0.4), end - mark, 0.8, **bar))
-    open_end = ", no release" if teardown.release_us is None else ""
+    open_end = ", open" if teardown.release_us is None else ""
     _say(axes, row, f"{teardown.order} {teardown.kill_class}{open_end}", teardown.is_redundant)
 
 
@@ -270,7 +274,8 @@ def _legend(figure: Figure, timeline: Timeline) -> None:
             yield Patch(facecolor=ORANGE, alpha=0.3, label="not waited for")
 
     handles = list(patches())
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / _LEGEND_COLUMNS))
     figure.legend(
-        handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.0), ncols=len(handles), columnspacing=1.4,
+        handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.0), ncols=columns, columnspacing=1.4,
         handlelength=2, borderpad=0.2,
     )  # fmt: skip

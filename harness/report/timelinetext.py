@@ -16,7 +16,7 @@ _STYLES = {"redundant": "bold red", "necessary": "cyan", "premature": "yellow", 
 def timeline_text(timeline: Timeline, width: int = 100) -> Text:
     """The round in lines of at most `width` cells; `str()` of it is plain. Of many kills, the first ones."""
     text = Text()
-    text.append(shorten(heading(timeline), width) + "\n", style="bold")
+    text.append(heading(timeline, max(width - 50, 10)) + "\n", style="bold")
     if timeline.disagreement:
         text.append(f"witnesses disagree: {visible(timeline.disagreement)}\n")
     shown = timeline.teardowns[:_MAX_KILLS]
@@ -29,11 +29,11 @@ def timeline_text(timeline: Timeline, width: int = 100) -> Text:
     return text
 
 
-def heading(timeline: Timeline) -> str:
+def heading(timeline: Timeline, arm_letters: int = 1000) -> str:
     """A round in one line."""
     kills, redundant = len(timeline.teardowns), len(timeline.redundant)
     return (
-        f"{visible(timeline.arm)}, round {visible(timeline.name)}: {timeline.outcome}, "
+        f"{shorten(timeline.arm, arm_letters)}, round {visible(timeline.name)}: {timeline.outcome}, "
         f"{kills} kill{'s' * (kills != 1)}, {redundant} redundant"
     )
 
