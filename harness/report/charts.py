@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from harness.analysis.summary import Arm
 from harness.report.drawing import PICTURE_DPI, look
@@ -158,7 +158,7 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
             seen = share > 0
             axes.bar(at[seen], share[seen], 0.8 * step, below[seen], linewidth=0.6, **look_of)
             below += share
-        axes.set_title(f"{label(place, arm.kernel)}: {len(mine)} rounds", loc="left", fontsize=8.5, pad=3)
+        axes.set_title(f"{label(place, arm.kernel)}, n = {len(mine)}", loc="left", fontsize=8.5, pad=3)
         axes.set_xlim(-0.6 * step, edges[-1] - 1 + 0.6 * step)
         axes.set_ylim(0, 105)
         axes.set_yticks([0, 50, 100])
@@ -211,7 +211,10 @@ def _releases(arms: Sequence[Arm], kills: pd.DataFrame) -> Chart:
             )
         axes.plot([], [], color=style.color, linestyle=style.line, linewidth=1.4, label=says)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_formatter(_plain)
+    axes.xaxis.set_minor_formatter(_plain if high < 20 * low else NullFormatter())
+    axes.tick_params(axis="x", which="minor", labelsize=7.5)
     axes.set_ylim(0, 101)
     axes.set_xlabel("ms from a kill (mark) to its release, log scale")
     axes.set_ylabel("% of kills released")
@@ -224,6 +227,10 @@ def _releases(arms: Sequence[Arm], kills: pd.DataFrame) -> Chart:
     if untraced:
         caption += f" {untraced} kills without a trace are left out."
     return Chart("release", "From kill to release", caption, figure)
+
+
+def _plain(value: float, _position: float) -> str:
+    return f"{value:g}"
 
 
 def _costs(arms: Sequence[Arm], rounds: pd.DataFrame) -> Chart:

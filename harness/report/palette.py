@@ -24,7 +24,7 @@ CLASSES = {
     "fruitless": Mark(PURPLE, "\\\\\\\\"),
     "premature": Mark(YELLOW, "...."),
     "necessary": Mark(SKY, "////"),
-    "collateral": Mark(BLUE, "----"),
+    "collateral": Mark(BLUE, "--"),
     "unknown": Mark(PALE, ""),
 }
 

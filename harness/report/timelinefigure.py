@@ -52,11 +52,17 @@ def draw_timeline(timeline: Timeline, title: str = "") -> Figure:
         _draw_rows(main, timeline, places, bottom, folded)
         whole = timeline.ms(timeline.end_us)
         main.set_xlabel(
-            "ms since the round began" + (f"; shown in part, it took {whole:.0f} ms" if high < whole or low > 0 else "")
+            "ms since the round began"
+            + (
+                f"; shown in part, it {'took' if timeline.has_end else 'was seen for'} {whole:.0f} ms"
+                if high < whole or low > 0
+                else ""
+            )
         )
         if timeline.outcome != "completed":
             more = "nothing more was seen" if timeline.teardowns or timeline.entries else "no entry of out_of_memory()"
-            main.text(high, _GAP, f"{timeline.outcome}: {more} until {whole:.0f} ms", ha="right", va="center", fontsize=8, fontweight="bold")  # fmt: skip
+            until = f" until {whole:.0f} ms" if timeline.has_end else ""
+            main.text(high, _GAP, f"{timeline.outcome}: {more}{until}", ha="right", va="center", fontsize=8, fontweight="bold")  # fmt: skip
         _legend(figure, timeline)
         if title:
             figure.text(0.012, 1 - 0.08 / total, title, va="top", fontsize=9.5, fontweight="bold")

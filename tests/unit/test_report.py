@@ -261,6 +261,7 @@ def test_the_page_is_self_contained_and_names_stay_harmless(run, tmp_path):
     assert written.replace("\n", "").isprintable()
     text = " ".join(page.text)
     assert "<script>alert(1)</script>\\x1b[31m" in text
+    assert "mathdefault" not in text
     assert text.count("witnesses disagree") >= 2
     assert page.tags["svg"] == 4 + 3
     assert opened.picks.found == {"redundant kill": 2, "witnesses disagree": 2, "not completed": 1}
