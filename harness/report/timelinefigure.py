@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -25,6 +26,7 @@ _BYSTANDER = 0.66  # height of the row of a process that was not killed
 _LEGEND_COLUMNS = 7
 _WHOLE = 0.7  # a round of which less than this share matters is shown in part
 _DASHES = (0, (3, 2))
+_LISTED = "#444444"
 # Lanes above the processes.
 _GAP, _DECISIONS, _ENTRIES = 0, 1, 2
 
@@ -120,18 +122,19 @@ def _draw_memory(axes: Axes, timeline: Timeline) -> None:
 
 
 def _draw_rows(axes: Axes, timeline: Timeline, places: dict[int, float], bottom: float, folded: Sequence[Life]) -> None:
-    labels: dict[float, str] = {
-        _DECISIONS: "out_of_memory()",
-        _ENTRIES: f"entered, no kill: {len(timeline.entries)}",
-    }
     victims = {teardown.pid: teardown for teardown in timeline.teardowns}
     axes.set_ylim(bottom + 0.2, _GAP - 0.55)
+    _name(axes, _DECISIONS, "out_of_memory()", 8)
+    _name(axes, _ENTRIES, f"entered, no kill: {len(timeline.entries)}", 8)
     for start, end in _not_waited_for(timeline):
         axes.axvspan(start, end, facecolor=ORANGE, alpha=0.2, linewidth=0, zorder=0)
-    for life in timeline.lives:
-        if life.pid in places:
-            labels[places[life.pid]] = f"{shorten(life.name, 18)} {life.pid}"
-            _draw_life(axes, timeline, life, victims.get(life.pid), places[life.pid])
+    drawn = [life for life in timeline.lives if life.pid in places]
+    for life in drawn:
+        is_victim = life.pid in victims
+        _name(axes, places[life.pid], f"{shorten(life.name, 18)} {life.pid}", 8 if is_victim else 7)
+        if not is_victim and life.fate != "alive at the end":
+            _say(axes, places[life.pid], "fate unknown" if life.fate == "unknown" else life.fate)
+    _draw_lives(axes, timeline, drawn, victims, places)
     for teardown in timeline.teardowns:
         _draw_teardown(axes, timeline, teardown, places.get(teardown.pid), bottom)
     _draw_gap(axes, timeline)
@@ -140,17 +143,17 @@ def _draw_rows(axes: Axes, timeline: Timeline, places: dict[int, float], bottom:
         pids = {life.pid for life in folded}
         marks = [timeline.ms(t.mark_us) for t in timeline.teardowns if t.pid in pids and t.mark_us is not None]
         killed = sum(t.pid in pids for t in timeline.teardowns)
-        labels[bottom - 0.5] = f"{len(folded)} more, {killed} killed"
+        _name(axes, bottom - 0.5, f"{len(folded)} more, {killed} killed", 8)
         _draw_ticks(axes, marks, bottom - 0.5)
-    axes.set_yticks(list(labels), list(labels.values()))
-    for place, text in zip(labels, axes.get_yticklabels(), strict=True):
-        if place in places.values() and not any(places.get(pid) == place for pid in victims):
-            text.set_fontsize(7)
-    axes.tick_params(axis="y", length=0)
+    axes.set_yticks([])
     axes.axhline(_ENTRIES + 0.5, color=GREY, linewidth=0.5)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
+
+
+def _name(axes: Axes, row: float, text: str, size: float) -> None:
+    axes.text(-0.008, row, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=size)
 
 
 def _not_waited_for(timeline: Timeline) -> list[tuple[float, float]]:
@@ -170,29 +173,34 @@ def _not_waited_for(timeline: Timeline) -> list[tuple[float, float]]:
     return merged
 
 
-def _draw_life(axes: Axes, timeline: Timeline, life: Life, killed: Teardown | None, row: float) -> None:
-    end_us = killed.mark_us if killed and killed.mark_us is not None else life.end_us or timeline.end_us
-    end = timeline.ms(end_us)
-    if life.start_us is not None:
-        axes.plot([timeline.ms(life.start_us), end], [row, row], color=GREY, linewidth=0.8, solid_capstyle="butt")
-    if life.full_us is not None and timeline.ms(life.full_us) < end:
-        full = timeline.ms(life.full_us)
-        height = 0.5 if killed else 0.36
-        axes.add_patch(
-            Rectangle((full, row - height / 2), end - full, height, facecolor=PALE, edgecolor=GREY, linewidth=0.5)
-        )
-    most = max([life.touched_bytes or 0, *(reading.size_bytes for reading in life.rss)], default=0)
-    for reading in life.rss:
-        since, until = timeline.ms(reading.earliest_us), timeline.ms(min(reading.latest_us, end_us))
-        height = 0.8 * (1.0 if killed else _BYSTANDER) * reading.size_bytes / max(most, 1)
-        axes.add_patch(
-            Rectangle(
-                (since, row - height / 2), until - since, height, facecolor="none", edgecolor="#444444", linewidth=0.6
-            )
-        )
-    if killed is None and life.fate != "alive at the end":
-        axes.plot([end], [row], "|", color=BLACK, markersize=6)
-        _say(axes, row, "fate unknown" if life.fate == "unknown" else life.fate)
+def _draw_lives(
+    axes: Axes, timeline: Timeline, lives: Sequence[Life], victims: dict[int, Teardown], places: dict[int, float]
+) -> None:
+    """All at once: a collection is drawn much faster than its members."""
+    lines, grown, listed, ends = [], [], [], []
+    for life in lives:
+        row, killed = places[life.pid], victims.get(life.pid)
+        end_us = killed.mark_us if killed and killed.mark_us is not None else life.end_us or timeline.end_us
+        end = timeline.ms(end_us)
+        if life.start_us is not None:
+            lines.append([(timeline.ms(life.start_us), row), (end, row)])
+        if life.full_us is not None and life.full_us < end_us:
+            grown.append(_bar(timeline.ms(life.full_us), end, row, 0.5 if killed else 0.36))
+        most = max([life.touched_bytes or 1, *(reading.size_bytes for reading in life.rss)])
+        for reading in life.rss:
+            height = 0.8 * (1.0 if killed else _BYSTANDER) * reading.size_bytes / most
+            until = timeline.ms(min(reading.latest_us, end_us))
+            listed.append(_bar(timeline.ms(reading.earliest_us), until, row, height))
+        if killed is None and life.fate != "alive at the end":
+            ends.append([(end, row - 0.2), (end, row + 0.2)])
+    axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.8), autolim=False)
+    axes.add_collection(PatchCollection(grown, facecolor=PALE, edgecolor=GREY, linewidth=0.5), autolim=False)
+    axes.add_collection(PatchCollection(listed, facecolor="none", edgecolor=_LISTED, linewidth=0.6), autolim=False)
+    axes.add_collection(LineCollection(ends, colors=BLACK, linewidths=0.8), autolim=False)
+
+
+def _bar(start: float, end: float, row: float, height: float) -> Rectangle:
+    return Rectangle((start, row - height / 2), end - start, height)
 
 
 def _draw_teardown(axes: Axes, timeline: Timeline, teardown: Teardown, row: float | None, bottom: float) -> None:
@@ -256,8 +264,8 @@ def _draw_gap(axes: Axes, timeline: Timeline) -> None:
 def _draw_ticks(axes: Axes, times_ms: list[float], lane: float) -> None:
     """Ticks, or how dense they are when they are many."""
     if len(times_ms) <= MAX_TICKS:
-        for time in times_ms:
-            axes.plot([time, time], [lane - 0.3, lane + 0.3], color=BLACK, linewidth=0.7)
+        ticks = [[(time, lane - 0.3), (time, lane + 0.3)] for time in times_ms]
+        axes.add_collection(LineCollection(ticks, colors=BLACK, linewidths=0.7), autolim=False)
         return
     low, high = axes.get_xlim()
     counts, edges = np.histogram(times_ms, bins=_BINS, range=(low, high))
@@ -271,7 +279,7 @@ def _legend(figure: Figure, timeline: Timeline) -> None:
         yield Line2D([], [], color=GREY, linewidth=0.8, label="alive")
         yield Patch(facecolor=PALE, edgecolor=GREY, linewidth=0.5, label="done growing")
         if any(life.rss for life in timeline.lives):
-            yield Patch(facecolor="none", edgecolor="#444444", linewidth=0.6, label="rss as reported: height")
+            yield Patch(facecolor="none", edgecolor=_LISTED, linewidth=0.6, label="rss as reported: height")
         for name, style in CLASSES.items():
             if any(teardown.kill_class == name for teardown in timeline.teardowns):
                 yield Patch(facecolor=style.color, edgecolor=BLACK, hatch=style.hatch, linewidth=0.6, label=name)
