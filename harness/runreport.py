@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.collectors.evidence import TRIAL_FILE
 from harness.collectors.rounds import TrialEvidence, read_evidence
-from harness.errors import UsageError
+from harness.errors import EvidenceError, UsageError
 from harness.paths import write_atomically
 from harness.report.charts import draw_charts
 from harness.report.drawing import to_png, to_svg
@@ -52,8 +51,10 @@ def open_report(run: Path, rounds: tuple[str, ...], cap: int) -> RunReport:
 
     @cache
     def evidence(trial_id: str) -> TrialEvidence | None:
-        directory = run / "trials" / trial_id
-        return read_evidence(directory) if (directory / TRIAL_FILE).is_file() else None
+        try:
+            return read_evidence(run / "trials" / trial_id)
+        except EvidenceError:
+            return None  # the tables still have the victims; the timeline says what it lacks
 
     known = set(tables["rounds"]["trial_id"])
     timelines = [

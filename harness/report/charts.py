@@ -143,6 +143,7 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
     height = 0.52
     figure = _figure((height + 0.24) * len(arms) + 0.85)
     total = figure.get_size_inches()[1]
+    panels: list[tuple[Axes, float]] = []
     for place, arm in enumerate(arms):
         axes = figure.add_subplot()
         above = 0.24 + place * (height + 0.24)
@@ -160,14 +161,16 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
             below += share
         axes.set_title(f"{label(place, arm.kernel)}, n = {len(mine)}", loc="left", fontsize=8.5, pad=3)
         axes.set_xlim(-0.6 * step, edges[-1] - 1 + 0.6 * step)
-        axes.set_ylim(0, 105)
-        axes.set_yticks([0, 50, 100])
+        panels.append((axes, below.max()))
         axes.tick_params(axis="y", labelsize=7.5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
         if arm is not arms[-1]:
             axes.tick_params(labelbottom=False)
-    if arms:
-        axes.set_xlabel("kills in a round" + (f" (bars of {step})" if step > 1 else ""))
+    highest = max(share for _, share in panels) or 1
+    for axes, _ in panels:
+        axes.set_ylim(0, 1.08 * highest)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=2))
+    panels[-1][0].set_xlabel("kills in a round" + (f" (bars of {step})" if step > 1 else ""))
     shown = [name for name in _ROUNDS if name != "of unknown class" or counts["unknown"].any()]
     handles = [Patch(label=name, **_ROUNDS[name]) for name in shown]
     figure.legend(handles=handles, loc="lower right", ncols=len(handles), bbox_to_anchor=(1, 0), borderpad=0.2)

@@ -20,7 +20,10 @@ def timeline_text(timeline: Timeline, width: int = 100) -> Text:
     if timeline.disagreement:
         text.append(f"witnesses disagree: {visible(timeline.disagreement)}\n")
     shown = timeline.teardowns[:_MAX_KILLS]
-    _append_chart(text, timeline, shown, max(width - _NAME_CELLS - _SAY_CELLS - 2, 20))
+    if timeline.has_times:
+        _append_chart(text, timeline, shown, max(width - _NAME_CELLS - _SAY_CELLS - 2, 20))
+    else:
+        text.append("nothing of it was seen on the trace's clock\n")
     _append_kills(text, timeline, shown, width)
     if len(timeline.teardowns) > len(shown):
         text.append(f"{len(timeline.teardowns) - len(shown)} more kills are not shown\n")
