@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -47,7 +47,8 @@ def open_report(run: Path, rounds: tuple[str, ...], cap: int) -> RunReport:
     record = read_run(run)
     tables = load_tables(run / "tables")
     picks = pick_rounds([arm.name for arm in record.arms], tables["rounds"], tables["kills"], cap)
-    drawn = tuple(map(_wanted, rounds)) or picks.drawn
+    if rounds:
+        picks = replace(picks, drawn=tuple(map(_wanted, rounds)), were_asked_for=True)
 
     @cache
     def evidence(trial_id: str) -> TrialEvidence | None:
@@ -56,11 +57,9 @@ def open_report(run: Path, rounds: tuple[str, ...], cap: int) -> RunReport:
         except EvidenceError:
             return None  # the tables still have the victims; the timeline says what it lacks
 
-    known = set(tables["rounds"]["trial_id"])
     timelines = [
-        (pick, round_timeline(tables, pick.trial_id, pick.round, evidence(pick.trial_id) if pick.trial_id in known else None))
-        for pick in drawn
-    ]  # fmt: skip
+        (pick, round_timeline(tables, pick.trial_id, pick.round, evidence(pick.trial_id))) for pick in picks.drawn
+    ]
     return RunReport(run, record, tables, picks, timelines)
 
 

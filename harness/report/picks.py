@@ -25,7 +25,13 @@ class Picks:
 
     drawn: tuple[Pick, ...]
     found: dict[str, int]
-    left_out: int  # rounds of these kinds that are not drawn
+    interesting: frozenset[tuple[str, int]]  # all rounds of these kinds
+    were_asked_for: bool = False  # a person named them
+
+    @property
+    def left_out(self) -> int:
+        """Interesting rounds that are not drawn."""
+        return len(self.interesting - {(pick.trial_id, pick.round) for pick in self.drawn})
 
 
 def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap: int = DEFAULT_CAP) -> Picks:
@@ -58,4 +64,4 @@ def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap:
             trial_id, number = at.index[at["arm"] == arm][0]
             picks.append(Pick(trial_id, number, ("for contrast: this arm has none of these",)))
     found = {kind: int(kinds[kind].sum()) for kind in _KINDS}
-    return Picks(tuple(picks), found, len(interesting) - len(chosen))
+    return Picks(tuple(picks), found, frozenset(interesting.index))
