@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-DEFAULT_CAP = 12
 _KINDS = ("redundant kill", "witnesses disagree", "not completed")
 
 
@@ -34,7 +33,7 @@ class Picks:
         return len(self.interesting - {(pick.trial_id, pick.round) for pick in self.drawn})
 
 
-def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap: int = DEFAULT_CAP) -> Picks:
+def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap: int) -> Picks:
     """Arms and kinds take turns, the first rounds first; an arm without any gives one ordinary round, for contrast."""
     at = rounds.set_index(["trial_id", "round"])
     redundant = kills.loc[kills["kill_class"] == "redundant", ["trial_id", "round"]]

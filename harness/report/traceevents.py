@@ -69,6 +69,7 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
             "victim": f"{teardown.pid} {visible(teardown.name)}",
             "decided by": f"{teardown.decider_pid} {visible(teardown.decider_name)}",
             "margin_bytes": teardown.margin_bytes,
+            "anon_rss_bytes": teardown.anon_bytes,
             "why": explain(timeline, teardown),
             "rss_bytes": {
                 f"{life.pid} {visible(life.name)}": reading.size_bytes
