@@ -337,9 +337,24 @@ def doctor() -> None:
         raise SystemExit(3)
 
 
+_GIT_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+)
+
+
 def main() -> None:
     """Entry point: one line and an exit code for every expected error."""
     signal.signal(signal.SIGTERM, _terminate)
+    # git names its own repository to hooks and to what `git bisect run` runs: every git of ours would take that one.
+    for name in _GIT_REPOSITORY:
+        os.environ.pop(name, None)
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

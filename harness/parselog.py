@@ -15,7 +15,6 @@ from rich.console import Console
 
 from harness.errors import EvidenceError, UsageError
 from harness.logfile import STDIN, OpenLog, open_log
-from harness.logsegments import LEAST_BYTES, LogState, read_segments
 from harness.oomlog.assemble import Output
 from harness.oomlog.reading import Reader
 from harness.oomlog.records import Kill
@@ -109,11 +108,11 @@ class _Parse:
 
     def _one(self, name: str) -> None:
         with open_log(name) as log:
-            any_output = self._by_segments(log) if self._can_use_segments(log) else self._by_records(log)
+            any_output = self._read(log)
         if not any_output:
             _say_nothing_found(log, self.reader, self._say)
 
-    def _by_records(self, log: OpenLog) -> bool:
+    def _read(self, log: OpenLog) -> bool:
         any_output = False
         for output in self.reader.read(log.stream, log.plain_path, log.size_bytes):
             any_output = True
@@ -124,26 +123,6 @@ class _Parse:
             self.counts.take(output)
             self._sink.add(output, log.name)
         return any_output
-
-    def _can_use_segments(self, log: OpenLog) -> bool:
-        return (
-            isinstance(self._sink, LogStore)
-            and self._selection.is_all
-            and log.size_bytes >= LEAST_BYTES
-            and _cores() > 1
-        )
-
-    def _by_segments(self, log: OpenLog) -> bool:
-        assert isinstance(self._sink, LogStore)
-        assert log.plain_path is not None
-        records = self.counts.records
-        for part in read_segments(log.plain_path, log.name, self.reader.assembler, self.counts, _cores()):
-            if isinstance(part, LogState):
-                self.counts = part.counts
-                self.reader.assembler, self.reader.lines, self.reader.bytes = part.assembler, part.lines, part.bytes
-            else:
-                self._sink.add_tables(part)
-        return self.counts.records > records
 
 
 def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@
 | redundant | it completed with at least one redundant kill |
 | second-kill | it completed with more than one "Killed process" record: needs no probe |
 | hung | it did not complete |
-| slow | it completed, and the container's system time exceeds that of 95 % of the reference's completed rounds |
+| retries | it completed, and more charges failed (memory.events oom) than in 95 % of the reference's completed rounds |
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def count_effect(effect: str, rounds: pd.DataFrame, kills: pd.DataFrame, referen
         return len(rounds) - len(completed), len(rounds)
     if effect == "second-kill":
         return int((completed["kmsg_kills"] > 1).sum()), len(completed)
-    if effect == "slow":
-        base = reference[reference["outcome"] == "completed"]["system_us"].dropna()
-        times = completed["system_us"].dropna()
-        return (int((times > base.quantile(0.95)).sum()) if len(base) else 0), len(times)
+    if effect == "retries":
+        base = reference[reference["outcome"] == "completed"]["memory_events_oom"].dropna()
+        failed = completed["memory_events_oom"].dropna()
+        return (int((failed > base.quantile(0.95)).sum()) if len(base) else 0), len(failed)
     redundant = kills[kills["kill_class"] == "redundant"]
     hit = redundant.merge(completed, on=["trial_id", "round"])[["trial_id", "round"]].drop_duplicates()
     return len(hit), len(completed)

@@ -13,7 +13,7 @@ _EFFECTS = {
     "redundant": "a redundant kill",
     "second-kill": "a second kill",
     "hung": "not completed",
-    "slow": "much system time",
+    "retries": "many failed charges",
 }
 
 

@@ -26,7 +26,7 @@ class Control:
     probes: str  # on the control; the reference has all
     reference_patch: str  # empty for stock
     scenario: str
-    effect: str  # redundant, second-kill, hung, or slow: see analysis/effects.py
+    effect: str  # redundant, second-kill, hung, or retries: see analysis/effects.py
     direction: str  # more, or alike
     claim: tuple[float, float]  # shares of rounds with the effect, reference and control
     says: str
@@ -49,8 +49,8 @@ CONTROLS = (
         "an impatient reaper, no look at the margin: clearly more redundant kills",
     ),
     Control(
-        "busy-wait", "busy-wait", "all", "wait-for-victim", _MAIN, "slow", "more", (0.05, 0.30),
-        "waiters burn the CPU: more system time than any but one in 20 rounds of wait-for-victim",
+        "busy-wait", "busy-wait", "all", "wait-for-victim", _MAIN, "retries", "more", (0.05, 0.50),
+        "waiters spin: more failed charges than any but one in 20 rounds of wait-for-victim",
     ),
     Control(
         "wait-forever", "wait-forever", "all", "", _MAIN, "hung", "more", (0.02, 0.98),

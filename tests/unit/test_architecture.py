@@ -22,7 +22,6 @@ ABOVE = {
     "cli_kernels",
     "cli_report",
     "parselog",
-    "logsegments",
     "logframes",
     "selection",
 }

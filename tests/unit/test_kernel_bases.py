@@ -97,6 +97,15 @@ def test_a_tree_whose_gitignore_hides_the_top_is_read_all_the_same(kernels, tree
     assert "CONFIG_MINE" not in (copy / ".config").read_text()
 
 
+def test_the_repository_that_git_names_to_a_hook_is_not_taken_for_the_tree(kernels, tree, tmp_path, monkeypatch):
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "base")
+    git(tmp_path, "init", "-q", "--bare", "other.git")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other.git"))
+    assert built(kernels("build", f"tree:{tree}@HEAD")) == OOM_KILL
+
+
 def test_a_commit_is_built_without_being_checked_out(kernels, tree):
     git(tree, "init", "-q")
     git(tree, "add", "-A")
