@@ -19,6 +19,7 @@ from rich.console import Console
 from harness import __version__
 from harness.cli_kernels import OWN_CONFIG
 from harness.cli_kernels import kernels as kernel_commands
+from harness.cli_report import report as report_command
 from harness.errors import CHECK_FAILED, INTERRUPTED, EvidenceError, OomtrialError
 from harness.proc import kill_children
 from harness.progress import Reporter
@@ -147,6 +148,7 @@ def run(
 
 
 cli.add_command(kernel_commands)
+cli.add_command(report_command)
 
 
 @cli.command()

@@ -16,6 +16,7 @@ from rich.text import Text
 from harness.oomlog.assemble import Output
 from harness.oomlog.found import Where
 from harness.oomlog.records import Kill, Missing, Report
+from harness.report.visible import visible
 
 _SHOWN = 200
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
@@ -40,11 +41,6 @@ _LOSSES = (
     ("duplicate_lines", "records pasted twice, counted once"),
     ("forged_kills", "lines of user space that look like a kill, not counted"),
 )
-
-
-def visible(text: str) -> str:
-    """Text that is safe on a terminal: a process may be called anything, escape sequences included."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 class LogTable:

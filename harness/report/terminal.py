@@ -107,12 +107,9 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
             _print_comparison(console, comparison)
 
 
-def _arms_table(arms: list[Arm]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for arm in arms:
-        table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
-    lines: list[tuple[str, list[str]]] = [
+def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
+    """What is said of every arm: a label, indented below what it belongs to, and a cell for each arm."""
+    return [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in arms]),
         ("outcomes", [_outcomes(arm) for arm in arms]),
         ("trials that ended early", [str(arm.trials_ended_early) for arm in arms]),
@@ -148,7 +145,14 @@ def _arms_table(arms: list[Arm]) -> Table:
         ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in arms]),
         ("records lost", [str(arm.lost_records) for arm in arms]),
     ]
-    for label, cells in lines:
+
+
+def _arms_table(arms: list[Arm]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for arm in arms:
+        table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
+    for label, cells in arm_lines(arms):
         table.add_row(label, *cells)
     return table
 

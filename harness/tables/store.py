@@ -13,6 +13,14 @@ from harness.errors import EvidenceError
 from harness.paths import write_atomically
 from harness.tables.schema import FORMAT_VERSION, TABLES, Table
 
+# Nullable, as a frame that is made of rows.
+_PANDAS = {
+    pa.string(): pd.StringDtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+
 
 def save_tables(directory: Path, frames: dict[str, pd.DataFrame]) -> None:
     """Writes each frame under its table's schema."""
@@ -38,7 +46,13 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
     metadata = content.schema.metadata or {}
     if int(metadata.get(b"oomtrial.format", b"0")) > FORMAT_VERSION:
         raise EvidenceError(f"{path} was written by a newer oomtrial")
-    return table.frame(content.to_pylist())
+    columns = {
+        column.name: content.column(column.name).to_pandas(types_mapper=_PANDAS.get)
+        for column in table.columns
+        if column.name in content.column_names
+    }
+    empty = table.frame([])
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(content))).reindex(columns=empty.columns).astype(empty.dtypes)
 
 
 def load_tables(directory: Path) -> dict[str, pd.DataFrame]:

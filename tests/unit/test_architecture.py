@@ -12,6 +12,7 @@ LEAVES = {"errors", "units", "paths", "proc", "progress", "logfile", "binaries"}
 ABOVE = {
     "__main__",
     "rundir",
+    "runreport",
     "runtables",
     "experiment",
     "bisect",
@@ -19,6 +20,7 @@ ABOVE = {
     "doctor",
     "cli",
     "cli_kernels",
+    "cli_report",
     "parselog",
     "logframes",
     "selection",

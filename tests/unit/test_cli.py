@@ -41,7 +41,7 @@ def test_an_unknown_patch_names_the_nearest(oomtrial, version):
     assert "did you mean 'wait-for-victim'" in one_line(done, 2)
 
 
-@pytest.mark.parametrize("arguments", [["summary"], ["tables", "rebuild"]])
+@pytest.mark.parametrize("arguments", [["summary"], ["report"], ["tables", "rebuild"]])
 def test_a_directory_that_holds_no_run(oomtrial, tmp_path, arguments):
     assert "holds no run" in one_line(oomtrial(*arguments, tmp_path), 6)
 

@@ -1,0 +1,67 @@
+"""`oomtrial report`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.report.timeline import Timeline
+
+_PLAIN_WIDTH = 100  # where standard output is no terminal
+
+
+@click.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--scenario", metavar="NAME", help="Where the run has several.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page.  [default: RUN/report.html]")
+@click.option("--round", "rounds", multiple=True, metavar="TRIAL/ROUND", help="Draw this round; repeat it for more.  [default: the interesting ones]")  # fmt: skip
+@click.option("--max-rounds", type=click.IntRange(0, 1000), default=12, show_default=True, help="Interesting rounds that are drawn.")  # fmt: skip
+@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Pictures, instead of the page.")  # fmt: skip
+@click.option("--png", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The same, as PNG.")
+@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="The rounds for ui.perfetto.dev, instead of the page.")  # fmt: skip
+@click.option("--text", is_flag=True, help="Print the rounds, instead of the page.")
+def report(
+    run_directory: Path,
+    scenario: str | None,
+    out: Path | None,
+    rounds: tuple[str, ...],
+    max_rounds: int,
+    svg: Path | None,
+    png: Path | None,
+    trace: Path | None,
+    text: bool,
+) -> None:
+    """Write the report of a run: one HTML page that needs no network.
+
+    Interesting rounds are those with a redundant kill, with witnesses that disagree, and those that did not complete.
+    """
+    from harness.runreport import open_report, write_page, write_pictures, write_trace
+
+    opened = open_report(run_directory, rounds, max_rounds, scenario)
+    for directory, kind in ((svg, "svg"), (png, "png")):
+        if directory is not None:
+            for path in write_pictures(opened, directory, kind):
+                click.echo(path)
+    if trace is not None:
+        write_trace(opened, trace)
+        click.echo(trace)
+    if text:
+        _print_rounds([timeline for _, timeline in opened.timelines])
+    if out is not None or not (svg or png or trace or text):
+        path = out or run_directory / "report.html"
+        write_page(opened, path)
+        click.echo(path)
+
+
+def _print_rounds(timelines: list[Timeline]) -> None:
+    from rich.console import Console
+
+    from harness.report.timelinetext import timeline_text
+
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    for timeline in timelines:
+        console.print(timeline_text(timeline, console.width))

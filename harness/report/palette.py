@@ -1,0 +1,50 @@
+"""Colours that colour-blind readers tell apart (Okabe and Ito, "Color Universal Design", 2008), each with a hatch or a
+marker, so that print in black and white tells them apart too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY, PALE = "#767676", "#D9D9D9"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How one kind of thing looks."""
+
+    color: str
+    hatch: str
+
+
+# Kills by class; what is to be seen first is dark and dense.
+CLASSES = {
+    "redundant": Mark(VERMILLION, "xxxx"),
+    "fruitless": Mark(PURPLE, "\\\\\\\\"),
+    "premature": Mark(YELLOW, "...."),
+    "necessary": Mark(SKY, "////"),
+    "collateral": Mark(BLUE, "--"),
+    "unknown": Mark(PALE, ""),
+}
+
+_ARMS = (
+    (BLACK, "o", "-"), (VERMILLION, "s", "--"), (BLUE, "^", "-."), (GREEN, "D", ":"),
+    (PURPLE, "v", (0, (6, 1, 1, 1, 1, 1))), (ORANGE, "P", (0, (1, 1))), (SKY, "X", (0, (8, 2))),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How an arm looks in every picture."""
+
+    color: str
+    marker: str
+    line: str | tuple[int, tuple[int, ...]]
+
+
+def arm_style(index: int) -> ArmStyle:
+    """Of the arm at this place in the run; after seven arms the colours come again, with other markers and lines."""
+    color = _ARMS[index % len(_ARMS)][0]
+    _, marker, line = _ARMS[(index + index // len(_ARMS)) % len(_ARMS)]
+    return ArmStyle(color, marker, line)

@@ -1,0 +1,325 @@
+"""The report of a small run that is written by hand: what happened in it is known, and its names are hostile."""
+
+import json
+from collections import Counter
+from html.parser import HTMLParser
+from io import StringIO
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+from oomtext import Task, killed, report
+from rich.console import Console
+
+from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.rounds import read_evidence
+from harness.errors import UsageError
+from harness.kernels.kernel import Kernel
+from harness.report.picks import pick_rounds
+from harness.report.timeline import round_timeline
+from harness.report.timelinetext import timeline_text
+from harness.report.traceevents import trace_events
+from harness.rundir import HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
+from harness.runreport import open_report, write_page, write_pictures
+from harness.runtables import rebuild_tables
+from harness.tables.store import load_tables
+
+STOCK, EVIL_ARM = "image:/stock", "image:/<script>alert(1)</script>\x1b[31m"
+SCENARIO = """
+summary = "32 MB under 30: one kill is enough"
+memory_max = "30M"
+hogs = [{ name = "<script>", count = 1, size = "20M" }, { name = "$\\\\frac{[b]$", count = 4, size = "3M", phase = 1 }]
+"""
+BIG, SMALL, DECIDER, OTHER, LAST = 100, 101, 102, 103, 104
+TOKEN = "abc"
+
+
+class Lines:
+    """Evidence line by line, each on its channel; times are ms since the boot."""
+
+    def __init__(self):
+        self.collector, self.supervisor, self._sequence = [], [], 0
+
+    def kmsg(self, *texts, kernel=True):
+        for text in texts:
+            self._sequence += 1
+            self.collector.append(f"K {6 if kernel else 12},{self._sequence},{self._sequence},-,caller=T1;{text}")
+
+    def trace(self, time_ms, name, fields, pid, comm="x"):
+        self.collector.append(f"T {comm:>16}-{pid}     ({pid:>7}) [000] .....   {time_ms / 1000:.6f}: {name}: {fields}")
+
+    def entry(self, time_ms, pid):
+        self.trace(time_ms, "oom_entry", "(out_of_memory+0x0/0x270) memcg=0xff11 gfp_mask=0xcc0 order=0", pid)
+
+    def mark(self, time_ms, pid, victim):
+        self.trace(time_ms, "mark_victim", f"pid={victim} comm=x total-vm=1kB", pid)
+
+    def release(self, time_ms, pid):
+        self.trace(time_ms, "mm_release", "(mmput+0x3b/0xf0 <- exit_mmap)", pid)
+
+    def marker(self, number, what, time_ms):
+        self.kmsg(f"oomtrial: {TOKEN} round {number} {what}", kernel=False)
+        self.trace(time_ms, "tracing_mark_write", f"oomtrial: {TOKEN} round {number} {what}", 9)
+
+    def own(self, **event):
+        self.collector.append("C " + json.dumps(event))
+
+    def say(self, event, **fields):
+        self.supervisor.append(json.dumps({"event": event, **fields}))
+
+    def hog(self, number, hog, name, dead_ms, cleanup, full_ms=10_050):
+        self.say(
+            "hog", round=number, hog=hog, name=name, demand_bytes=1, touched_bytes=20 << 20, full_ns=full_ms * 1_000_000,
+            dead=True, dead_ns=dead_ms * 1_000_000, signal=9, exit=-1, cleanup=cleanup,
+        )  # fmt: skip
+
+
+def begin(lines, number, start_ms):
+    lines.own(event="begin", round=number)
+    for hog in range(5):
+        lines.own(event="hog", hog=hog, pid=BIG + hog)
+    lines.own(event="armed", round=number)
+    lines.collector.append(f"M {number} before memory.events oom_kill 0")
+    lines.collector.append(f"M {number} before memory.current 3000000")
+    lines.marker(number, "start", start_ms)
+    lines.say("round_start", round=number, time_ns=start_ms * 1_000_000, hogs=5)
+
+
+def two_redundant_kills(lines):
+    """BIG is killed; before its memory is back SMALL is decided on, before that one's OTHER; memory.events has one more."""
+    begin(lines, 1, 10_000)
+    lines.entry(10_100, DECIDER)
+    lines.kmsg(*report(BIG, margin=0, tasks=[Task(BIG, rss=5120), Task(SMALL, rss=10)], limit=30720))
+    lines.mark(10_150, DECIDER, BIG)
+    lines.kmsg(killed(BIG, "<script>.0"))
+    lines.entry(10_160, OTHER)
+    lines.entry(10_170, LAST)
+    lines.release(10_180, BIG)
+    lines.trace(10_181, "sched_process_exit", f"comm=x pid={BIG} prio=120", BIG)
+    lines.mark(10_200, LAST, SMALL)
+    lines.kmsg(killed(SMALL, "x"))
+    lines.entry(10_220, LAST)
+    lines.mark(10_230, LAST, OTHER)
+    lines.kmsg(killed(OTHER, "x"))
+    lines.release(10_250, SMALL)
+    lines.release(10_260, OTHER)
+    lines.marker(1, "end", 10_300)
+    lines.collector += ["M 1 after memory.events oom_kill 4", "M 1 after memory.current 9000000"]
+    for hog, name in enumerate(("<script>.0", *(f"$\\frac{{[b]$.{number}" for number in range(4)))):
+        lines.hog(1, hog, name, 10_270, cleanup=hog in (2, 4))
+    lines.say("round_end", round=1, time_ns=10_290 * 1_000_000, hung=False, stuck=False, recorded=True)
+
+
+def a_hang(lines):
+    """A collateral victim of any name, never released; then nothing more."""
+    begin(lines, 2, 11_000)
+    lines.entry(11_100, DECIDER)
+    lines.mark(11_120, DECIDER, 77)
+    lines.kmsg(killed(77, r"\x1b]0;owned\x07"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    kernels = [
+        Kernel(spec, "k", "/k", "an image", patches, "", "gcc", [])
+        for spec, patches in ((STOCK, {}), (EVIL_ARM, {"<b>": "1"}))
+    ]
+    write_run(
+        directory,
+        RunRecord(
+            format=2, run_id="r<i>", state="complete", oomtrial="0", command=["oomtrial", "run", "--kernel", EVIL_ARM],
+            seed=1, rounds=2, boots=1, scenarios=[ScenarioRecord("s", "v", SCENARIO)], kernels=kernels,
+            images={}, rootfs="", vcpus=4, memory_mib=1, accel="tcg", accel_reason="", host=HostRecord(2, "cpu", "qemu"),
+            blocks=[PlannedBlock(0, STOCK, "s", 1, 1), PlannedBlock(1, EVIL_ARM, "s", 1, 2)],
+        ),
+    )  # fmt: skip
+    for trial_id, arm, outcome in (("001-1", STOCK, "completed"), ("002-1", EVIL_ARM, "hung")):
+        lines = Lines()
+        lines.own(event="ready", boot_id=trial_id)
+        lines.collector.append("M 0 before memory.max 31457280")
+        two_redundant_kills(lines)
+        if outcome == "hung":
+            a_hang(lines)
+        with EvidenceWriter(directory / "trials" / trial_id) as evidence:
+            for line in lines.collector:
+                evidence.collector_line(line.encode())
+            for line in lines.supervisor:
+                evidence.supervisor_line(line.encode())
+        planned = 2 if outcome == "hung" else 1
+        record = TrialRecord(
+            trial_id=trial_id, block=1, arm=arm, scenario="s", boot=1, first_round=1, rounds=planned, token=TOKEN,
+            outcome=outcome, rounds_begun=planned,
+        )  # fmt: skip
+        write_trial(directory / "trials" / trial_id, record)
+    assert rebuild_tables(directory) == []
+    return directory
+
+
+def timeline(run, trial_id="002-1", number=1, raw=True):
+    evidence = read_evidence(run / "trials" / trial_id) if raw else None
+    return round_timeline(load_tables(run / "tables"), trial_id, number, evidence)
+
+
+def test_the_second_kill_falls_inside_the_first_teardown(run):
+    found = timeline(run)
+    assert [
+        (t.order, t.pid, t.kill_class, t.inside, *(found.ms(at) for at in (t.decision_us, t.mark_us, t.release_us)))
+        for t in found.teardowns
+    ] == [
+        (1, BIG, "necessary", (), 100, 150, 180),
+        (2, SMALL, "redundant", (1,), 170, 200, 250),
+        (3, OTHER, "redundant", (2,), 220, 230, 260),
+    ]
+    assert [(found.ms(entry.time_us), entry.pid) for entry in found.entries] == [(160, OTHER)]
+    assert [(life.pid, life.fate) for life in found.lives][1:4] == [
+        (SMALL, "killed"),
+        (OTHER, "killed"),
+        (DECIDER, "alive at the end"),
+    ]
+    assert found.lives[0].name == "<script>.0"
+    # what was not measured on the trace's clock has no finer time than its decision and its mark
+    assert [(found.ms(r.earliest_us), found.ms(r.latest_us), r.size_bytes) for r in found.lives[0].rss] == [
+        (100, 150, 20 << 20)
+    ]
+    assert [(r.source, r.size_bytes) for r in found.usage] == [
+        ("before", 3_000_000), ("kill 1", 30 << 20), ("after", 9_000_000)
+    ]  # fmt: skip
+    assert found.limit_bytes == 30 << 20
+    assert found.disagreement == "kmsg has 3 kills, memory.events 4"
+
+
+def test_a_round_without_end_or_raw_evidence_says_so(run):
+    hung = timeline(run, number=2)
+    assert (hung.outcome, hung.has_end, hung.teardowns[0].kill_class) == ("hung", False, "collateral")
+    assert {"the round has no end: its last sign of life is shown as one", "1 kills without a release in this round"} <= set(hung.notes)  # fmt: skip
+    bare = timeline(run, raw=False)
+    assert [t.inside for t in bare.teardowns] == [(), (1,), (2,)]
+    assert bare.notes[0].startswith("no raw evidence")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_text_is_plain_and_keeps_its_width(run, number):
+    text = timeline_text(timeline(run, number=number), 100)
+    shown = StringIO()
+    Console(file=shown, width=100).print(text)
+    assert shown.getvalue().rstrip() == str(text).rstrip()  # nothing was wrapped, or taken for markup
+    assert max(map(len, str(text).splitlines())) <= 100
+    assert str(text).replace("\n", "").isprintable()
+    if number == 1:
+        assert "decided 10.0 ms before kill 1's memory was free" in str(text)
+        victim = next(line for line in str(text).splitlines() if "$\\frac{[b]$.0" in line)
+        assert victim.endswith("| 2 redundant")
+        assert "X" in victim
+        assert "#" not in victim
+
+
+def test_trace_events_are_what_the_viewer_takes(run):
+    events = json.loads(trace_events([timeline(run), timeline(run, number=2)]))["traceEvents"]
+    assert Counter(event["ph"] for event in events if event["ph"] in "sf") == {"s": 4, "f": 4}
+    named = {(event["pid"], event["tid"]) for event in events if event["name"] == "thread_name"}
+    slices = [event for event in events if event["ph"] == "X"]
+    assert {(event["pid"], event["tid"]) for event in slices} <= named
+    for track in named:  # slices of one track follow each other
+        mine = sorted((e["ts"], e["ts"] + e["dur"]) for e in slices if (e["pid"], e["tid"]) == track)
+        assert all(start <= end for start, end in mine)
+        assert all(before[1] <= after[0] for before, after in pairwise(mine))
+    redundant = next(e for e in slices if e["name"] == "teardown, kill 2, redundant")
+    assert (redundant["tid"], redundant["ts"], redundant["dur"]) == (SMALL, 200_000, 50_000)
+
+
+class _Page(HTMLParser):
+    """Everything on a page that could make a browser load or run something."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes, self.ids, self.text = Counter(), [], Counter(), []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.attributes += attrs
+        self.ids.update(value for name, value in attrs if name == "id")
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_self_contained_and_names_stay_harmless(run, tmp_path):
+    opened = open_report(run, (), 12)
+    write_page(opened, tmp_path / "page.html")
+    written = (tmp_path / "page.html").read_text()
+    page = _Page()
+    page.feed(written)
+    assert not page.tags.keys() & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "b", "i"}
+    assert all(value.startswith("#") for name, value in page.attributes if name in ("href", "xlink:href", "src"))
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert "url(" not in written.replace("url(#", "")
+    assert "@import" not in written
+    assert "default-src 'none'" in written
+    assert page.ids.total() == len(page.ids)
+    assert written.replace("\n", "").isprintable()
+    text = " ".join(page.text)
+    assert "<script>alert(1)</script>\\x1b[31m" in text
+    assert "mathdefault" not in text
+    assert text.count("witnesses disagree") >= 2
+    assert page.tags["svg"] == 4 + 3
+    assert opened.picks.found == {"redundant kill": 2, "witnesses disagree": 2, "not completed": 1}
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_pictures_are_files_of_their_own(run, tmp_path, kind):
+    written = write_pictures(open_report(run, ("002-1/1",), 0), tmp_path, kind)
+    assert {path.name for path in written} == {
+        f"{name}.{kind}" for name in ("rates", "kills-per-round", "release", "costs", "round-002-1-1")
+    }
+    for path in written:
+        if kind == "png":
+            assert path.read_bytes().startswith(b"\x89PNG")
+        else:
+            root = ElementTree.fromstring(path.read_bytes())
+            assert root.get("aria-label")
+            assert not [e for e in root.iter() if e.tag.endswith(("script", "image", "foreignObject"))]
+
+
+def test_a_report_is_the_same_each_time(run, tmp_path):
+    for name in ("one", "two"):
+        write_page(open_report(run, (), 12), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_arms_and_kinds_take_turns_and_what_is_not_drawn_is_counted():
+    rounds = pd.DataFrame(
+        [
+            {"arm": arm, "trial_id": arm, "round": number, "outcome": "hung" if number == 9 else "completed", "witness_disagreement": None}
+            for arm in ("a", "b", "c")
+            for number in range(1, 10 if arm == "b" else 9)
+        ]
+    )  # fmt: skip
+    kills = pd.DataFrame(
+        [
+            {"trial_id": arm, "round": number, "kill_class": "redundant"}
+            for arm in ("a", "b")
+            for number in range(2, 9)
+            for _ in range(2)
+        ]
+    )
+    picks = pick_rounds(["a", "b", "c"], rounds, kills, 4)
+    assert [(pick.trial_id, pick.round) for pick in picks.drawn] == [("a", 2), ("a", 3), ("b", 2), ("b", 9), ("c", 1)]
+    assert (picks.found["redundant kill"], picks.found["not completed"], picks.left_out) == (14, 1, 11)
+
+
+def test_the_command_line(oomtrial, run, tmp_path):
+    done = oomtrial("report", run, "--out", tmp_path / "x.html", "--trace", tmp_path / "x.json", "--text")
+    assert done.returncode == 0, done.stderr
+    assert "3 kills, 2 redundant" in done.stdout
+    assert (tmp_path / "x.html").stat().st_size > 100_000
+    assert json.loads((tmp_path / "x.json").read_text())["traceEvents"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("002-1/9", "no round 002-1/9 in this run"), ("nonsense", "write TRIAL/ROUND, such as 001-1/3")]
+)
+def test_a_round_that_is_none(run, text, says):
+    with pytest.raises(UsageError, match=says):
+        open_report(run, (text,), 12)
