@@ -17,7 +17,7 @@ from harness.tables.log import LOG_TABLES
 from harness.tables.logrows import LogRows
 from harness.tables.schema import Table
 
-_GROUP_ROWS = 1 << 18  # of a row group of Parquet
+_GROUP_BYTES = 1 << 20  # of a row group of Parquet, as Arrow has it: what waits is memory
 
 
 class LogStore:
@@ -46,7 +46,7 @@ class LogStore:
         for table in LOG_TABLES:
             waiting = self._waiting[table.name]
             waiting.append(tables[table.name])
-            if sum(part.num_rows for part in waiting) >= _GROUP_ROWS:
+            if sum(part.nbytes for part in waiting) >= _GROUP_BYTES:
                 self._write(table)
 
     def _write(self, table: Table) -> None:
@@ -63,7 +63,8 @@ class LogStore:
         """Writes the rest."""
         self.add_tables(self._rows.take())
         for table in LOG_TABLES:
-            self._write(table)
+            if self._waiting[table.name] or table.name not in self._writers:
+                self._write(table)
             self._writers[table.name].close()
             self._part(table).replace(self._directory / f"{table.name}.{self._suffix}")
 

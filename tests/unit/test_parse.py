@@ -13,6 +13,7 @@ from oomtext import killed, reaped, report, stamped
 
 import harness
 from harness.report.logdocs import reference
+from harness.tables import logstore
 from harness.tables.log import LOG_TABLES
 
 ROOT = Path(__file__).parent.parent.parent
@@ -165,3 +166,10 @@ def test_frames_for_a_notebook(log):
 
 def test_the_reference_is_that_of_the_code():
     assert (ROOT / "docs" / "oom-log-reference.md").read_text() == reference()
+
+
+def test_a_store_that_has_written_all_it_had_still_ends_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(logstore, "_GROUP_BYTES", 0)  # every table is written as soon as it comes, the last one too
+    store = logstore.LogStore(tmp_path, "parquet")
+    store.close()
+    assert {path.stem for path in tmp_path.iterdir()} == {table.name for table in LOG_TABLES}
