@@ -682,20 +682,34 @@ static int request_end(int round)
 	return found;
 }
 
+/* memory.reclaim (5.19) takes pages of the swap cache that their owners left behind, which nothing else would do soon. */
+static void reclaim(long long bytes)
+{
+	char path[4352], text[32];
+	snprintf(path, sizeof path, "%s/memory.reclaim", top_dir);
+	snprintf(text, sizeof text, "%lld", bytes);
+	write_file(path, text);
+}
+
 /* Waits until usage is back at what the first round began with, give or take 1 MiB of per-CPU charge stocks. */
 static int request_clean(int round)
 {
 	long long usage = -1, slack = 1 << 20;
-	int64_t start = now_ms();
+	int64_t start = now_ms(), patience_ms = 500;
+	int reclaims = 0;
 	do {
 		usage = memcg_usage();
 		if (usage >= 0 && usage <= baseline_bytes + slack)
 			break;
+		if (usage >= 0 && now_ms() > start + patience_ms * (reclaims + 1)) {
+			reclaim(usage - baseline_bytes);
+			reclaims++;
+		}
 		usleep(2000);
 	} while (now_ms() < start + 20000);
 	int clean = usage >= 0 && usage <= baseline_bytes + slack;
-	emit("C {\"event\":\"clean\",\"round\":%d,\"usage_bytes\":%lld,\"baseline_bytes\":%lld,\"clean\":%s,\"waited_ms\":%lld}", round, usage,
-	     baseline_bytes, clean ? "true" : "false", (long long)(now_ms() - start));
+	emit("C {\"event\":\"clean\",\"round\":%d,\"usage_bytes\":%lld,\"baseline_bytes\":%lld,\"clean\":%s,\"waited_ms\":%lld,\"reclaims\":%d}", round, usage,
+	     baseline_bytes, clean ? "true" : "false", (long long)(now_ms() - start), reclaims);
 	return clean;
 }
 

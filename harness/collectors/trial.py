@@ -35,7 +35,7 @@ _READY_DEADLINE_S = 120.0
 _LAST_LINES_DEADLINE_S = 60.0
 # Beyond the round's own deadline: clean-up, draining the logs, baseline; all slow under emulation.
 _ROUND_GRACE_S = 240.0
-# workloads/hog.c: exit codes of the supervisor
+# workloads/hog/hog.h: exit codes of the supervisor
 _EXIT_HUNG, _EXIT_UNCLEAN, _EXIT_DEMAND = 66, 67, 69
 _GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
 
