@@ -50,7 +50,7 @@ class TrialJob:
     first_round: int
     rounds: int
     probes: str  # all or none
-    calibrate: bool  # try the declared demand before the first round
+    calibrate: bool = False  # try the declared demand before the first round
 
 
 @dataclass

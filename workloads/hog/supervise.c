@@ -45,6 +45,7 @@
 #include <unistd.h>
 
 #define MAX_SETTINGS 32
+#define CALIBRATION_NS 60000000000ull /* whatever the deadline of a round: nothing can hang here */
 
 struct shared *shared;
 struct book *book;
@@ -369,14 +370,14 @@ static void run_round(int round, int deadline_ms)
 /* -- calibration */
 
 /* Runs some of the hogs without any record; the usage at a limit once all of them are full, -1 when they do not get there. */
-static long long usage_of(const char *name, const char *where, const int *counts, int deadline_ms, long *ooms)
+static long long usage_of(const char *name, const char *where, const int *counts, long *ooms)
 {
 	char request[160];
 	long long usage = -1;
 	if (!ask_collector("begin 0", 60000))
 		die(EXIT_COLLECTOR, "the collector refuses the calibration");
 	start_hogs(now_ns() + 60000000000ull, counts);
-	int hung = run_phases(now_ns() + deadline_ms * 1000000ull) != 0;
+	int hung = run_phases(now_ns() + CALIBRATION_NS) != 0;
 	for (int i = 0; i < n_hogs; i++)
 		hung |= book->hogs[i].dead && !book->hogs[i].absent;
 	snprintf(request, sizeof request, "measure %s %s", name, where);
@@ -401,7 +402,7 @@ static int parse_counts(const char *text, int *counts)
 }
 
 /* WHERE;FIT;OVER;CAPACITY;RESERVE: the hogs that are to survive at a limit fit there, and with one more they do not. */
-static void calibrate(const char *text, int deadline_ms)
+static void calibrate(const char *text)
 {
 	char where[MEMBER_ID], fit_text[128], over_text[128];
 	int fit[MAX_GROUPS], over[MAX_GROUPS];
@@ -410,10 +411,10 @@ static void calibrate(const char *text, int deadline_ms)
 	if (sscanf(text, "%64[^;];%127[^;];%127[^;];%lld;%lld", where, fit_text, over_text, &capacity, &reserve) != 5 ||
 	    !parse_counts(fit_text, fit) || !parse_counts(over_text, over))
 		die(EXIT_USAGE, "bad --calibrate");
-	long long fitting = usage_of("fit", where, fit, deadline_ms, &ooms);
+	long long fitting = usage_of("fit", where, fit, &ooms);
 	if (!ask_collector("limit lift", 60000))
 		die(EXIT_COLLECTOR, "the collector cannot lift the limit");
-	long long exceeding = usage_of("over", where, over, deadline_ms, &unused);
+	long long exceeding = usage_of("over", where, over, &unused);
 	if (!ask_collector("limit restore", 60000))
 		die(EXIT_COLLECTOR, "the collector cannot restore the limit");
 	event("{\"event\":\"calibration\",\"limit\":\"%s\",\"fit_bytes\":%lld,\"over_bytes\":%lld,\"capacity_bytes\":%lld,\"reserve_bytes\":%lld,"
@@ -552,7 +553,7 @@ int supervise(int argc, char **argv)
 	      locked ? "true" : "false", rounds, first_round);
 	flush_events();
 	for (int i = 0; i < n_calibrations; i++)
-		calibrate(calibrations[i], deadline_ms);
+		calibrate(calibrations[i]);
 	for (int round = first_round; round < first_round + rounds; round++)
 		run_round(round, deadline_ms);
 	event("{\"event\":\"bye\",\"time_ns\":%llu}", (unsigned long long)now_ns());
