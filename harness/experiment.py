@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -233,14 +234,15 @@ class Experiment:
             rounds=record.rounds,
             probes=arm.probes,
             calibrate=record.boot == 1 and record.first_round == 1,
+            waits=True,
         )
         guest_start_s, end, is_restored = 0.0, TrialEnd("lost", "interrupted"), False
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
-                with self._guest(arm, record, prepared, directory / CONSOLE_FILE) as (guest, guest_start_s):
+                with self._guest(arm, job, record, prepared, directory / CONSOLE_FILE) as (guest, guest_start_s, save):
                     is_restored = guest.is_restored
-                    end = run_trial(guest.docker, job, evidence, on_round)
+                    end = run_trial(guest.docker, job, evidence, on_round, save)
                     if end.outcome == "gone":
                         end.outcome, said = guest.ending()
                         end.reason = said or end.reason
@@ -262,19 +264,20 @@ class Experiment:
 
     @contextlib.contextmanager
     def _guest(
-        self, arm: ArmSpec, record: TrialRecord, prepared: Prepared, console: Path
-    ) -> Iterator[tuple[Guest, float]]:
-        """A guest that was restored or booted, and how long that took, in seconds.
+        self, arm: ArmSpec, job: TrialJob, record: TrialRecord, prepared: Prepared, console: Path
+    ) -> Iterator[tuple[Guest, float, Callable[[], None]]]:
+        """A guest that was restored or booted, how long that took, in seconds, and what saves it once the scenario's
+        containers are prepared.
 
-        A cold boot that has no snapshot yet is saved once its engine is prepared, for the next time.
+        Two snapshots are left for the next time: of the engine, prepared for any scenario, and of the containers.
         """
         kernel, request = prepared.kernels[arm.kernel], self.request
         images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
         machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), _cpu_model()]
-        cgroup = self.scenarios[record.scenario].file.cgroup
-        snapshot = Snapshot.of_boot(
-            record.boot, kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images
-        )
+        cgroup = job.scenario.file.cgroup
+        parts = [kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images]
+        of_engine = Snapshot.of_boot(record.boot, *parts)
+        of_scenario = Snapshot.of_boot(record.boot, *parts, job.scenario.version)
 
         def make(snapshot: Snapshot | None) -> Guest:
             return Guest(
@@ -287,28 +290,32 @@ class Experiment:
                 console=console,
                 extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
                 snapshot=snapshot,
+                job=job.handed_over,
             )
 
         started = time.monotonic()
-        if request.snapshots and snapshot.is_there:
-            try:
-                guest = make(snapshot)
-                guest.start()
-            except GuestError as error:
-                self.report.say(f"{error.what}; it is thrown away, and the guest booted")
-                snapshot.discard()
-            else:
-                with guest:
-                    yield guest, time.monotonic() - started
-                return
+        for snapshot in (of_scenario, of_engine):
+            if request.snapshots and snapshot.is_there:
+                try:
+                    guest = make(snapshot)
+                    guest.start()
+                except GuestError as error:
+                    self.report.say(f"{error.what}; it is thrown away")
+                    snapshot.discard()
+                else:
+                    with guest:
+                        yield guest, time.monotonic() - started, partial(self._save, guest, of_scenario)
+                    return
         with make(None) as guest:
             guest_start_s = time.monotonic() - started
             if request.snapshots:
-                self._save(guest, snapshot, prepared, arm.probes)
-            yield guest, guest_start_s
+                prepare_engine(guest.docker, prepared.images, arm.probes)
+                self._save(guest, of_engine)
+            yield guest, guest_start_s, partial(self._save, guest, of_scenario)
 
-    def _save(self, guest: Guest, snapshot: Snapshot, prepared: Prepared, probes: str) -> None:
-        prepare_engine(guest.docker, prepared.images, probes)
+    def _save(self, guest: Guest, snapshot: Snapshot) -> None:
+        if not self.request.snapshots:
+            return
         with snapshot.lock():
             if not snapshot.is_there:
                 try:

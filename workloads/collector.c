@@ -13,10 +13,11 @@
  *   T  one line of the trace instance
  *   M  "round when file line": a line of a memcg file; when is before or after
  *   C  a JSON object: the collector's own events, losses among them
- * The supervisor's hello brings the trial's TOKEN. Rounds are marked in band, in the kernel log and in the trace: "oomtrial: TOKEN round N start|end".
+ * The trial's TOKEN comes with the supervisor's hello, or with its job. Rounds are marked in band, in the kernel log and in
+ * the trace: "oomtrial: TOKEN round N start|end".
  *
- * SIGUSR1 says that the guest went on from a snapshot: it then takes new random bytes from fw_cfg, and the time from the
- * clock of the machine.
+ * SIGUSR1 says that the guest may have gone on from a snapshot: it then takes new random bytes from fw_cfg, the time from the
+ * clock of the machine, and, for a supervisor that waits for one, the job: "TOKEN FIRST_ROUND ROUNDS CALIBRATE".
  *
  * The trace is a private tracefs instance. Its probes:
  *   oom:* and sched:sched_process_exit
@@ -120,7 +121,7 @@ static int64_t now_ms(void)
 
 /* -- a guest that went on from a snapshot */
 
-#define SEED "/sys/firmware/qemu_fw_cfg/by_name/opt/org.oomtrial/seed/raw"
+#define FW_CFG "/sys/firmware/qemu_fw_cfg/by_name/opt/org.oomtrial/"
 
 static int add_entropy(void)
 {
@@ -128,7 +129,7 @@ static int add_entropy(void)
 		int entropy_count, size;
 		unsigned char bytes[64];
 	} pool = { 0 };
-	int in = open(SEED, O_RDONLY), out = open("/dev/urandom", O_WRONLY);
+	int in = open(FW_CFG "seed/raw", O_RDONLY), out = open("/dev/urandom", O_WRONLY);
 	ssize_t n = in < 0 ? -1 : read(in, pool.bytes, sizeof pool.bytes);
 	int ok = 0;
 	if (n > 0 && out >= 0) {
@@ -176,13 +177,33 @@ static int set_clock(void)
 	return !clock_settime(CLOCK_REALTIME, &ts);
 }
 
-static void after_restore(void)
+/* What the supervisor is to do; empty where nothing hands it over. */
+static void read_job(char *job, size_t size)
 {
+	int fd = open(FW_CFG "job/raw", O_RDONLY);
+	ssize_t n = fd < 0 ? 0 : read(fd, job, size - 1);
+	close(fd);
+	job[n > 0 ? n : 0] = 0;
+	job[strcspn(job, "\n")] = 0;
+}
+
+/* `waiting`: the connection of a supervisor that asked for its job, or -1. */
+static void after_restore(int waiting)
+{
+	char job[129], reply[136];
 	restored = 0;
 	int entropy = add_entropy(), clock = set_clock();
-	emit("C {\"event\":\"restored\",\"entropy\":%s,\"clock\":%s,\"time_s\":%lld}", entropy ? "true" : "false",
-	     clock ? "true" : "false", (long long)time(NULL));
+	read_job(job, sizeof job);
+	char woken_for[33] = "";
+	sscanf(job, "%32s", woken_for);
+	emit("C {\"event\":\"restored\",\"entropy\":%s,\"clock\":%s,\"time_s\":%lld,\"token\":\"%s\"}", entropy ? "true" : "false",
+	     clock ? "true" : "false", (long long)time(NULL), woken_for);
 	fflush(stdout);
+	if (waiting >= 0) {
+		memcpy(token, woken_for, sizeof token);
+		int n = snprintf(reply, sizeof reply, job[0] ? "ok %s" : "no", job);
+		send(waiting, reply, n, MSG_NOSIGNAL);
+	}
 }
 
 /* -- the trace instance */
@@ -835,10 +856,12 @@ int main(int argc, char **argv)
 	emit("C {\"event\":\"ready\",\"boot_id\":\"%s\",\"release\":\"%s\"}", boot_id, kernel.release);
 	fflush(stdout);
 
-	int connection = -1;
+	int connection = -1, asked_for_job = 0;
 	while (!stopping) {
-		if (restored)
-			after_restore();
+		if (restored) {
+			after_restore(asked_for_job ? connection : -1);
+			asked_for_job = 0;
+		}
 		struct pollfd fds[2] = { { listener, POLLIN, 0 }, { connection, POLLIN, 0 } };
 		if (poll(fds, connection >= 0 ? 2 : 1, -1) < 0)
 			continue;
@@ -846,11 +869,14 @@ int main(int argc, char **argv)
 			char request[256];
 			pid_t pid;
 			ssize_t n = receive(connection, request, sizeof request, &pid);
-			if (n > 0) {
+			if (n > 0 && !strcmp(request, "job")) {
+				asked_for_job = 1; /* answered at the next SIGUSR1 */
+			} else if (n > 0) {
 				handle(connection, request, pid);
 			} else if (n == 0 || errno != EINTR) {
 				close(connection);
 				connection = -1;
+				asked_for_job = 0;
 				in_instance("tracing_on", "0");
 				drain_kmsg(NULL);
 				drain_trace();

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 import docker
 import msgspec
@@ -17,13 +18,17 @@ from harness.collectors.evidence import EvidenceWriter
 from harness.containers.images import Image, load_image
 from harness.containers.running import (
     API_ERRORS,
+    BESIDE,
+    COLLECTOR,
+    SUPERVISOR,
     FollowedContainer,
     OutputEndedError,
     WorkloadLimits,
     cgroup_parent,
     create_collector,
     create_workload,
-    find_collector,
+    find_container,
+    rename_containers,
     volume_of,
 )
 from harness.errors import GuestError
@@ -51,6 +56,12 @@ class TrialJob:
     rounds: int
     probes: str  # all or none
     calibrate: bool = False  # try the declared demand before the first round
+    waits: bool = False  # the supervisor gets `handed_over` from the guest, and else these values as arguments
+
+    @property
+    def handed_over(self) -> str:
+        """What the guest hands to a supervisor that waits (workloads/collector.c)."""
+        return f"{self.token} {self.first_round} {self.rounds} {int(self.calibrate)}"
 
 
 @dataclass
@@ -65,16 +76,27 @@ class TrialEnd:
 
 
 def run_trial(
-    client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter, on_round: Callable[[int], None]
+    client: docker.DockerClient,
+    job: TrialJob,
+    evidence: EvidenceWriter,
+    on_round: Callable[[int], None],
+    when_prepared: Callable[[], None] = lambda: None,
 ) -> TrialEnd:
     """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
+
+    Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with nobody connected
+    to the engine; a guest that goes on from that point has them already.
 
     An engine that does not answer ends the trial as "gone"; the caller asks the guest why.
     """
     started, end = time.monotonic(), TrialEnd("gone")
     try:
         with contextlib.ExitStack() as followed:
-            collector, workload = _start_containers(client, job, evidence, end, followed)
+            containers = _find_containers(client, job)
+            if containers is None:
+                containers = _prepare_containers(client, job, evidence)
+                when_prepared()
+            collector, workload = _start(client, containers, job, evidence, end, followed)
             end.containers_start_s = time.monotonic() - started
             _follow_rounds(collector, workload, job, end, on_round)
             end.rounds_s = time.monotonic() - started - end.containers_start_s
@@ -111,22 +133,77 @@ def prepare_engine(client: docker.DockerClient, images: dict[str, Image], probes
         raise GuestError(f"the engine does not answer: {error}") from error
 
 
-def _start_containers(
+_Containers = tuple[Container, Container]  # collector and supervisor
+
+
+def _find_containers(client: docker.DockerClient, job: TrialJob) -> _Containers | None:
+    """What a guest has that went on from after `when_prepared`."""
+    if not job.waits:
+        return None
+    collector, workload = find_container(client, COLLECTOR), find_container(client, SUPERVISOR)
+    return None if collector is None or workload is None else (collector, workload)
+
+
+def _prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter) -> _Containers:
+    """Collector, awake, and workload; a supervisor that waits has started. They are not removed: the guest that runs them
+    lives in memory only, and a guest that no longer answers would keep us waiting for each removal.
+
+    Raises GuestError; what the containers said by then is kept as evidence, which else is read again from its first line.
+    """
+    container = find_container(client, COLLECTOR)
+    if container is None:
+        prepare_engine(client, job.images, job.probes)
+        container = find_container(client, COLLECTOR)
+    if container is None:
+        raise GuestError("the collector has ended")
+    with contextlib.ExitStack() as followed:
+        collector = followed.enter_context(_Heard(container, evidence.collector_line))
+        collector.follow()
+        collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+        # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
+        _wake(collector, job)
+        created = _create_containers(client, job, volume_of(container))
+        if job.waits:
+            workload = followed.enter_context(_Heard(created, evidence.supervisor_line))
+            workload.start()
+            workload.wait_for(_is_prepared, _READY_DEADLINE_S, "word that the supervisor is prepared")
+    return container, created
+
+
+class _Heard(FollowedContainer):
+    """A container whose words become evidence only if the block fails."""
+
+    def __init__(self, container: Container, sink: Callable[[bytes], None]) -> None:
+        self._heard: list[bytes] = []
+        super().__init__(container, self._heard.append)
+        self._evidence = sink
+
+    def __enter__(self) -> _Heard:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if error is not None:
+            for line in self._heard:
+                self._evidence(line)
+
+
+def _wake(collector: FollowedContainer, job: TrialJob) -> None:
+    collector.container.kill(signal="SIGUSR1")
+    collector.wait_for(lambda line: _is_awake(line, job), _READY_DEADLINE_S, "word that the collector is awake")
+
+
+def _start(
     client: docker.DockerClient,
+    containers: _Containers,
     job: TrialJob,
     evidence: EvidenceWriter,
     end: TrialEnd,
     followed: contextlib.ExitStack,
 ) -> tuple[FollowedContainer, FollowedContainer]:
-    """Collector and workload, running. They are not removed: the guest that runs them lives in memory only, and a
-    guest that no longer answers would keep us waiting for each removal."""
-    container = find_collector(client)
-    if container is None:
-        prepare_engine(client, job.images, job.probes)
-        container = find_collector(client)
-    if container is None:
-        raise GuestError("the collector has ended")
-    volume = volume_of(container)
+    """Follows both, and has the supervisor begin."""
 
     def keep(line: bytes) -> None:
         evidence.collector_line(line)
@@ -134,19 +211,17 @@ def _start_containers(
         if line.startswith(b'C {"event":"armed"'):
             end.rounds_begun = int(_field(line[2:], "round")) - job.first_round + 1
 
-    collector = FollowedContainer(container, keep)
+    collector = FollowedContainer(containers[0], keep)
     followed.callback(collector.close)
     collector.follow()
-    collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
-    # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
-    container.rename(f"oomtrial-{job.token}-collector")
-    container.kill(signal="SIGUSR1")
-    collector.wait_for(_is_awake, _READY_DEADLINE_S, "word that the collector is awake")
-
-    container = _create_containers(client, job, volume)
-    workload = FollowedContainer(container, evidence.supervisor_line)
+    rename_containers(client, job.token)
+    workload = FollowedContainer(containers[1], evidence.supervisor_line)
     followed.callback(workload.close)
-    workload.start()
+    if job.waits:
+        workload.follow()
+        _wake(collector, job)
+    else:
+        workload.start()
     return collector, workload
 
 
@@ -160,7 +235,7 @@ def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) 
         limit = next((limit.bytes for limit in scenario.limits if limit.name == beside.name), None)
         limits = WorkloadLimits(limit, 0, scenario.file.cpus, -1000, parent)
         name = f"oomtrial-{job.token}-{beside.name}"
-        container = create_workload(client, reference, name, {}, limits, ["idle"])
+        container = create_workload(client, reference, name, BESIDE, {}, limits, ["idle"])
         container.start()
         ids[beside.name] = str(container.id)
     if any(group.kind == "pagecache" for group in scenario.file.hogs):
@@ -169,16 +244,14 @@ def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) 
         scenario.memory_max_bytes, scenario.swap_bytes, scenario.file.cpus, scenario.oom_score_adj, parent
     )
     name = f"oomtrial-{job.token}-workload"
-    return create_workload(client, reference, name, volumes, limits, _supervisor_arguments(job, ids))
+    return create_workload(client, reference, name, SUPERVISOR, volumes, limits, _supervisor_arguments(job, ids))
 
 
 def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[str]:
     scenario = job.scenario
     options: list[tuple[str, object]] = [
         ("socket", _SOCKET),
-        ("token", job.token),
-        ("rounds", job.rounds),
-        ("first-round", job.first_round),
+        *(() if job.waits else (("token", job.token), ("rounds", job.rounds), ("first-round", job.first_round))),
         ("deadline-ms", int(scenario.round_deadline_s * 1000)),
         ("top", scenario.top_level),
     ]
@@ -187,7 +260,7 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
     if scenario.swap_bytes:
         # zram takes its memory from the guest: twice as large as what may be swapped, so that it is never full
         options.append(("swap", 2 * scenario.swap_bytes))
-    for tried in scenario.calibrations() if job.calibrate else []:
+    for tried in scenario.calibrations() if job.calibrate or job.waits else []:
         where = tried.limit.level if tried.limit.level >= 0 else container_ids[tried.limit.name]
         fit, over = (",".join(map(str, counts)) for counts in (tried.fit, tried.over))
         options.append(("calibrate", f"{where};{fit};{over};{tried.capacity_bytes};{scenario.reserve_bytes}"))
@@ -199,8 +272,14 @@ def _is_last(line: bytes) -> bool:
     return line.startswith(b'C {"event":"closed"')
 
 
-def _is_awake(line: bytes) -> bool:
-    return line.startswith(b'C {"event":"restored"')
+def _is_awake(line: bytes, job: TrialJob) -> bool:
+    """Not for an earlier job, of which the collector's log tells too."""
+    awake = line.startswith(b'C {"event":"restored"')
+    return awake and (not job.waits or _field(line[2:], "token") == job.token)
+
+
+def _is_prepared(line: bytes) -> bool:
+    return line.startswith(b'{"event":"prepared"')
 
 
 def _is_ready(line: bytes) -> bool:

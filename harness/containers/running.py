@@ -19,7 +19,7 @@ from docker.types import LogConfig, Ulimit
 from harness.errors import GuestError, HostError
 
 LABEL = "org.oomtrial"  # on every container of ours; its value is the container's role
-_COLLECTOR = "collector"
+COLLECTOR, SUPERVISOR, BESIDE = "collector", "supervisor", "beside"
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 # A stream that is closed under its reader fails with these too.
 _STREAM_ERRORS = (*API_ERRORS, ValueError, AttributeError)
@@ -139,10 +139,19 @@ def _common(reference: str, command: list[str], role: str) -> dict[str, Any]:
     }
 
 
-def find_collector(client: docker.DockerClient) -> Container | None:
-    """The collector that runs in an engine, if there is one."""
-    found = client.containers.list(filters={"label": f"{LABEL}={_COLLECTOR}"})
+def find_container(client: docker.DockerClient, role: str) -> Container | None:
+    """The running container of a role in an engine, if there is one."""
+    found = client.containers.list(filters={"label": f"{LABEL}={role}"})
     return found[0] if found else None
+
+
+def rename_containers(client: docker.DockerClient, token: str) -> None:
+    """Has every container of ours say in its name which trial it serves: ``oomtrial-TOKEN-ROLE``."""
+    for found in client.api.containers(all=True, filters={"label": LABEL}):
+        (name,) = found["Names"]
+        wanted = f"oomtrial-{token}-{name.split('-', 2)[2]}"
+        if name != f"/{wanted}":
+            client.api.rename(found["Id"], wanted)
 
 
 def volume_of(container: Container) -> str:
@@ -164,7 +173,7 @@ def create_collector(
             volume: {"bind": "/run/oomtrial", "mode": "rw"},
             "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "rw"},
         },
-        **_common(reference, arguments, _COLLECTOR),
+        **_common(reference, arguments, COLLECTOR),
     )
 
 
@@ -191,6 +200,7 @@ def create_workload(
     client: docker.DockerClient,
     reference: str,
     name: str,
+    role: str,
     volumes: dict[str, dict[str, str]],
     limits: WorkloadLimits,
     arguments: list[str],
@@ -214,5 +224,5 @@ def create_workload(
         shm_size="1g",
         volumes=volumes,
         **memory,
-        **_common(reference, arguments, "workload"),
+        **_common(reference, arguments, role),
     )

@@ -37,6 +37,7 @@ _PORT_ATTEMPTS = 5
 _PING_S = 5  # for one answer of a guest that is starting
 _RESTORE_DEADLINE_S = 30.0
 SEED_BYTES = 64
+JOB_BYTES = 128  # workloads/collector.c
 
 
 def free_port() -> int:
@@ -78,12 +79,14 @@ class Guest:
         extra_cmdline: tuple[str, ...] = (),
         api_deadline_s: float = API_DEADLINE_S,
         snapshot: Snapshot | None = None,
+        job: str = "",
     ) -> None:
-        """With a `snapshot` that is there, the guest goes on from it; else it boots."""
+        """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
+        waits for one."""
         self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
         self._kernel, self._initrd, self._rootfs, self._accel = kernel, initrd, rootfs, accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
-        self._api_deadline_s = api_deadline_s
+        self._api_deadline_s, self._job = api_deadline_s, job
         self.console = console
         self.client: docker.DockerClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -127,6 +130,8 @@ class Guest:
             certificates = make_certificates(self._private)
         seed = self._private / "seed"
         seed.write_bytes(secrets.token_bytes(SEED_BYTES))
+        job = self._private / "job"
+        job.write_bytes(self._job.encode().ljust(JOB_BYTES, b"\n"))
         self.console.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             spec = GuestSpec(
@@ -140,6 +145,7 @@ class Guest:
                 console=self.console,
                 extra_cmdline=self._extra_cmdline,
                 seed=seed,
+                job=job,
                 monitor=self._monitor,
                 restore=restoring_command(self._snapshot.ram) if self._snapshot else "",
                 initrd=self._initrd,

@@ -40,6 +40,7 @@ class GuestSpec:
     certificates: Certificates
     console: Path  # what the serial port prints
     seed: Path  # random bytes for the guest, which a restored one has not had
+    job: Path  # what its supervisor is to do; like the seed always of one size, which the guest has noted at its boot
     monitor: Path  # QMP socket
     restore: str = ""  # what QEMU reads a snapshot from
     extra_cmdline: tuple[str, ...] = ()
@@ -70,7 +71,8 @@ def qemu_argv(spec: GuestSpec) -> list[str]:
         ("server-key", certificates.server_key),
     ):
         argv += ["-fw_cfg", f"name=opt/org.oomtrial/{name}.pem,file={_escaped(path)}"]
-    argv += ["-fw_cfg", f"name=opt/org.oomtrial/seed,file={_escaped(spec.seed)}"]
+    for name, path in (("seed", spec.seed), ("job", spec.job)):
+        argv += ["-fw_cfg", f"name=opt/org.oomtrial/{name},file={_escaped(path)}"]
     argv += ["-qmp", f"unix:{_escaped(spec.monitor)},server=on,wait=off"]
     if spec.restore:
         argv += ["-incoming", spec.restore]

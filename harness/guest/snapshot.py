@@ -1,5 +1,7 @@
 """Snapshots of guests: memory and devices of a guest whose Docker API answers, and what is needed to go on from it.
 
+A boot has one with the engine prepared, for any scenario, and one for each scenario with its containers started.
+
 A restored guest is the boot that was saved: the same boot_id, page layout and ASLR. To the statistics both are one boot.
 """
 
@@ -17,7 +19,7 @@ from filelock import FileLock
 from harness.guest.certs import NAMES as CERTIFICATES
 from harness.paths import cache_dir, content_key, require_room
 
-FORMAT = "1"
+FORMAT = "2"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go
 _RAM, _WHOLE = "ram.zst", "whole"
 

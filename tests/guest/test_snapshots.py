@@ -38,6 +38,11 @@ def measured(guest, prepared, directory, token):
     return read_evidence(directory), workload.id, woken
 
 
+def job_that_waits(prepared, token):
+    scenario = load_scenario(SCENARIO)
+    return TrialJob(prepared.images, scenario, token, first_round=4, rounds=3, probes="all", calibrate=True, waits=True)
+
+
 @pytest.fixture(scope="module")
 def trials(prepared, make_known_bad_guest, tmp_path_factory):
     """One cold boot of the known-bad kernel, saved, measured; and two guests that went on from it, measured."""
@@ -93,6 +98,33 @@ def test_restored_and_cold_guests_give_alike_results(trials):
     both = restored[0] + restored[1]
     table = [[sum(cold), len(cold) - sum(cold)], [sum(both), len(both) - sum(both)]]
     assert fisher_exact(table).pvalue > ALPHA, table
+
+
+def test_a_guest_goes_on_with_its_containers_started_and_gets_another_job(
+    trials, prepared, make_known_bad_guest, tmp_path
+):
+    of_engine, of_scenario, seen = trials[1], Snapshot(tmp_path / "snapshots" / "two"), []
+    for snapshot, token in ((of_engine, "prepares"), (of_scenario, "goes-on")):
+        job, saved = job_that_waits(prepared, token), []
+        with (
+            make_known_bad_guest(snapshot=snapshot, job=job.handed_over) as guest,
+            EvidenceWriter(tmp_path / token) as evidence,
+        ):
+            end = run_trial(guest.docker, job, evidence, lambda _: None, lambda: saved.append(guest.save(of_scenario)))  # noqa: B023
+            containers = {c.name: c.id for c in guest.docker.containers.list(all=True)}
+        assert (end.outcome, end.rounds_begun, bool(saved)) == ("completed", 3, token == "prepares"), end
+        assert set(containers) == {f"oomtrial-{token}-collector", f"oomtrial-{token}-workload"}
+        log = (tmp_path / token / "kmsg.log").read_text()
+        assert [f"oomtrial: {token} round {n} start" in log for n in (3, 4, 5, 6, 7)] == [
+            False,
+            True,
+            True,
+            True,
+            False,
+        ]
+        assert "calibration" in (tmp_path / token / "supervisor.jsonl").read_text()
+        seen.append((sorted(containers.values()), end.containers_start_s))
+    assert seen[0][0] == seen[1][0]  # the same containers, under other names
 
 
 def test_a_damaged_snapshot_is_told(trials, make_known_bad_guest):

@@ -18,7 +18,7 @@ def test_the_guest_is_reached_by_loopback_only(tmp_path):
     certificates = make_certificates(tmp_path)
     spec = GuestSpec(
         kernel=Path("bzImage"), rootfs=Path("root,1.ext4"), accel="tcg", vcpus=4, memory_mib=2048, port=40001,
-        certificates=certificates, console=Path("console.log"), seed=Path("seed"), monitor=Path("qmp"),
+        certificates=certificates, console=Path("console.log"), seed=Path("seed"), job=Path("job"), monitor=Path("qmp"),
     )  # fmt: skip
     text = " ".join(qemu_argv(spec))
     assert "restrict=on,hostfwd=tcp:127.0.0.1:40001-:2376" in text

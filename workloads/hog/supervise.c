@@ -2,7 +2,7 @@
 /*
  * The supervisor of an oomtrial container.
  *
- *   hog supervise --socket PATH --token TEXT --rounds N --first-round N --deadline-ms N
+ *   hog supervise --socket PATH [--token TEXT --rounds N --first-round N] --deadline-ms N
  *                 [--set LEVEL:FILE=VALUE ...] [--group CONTAINER ...] [--top LEVEL] [--swap BYTES] [--calibrate WHERE;COUNTS;COUNTS;BYTES;BYTES ...]
  *                 --hog name=TEXT,hogs=N,phase=N,kind=KIND,bytes=N[,KEY=VALUE ...] ...
  *
@@ -14,10 +14,12 @@
  * report through a shared page and a futex. (Pipes and sockets are charged to the memcg that is being tested.)
  *
  * The collector is at the other end of a Unix socket (SOCK_SEQPACKET, one request a packet):
- *   hello TOKEN | set LEVEL FILE VALUE | group CONTAINER | top LEVEL | swap BYTES | begin N | hog I [CONTAINER] | child I | armed N | end N
+ *   hello TOKEN | job | set LEVEL FILE VALUE | group CONTAINER | top LEVEL | swap BYTES | begin N | hog I [CONTAINER] | child I | armed N | end N
  *   | clean N | limit lift | limit restore | measure NAME WHERE
  * and answers "ok ..." or "no ...", but for hog and child, which have no answer. LEVEL is 0 for the container's own memcg,
  * 1 for its parent, and so on.
+ * Without --token the supervisor asks for its job once everything is set up; the answer "ok TOKEN FIRST_ROUND ROUNDS
+ * CALIBRATE" comes when the guest's next life begins: a snapshot can be taken meanwhile.
  * Each hog sends its own "hog I" through the inherited connection: the kernel puts the sender's pid, as the
  * collector's pid namespace sees it, beside the message (unix(7), SCM_CREDENTIALS), so the pids of the kernel
  * log need no translation.
@@ -110,6 +112,8 @@ static void tell_collector(const char *request)
 static char reply[256]; /* of the collector, to the last request */
 
 /* Returns 1 for "ok", 0 for "no". */
+#define FOR_EVER (-1)
+
 static int ask_collector(const char *request, int timeout_ms)
 {
 	struct pollfd fd = { collector_fd, POLLIN, 0 };
@@ -118,7 +122,7 @@ static int ask_collector(const char *request, int timeout_ms)
 	tell_collector(request);
 	for (;;) {
 		int64_t left = ((int64_t)deadline - (int64_t)now_ns()) / 1000000;
-		int n = poll(&fd, 1, left > 0 ? (int)left : 0);
+		int n = poll(&fd, 1, timeout_ms == FOR_EVER ? -1 : left > 0 ? (int)left : 0);
 		if (n > 0)
 			break;
 		if (n == 0)
@@ -485,11 +489,20 @@ static void apply_setting(const char *text)
 		die(EXIT_SETUP, "a memcg file cannot be set");
 }
 
+/* Everything is set up; what to do comes when the guest is told to go on, which may be in another life of it. */
+static void take_job(char *token, int *first_round, int *rounds, int *calibrates)
+{
+	event("{\"event\":\"prepared\"}");
+	flush_events();
+	if (!ask_collector("job", FOR_EVER) || sscanf(reply, "ok %32s %d %d %d", token, first_round, rounds, calibrates) != 4)
+		die(EXIT_COLLECTOR, "the collector has no job");
+}
+
 int supervise(int argc, char **argv)
 {
 	const char *socket_path = NULL, *token = "", *calibrations[MAX_SETTINGS], *settings[MAX_SETTINGS], *members[MAX_SETTINGS], *top = NULL, *swap = NULL;
-	int rounds = 1, first_round = 1, deadline_ms = 30000, n_settings = 0, n_members = 0, n_calibrations = 0;
-	char request[128];
+	int rounds = 1, first_round = 1, deadline_ms = 30000, n_settings = 0, n_members = 0, n_calibrations = 0, calibrates = 1;
+	char request[128], job_token[33];
 
 	book = share_pages(sizeof *book);
 	if (!book)
@@ -533,7 +546,7 @@ int supervise(int argc, char **argv)
 	sigaction(SIGCHLD, &action, NULL);
 
 	connect_collector(socket_path);
-	snprintf(request, sizeof request, "hello %s", token);
+	snprintf(request, sizeof request, "hello %s", token[0] ? token : "-");
 	if (!ask_collector(request, 60000))
 		die(EXIT_COLLECTOR, "the collector refuses this container");
 	for (int i = 0; i < n_settings; i++)
@@ -549,10 +562,12 @@ int supervise(int argc, char **argv)
 	snprintf(request, sizeof request, "swap %s", swap ? swap : "0");
 	if (swap && !ask_collector(request, 60000))
 		die(EXIT_SETUP, "no zram swap can be had");
+	if (!token[0])
+		take_job(job_token, &first_round, &rounds, &calibrates);
 	event("{\"event\":\"hello\",\"time_ns\":%llu,\"locked\":%s,\"rounds\":%d,\"first_round\":%d}", (unsigned long long)now_ns(),
 	      locked ? "true" : "false", rounds, first_round);
 	flush_events();
-	for (int i = 0; i < n_calibrations; i++)
+	for (int i = 0; calibrates && i < n_calibrations; i++)
 		calibrate(calibrations[i]);
 	for (int round = first_round; round < first_round + rounds; round++)
 		run_round(round, deadline_ms);
