@@ -60,7 +60,8 @@ def test_what_outlives_its_process_still_counts(measured):
     kills = kills[kills["scenario"] == "shmem-survivor"].sort_values(["round", "order"])
     first = kills.groupby("round").first()
     assert set(first["comm"]) == {"shm.0"}
-    assert (kills.groupby("round").size() >= 10).all()
+    # 16 MiB stay: of 20 processes with 1 MiB each at most 14 fit beside it, had they no overhead at all
+    assert (kills.groupby("round").size() >= 1 + 20 - 14).all()
     assert not kills[kills["order"] <= 10]["surplus"].any()
 
 
