@@ -8,7 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.summary import Arm, Comparison, Summary
+from harness.analysis.arm import Arm
+from harness.analysis.summary import Summary
+from harness.analysis.verdict import Comparison
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
 _ARMS_BESIDE = 4  # in one table
