@@ -37,9 +37,8 @@ def log_stakes(pairs: Pairs, direction: int) -> NDArray[np.float64]:
 
 
 def anytime_p(pairs: Pairs, direction: int) -> float:
-    """A one-sided p-value that holds however often was looked: one by the stake now."""
-    stakes = log_stakes(pairs, direction)
-    return float(np.exp(-max(0.0, stakes[-1]))) if stakes.size else 1.0
+    """A one-sided p-value that holds however often was looked: one by the highest stake so far."""
+    return float(np.exp(-max(0.0, log_stakes(pairs, direction).max(initial=0.0))))
 
 
 def blocks_to_go(pairs: Pairs, direction: int, alpha: float) -> int | None:
