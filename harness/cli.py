@@ -17,6 +17,8 @@ import msgspec
 from rich.console import Console
 
 from harness import __version__
+from harness.cli_compare import compare as compare_command
+from harness.cli_compare import plan as plan_command
 from harness.cli_kernels import OWN_CONFIG
 from harness.cli_kernels import kernels as kernel_commands
 from harness.cli_report import report as report_command
@@ -154,6 +156,8 @@ def run(
 
 cli.add_command(kernel_commands)
 cli.add_command(report_command)
+cli.add_command(compare_command)
+cli.add_command(plan_command)
 
 
 @cli.command()

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from functools import cache
 
+import msgspec
 import numpy as np
 from scipy.special import gammaln
 from scipy.stats import binom, t
+
+from harness.analysis.rates import MIN_BOOTS
 
 ALPHA = 0.05
 POWER = 0.9
@@ -43,7 +46,7 @@ def _likely(share: float, rounds: int) -> np.ndarray:
 def _p_values(total: int, base_rounds: int, rounds: int, side: str, hits: np.ndarray) -> np.ndarray:
     """Of Fisher's test for each number of hits, given the total of both."""
     possible = np.arange(max(0, total - base_rounds), min(total, rounds) + 1)
-    # The hypergeometric distribution; scipy's own takes twenty times as long.
+    # The hypergeometric distribution; scipy's own takes many times as long.
     chance = np.exp(
         _log_choose(rounds, possible)
         + _log_choose(base_rounds, total - possible)
@@ -127,3 +130,49 @@ def rounds_per_boot_needed(needed: int, boots: int, correlation: float) -> int |
         middle = (low + high) // 2
         low, high = (middle, high) if worth(middle, boots, correlation) < needed else (low, middle)
     return high
+
+
+class Size(msgspec.Struct, frozen=True, kw_only=True):
+    """How large a run must be. `rounds` and `boots` are None where no number is enough."""
+
+    rate: float
+    to: float
+    power: float  # of the independent rounds that these are worth
+    needed: int | None  # independent rounds an arm
+    design_effect: float
+    rounds: int | None  # an arm
+    boots: int | None
+    seconds: float | None  # of two arms, one after the other
+
+
+def size_of(
+    rate: float, to: float, power: float, alpha: float, rounds_per_boot: int, correlation: float, boots: int | None
+) -> Size:
+    """The size that tells two shares apart: in boots of so many rounds, or in so many boots.
+
+    From MIN_BOOTS boots on, and wherever rounds of a boot are said to be alike, the test is one of boots.
+    """
+    needed = rounds_needed(rate, to, power, alpha)
+    per_boot: int | None = rounds_per_boot
+    if needed is not None and boots is not None:
+        clustered = boots >= MIN_BOOTS
+        per_boot = rounds_per_boot_needed(needed, boots, correlation) if clustered else math.ceil(needed / boots)
+    elif needed is not None:
+        boots = math.ceil(needed / rounds_per_boot)
+        if boots >= MIN_BOOTS or correlation:
+            boots = boots_needed(needed, rounds_per_boot, correlation, MIN_BOOTS)
+    if needed is None or per_boot is None or boots is None:
+        return Size(
+            rate=rate, to=to, power=power, needed=needed, design_effect=1.0, rounds=None, boots=None, seconds=None
+        )
+    reached = math.floor(worth(per_boot, boots, correlation) if boots >= MIN_BOOTS else per_boot * boots)
+    return Size(
+        rate=rate,
+        to=to,
+        power=exact_power(rate, to, reached, reached, alpha, "two-sided"),
+        needed=needed,
+        design_effect=design_effect(per_boot, correlation),
+        rounds=per_boot * boots,
+        boots=boots,
+        seconds=None,
+    )

@@ -28,6 +28,7 @@ _MAX_DISAGREEMENTS = 50
 _VERDICTS = {
     "better": ("good", "▼"),
     "worse": ("bad", "▲"),
+    "mixed": ("open", "◆"),
     "no difference shown": ("open", "≈"),
     "not enough rounds": ("open", "?"),
 }
