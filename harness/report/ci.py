@@ -50,8 +50,8 @@ def junit_xml(summary: Summary, checks: list[Check]) -> str:
             case.system_out = because
             suite.add_testcase(case)
         document.add_testsuite(suite)
-    text = document.tostring()
-    return text if isinstance(text, str) else text.decode()
+    text = document.tostring()  # type: ignore[no-untyped-call]
+    return text if isinstance(text, str) else str(text, "utf-8")
 
 
 def ktap(summary: Summary, checks: list[Check]) -> str:
