@@ -17,6 +17,8 @@ import msgspec
 from rich.console import Console
 
 from harness import __version__
+from harness.cli_compare import compare as compare_command
+from harness.cli_compare import plan as plan_command
 from harness.cli_kernels import OWN_CONFIG
 from harness.cli_kernels import kernels as kernel_commands
 from harness.cli_report import report as report_command
@@ -63,9 +65,12 @@ def cli() -> None:
 @click.option(
     "--boots",
     type=click.IntRange(1, 10_000),
-    default=2,
-    show_default=True,
-    help="Boots an arm; rounds are spread over them.",
+    help="Boots an arm; rounds are spread over them.  [default: 2; with --until-decided one for 8 rounds, but 8 at least]",
+)
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="Look after every turn of the arms, and end when each is better or worse than stock; --rounds is then the most.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the order in which the arms take turns.")
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
@@ -110,7 +115,8 @@ def run(
     kernels: tuple[str, ...],
     scenarios: tuple[str, ...],
     rounds: int,
-    boots: int,
+    boots: int | None,
+    until_decided: bool,
     seed: int,
     out: Path | None,
     vcpus: int,
@@ -130,7 +136,7 @@ def run(
             name_arms(kernels, probes),
             scenarios or ("one-big-many-small",),
             rounds,
-            boots,
+            boots or (max(8, rounds // 8) if until_decided else 2),
             seed,
             out,
             vcpus,
@@ -139,6 +145,7 @@ def run(
             snapshots,
             append,
             own_config,
+            until_decided,
         )
         experiment = Experiment(request, report)
         experiment.check()
@@ -149,6 +156,8 @@ def run(
 
 cli.add_command(kernel_commands)
 cli.add_command(report_command)
+cli.add_command(compare_command)
+cli.add_command(plan_command)
 
 
 @cli.command()

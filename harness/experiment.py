@@ -18,6 +18,7 @@ import msgspec
 import psutil
 
 from harness import __version__
+from harness.analysis.rates import MIN_BOOTS
 from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.trial import REFUSED, TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
@@ -29,13 +30,14 @@ from harness.guest.snapshot import Snapshot
 from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel, Plan, hold_kernel, make_kernel
 from harness.kernels.plan import plan_kernel
+from harness.looks import Look
 from harness.paths import require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
 from harness.rundir import RUN_FORMAT, HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
 from harness.runtables import rebuild_tables
 from harness.spec.arm import ArmSpec
-from harness.spec.kernel import parse_kernel_spec
+from harness.spec.kernel import KernelSpec, parse_kernel_spec
 from harness.spec.plan import Block, plan_blocks
 from harness.spec.scenario import Scenario, load_scenario, scenario_names
 
@@ -61,6 +63,7 @@ class Request:
     snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
     append: str = ""  # to the guest's kernel command line
     config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
+    until_decided: bool = False  # a look is taken after every turn of the arms; `rounds` and `boots` are the most
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -105,6 +108,8 @@ class Experiment:
         if (self.directory / "run.json").exists():
             raise UsageError(f"{self.directory} already holds a run", "choose another --out")
         specs = [parse_kernel_spec(text) for text in request.kernels]
+        if request.until_decided:
+            self._check_until_decided(specs)
         self.blocks = plan_blocks(
             [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
         )
@@ -122,6 +127,15 @@ class Experiment:
         qemu_version()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
         self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
+
+    def _check_until_decided(self, specs: list[KernelSpec]) -> None:
+        if len(self.request.arms) < 2 or not any(spec.is_stock for spec in specs):
+            raise UsageError("--until-decided needs arms to compare", "name a stock kernel and another one")
+        if self.request.boots < MIN_BOOTS:
+            raise UsageError(
+                f"--until-decided with {self.request.boots} boots an arm could never decide",
+                f"ask for {MIN_BOOTS} or more",
+            )
 
     def prepare(self) -> Prepared:
         """Builds kernels and the guest's image side by side, whatever the cache lacks.
@@ -175,7 +189,7 @@ class Experiment:
         state = "interrupted"
         try:
             with self.report.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
-                problems = [problem for block in self.blocks if (problem := self._run_block(block, prepared, task))]
+                problems = self._run_blocks(prepared, task)
             state = "complete"
         finally:
             self._write_run(prepared, state)
@@ -187,6 +201,20 @@ class Experiment:
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
             self.report.say(problem)
+
+    def _run_blocks(self, prepared: Prepared, task: Task) -> list[str]:
+        """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
+        problems, look = [], Look(self.directory)
+        for number, block in enumerate(self.blocks, start=1):
+            if problem := self._run_block(block, prepared, task):
+                problems.append(problem)
+            # a turn of the arms ends where the next boot begins
+            is_turn = number == len(self.blocks) or self.blocks[number].boot != block.boot
+            if self.request.until_decided and is_turn and look.is_decided():
+                self.report.say(f"decided after {number} of {len(self.blocks)} blocks, {block.boot} boots an arm")
+                self.blocks = self.blocks[:number]
+                break
+        return problems
 
     def _run_block(self, block: Block, prepared: Prepared, task: Task) -> str | None:
         """Runs a block's rounds in one trial, or in a few if trials end early. Returns what went wrong at last, if anything."""
@@ -345,6 +373,7 @@ class Experiment:
             accel_reason=prepared.accel_reason,
             arms=list(request.arms),
             host=HostRecord(cores=len(os.sched_getaffinity(0)), cpu=_cpu_model(), qemu=qemu_version()),
+            until_decided=request.until_decided,
             blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
         )
         write_run(self.directory, record)

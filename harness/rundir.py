@@ -62,6 +62,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     host: HostRecord
     blocks: list[PlannedBlock]
     append: str = ""  # to the guests' kernel command line
+    until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import msgspec
-import numpy as np
 import pandas as pd
-from scipy.stats import binom, fisher_exact
 
 from harness.analysis.effects import count_effect
-from harness.analysis.rates import difference_interval
+from harness.analysis.power import exact_power
+from harness.analysis.rates import difference_interval, exact_test
 from harness.spec.controls import ALPHA, Control
 
 
@@ -35,21 +32,6 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
-@cache
-def exact_power(base_share: float, share: float, base_rounds: int, rounds: int, two_sided: bool) -> float:
-    """The chance that Fisher's exact test at ALPHA tells two shares apart: every possible outcome, weighted."""
-    base_chance = binom.pmf(np.arange(base_rounds + 1), base_rounds, base_share)
-    chance = binom.pmf(np.arange(rounds + 1), rounds, share)
-    side = "two-sided" if two_sided else "less"
-    power = 0.0
-    for base_hits in np.flatnonzero(base_chance > 1e-6):
-        for hits in np.flatnonzero(chance > 1e-6):
-            table = [[base_hits, base_rounds - base_hits], [hits, rounds - hits]]
-            if fisher_exact(table, alternative=side).pvalue < ALPHA:
-                power += float(base_chance[base_hits] * chance[hits])
-    return power
-
-
 def judge_control(
     control: Control, reference: str, arm: str, rounds: pd.DataFrame, kills: pd.DataFrame
 ) -> ControlResult:
@@ -65,10 +47,9 @@ def judge_control(
     interval = difference_interval(hits, count, base_hits, base_count)
     p_value = power = None
     if count and base_count:
-        table = [[base_hits, base_count - base_hits], [hits, count - hits]]
-        alike = control.direction == "alike"
-        p_value = float(fisher_exact(table, alternative="two-sided" if alike else "less").pvalue)
-        power = exact_power(*control.claim, base_count, count, alike)
+        side = "two-sided" if control.direction == "alike" else "greater"
+        p_value = exact_test(hits, count, base_hits, base_count, side)
+        power = exact_power(*control.claim, base_count, count, ALPHA, side)
     passed = p_value is not None and (p_value >= ALPHA if control.direction == "alike" else p_value < ALPHA)
     return ControlResult(
         control=control.name,

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from harness.analysis.summary import Arm
+from harness.analysis.arm import Arm
 from harness.report.drawing import PICTURE_DPI, look
 from harness.report.palette import BLACK, GREY, PALE, VERMILLION, arm_style
 from harness.report.visible import visible

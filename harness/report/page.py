@@ -9,7 +9,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.analysis.summary import Comparison, Summary
+from harness.analysis.summary import Summary
+from harness.analysis.verdict import Comparison
 from harness.report.charts import draw_charts, letter
 from harness.report.drawing import to_svg
 from harness.report.gaps import gap_lines
@@ -27,6 +28,7 @@ _MAX_DISAGREEMENTS = 50
 _VERDICTS = {
     "better": ("good", "▼"),
     "worse": ("bad", "▲"),
+    "mixed": ("open", "◆"),
     "no difference shown": ("open", "≈"),
     "not enough rounds": ("open", "?"),
 }

@@ -8,7 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.summary import Arm, Comparison, Summary
+from harness.analysis.arm import Arm
+from harness.analysis.summary import Summary
+from harness.report.comparisontable import print_comparison
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
 _ARMS_BESIDE = 4  # in one table
@@ -47,14 +49,14 @@ def _heading(kernel: str) -> str:
     return "\n".join([base, *(line for patch in patches for line in textwrap.wrap(f"+{patch}", 15))])
 
 
-def print_summary(console: Console, summary: Summary) -> None:
+def print_summary(console: Console, summary: Summary, *, with_tests: bool = False) -> None:
     """Arms side by side, scenario by scenario, with their comparisons; then everything that a reader must know besides."""
     scenarios = list(dict.fromkeys(arm.scenario for arm in summary.arms))
     if len(scenarios) > _DETAILED_SCENARIOS:
         _print_overview(console, summary)
     else:
         for scenario in scenarios:
-            _print_scenario(console, summary, scenario)
+            _print_scenario(console, summary, scenario, with_tests=with_tests)
     for text in summary.disagreements:
         console.print(f"witnesses disagree: {text}", highlight=False, markup=False)
     for note in summary.notes:
@@ -97,14 +99,14 @@ def _told(arm: Arm, text: str) -> str:
     return text if arm.has_oracle else "-"
 
 
-def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
+def _print_scenario(console: Console, summary: Summary, scenario: str, *, with_tests: bool) -> None:
     _print_title(console, summary, scenario)
     arms = [arm for arm in summary.arms if arm.scenario == scenario]
     for first in range(0, len(arms), _ARMS_BESIDE):
         console.print(_arms_table(arms[first : first + _ARMS_BESIDE]))
     for comparison in summary.comparisons:
         if comparison.scenario == scenario:
-            _print_comparison(console, comparison)
+            print_comparison(console, comparison, with_tests=with_tests)
 
 
 def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
@@ -155,14 +157,3 @@ def _arms_table(arms: list[Arm]) -> Table:
     for label, cells in arm_lines(arms):
         table.add_row(label, *cells)
     return table
-
-
-def _print_comparison(console: Console, comparison: Comparison) -> None:
-    bounds = (comparison.difference, comparison.difference_low, comparison.difference_high)
-    difference = ""
-    if None not in bounds:
-        share, low, high = (100 * bound for bound in bounds if bound is not None)
-        difference = f" ({share:+.1f} points, {low:+.1f} to {high:+.1f})"
-    heading = f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{difference}"
-    console.print(heading, style="bold", highlight=False)
-    console.print(f"  {comparison.because}", highlight=False)

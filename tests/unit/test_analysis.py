@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from harness.analysis.arm import summarize_arm
 from harness.analysis.rates import exact_interval, exact_test
 from harness.analysis.redundancy import classify
-from harness.analysis.summary import compare, summarize_arm
+from harness.analysis.verdict import compare
 from harness.collectors.events import HogEnd
 from harness.spec.scenario import decode, load_scenario
 from harness.tables.schema import KILLS, ROUNDS
@@ -112,7 +113,7 @@ def arm(name, with_redundant, completed, hung=0, surplus_only=0):
     frame = ROUNDS.frame(rounds)
     classified = classify(KILLS.frame(kills), frame, {"t": SCENARIO})
     machine = {"vcpus": 4, "accel": "tcg", "host_cores": 2}
-    return summarize_arm(name, "t", machine, completed + hung, frame, classified, complete=True)
+    return summarize_arm(name, "t", machine, {"1": completed + hung}, frame, classified, ended=["1"])
 
 
 def test_the_summary_counts_rounds_not_kills_for_the_rate():
@@ -125,7 +126,7 @@ def test_the_summary_counts_rounds_not_kills_for_the_rate():
 def test_better_is_said_of_a_kernel_that_saves_processes():
     assert compare(arm("x", 0, 60), arm("stock", 15, 60)).verdict == "better"
     assert compare(arm("x", 50, 60), arm("stock", 15, 60)).verdict == "worse"
-    assert compare(arm("x", 12, 60), arm("stock", 15, 60)).verdict == "no difference shown"
+    assert compare(arm("x", 12, 60), arm("stock", 15, 60)).verdict == "not enough rounds"
 
 
 def test_better_is_never_said_of_a_kernel_that_hangs_or_only_delays():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from harness.analysis.controls import exact_power, judge_control
+from harness.analysis.controls import judge_control
 from harness.analysis.effects import count_effect
+from harness.analysis.power import exact_power
 from harness.analysis.sequential import ERROR, decide, likelihood_ratio
 from harness.errors import UsageError
 from harness.spec.arm import name_arms
@@ -74,18 +75,18 @@ def test_power_is_that_of_the_test_that_is_made():
         judged("A/A", (a, 60 - a, 0), (b, 60 - b, 0)).p_value < ALPHA
         for a, b in zip(rng.binomial(60, 0.1, 300), rng.binomial(60, 0.4, 300), strict=True)
     ]
-    assert np.mean(hits) == pytest.approx(exact_power(0.1, 0.4, 60, 60, True), abs=0.06)
+    assert np.mean(hits) == pytest.approx(exact_power(0.1, 0.4, 60, 60, ALPHA, "two-sided"), abs=0.06)
 
 
 def test_at_the_default_size_every_control_has_the_power_to_show_what_it_claims():
     for control in CONTROLS:
-        rounds = control.rounds or 60
-        assert exact_power(*control.claim, rounds, rounds, control.direction == "alike") > 0.8, control.name
+        rounds, side = control.rounds or 60, "two-sided" if control.direction == "alike" else "greater"
+        assert exact_power(*control.claim, rounds, rounds, ALPHA, side) > 0.8, control.name
 
 
 def test_the_test_of_a_control_holds_its_level():
-    assert exact_power(0.2, 0.2, 60, 60, False) <= ALPHA
-    assert exact_power(0.2, 0.2, 60, 60, True) <= ALPHA
+    assert exact_power(0.2, 0.2, 60, 60, ALPHA, "greater") <= ALPHA
+    assert exact_power(0.2, 0.2, 60, 60, ALPHA, "two-sided") <= ALPHA
 
 
 def test_unknown_control_names_the_nearest():

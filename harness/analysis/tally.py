@@ -1,0 +1,68 @@
+"""Rounds and hits of an arm, boot by boot: what intervals and tests of clusters are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import pandas as pd
+
+
+class BootCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Rounds of one boot within one block of the plan. Counts are of rounds."""
+
+    block: str  # boots of different arms in one block took turns: the planned boot, with its run where runs are pooled
+    boot_id: str  # the cluster; empty for rounds that never came to a boot
+    completed: int = 0
+    redundant: int = 0  # completed ones with a redundant kill
+    surplus: int = 0  # completed ones with a surplus kill
+    unknown: int = 0  # completed ones with a kill of unknown class and no redundant one
+    failed: int = 0  # begun and not completed, or given up after all attempts
+
+    @property
+    def attempted(self) -> int:
+        return self.completed + self.failed
+
+
+def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str, int]) -> list[BootCount]:
+    """One arm's and scenario's rounds by block and boot; `given_up`: rounds that never began, by block.
+
+    A table of pooled runs has a column `block`; otherwise the planned boot is the block.
+    """
+    keys = ["trial_id", "round"]
+    block = rounds["block"] if "block" in rounds else rounds["boot"].astype("string")
+    frame = rounds[[*keys, "outcome"]].assign(
+        block=block.fillna(""), boot_id=rounds["boot_id"].fillna(rounds["trial_id"])
+    )
+    frame["completed"] = (frame["outcome"] == "completed").astype(bool)
+    frame["failed"] = ~frame["completed"]
+    where = pd.MultiIndex.from_frame(frame[keys])
+    for name, chosen in (
+        ("redundant", kills["kill_class"] == "redundant"),
+        ("surplus", kills["surplus"]),
+        ("unknown", kills["kill_class"] == "unknown"),
+    ):
+        hit = pd.MultiIndex.from_frame(kills.loc[chosen.fillna(False).astype(bool), keys])
+        frame[name] = where.isin(hit) & frame["completed"]
+    frame["unknown"] &= ~frame["redundant"]
+    names = ["completed", "redundant", "surplus", "unknown", "failed"]
+    sums = frame.groupby(["block", "boot_id"], sort=False)[names].sum().reset_index()
+    counts = [
+        BootCount(block=str(row["block"]), boot_id=str(row["boot_id"]), **{name: int(row[name]) for name in names})
+        for row in sums.to_dict("records")
+    ]
+    return counts + [BootCount(block=block, boot_id="", failed=count) for block, count in given_up.items() if count]
+
+
+def by_boot(counts: Iterable[BootCount]) -> list[BootCount]:
+    """Blocks of one boot together: guests that go on from one snapshot are one boot, in whatever run."""
+    merged: dict[str, BootCount] = {}
+    for count in counts:
+        name = count.boot_id or f"block {count.block}"
+        merged[name] = _add(merged[name], count) if name in merged else count
+    return list(merged.values())
+
+
+def _add(one: BootCount, other: BootCount) -> BootCount:
+    counts = ("completed", "redundant", "surplus", "unknown", "failed")
+    return msgspec.structs.replace(one, **{name: getattr(one, name) + getattr(other, name) for name in counts})

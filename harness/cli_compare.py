@@ -1,0 +1,111 @@
+"""`oomtrial compare` and `oomtrial plan`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from harness.errors import CHECK_FAILED
+
+_PLAIN_WIDTH = 120  # where standard output is no terminal
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--baseline", metavar="ARM", help="What the others are compared with.  [default: the first stock arm]")
+@click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    metavar="CONDITION",
+    help="worse, or redundant-rate>X (the lower bound of the interval lies above it); repeat it for both.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json", "junit", "ktap"]),
+    default="table",
+    show_default=True,
+)
+def compare(runs: tuple[Path, ...], baseline: str | None, conditions: tuple[str, ...], style: str) -> None:
+    """Compare the arms of a run, or of several runs that are alike enough to be pooled, and judge them.
+
+    Exit code 7 when an arm fails a condition. What is not decided fails nothing, and says so.
+    """
+    from harness.analysis.checks import check_summary, parse_condition
+    from harness.report.ci import junit_xml, ktap
+    from harness.runsummary import summarize_runs
+
+    parsed = [parse_condition(text) for text in conditions]
+    summary = summarize_runs(runs, baseline)
+    checks = check_summary(summary, parsed)
+    if style == "json":
+        content = msgspec.json.encode({"summary": summary, "checks": checks})
+        sys.stdout.buffer.write(msgspec.json.format(content) + b"\n")
+    elif style == "table":
+        from rich.console import Console
+
+        from harness.report.comparisontable import print_checks
+        from harness.report.terminal import print_summary
+
+        console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+        print_summary(console, summary, with_tests=True)
+        print_checks(console, checks)
+    else:
+        click.echo(junit_xml(summary, checks) if style == "junit" else ktap(summary, checks), nl=style == "junit")
+    if any(check.failed for check in checks):
+        raise SystemExit(CHECK_FAILED)
+
+
+@click.command()
+@click.option("--rate", required=True, metavar="A", help="Share of rounds with a redundant kill now: 0.09 or 9%.")
+@click.option(
+    "--to", "shares", required=True, multiple=True, metavar="B", help="That is to be told from it; repeat it."
+)
+@click.option("--power", default="0.9", show_default=True, metavar="P", help="The chance to tell them apart.")
+@click.option("--rounds-per-boot", type=click.IntRange(1, 100_000), default=15, show_default=True)
+@click.option("--icc", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="R", help="Correlation of the rounds of a boot.")  # fmt: skip
+@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots an arm, instead of --rounds-per-boot.")
+@click.option("--comparisons", type=click.IntRange(1, 1000), default=1, show_default=True, help="Arms times scenarios.")
+@click.option("--seconds-per-round", type=click.FloatRange(0), metavar="S")
+@click.option("--seconds-per-boot", type=click.FloatRange(0), default=0.0, metavar="S")
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def plan(
+    rate: str,
+    shares: tuple[str, ...],
+    power: str,
+    rounds_per_boot: int,
+    icc: float,
+    boots: int | None,
+    comparisons: int,
+    seconds_per_round: float | None,
+    seconds_per_boot: float,
+    style: str,
+) -> None:
+    """Say how many rounds and boots it takes to tell two shares of rounds apart."""
+    from rich.console import Console
+
+    from harness.analysis.checks import parse_share
+    from harness.analysis.power import ALPHA, size_of
+    from harness.errors import UsageError
+    from harness.report.plantable import print_sizes
+
+    base, wanted = parse_share(rate), parse_share(power)
+    if not 0 < wanted < 1:
+        raise UsageError(f"--power is {power}", "write a chance above 0 and below 1, such as 0.9")
+    if boots is not None and boots < 8 and icc:
+        raise UsageError(f"--icc with {boots} boots: correlation needs 8 or more to be seen", "raise --boots")
+    sizes = []
+    for share in shares:
+        size = size_of(base, parse_share(share), wanted, ALPHA / comparisons, rounds_per_boot, icc, boots)
+        if seconds_per_round is not None and size.rounds is not None and size.boots is not None:
+            seconds = 2 * (size.rounds * seconds_per_round + size.boots * seconds_per_boot)
+            size = msgspec.structs.replace(size, seconds=seconds)
+        sizes.append(size)
+    if style == "json":
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(sizes)) + b"\n")
+        return
+    print_sizes(Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH), sizes)

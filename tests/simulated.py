@@ -1,0 +1,58 @@
+"""Rounds and kills whose truth is known: boots with a share of their own (beta), rounds of a boot drawn from it."""
+
+
+from harness.analysis.arm import summarize_arm
+from harness.analysis.tally import BootCount
+from harness.tables.schema import KILLS, ROUNDS
+
+MACHINE = {"vcpus": 4, "accel": "tcg", "host_cores": 2}
+
+
+def beta_binomial(generator, share, correlation, rounds, boots):
+    """Hits of each boot; `correlation` is that of two rounds of one boot."""
+    if correlation:
+        scale = (1 - correlation) / correlation
+        return generator.binomial(rounds, generator.beta(share * scale, (1 - share) * scale, boots))
+    return generator.binomial(rounds, share, boots)
+
+
+def boot_counts(name, hits, rounds):
+    """One boot a block. Every redundant kill is a surplus one."""
+    return [
+        BootCount(block=str(n), boot_id=f"{name}-{n}", completed=rounds, redundant=int(hit), surplus=int(hit))
+        for n, hit in enumerate(hits)
+    ]
+
+
+def tables(name, boots, scenario="s", duration_us=1000):
+    """Rounds and kills of an arm. Each boot is a list of rounds: the classes of a round's kills, or the outcome of one
+    that did not complete."""
+    rounds, kills = [], []
+    for boot, found in enumerate(boots, start=1):
+        for number, kinds in enumerate(found, start=1):
+            where = {"arm": name, "scenario": scenario, "trial_id": f"{name}-{boot}", "boot": boot, "round": number}
+            failed = isinstance(kinds, str)
+            rounds.append(
+                where
+                | {"boot_id": f"{name}-{boot}", "outcome": kinds if failed else "completed", "duration_us": duration_us}
+                | {"lost_kmsg_records": 0, "lost_trace_events": 0, "missed_probes": 0, "witnesses_checked": True}
+            )
+            for order, kind in enumerate(() if failed else kinds, start=1):
+                kills.append(
+                    where | {"order": order, "kill_class": kind, "surplus": kind in ("redundant", "fruitless")}
+                )
+    return ROUNDS.frame(rounds), KILLS.frame(kills)
+
+
+def simulated_arm(name, boots, scenario="s", planned=None, duration_us=1000):
+    """An arm of these boots; `planned`: rounds a boot."""
+    per_boot = {str(n): planned or len(found) for n, found in enumerate(boots, start=1)}
+    return summarize_arm(name, scenario, MACHINE, per_boot, *tables(name, boots, scenario, duration_us), ended=per_boot)
+
+
+def rounds_with(generator, share, kind, boots, rounds):
+    """Boots whose rounds have one necessary kill, and some of them one more of this class."""
+    return [
+        [("necessary", kind) if hit else ("necessary",) for hit in generator.random(rounds) < share]
+        for _ in range(boots)
+    ]
