@@ -1,6 +1,5 @@
 """Rounds and kills whose truth is known: boots with a share of their own (beta), rounds of a boot drawn from it."""
 
-
 from harness.analysis.arm import summarize_arm
 from harness.analysis.tally import BootCount
 from harness.tables.schema import KILLS, ROUNDS

@@ -237,11 +237,19 @@ def _not_better(found: _Evidence) -> str:
     attempted, base_attempted = (side.completed_rounds + side.failed_rounds for side in (arm, base))
     if arm.failed_rounds * base_attempted > base.failed_rounds * attempted:
         return f"{_failures(arm)} did not complete, against {_failures(base)}"
-    if (arm.rounds_with_redundant + arm.rounds_with_unknown) * base.completed_rounds >= (
-        base.rounds_with_redundant * arm.completed_rounds
-    ):
+    if arm.rounds_with_unknown and not _falls_at_worst(found):
         return f"{arm.rounds_with_unknown} rounds have kills of unknown class, which may be redundant"
     return ""
+
+
+def _falls_at_worst(found: _Evidence) -> bool:
+    """Whether redundant kills would have fallen if every kill of unknown class were one, on this arm alone."""
+    counts = [
+        msgspec.structs.replace(boot, redundant=boot.redundant + boot.unknown, unknown=0) for boot in found.arm.by_boot
+    ]
+    worst = _gather(msgspec.structs.replace(found.arm, by_boot=counts), found.base, found.is_sequential)
+    p_value, (mine, others) = worst.raw.redundant, worst.rates
+    return p_value is not None and p_value < ALPHA and (mine.share or 0.0) < (others.share or 0.0)
 
 
 def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> tuple[str, str, int | None]:
