@@ -89,10 +89,13 @@ class Assembler:
         self._kills: deque[tuple[Kill, _Boot]] = deque()
         self._releases = self._decisions = self._report_count = self._kill_count = 0
         self._out: deque[Release | Other] = deque()
+        # Summaries of reports whose beginning is not in the log, by host and caller, with their lines.
+        self._orphans: dict[tuple[str, str], tuple[Summary, int]] = {}
 
     def begin_file(self) -> None:
         """What follows is another log: of another machine, or another boot, for all that is known."""
         self._hosts.clear()
+        self._orphans.clear()
 
     def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
@@ -106,6 +109,9 @@ class Assembler:
                 if caller.report is not None:
                     for part in (record,) if is_part else record.records:
                         self._fill(caller.report, part, line_base)
+                    return ()
+            if type(record) is Summary and len(self._orphans) < _CALLERS:
+                self._orphans[where.host, where.caller] = record, where.line + line_base
             return ()
         if isinstance(record, Forged):
             self.missing.forged_kills += 1
@@ -278,7 +284,9 @@ class Assembler:
             self._decisions += 1
             if chosen is not None:
                 kill.chosen_pid, kill.message = chosen.pid, kill.message or chosen.message
-            if report is not None:
+            if report is None:
+                self._take_orphan(kill)
+            else:
                 kill.chosen_pid = report.chosen_pid if report.chosen_pid is not None else kill.chosen_pid
                 kill.task_memcg = report.task_memcg
                 _learn_page_size(report, killed)
@@ -288,6 +296,13 @@ class Assembler:
         boot.domains.settle(kill)
         boot.recent.append(kill)
         self._kills.append((kill, boot))
+
+    def _take_orphan(self, kill: Kill) -> None:
+        """The log begins within the kill's report, whose summary stands right before it."""
+        summary, line = self._orphans.pop((kill.where.host, kill.where.caller), (None, 0))
+        if summary is None or summary.pid != kill.killed.pid or kill.where.line - line > _SAME_PLACE_LINES:
+            return
+        kill.summary, kill.task_memcg = summary, summary.task_memcg
 
     def _new_kill(
         self, boot: _Boot, where: Where, killed: Killed, decision: int, report: Report | None, chosen: Kill | None

@@ -56,7 +56,8 @@ _TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:
 _HOST = r"(?P<host>\S*[^\s:])"
 
 _SGR = re.compile(r"(?:\x1b\[[\d;]*m)+")
-_QUOTE = re.compile(r"[>|](?:[>| ]*[>|])? ?")
+_QUOTE_MARK = r"(?:[>|]|&gt;)"  # the entity: source text of a page
+_QUOTE = re.compile(rf"{_QUOTE_MARK}(?:(?:{_QUOTE_MARK}| )*{_QUOTE_MARK})? ?")
 _PRINTK = re.compile(r"\[ *(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?:\[ *([TC]\d+)\])? ?")
 _MONOTONIC_HOST = re.compile(rf"{_HOST} (?:(?P<tag>kernel)|(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
 _CALLER = re.compile(r"\[ *([TC]\d+)\] ?")
@@ -88,6 +89,8 @@ _DROPPED = re.compile(r"\*\* (\d{1,9}) printk messages? dropped \*\*\s*")
 _GREP = re.compile(r"(?:[^\s:\[<>{]+:)?(?:\d+[:-])?(?=[A-Z\[<{\d])")
 _BARE_TAG = re.compile(r"kernel: ?")
 
+_NO_BREAK = "\xa0"  # mailers and editors put it in place of one of two blanks
+_LONGEST_PREFIX = 40  # of those that such a blank was seen in
 _JUNK = frozenset("\0\ufeff")
 _MORE_PREFIX = frozenset("*{>|\x1b")  # what may begin another prefix behind a kernel's stamp
 _MORE_OR_STAMP = _MORE_PREFIX | {"[", "<"}
@@ -130,6 +133,10 @@ def peel(raw: str, after_grep: bool = False) -> LogLine:
             inner = peel(text[grep.end() :], after_grep=True)
             if not inner.is_bare:
                 return inner
+        if _NO_BREAK in raw[:_LONGEST_PREFIX]:
+            inner = peel(raw[:_LONGEST_PREFIX].replace(_NO_BREAK, " ") + raw[_LONGEST_PREFIX:])
+            if not inner.is_bare:
+                return inner
     line.text = text
     return line
 
@@ -146,7 +153,7 @@ def _peel_layer(text: str, line: LogLine) -> str | None:
 
 
 def _peel_quote(text: str, line: LogLine) -> str | None:
-    if not line.is_bare:
+    if not line.is_bare and not (line.is_coloured and line.time_s is None):
         return None
     match = _QUOTE.match(text)
     return text[match.end() :] if match else None
@@ -340,6 +347,7 @@ _BY_FIRST: dict[str, Callable[[str, LogLine], str | None]] = {
     "{": _peel_json,
     ">": _peel_quote,
     "|": _peel_quote,
+    "&": _peel_quote,
     "\x1b": _peel_colour,
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from harness.oomlog.domain import Summary
 from harness.oomlog.found import Where
 from harness.oomlog.header import Header
 from harness.oomlog.kill import Killed
@@ -166,6 +167,7 @@ class Kill:
     is_global: bool | None = None
     domain_source: str = "unknown"  # known, inferred (how), unknown
     task_memcg: str | None = None
+    summary: Summary | None = None  # of a report whose beginning is not in the log
     group: str | None = None  # memcg of a memory.oom.group kill
     message: str = ""  # of its line, or of the line before it, to 5.0
     sharing_pids: list[int] = field(default_factory=list)  # killed with it as they share its memory, to 4.3

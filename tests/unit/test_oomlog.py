@@ -232,6 +232,31 @@ def test_a_kill_without_its_report_is_a_kill():
     assert found.missing.kills_without_report == 13
 
 
+def test_a_log_that_begins_within_a_report_still_has_the_domain_of_its_kill():
+    line = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a,task_memcg=/a/b,task=x,pid={},uid=0"
+    kill = "Memory cgroup out of memory: Killed process 7 (x) total-vm:4kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB"
+    (own,) = parse([f"[    1.000000] {line.format(7)}", f"[    1.000001] {kill}"]).kills
+    assert (own.oom_memcg, own.domain_source, own.task_memcg, own.report) == ("/a", "known", "/a/b", None)
+    (other,) = parse([f"[    1.000000] {line.format(8)}", f"[    1.000001] {kill}"]).kills
+    assert (other.oom_memcg, other.domain_source) == (None, "unknown")
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "Jun\xa0 2 10:24:51 host kernel: [  100.000000] ",
+        "[\xa0 100.000000] ",
+        "&gt; [  100.000000] ",
+        "&gt; &gt; [  100.000000] ",
+        "\x1b[32m> [  100.000000] ",
+    ],
+)
+def test_what_mailers_and_pages_make_of_a_prefix(prefix):
+    kill = "Out of memory: Killed process 7 (a\xa0 b) total-vm:4kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB"
+    (found,) = parse([prefix + kill]).kills
+    assert (found.killed.pid, found.killed.comm, found.where.uptime_s) == (7, "a\xa0 b", 100.0)
+
+
 def test_a_report_of_another_victim_is_not_this_kills():
     far = stamped(["noise"] * 10)
     assert parse([*report(12), *far, killed(99)]).kills[0].report is None
