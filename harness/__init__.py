@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.logframes import OomLog, parse_log
+    from harness.runframes import Run, load_run
 
-__all__ = ["OomLog", "__version__", "parse_log"]
+__all__ = ["OomLog", "Run", "__version__", "load_run", "parse_log"]
 __version__ = "0.1.0"
 
 
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> object:
         from harness import logframes
 
         return getattr(logframes, name)
+    if name in ("Run", "load_run"):
+        from harness import runframes
+
+        return getattr(runframes, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

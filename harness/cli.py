@@ -330,6 +330,21 @@ def tables_rebuild(run_directory: Path) -> None:
     click.echo(f"{run_directory / 'tables'}")
 
 
+@tables.command("export")
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+def tables_export(run_directory: Path, directory: Path) -> None:
+    """Copy a run's tables and record, without raw evidence and without this machine's paths, to keep or to send.
+
+    summary, compare, report and harness.load_run take the copy as they take the run.
+    """
+    from harness.exportset import export_set
+
+    for text in export_set(run_directory, directory):
+        click.echo(f"without its directories: {text}", err=True)
+    click.echo(f"{directory}")
+
+
 @cli.command()
 @click.argument("files", metavar="[FILE ...|-]", nargs=-1)
 @click.option(

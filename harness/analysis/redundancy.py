@@ -34,6 +34,7 @@ _CLASS = {
     (False, True): "premature",
     (False, False): "necessary",
 }
+CLASSES = (*_CLASS.values(), "collateral", "unknown")
 _ROUND = ["arm", "scenario", "trial_id", "round"]
 _GLOBAL = "0x0"
 
