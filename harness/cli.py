@@ -321,13 +321,17 @@ def tables() -> None:
 
 @tables.command("rebuild")
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-def tables_rebuild(run_directory: Path) -> None:
-    """Make a run's tables anew from its raw evidence."""
+@click.option("--accept-edited", is_flag=True, help="Take raw files too that changed since their trial ended.")
+def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
+    """Make a run's tables anew from its raw evidence. Exit code 6 when some of it was left out."""
     from harness.runtables import rebuild_tables
 
-    for problem in rebuild_tables(run_directory):
+    problems = rebuild_tables(run_directory, accept_edited)
+    for problem in problems:
         click.echo(f"left out: {problem}", err=True)
     click.echo(f"{run_directory / 'tables'}")
+    if problems:
+        raise SystemExit(EvidenceError.exit_code)
 
 
 @tables.command("export")

@@ -19,7 +19,7 @@ import psutil
 
 from harness import __version__
 from harness.analysis.rates import MIN_BOOTS
-from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, seal, write_trial
 from harness.collectors.trial import REFUSED, TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
 from harness.errors import GuestError, HostError, UsageError
@@ -288,6 +288,7 @@ class Experiment:
                     rounds_s=round(end.rounds_s, 3),
                 )
                 write_trial(directory, record)
+        seal(directory)
         return record
 
     @contextlib.contextmanager

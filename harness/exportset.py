@@ -1,4 +1,7 @@
-"""A results set: the tables of a run and its record, without raw evidence and without the machine's paths."""
+"""A results set: the tables of a run and its record, without raw evidence and without the machine's paths.
+
+The tables tasks and trace_events are left out: they are ten times as large as all the others.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ import msgspec
 
 from harness.errors import EvidenceError, UsageError
 from harness.rundir import RUN_FILE, read_run, write_run
-from harness.tables.schema import TABLES
+from harness.tables.schema import TABLES, TASKS, TRACE_EVENTS
 from harness.tables.store import load_tables
 
+# Large, and made anew from raw evidence only: ten times as much as all the others.
+_LEFT_OUT = (TASKS, TRACE_EVENTS)
 _DIRECTORIES = re.compile(r"(?<![\w.-])/(?:[^/\s:=@+]+/)+")  # of an absolute path; its last name stays
 
 
@@ -46,8 +51,9 @@ def export_set(run: Path, directory: Path) -> list[str]:
     record = msgspec.structs.replace(record, command=[strip(word) for word in record.command], kernels=kernels)
     try:
         (directory / "tables").mkdir(parents=True, exist_ok=True)
-        for table in TABLES:
-            shutil.copyfile(run / "tables" / f"{table.name}.parquet", directory / "tables" / f"{table.name}.parquet")
+        for path in sorted((run / "tables").glob("*.parquet")):
+            if path.stem in {table.name for table in TABLES if table not in _LEFT_OUT}:
+                shutil.copyfile(path, directory / "tables" / path.name)
         write_run(directory, record)
     except OSError as error:
         raise EvidenceError(f"cannot write to {directory}: {error.strerror}") from error

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 
 from harness.collectors.evidence import TrialRecord, read_trial
 from harness.errors import EvidenceError, UsageError
 from harness.rundir import RunRecord, read_run
-from harness.tables.schema import KILLS, ROUNDS
+from harness.tables.schema import KILLS, ROUNDS, TRIALS
 from harness.tables.store import load_table
 
 
@@ -73,16 +74,24 @@ def _named(table: pd.DataFrame, pool: Pool, record: RunRecord) -> pd.DataFrame:
 
 def _trials(runs: Sequence[Path]) -> tuple[list[TrialRecord], list[str]]:
     """Trials that did not come to their last round, and those whose record cannot be read."""
-    early, unreadable = [], []
-    for directory in (directory for run in runs for directory in sorted((run / "trials").glob("*/"))):
-        try:
-            trial = read_trial(directory)
-        except EvidenceError as error:
-            unreadable.append(str(error))
-            continue
-        if trial.outcome != "completed" or trial.rounds_begun < trial.rounds:
-            early.append(trial)
+    found: list[TrialRecord] = []
+    unreadable = []
+    for run in runs:
+        if not (run / "trials").is_dir() and (run / "tables" / f"{TRIALS.name}.parquet").exists():
+            found += _trials_of_set(run)
+        for directory in sorted((run / "trials").glob("*/")):
+            try:
+                found.append(read_trial(directory))
+            except EvidenceError as error:
+                unreadable.append(str(error))
+    early = [trial for trial in found if trial.outcome != "completed" or trial.rounds_begun < trial.rounds]
     return early, unreadable
+
+
+def _trials_of_set(run: Path) -> list[TrialRecord]:
+    """Of a set of tables without raw evidence."""
+    rows = load_table(run / "tables", TRIALS).drop(columns=["boot_id"]).to_dict("records")
+    return [msgspec.convert({str(name): value for name, value in row.items()}, TrialRecord) for row in rows]
 
 
 def refuse_to_pool(records: Sequence[RunRecord]) -> None:

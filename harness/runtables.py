@@ -6,9 +6,10 @@ from pathlib import Path
 
 from harness.analysis.redundancy import classify
 from harness.analysis.summary import Summary
+from harness.collectors.evidence import edited_files
 from harness.collectors.rounds import read_evidence
 from harness.errors import EvidenceError
-from harness.rundir import read_run
+from harness.rundir import RunRecord, read_run
 from harness.runsummary import summarize_runs
 from harness.spec.scenario import decode
 from harness.tables.build import trial_rows
@@ -16,20 +17,28 @@ from harness.tables.schema import TABLES
 from harness.tables.store import save_tables
 
 
-def rebuild_tables(run: Path) -> list[str]:
-    """Makes a run's tables anew from its raw evidence. Returns what could not be read, by trial.
+def rebuild_tables(run: Path, accept_edited: bool = False) -> list[str]:
+    """Makes a run's tables anew from its raw evidence. Returns what was left out, by trial: evidence that cannot be read,
+    or that is not what it was when its trial ended, unless that is accepted.
 
     Raises EvidenceError when the directory holds no run.
     """
     record = read_run(run)
     scenarios = {found.name: decode(found.name, found.text) for found in record.scenarios}
     rows: dict[str, list[dict[str, object]]] = {table.name: [] for table in TABLES}
+    rows["runs"].append(_run_row(record))
     unreadable = []
     for directory in sorted((run / "trials").glob("*/")):
         try:
+            edited = [] if accept_edited else edited_files(directory)
             evidence = read_evidence(directory)
         except EvidenceError as error:
             unreadable.append(str(error))
+            continue
+        if edited:
+            unreadable.append(
+                f"{directory}: {', '.join(edited)} changed since the trial ended; --accept-edited takes it"
+            )
             continue
         for name, found in trial_rows(evidence, scenarios[evidence.record.scenario]).items():
             rows[name] += found
@@ -37,6 +46,15 @@ def rebuild_tables(run: Path) -> list[str]:
     frames["kills"] = classify(frames["kills"], frames["rounds"], scenarios)
     save_tables(run / "tables", frames)
     return unreadable
+
+
+def _run_row(record: RunRecord) -> dict[str, object]:
+    host = record.host
+    names = (
+        "run_id", "state", "oomtrial", "seed", "rounds", "boots", "vcpus", "memory_mib", "accel", "append",
+    )  # fmt: skip
+    found = {name: getattr(record, name) for name in names}
+    return found | {"host_cores": host.cores, "host_cpu": host.cpu, "qemu": host.qemu}
 
 
 def summarize(run: Path) -> Summary:

@@ -9,10 +9,12 @@
 | collector.jsonl | the collector's own events, losses among them |
 | supervisor.jsonl | the workload's events |
 | console.log | the guest's serial console |
+| checksums.json | SHA-256 of each raw file, written last; not there if the harness was killed |
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -26,6 +28,7 @@ CHANNEL_FILES = {b"K": "kmsg.log", b"k": "kmsg.log", b"T": "trace.log", b"M": "m
 SUPERVISOR_FILE = "supervisor.jsonl"
 CONSOLE_FILE = "console.log"
 TRIAL_FILE = "trial.json"
+CHECKSUM_FILE = "checksums.json"
 
 
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,3 +96,33 @@ def read_trial(directory: Path) -> TrialRecord:
         return msgspec.json.decode(path.read_bytes(), type=TrialRecord)
     except (OSError, msgspec.DecodeError) as error:
         raise EvidenceError(f"cannot read {path}: {error}") from error
+
+
+def _checksums(directory: Path) -> dict[str, str]:
+    kept = sorted(path for path in directory.iterdir() if path.name not in (TRIAL_FILE, CHECKSUM_FILE))
+    found = {}
+    for path in kept:
+        with path.open("rb") as stream:
+            found[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
+
+
+def seal(directory: Path) -> None:
+    """Writes down what the raw files of a trial are, now that nobody writes to them any more."""
+    write_atomically(directory / CHECKSUM_FILE, msgspec.json.format(msgspec.json.encode(_checksums(directory))))
+
+
+def edited_files(directory: Path) -> list[str]:
+    """Raw files that are not what they were when the trial ended; none where that was not written down.
+
+    Raises EvidenceError when a file cannot be read.
+    """
+    path = directory / CHECKSUM_FILE
+    if not path.exists():
+        return []
+    try:
+        sealed = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        now = _checksums(directory)
+    except (OSError, msgspec.DecodeError) as error:
+        raise EvidenceError(f"cannot read {path}: {error}") from error
+    return sorted(name for name in sealed if now.get(name) != sealed[name])

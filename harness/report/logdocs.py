@@ -31,7 +31,7 @@ def _lines() -> Iterator[str]:
     for form in _ordered_forms():
         yield f"| {form.group} | `{_cell(form.line)}` | {_cell(form.versions)} | {_cell(form.note)} |"
     for table in LOG_TABLES:
-        yield from _table_lines(table)
+        yield from table_lines(table)
     yield ""
     yield "## missing"
     yield ""
@@ -53,7 +53,8 @@ def _ordered_forms() -> Iterator[Form]:
             yield from (form for form in FORMS if form.group == group and form.parser == parser)
 
 
-def _table_lines(table: Table) -> Iterator[str]:
+def table_lines(table: Table) -> Iterator[str]:
+    """A table's columns, as Markdown."""
     yield ""
     yield f"## {table.name}"
     yield ""

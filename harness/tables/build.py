@@ -11,6 +11,8 @@ from harness.oomlog.events import TROUBLE
 from harness.oomlog.reading import Collected, collect_kmsg
 from harness.oomlog.records import Kill, Report
 from harness.spec.scenario import Scenario
+from harness.tables.details import counter_rows, task_rows, trace_rows, trial_row
+from harness.tables.schema import TABLES
 from harness.tables.stalls import next_progress_ns, union_us
 from harness.tables.witnesses import Witnesses
 
@@ -20,9 +22,10 @@ _SUPERVISOR_COMM = "hog-supervisor"  # workloads/hog/supervise.c
 
 
 def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Row]]:
-    """Rows of the tables rounds, kills, reports and releases for one trial."""
-    rows: dict[str, list[Row]] = {"rounds": [], "kills": [], "reports": [], "releases": []}
+    """Rows of all tables but runs, for one trial."""
     record = evidence.record
+    rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
+    rows["trials"].append(trial_row(record, evidence.boot_id))
     for number in range(record.first_round, record.first_round + record.rounds):
         found = evidence.rounds.get(number)
         if found is None or not found.armed:
@@ -39,7 +42,14 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Ro
         rows["rounds"].append({**where, "boot_id": evidence.boot_id, **_round_row(evidence, found, oom, kills)})
         rows["kills"] += [{**where, **row} for row in kills]
         rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]
-        rows["releases"] += [{**where, **row} for row in _release_rows(found, oom)]
+        before, after = (evidence.snapshots.get((number, when), {}) for when in ("before", "after"))
+        for name, details in (
+            ("releases", _release_rows(found, oom)),
+            ("tasks", [row for report in oom.reports for row in task_rows(report)]),
+            ("memory_events", counter_rows(before, after)),
+            ("trace_events", trace_rows(found.trace)),
+        ):
+            rows[name] += [{**where, **row} for row in details]
     return rows
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from harness.oomlog.tasks import COLUMNS as TASK_COLUMNS
+
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: runs, trials, tasks, memory_events and trace_events beside the other four
 
 _ARROW = {
     "string": pa.string(),
@@ -265,4 +267,95 @@ RELEASES = Table(
     ),
 )
 
-TABLES = (ROUNDS, KILLS, REPORTS, RELEASES)
+RUNS = Table(
+    "runs",
+    "the run",
+    (
+        Column("run_id", "string", "", "name of the run"),
+        Column("state", "string", "", "running (one that was killed stays so), interrupted or complete"),
+        Column("oomtrial", "string", "", "version that measured it"),
+        Column("seed", "int", "", "of the order in which the arms took turns"),
+        Column("rounds", "int", "", "asked for, an arm and scenario"),
+        Column("boots", "int", "", "asked for, an arm and scenario"),
+        Column("vcpus", "int", "", "of a guest"),
+        Column("memory_mib", "int", "MiB", "of a guest"),
+        Column("accel", "string", "", "kvm or tcg"),
+        Column("host_cores", "int", "", "that the run could use"),
+        Column("host_cpu", "string", "", "model"),
+        Column("qemu", "string", "", "version"),
+        Column("append", "string", "", "to the guests' kernel command line"),
+    ),
+)
+
+TRIALS = Table(
+    "trials",
+    "one container's life",
+    (
+        *(column for column in _WHERE if column.name != "round"),
+        Column("block", "int", "", "of the plan; one whose trial ended early has more than one trial"),
+        Column("boot_id", "string", "", "of the kernel", "the collector never got ready"),
+        Column("token", "string", "", "in the markers of kernel log and trace"),
+        Column("first_round", "int", "", "number of its first round"),
+        Column("rounds", "int", "", "planned, from the first one on"),
+        Column("rounds_begun", "int", "", "of these"),
+        Column("outcome", "string", "", "completed, hung, panicked, lost, harness_error or refused"),
+        Column("reason", "string", "", "why, if there is something to say"),
+        Column("started", "string", "", "cold, or restored from a snapshot"),
+        Column("guest_start_s", "float", "s", "until the engine answered"),
+        Column("containers_start_s", "float", "s", "until the supervisor began, or waited for its job"),
+        Column("rounds_s", "float", "s", "all of its rounds, with calibration and clean-up"),
+    ),
+)
+
+TASKS = Table(
+    "tasks",
+    "one row of the task table of a report; a page is 4 kB in the guests",
+    (
+        *_WHERE,
+        Column("report", "int", "", "index of the report within the round"),
+        Column("pid", "int", "", "of the task"),
+        Column("comm", "string", "", "its name"),
+        *(
+            Column(
+                name,
+                "int",
+                name.rpartition("_")[2] if name.endswith(("_pages", "_bytes")) else "",
+                f"column {kernel} of the kernel",
+                "this kernel has no such column",
+            )
+            for kernel, name in TASK_COLUMNS.items()
+        ),
+    ),
+)
+
+MEMORY_EVENTS = Table(
+    "memory_events",
+    "one counter of the memcg in one round: memory.events, memory.current, memory.swap.current, memory.pressure, cpu.stat"
+    " (memory.stat is in the raw evidence)",
+    (
+        *_WHERE,
+        Column("file", "string", "", "of the memcg; on cgroup v1 by its name on v2, where that counts the same"),
+        Column("key", "string", "", "within the file; of pressure some or full", "the file holds a number alone"),
+        Column("before", "int", "", "when the round began; pressure in us of stall", "not read"),
+        Column("after", "int", "", "when it had ended", "not read, as the round had no end"),
+    ),
+)
+
+TRACE_EVENTS = Table(
+    "trace_events",
+    "one event of the private trace between the markers of a round",
+    (
+        *_WHERE,
+        Column("time_us", "int", "us", "on the trace's clock (mono)"),
+        Column("cpu", "int", "", "that it happened on"),
+        Column("comm", "string", "", "of the running thread"),
+        Column("pid", "int", "", "of the running thread, in the initial pid namespace"),
+        Column("tgid", "int", "", "its process", "the kernel did not know it"),
+        Column("event", "string", "", "oom_entry, mark_victim, mm_release, sched_process_exit, ..."),
+        Column("subject_pid", "int", "", "field pid=: the victim of mark_victim", "the event has none"),
+        Column("fields", "string", "", "all of its fields, as printed"),
+    ),
+)
+
+FACTS = (ROUNDS, KILLS, REPORTS, RELEASES)  # what the analysis reads
+TABLES = (RUNS, TRIALS, *FACTS, TASKS, MEMORY_EVENTS, TRACE_EVENTS)

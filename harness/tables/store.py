@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from harness.errors import EvidenceError
 from harness.paths import write_atomically
-from harness.tables.schema import FORMAT_VERSION, TABLES, Table
+from harness.tables.schema import FACTS, FORMAT_VERSION, TABLES, Table
 
 # Nullable, as a frame that is made of rows.
 _PANDAS = {
@@ -24,7 +24,7 @@ _PANDAS = {
 
 def save_tables(directory: Path, frames: dict[str, pd.DataFrame]) -> None:
     """Writes each frame under its table's schema."""
-    for table in TABLES:
+    for table in (table for table in TABLES if table.name in frames):
         content = pa.Table.from_pandas(frames[table.name], schema=table.arrow_schema(), preserve_index=False)
         buffer = io.BytesIO()
         pq.write_table(content.replace_schema_metadata(table.arrow_schema().metadata), buffer, compression="zstd")
@@ -55,5 +55,5 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.RangeIndex(len(content))).reindex(columns=empty.columns).astype(empty.dtypes)
 
 
-def load_tables(directory: Path) -> dict[str, pd.DataFrame]:
-    return {table.name: load_table(directory, table) for table in TABLES}
+def load_tables(directory: Path, tables: tuple[Table, ...] = FACTS) -> dict[str, pd.DataFrame]:
+    return {table.name: load_table(directory, table) for table in tables}

@@ -9,8 +9,10 @@ import pandas as pd
 import psutil
 import pytest
 
+from harness.collectors.evidence import edited_files
 from harness.rundir import read_run
 from harness.runtables import rebuild_tables
+from harness.tables.schema import TABLES
 from tests.conftest import command, guests_of
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]
@@ -62,7 +64,7 @@ def test_the_patched_kernel_never_decides_before_a_release(compared):
 def test_the_evidence_is_on_disk_and_the_tables_come_from_it(compared):
     out, summary, text = compared
     before = {path.name: path.read_bytes() for path in (out / "tables").iterdir()}
-    assert set(before) == {f"{name}.parquet" for name in ("rounds", "kills", "reports", "releases")}
+    assert set(before) == {f"{table.name}.parquet" for table in TABLES}
     assert rebuild_tables(out) == []
     assert {path.name: path.read_bytes() for path in (out / "tables").iterdir()} == before
     kills = pd.read_parquet(out / "tables/kills.parquet")
@@ -70,6 +72,7 @@ def test_the_evidence_is_on_disk_and_the_tables_come_from_it(compared):
     assert (kills["decision_time_us"] <= kills["mark_time_us"]).all()
     assert (kills["mark_time_us"] <= kills["release_time_us"]).all()
     trial = out / "trials/001-1"
+    assert edited_files(trial) == []
     for name in (
         "kmsg.log",
         "trace.log",
@@ -78,6 +81,7 @@ def test_the_evidence_is_on_disk_and_the_tables_come_from_it(compared):
         "supervisor.jsonl",
         "console.log",
         "trial.json",
+        "checksums.json",
     ):
         assert (trial / name).stat().st_size > 0 or name == "console.log"
     for arm in summary["arms"]:

@@ -27,6 +27,9 @@ ABOVE = {
     "cli_compare",
     "parselog",
     "logframes",
+    "runframes",
+    "exportset",
+    "estimator",
     "selection",
 }
 

@@ -22,7 +22,9 @@ def test_a_notebook_runs(path):
         from nbclient import NotebookClient
 
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+        NotebookClient(
+            notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        ).execute()
     assert all(cell.outputs for cell in notebook.cells if cell.cell_type == "code")
 
 

@@ -1,0 +1,140 @@
+"""Tables of a run: made anew from raw evidence, exported, loaded, and honest about what is damaged."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import harness
+from harness.cli import cli
+from harness.collectors.evidence import edited_files, seal
+from harness.errors import EvidenceError, UsageError
+from harness.exportset import export_set
+from harness.report.tabledocs import reference
+from harness.runtables import rebuild_tables
+from harness.tables.schema import FORMAT_VERSION, KILLS, TABLES
+from harness.tables.store import load_tables, save_tables
+from tests.unit.test_report import run as made_run  # noqa: F401
+
+
+@pytest.fixture
+def run(made_run, tmp_path):  # noqa: F811
+    """A copy of a made-up run, to be damaged; its trials are sealed."""
+    directory = tmp_path / "run"
+    shutil.copytree(made_run, directory)
+    for trial in (directory / "trials").iterdir():
+        seal(trial)
+    return directory
+
+
+def contents(run):
+    return {path.name: path.read_bytes() for path in (run / "tables").iterdir()}
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def test_the_reference_is_that_of_the_schema():
+    assert (Path(__file__).parents[2] / "docs" / "tables.md").read_text() == reference()
+
+
+def test_tables_made_anew_are_the_same_bytes(run):
+    before = contents(run)
+    assert set(before) == {f"{table.name}.parquet" for table in TABLES}
+    shutil.rmtree(run / "tables")
+    assert rebuild_tables(run) == []
+    assert contents(run) == before
+
+
+def test_details_stand_beside_the_facts(run):
+    found = load_tables(run / "tables", TABLES)
+    assert found["runs"]["run_id"].tolist() == ["r<i>"]
+    assert found["trials"][["trial_id", "outcome", "boot_id"]].values.tolist() == [
+        ["001-1", "completed", "001-1"],
+        ["002-1", "hung", "002-1"],
+    ]
+    events = found["trace_events"]
+    marked = events[events["event"] == "mark_victim"]
+    assert set(found["kills"]["pid"]) == set(marked["subject_pid"])
+    counters = found["memory_events"].set_index(["trial_id", "round", "file", "key"])
+    assert counters.loc[("001-1", 1, "memory.events", "oom_kill"), "after"] == 4
+
+
+def test_edited_evidence_is_named_and_left_out_unless_it_is_accepted(run):
+    log = run / "trials/001-1/kmsg.log"
+    log.write_bytes(log.read_bytes().replace(b"Killed", b"Cilled"))
+    (run / "trials/002-1/trace.log").unlink()
+    assert edited_files(run / "trials/001-1") == ["kmsg.log"]
+    result = invoke("tables", "rebuild", run)
+    assert result.exit_code == EvidenceError.exit_code
+    assert "001-1: kmsg.log changed since the trial ended; --accept-edited takes it" in result.output
+    assert "002-1: trace.log changed" in result.output
+    assert load_tables(run / "tables")["rounds"].empty
+    assert invoke("tables", "rebuild", run, "--accept-edited").exit_code == 0
+    assert len(load_tables(run / "tables")["rounds"]) == 3
+
+
+def test_a_trial_without_checksums_is_taken_as_it_is(run):
+    for trial in (run / "trials").iterdir():
+        (trial / "checksums.json").unlink()
+    (run / "trials/001-1/memcg.log").write_bytes(b"")
+    assert rebuild_tables(run) == []
+
+
+def test_a_damaged_table_is_named(run):
+    table = run / "tables/kills.parquet"
+    table.write_bytes(table.read_bytes()[:-100])
+    with pytest.raises(EvidenceError, match=r"cannot read .*kills\.parquet.*rebuild it from the raw evidence"):
+        harness.load_run(run)
+    for command in (("compare", run), ("summary", run), ("report", run)):
+        result = invoke(*command)
+        assert isinstance(result.exception, EvidenceError)
+    assert rebuild_tables(run) == []
+    assert len(harness.load_run(run).kills)
+
+
+def test_a_table_of_a_newer_format_is_refused(run, monkeypatch):
+    monkeypatch.setattr("harness.tables.schema.FORMAT_VERSION", FORMAT_VERSION + 1)
+    save_tables(run / "tables", {"kills": KILLS.frame([])})
+    with pytest.raises(EvidenceError, match=r"kills\.parquet was written by a newer oomtrial"):
+        load_tables(run / "tables")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"format": 99}'])
+def test_a_record_that_cannot_be_read_is_named(run, content):
+    (run / "run.json").write_bytes(content)
+    with pytest.raises(EvidenceError, match=r"run\.json"):
+        harness.load_run(run)
+
+
+def test_load_run_gives_frames_with_times_and_categories(run):
+    found = harness.load_run(run)
+    assert found.kills["decision_time"].dtype.kind == "m"
+    assert list(found.rounds["arm"].cat.categories) == [arm.name for arm in found.record.arms]
+    assert (found.kills["release_time"] - found.kills["mark_time"]).dropna().min() >= pd.Timedelta(0)
+    assert found.arms["redundant_kills"].tolist() == [2, 2]
+    assert len(found.comparisons) == 1
+
+
+def test_an_exported_set_is_small_says_what_the_run_says_and_names_no_path(run, tmp_path):
+    record = json.loads((run / "run.json").read_text())
+    record["kernels"][0]["image"] = "/home/somebody/.cache/oomtrial/kernels/k/bzImage"
+    record["command"] = ["oomtrial", "run", "--kernel", "tree:/home/somebody/linux", "--out", "/home/somebody/out"]
+    (run / "run.json").write_text(json.dumps(record))
+    out = tmp_path / "set"
+    assert len(export_set(run, out)) == 3
+    text = (out / "run.json").read_text()
+    assert "somebody" not in text
+    assert '"bzImage"' in text
+    assert {path.stem for path in (out / "tables").iterdir()} == {
+        table.name for table in TABLES if table.name not in ("tasks", "trace_events")
+    }
+    assert harness.load_run(out).arms.equals(harness.load_run(run).arms)
+    assert invoke("report", out).exit_code == 0
+    assert invoke("compare", out).exit_code == 0
+    with pytest.raises(UsageError, match="already holds a run"):
+        export_set(run, out)
