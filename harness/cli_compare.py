@@ -100,6 +100,8 @@ def plan(
         raise UsageError(f"--icc with {boots} boots: correlation needs 8 or more to be seen", "raise --boots")
     sizes = []
     for share in shares:
+        if parse_share(share) == base:
+            raise UsageError(f"--to {share} is --rate: no number of rounds tells them apart")
         size = size_of(base, parse_share(share), wanted, ALPHA / comparisons, rounds_per_boot, icc, boots)
         if seconds_per_round is not None and size.rounds is not None and size.boots is not None:
             seconds = 2 * (size.rounds * seconds_per_round + size.boots * seconds_per_boot)
