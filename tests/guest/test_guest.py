@@ -8,11 +8,13 @@ import time
 import psutil
 import pytest
 
-from harness.collectors.evidence import EvidenceWriter
+from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.rounds import read_evidence
 from harness.collectors.trial import TrialJob, run_trial
 from harness.errors import GuestError, HostError
 from harness.guest import machine
 from harness.spec.scenario import load_scenario
+from harness.tables.build import trial_rows
 
 pytestmark = pytest.mark.guest
 
@@ -58,6 +60,28 @@ def test_a_disk_that_fills_up_stops_the_trial(make_guest, prepared, tmp_path):
     ):
         run_trial(guest.docker, job, evidence, rounds.append)
     assert len(rounds) < 20
+
+
+def test_a_supervisor_that_is_killed_from_outside_is_the_harness_error_it_is(make_guest, prepared, tmp_path):
+    """The kernel did nothing wrong, and the guest lives: neither hung nor lost."""
+    scenario = load_scenario("one-big-many-small")
+    job = TrialJob(prepared.images, scenario, "killed", first_round=1, rounds=200, probes="all")
+    with make_guest() as guest, EvidenceWriter(tmp_path / "killed") as evidence:
+
+        def kill_after_two(done):
+            if done == 2:
+                guest.docker.containers.get("oomtrial-killed-workload").kill()
+
+        end = run_trial(guest.docker, job, evidence, kill_after_two)
+        assert guest.docker.ping()
+    assert (end.outcome, end.reason) == ("harness_error", "the supervisor ended with status 137")
+    assert 2 <= end.rounds_begun < 20
+    record = TrialRecord(trial_id="killed", block=1, arm="a", scenario=scenario.name, boot=1, first_round=1, rounds=200,
+                         token="killed", outcome=end.outcome)  # fmt: skip
+    write_trial(tmp_path / "killed", record)
+    outcomes = [row["outcome"] for row in trial_rows(read_evidence(tmp_path / "killed"), scenario)["rounds"]]
+    assert outcomes[:2] == ["completed", "completed"]
+    assert set(outcomes[2:]) <= {"completed", "harness_error"}
 
 
 def test_a_taken_port_is_given_up_for_another(make_guest, monkeypatch):
