@@ -43,7 +43,7 @@ def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenarios: Mapping[str, 
     """Kills with `overlapping`, `surplus` and `kill_class` filled in. Evidence that is missing gives null and unknown."""
     incomplete = rounds[(rounds["lost_trace_events"] > 0) | (rounds["missed_probes"] > 0)]
     lossy = set(incomplete[_ROUND].itertuples(index=False, name=None))
-    # Sorted and converted once: 10,000 rounds took a minute as groups of pandas.
+    # Sorted and converted once, not round by round.
     ordered = kills.sort_values([*_ROUND, "order"]).astype(object)
     records: list[dict[str, Any]] = ordered.where(ordered.notna(), None).to_dict("records")  # type: ignore[assignment]
     where = itemgetter(*_ROUND)
