@@ -7,7 +7,7 @@ import harness
 
 ROOT = Path(harness.__file__).parent
 ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
-LEAVES = {"errors", "units", "paths", "proc", "progress", "logfile", "binaries"}
+LEAVES = {"errors", "units", "paths", "proc", "progress", "logfile", "binaries", "pathnames"}
 # Composition: whole runs and whole logs, made of every room.
 ABOVE = {
     "__main__",

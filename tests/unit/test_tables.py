@@ -122,18 +122,36 @@ def test_load_run_gives_frames_with_times_and_categories(run):
 
 def test_an_exported_set_is_small_says_what_the_run_says_and_names_no_path(run, tmp_path):
     record = json.loads((run / "run.json").read_text())
-    record["kernels"][0]["image"] = "/home/somebody/.cache/oomtrial/kernels/k/bzImage"
-    record["command"] = ["oomtrial", "run", "--kernel", "tree:/home/somebody/linux", "--out", "/home/somebody/out"]
+    stock = record["kernels"][0]["spec"]
+    tree = "tree:/home/somebody/my linux@@/v6+/home/somebody/else.patch"
+    record = json.loads(json.dumps(record).replace(json.dumps(stock), json.dumps(tree)))
+    record["kernels"][0] |= {
+        "image": "/home/somebody/.cache/oomtrial/kernels/k/bzImage",
+        "source": "/home/somebody/my linux@/v6, Linux 6.1.3",
+        "patches": {"/home/somebody/else.patch": "0" * 16},
+    }
+    record["command"] = ["oomtrial", "run", "--kernel", tree, "--out", "~somebody/out", "--append", "root=/dev/vda/x"]
     (run / "run.json").write_text(json.dumps(record))
+    tables = load_tables(run / "tables", TABLES)
+    for frame in tables.values():
+        if "arm" in frame:
+            frame["arm"] = frame["arm"].replace(stock, tree)
+    tables["trials"]["reason"] = "see /home/somebody/console.log"
+    save_tables(run / "tables", tables)
     out = tmp_path / "set"
-    assert len(export_set(run, out)) == 3
-    text = (out / "run.json").read_text()
-    assert "somebody" not in text
-    assert '"bzImage"' in text
+    assert "/home/somebody/my linux@@/v6" in export_set(run, out)
+    found = harness.load_run(out)
+    assert found.record.arms[0].name == found.record.kernels[0].spec == "tree:v6+else.patch"
+    assert found.record.command[-1] == "root=/dev/vda/x"
+    assert found.record.kernels[0].source == "v6, Linux 6.1.3"
+    assert set(load_tables(out / "tables")["rounds"]["arm"]) == {arm.name for arm in found.record.arms}
+    for path in out.rglob("*.*"):
+        assert b"somebody" not in path.read_bytes()
+        assert path.suffix != ".parquet" or "somebody" not in pd.read_parquet(path).to_string()
     assert {path.stem for path in (out / "tables").iterdir()} == {
         table.name for table in TABLES if table.name not in ("tasks", "trace_events")
     }
-    assert harness.load_run(out).arms.equals(harness.load_run(run).arms)
+    assert found.arms["redundant_kills"].equals(harness.load_run(run).arms["redundant_kills"])
     assert invoke("report", out).exit_code == 0
     assert invoke("compare", out).exit_code == 0
     with pytest.raises(UsageError, match="already holds a run"):
