@@ -1,16 +1,21 @@
 """A guest comes up, lets nobody else in, reaches nothing, and is gone however it ends."""
 
+import os
 import re
 import socket
 import ssl
 import time
+from pathlib import Path
 
 import psutil
 import pytest
+from docker.errors import ContainerError
+from docker.types import LogConfig
 
 from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.rounds import read_evidence
 from harness.collectors.trial import TrialJob, run_trial
+from harness.containers.images import load_image
 from harness.errors import GuestError, HostError
 from harness.guest import machine
 from harness.spec.scenario import load_scenario
@@ -32,6 +37,85 @@ def ask_without_a_key(port):
             return stranger.recv(64)
     except OSError as error:
         return str(error).encode()
+
+
+def as_nobody(attempts):
+    """The errors that another user of the machine meets, each "" where an attempt succeeds."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            errors = []
+            for attempt in attempts:
+                try:
+                    attempt()
+                    errors.append("")
+                except OSError as error:
+                    errors.append(error.strerror)
+            os.write(write_end, "\n".join(errors).encode())
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end) as answer:
+        said = answer.read().split("\n")
+    os.waitpid(child, 0)
+    return said
+
+
+def private_paths(guest):
+    """The paths that QEMU's command line names: everything of a guest that lies on the disk, but for what is public."""
+    words = " ".join(psutil.Process(guest.pid).cmdline())
+    return [Path(path) for path in re.findall(r"(/[^ ,]*/guest-[^ ,]+)", words)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user; run the tests as root for this one")
+def test_another_user_reaches_neither_the_api_nor_the_keys_nor_the_monitor(make_guest):
+    with make_guest() as guest:
+        paths = private_paths(guest)
+        names = {path.name for path in paths}
+        assert {"server-key.pem", "seed", "qmp"} <= names
+        keys = [path for path in paths[0].parent.iterdir() if path.suffix == ".pem"]
+        assert len(keys) == 5
+        monitor = next(path for path in paths if path.name == "qmp")
+        attempts = [
+            *(lambda path=path: path.read_bytes() for path in keys),
+            lambda: list(paths[0].parent.iterdir()),
+            lambda: socket.socket(socket.AF_UNIX).connect(str(monitor)),
+        ]
+        assert set(as_nobody(attempts)) == {"Permission denied"}
+
+
+def test_nothing_in_a_guest_reaches_beyond_it(make_guest, prepared):
+    """The host is 10.0.2.2 to a guest of QEMU's; restrict=on keeps even that away."""
+    with socket.socket() as listener, make_guest() as guest:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(0.1)
+        reference = load_image(guest.docker, prepared.images["hog"])
+
+        def reach(where, **network):
+            return guest.docker.containers.run(
+                reference,
+                entrypoint=["/host/usr/bin/busybox", "timeout", "5", "/host/usr/bin/busybox", "nc"],
+                command=[*where, "-e", "/host/usr/bin/busybox", "echo", "in"],
+                volumes={"/": {"bind": "/host", "mode": "ro"}},
+                log_config=LogConfig(type=LogConfig.types.JSON),
+                remove=True,
+                stderr=True,
+                **network,
+            )
+
+        port = listener.getsockname()[1]
+        for network in ("host", "none"):
+            with pytest.raises(ContainerError):
+                reach(("10.0.2.2", str(port)), network_mode=network)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+        # the same way works where it leads somewhere: to the guest's own engine
+        reach(("127.0.0.1", "2376"), network_mode="host")
 
 
 def test_the_api_is_for_the_holder_of_the_key_only(make_guest):
