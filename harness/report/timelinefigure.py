@@ -29,6 +29,7 @@ _DASHES = (0, (3, 2))
 _LISTED = "#444444"
 # Lanes above the processes.
 _GAP, _DECISIONS, _ENTRIES = 0, 1, 2
+_GAP_TEXT = 0.45  # of the width: what the words beside the arrow take
 
 
 def draw_timeline(timeline: Timeline, title: str = "") -> Figure:
@@ -123,7 +124,7 @@ def _draw_memory(axes: Axes, timeline: Timeline) -> None:
 
 def _draw_rows(axes: Axes, timeline: Timeline, places: dict[int, float], bottom: float, folded: Sequence[Life]) -> None:
     victims = {teardown.pid: teardown for teardown in timeline.teardowns}
-    axes.set_ylim(bottom + 0.2, _GAP - 0.55)
+    axes.set_ylim(bottom + 0.2, _GAP - 0.75)
     _name(axes, _DECISIONS, "out_of_memory()", 8)
     _name(axes, _ENTRIES, f"entered, no kill: {len(timeline.entries)}", 8)
     for start, end in _not_waited_for(timeline):
@@ -253,11 +254,16 @@ def _draw_gap(axes: Axes, timeline: Timeline) -> None:
         axes.annotate("", (end, _GAP), (start, _GAP), arrowprops={"arrowstyle": "<->", "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0})  # fmt: skip
         text = f"kill {teardown.order} decided {end - start:.1f} ms before kill {last.order}'s memory was free"
         low, high = axes.get_xlim()
-        is_left = start - low > high - end
+        left, right = start - low, high - end
+        if max(left, right) > _GAP_TEXT * (high - low):
+            place, offset, ha, va = (
+                (start, (-5, 0), "right", "center") if left > right else (end, (5, 0), "left", "center")
+            )
+        else:
+            place, offset, ha, va = (low + high) / 2, (0, 3), "center", "bottom"
         axes.annotate(
-            text, (start if is_left else end, _GAP), (-5 if is_left else 5, 0), textcoords="offset points",
-            ha="right" if is_left else "left", va="center", fontsize=8, fontweight="bold",
-        )  # fmt: skip
+            text, (place, _GAP), offset, textcoords="offset points", ha=ha, va=va, fontsize=8, fontweight="bold"
+        )
         return
 
 
