@@ -13,13 +13,12 @@ from typing import Any
 import docker
 import docker.errors
 import docker.tls
-import msgspec
-import psutil
 import requests
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
 from harness.errors import HostError
+from harness.guest.engine import Engine
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 KMSG = Path("/dev/kmsg")
@@ -42,31 +41,6 @@ class Endpoint:
     def socket(self) -> Path | None:
         """Of a local engine."""
         return Path(self.url.removeprefix("unix://")) if self.url.startswith("unix://") else None
-
-
-class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine, as far as it matters to what is measured on it."""
-
-    name: str  # Docker Engine, or Podman
-    version: str
-    kernel: str  # release of the kernel that it runs on
-    architecture: str
-    cores: int
-    memory_bytes: int
-    cgroup: str  # v1 or v2
-    cgroup_driver: str  # cgroupfs or systemd
-    has_memory_limit: bool
-    has_swap_limit: bool
-    is_rootless: bool = False
-    is_linux: bool = True
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it runs on the kernel that this process runs on; that of Docker Desktop, or behind tcp://, does not."""
-        return self.kernel == platform.release() and self.memory_bytes == psutil.virtual_memory().total
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}, cgroup {self.cgroup}"
 
 
 def find_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
