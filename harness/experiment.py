@@ -19,7 +19,7 @@ import psutil
 
 from harness import __version__
 from harness.analysis.rates import MIN_BOOTS
-from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, seal, write_trial
+from harness.collectors.evidence import CONSOLE_FILE, HOST_STARTED, EvidenceWriter, TrialRecord, seal, write_trial
 from harness.collectors.trial import REFUSED, TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
 from harness.errors import GuestError, HostError, UsageError
@@ -309,7 +309,7 @@ class Experiment:
                     outcome=end.outcome,
                     reason=end.reason,
                     rounds_begun=end.rounds_begun,
-                    started="host" if session else "restored" if is_restored else "cold",
+                    started=HOST_STARTED if session else "restored" if is_restored else "cold",
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(end.containers_start_s, 3),
                     rounds_s=round(end.rounds_s, 3),

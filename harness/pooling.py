@@ -28,6 +28,7 @@ class Pool:
     kills: pd.DataFrame
     ended_early: list[TrialRecord]
     unreadable: list[str]  # trials whose record cannot be read
+    trials: Sequence[TrialRecord] = ()  # all others
 
     @property
     def is_sequential(self) -> bool:
@@ -55,7 +56,7 @@ def pool_runs(runs: Sequence[Path]) -> Pool:
         )
         for side in (0, 1)
     )
-    return Pool(records, rounds, kills, pool.ended_early, pool.unreadable)
+    return Pool(records, rounds, kills, pool.ended_early, pool.unreadable, pool.trials)
 
 
 def pool_tables(record: RunRecord, rounds: pd.DataFrame, kills: pd.DataFrame) -> Pool:
@@ -72,8 +73,8 @@ def _named(table: pd.DataFrame, pool: Pool, record: RunRecord) -> pd.DataFrame:
     return table
 
 
-def _trials(runs: Sequence[Path]) -> tuple[list[TrialRecord], list[str]]:
-    """Trials that did not come to their last round, and those whose record cannot be read."""
+def _trials(runs: Sequence[Path]) -> tuple[list[TrialRecord], list[str], list[TrialRecord]]:
+    """Trials that did not come to their last round, those whose record cannot be read, and all others."""
     found: list[TrialRecord] = []
     unreadable = []
     for run in runs:
@@ -85,7 +86,7 @@ def _trials(runs: Sequence[Path]) -> tuple[list[TrialRecord], list[str]]:
             except EvidenceError as error:
                 unreadable.append(str(error))
     early = [trial for trial in found if trial.outcome != "completed" or trial.rounds_begun < trial.rounds]
-    return early, unreadable
+    return early, unreadable, found
 
 
 def _trials_of_set(run: Path) -> list[TrialRecord]:
@@ -133,6 +134,7 @@ def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         ("append", record.append),
         ("rootfs", record.rootfs),
         ("evidence format", record.format),
+        ("engine's cgroup", record.engine.cgroup if record.engine else ""),
         *((f"image {name}", key) for name, key in sorted(record.images.items())),
     ):
         yield "", field, str(value)

@@ -119,7 +119,8 @@ def prepare_engine(client: docker.DockerClient, images: dict[str, Image], probes
     """
     try:
         references = {name: load_image(client, image) for name, image in images.items()}
-        name = session or secrets.token_hex(6)
+        # The kernel takes letters, digits and _ in the names of probes.
+        name = session.rpartition("-")[2] or secrets.token_hex(6)
         volume = client.volumes.create(f"oomtrial-{name}", labels={SESSION: session} if session else None)
         arguments = ["--socket", _SOCKET, "--name", name, "--probes", probes]
         container = create_collector(

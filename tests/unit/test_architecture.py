@@ -18,6 +18,7 @@ ABOVE = {
     "pooling",
     "looks",
     "experiment",
+    "hostarm",
     "bisect",
     "controls",
     "doctor",
