@@ -23,6 +23,7 @@ from harness.cli_compare import plan as plan_command
 from harness.cli_kernels import OWN_CONFIG
 from harness.cli_kernels import kernels as kernel_commands
 from harness.cli_report import report as report_command
+from harness.cli_watch import watch as watch_command
 from harness.errors import CHECK_FAILED, INTERRUPTED, EvidenceError, OomtrialError
 from harness.proc import kill_children
 from harness.progress import Reporter
@@ -185,6 +186,7 @@ cli.add_command(kernel_commands)
 cli.add_command(report_command)
 cli.add_command(compare_command)
 cli.add_command(plan_command)
+cli.add_command(watch_command)
 
 
 @cli.command()

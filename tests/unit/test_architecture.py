@@ -26,6 +26,8 @@ ABOVE = {
     "cli_kernels",
     "cli_report",
     "cli_compare",
+    "cli_watch",
+    "watch",
     "parselog",
     "logframes",
     "runframes",
