@@ -19,6 +19,7 @@ demo: setup
 		--scenario one-big-many-small --rounds $(ROUNDS) --boots $(BOOTS) --seed $(SEED)
 
 test: setup
+	@sh containers/install-packages.sh containers/test-packages.txt
 	$(BIN)/tox run
 
 setup: packages $(VENV)/ready

@@ -21,6 +21,7 @@ from harness.report.watchtext import Seen
 _TICK_MS = 100
 _RECORD_BYTES = 8192  # kernel/printk/printk.c, PRINTK_MESSAGE_MAX and what stands before it
 _END_S = 10.0  # a container that ends so soon after a kill in it ended by that
+_SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 
 
 class Out(Protocol):
@@ -52,6 +53,7 @@ class Watch:
         self._started = time.monotonic()
         self._overrun = False
         self._recent: dict[str, float] = {}  # container -> last kill in it
+        self._ends: list[tuple[float, Ended]] = []  # with when they were heard of
         self._kills = self._overlaps = 0
         self._domains: set[str | None] = set()
         self._names = self._follow_names()
@@ -109,11 +111,16 @@ class Watch:
             self._kill(output)
         if self._names is None:
             return
+        now = time.monotonic()
         while not self._names.ended.empty():
-            ended = self._names.ended.get()
-            last = self._recent.get(ended.id)
-            if last is not None and time.monotonic() - last < _END_S:
+            self._ends.append((now, self._names.ended.get()))
+        waiting = []
+        for heard, ended in self._ends:
+            if heard - self._recent.get(ended.id, -_END_S) < _END_S:
                 self._out.ended(ended, time.time())
+            elif now - heard < _SOON_S:
+                waiting.append((heard, ended))
+        self._ends = waiting
         if self._names.lost.is_set():
             self._names.lost.clear()
             self._out.note("the container engine went away: names of new containers are missing from here on")

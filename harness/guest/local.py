@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import platform
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,10 @@ def connect_local(deadline_s: int = _DEADLINE_S) -> docker.DockerClient:
     """
     endpoint = find_endpoint()
     try:
+        if endpoint.socket is not None:
+            with socket.socket(socket.AF_UNIX) as probe:  # docker-py leaves its own open when that fails
+                probe.settimeout(deadline_s)
+                probe.connect(str(endpoint.socket))
         client = docker.DockerClient(base_url=endpoint.url, tls=endpoint.tls, version="auto", timeout=deadline_s)
     except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
         raise _explain(endpoint, error) from error
