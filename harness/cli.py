@@ -170,6 +170,11 @@ def run(
         prepared = experiment.prepare()
         experiment.measure(prepared)
     _print_run(experiment.directory)
+    if "host" in kernels:
+        from harness.history import remember
+
+        for line in remember(experiment.directory):
+            click.echo(line)
 
 
 _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config")

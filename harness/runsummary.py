@@ -16,13 +16,13 @@ from harness.pooling import Pool, pool_runs
 from harness.spec.scenario import Scenario, decode
 
 
-def summarize_runs(runs: Sequence[Path], baseline: str | None = None) -> Summary:
-    """The summary of runs; `baseline`: name of an arm, else the first of a stock kernel.
+def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
+    """The summary of runs; `baseline`: name of an arm, else the first of a stock kernel; `by_run`: see `pool_runs`.
 
     Raises EvidenceError when a run or a table is missing or damaged, UsageError when runs must not be pooled, or there is
     no such arm.
     """
-    return summarize_pool(pool_runs(runs), baseline)
+    return summarize_pool(pool_runs(runs, by_run), baseline)
 
 
 def summarize_pool(pool: Pool, baseline: str | None = None) -> Summary:

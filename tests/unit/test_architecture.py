@@ -18,6 +18,7 @@ ABOVE = {
     "pooling",
     "looks",
     "experiment",
+    "history",
     "hostarm",
     "bisect",
     "controls",
