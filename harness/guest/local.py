@@ -9,7 +9,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docker
 import docker.errors
@@ -152,14 +151,9 @@ def engine_of(client: docker.DockerClient) -> Engine:
         cgroup_driver=str(info.get("CgroupDriver", "")),
         has_memory_limit=bool(info.get("MemoryLimit", False)),
         has_swap_limit=bool(info.get("SwapLimit", False)),
-        is_rootless="rootless" in options or bool(_podman(info).get("rootless")),
+        is_rootless="name=rootless" in options,
         is_linux=info.get("OSType", "linux") == "linux",
     )
-
-
-def _podman(info: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = info.get("host", {}).get("security", {}) if isinstance(info.get("host"), dict) else {}
-    return found if isinstance(found, dict) else {}
 
 
 def require_host_arm(engine: Engine) -> None:

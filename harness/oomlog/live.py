@@ -1,7 +1,7 @@
 """A kernel log that is being written: kills as they come.
 
-A kill is settled once its report is whole. Nothing marks the end of a report: it is over when the next one begins, or
-when the kernel has been silent for a moment.
+A kill is settled once its report is whole. Nothing marks the end of what belongs to a kill (its group, its release): it is
+over when the kernel has been silent for a moment, and in a storm without a pause when it has waited for long enough.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class LiveLog:
         is_open = self._waiting.rfind(_HEADER) > self._waiting.rfind(_KILLED)
         if now_s - self._last_s >= (_PATIENCE_S if is_open else _QUIET_S):
             yield from self._read(len(self._waiting))
-        elif now_s - self._first_s >= _STORM_S and (end := self._before_last_report()) > 0:
-            yield from self._read(end)
+        elif now_s - self._first_s >= _STORM_S:
+            # a report that has its kill is whole; in a storm most kills come without one
+            yield from self._read(self._before_last_report() if is_open else len(self._waiting))
             self._first_s = now_s
 
     def close(self) -> Iterator[Output]:
