@@ -266,6 +266,8 @@ class Experiment:
             if record.outcome == REFUSED:
                 self._refused[block.arm, block.scenario] = record.reason
                 break
+            if self._host and not record.rounds_begun:
+                break  # the same engine would say the same
         task.update(done=done_before + block.rounds)
         if first <= block.rounds:
             return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"

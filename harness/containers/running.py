@@ -48,7 +48,8 @@ class FollowedContainer:
         try:
             self.container.start()
         except API_ERRORS as error:
-            raise GuestError(f"container {self.container.name} does not start: {error}") from error
+            said = getattr(error, "explanation", None) or error
+            raise GuestError(f"container {self.container.name} does not start: {said}") from error
         self.follow()
 
     def follow(self) -> None:

@@ -39,8 +39,12 @@ class Session:
         self._client, self._say = client, say
 
     def own_images(self, images: dict[str, Image]) -> dict[str, Image]:
-        """The images under tags of this session: removing them takes nothing from another one."""
-        return {name: dataclasses.replace(image, key=f"{image.key}-{self.id}") for name, image in images.items()}
+        """The images under names of this session: removing them takes nothing from another one."""
+        # in the name, as Podman 4 leaves the tag of an import alone
+        return {
+            name: dataclasses.replace(image, name=f"{image.name}-{image.key}-{self.id}", key="latest")
+            for name, image in images.items()
+        }
 
     def __enter__(self) -> Session:
         with contextlib.suppress(*API_ERRORS):
@@ -75,9 +79,16 @@ def _abandoned(client: docker.DockerClient) -> set[str]:
     """Sessions whose process is gone."""
     labels = [found["Labels"] for found in client.api.containers(all=True, filters={"label": SESSION})]
     labels += [volume["Labels"] or {} for volume in client.api.volumes(filters={"label": SESSION})["Volumes"] or []]
-    tags = [tag for image in client.images.list() for tag in image.tags if tag.startswith("oomtrial/")]
-    sessions = {found[SESSION] for found in labels} | {tag.split("-", 1)[1] for tag in tags if tag.count("-") == 4}
+    sessions = {found[SESSION] for found in labels} | {session for _, session in _images(client)}
     return {session for session in sessions if session.startswith(f"{_place()}-") and not _is_alive(session)}
+
+
+def _images(client: docker.DockerClient) -> Iterator[tuple[str, str]]:
+    """Images of sessions: the name, and the session."""
+    for tag in (tag for image in client.images.list() for tag in image.tags):
+        parts = tag.removesuffix(":latest").split("-")
+        if "oomtrial/" in parts[0] and len(parts) == 6:
+            yield tag, "-".join(parts[2:])
 
 
 def _place() -> str:
@@ -125,10 +136,9 @@ def _remove_once(client: docker.DockerClient, session: str) -> list[str]:
             attempt(f"container {container.name}", lambda container=container: _remove(container))  # type: ignore[misc]
         for volume in client.volumes.list(filters=chosen):
             attempt(f"volume {volume.name}", lambda volume=volume: volume.remove(force=True))  # type: ignore[misc]
-        for image in client.images.list():
-            for tag in image.tags:
-                if tag.startswith("oomtrial/") and tag.endswith(f"-{session}"):
-                    attempt(f"image {tag}", lambda tag=tag: client.images.remove(tag))  # type: ignore[misc]
+        for tag, owner in _images(client):
+            if owner == session:
+                attempt(f"image {tag}", lambda tag=tag: client.images.remove(tag))  # type: ignore[misc]
     except API_ERRORS as error:
         left.append(f"session {session}: the engine does not answer ({error})")
     return left

@@ -26,6 +26,7 @@ _DEADLINE_S = 60
 _RESTRICTED = Path("/proc/sys/kernel/dmesg_restrict")
 _UID_MAP = Path("/proc/self/uid_map")
 _CAP_SYSLOG = 34  # include/uapi/linux/capability.h
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}  # as Podman and as the kernel call them
 _START = "start one (systemctl start docker; Debian: apt-get install docker.io), or name one by DOCKER_HOST"
 
 
@@ -144,7 +145,7 @@ def engine_of(client: docker.DockerClient) -> Engine:
         name="Podman" if any("Podman" in name for name in components) else "Docker Engine",
         version=str(info.get("ServerVersion") or version.get("Version", "unknown")),
         kernel=str(info.get("KernelVersion", "")),
-        architecture=str(info.get("Architecture", "")),
+        architecture=_ARCHITECTURES.get(str(info.get("Architecture")), str(info.get("Architecture", ""))),
         cores=int(info.get("NCPU") or 0),
         memory_bytes=int(info.get("MemTotal") or 0),
         cgroup=f"v{info.get('CgroupVersion') or 1}",  # engines before 20.10 know v1 only
