@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from harness.containers.names import ContainerNames, Ended, container_id
@@ -21,6 +23,8 @@ from harness.report.watchtext import Seen
 _TICK_MS = 100
 _RECORD_BYTES = 8192  # kernel/printk/printk.c, PRINTK_MESSAGE_MAX and what stands before it
 _END_S = 10.0  # a container that ends so soon after a kill in it ended by that
+_KILLED = re.compile(rb"illed process (\d+)")
+_INITIAL_PIDS = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
 _SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 
 
@@ -41,6 +45,7 @@ class Sighting:
     kill: Kill
     container: str | None
     name: str | None
+    source: str | None  # report: its memcg; proc: /proc/PID/cgroup while the victim was on its way out
 
 
 class Watch:
@@ -52,6 +57,8 @@ class Watch:
         self._log, self._live = open_kernel_log(), LiveLog()
         self._started = time.monotonic()
         self._overrun = False
+        self._has_initial_pids = str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_PIDS
+        self._caught: dict[int, str] = {}  # victims whose report may be kept back -> their container
         self._recent: dict[str, float] = {}  # container -> last kill in it
         self._ends: list[tuple[float, Ended]] = []  # with when they were heard of
         self._kills = self._overlaps = 0
@@ -92,7 +99,15 @@ class Watch:
 
     def _read(self) -> None:
         for record in self._records():
+            if self._has_initial_pids and (found := _KILLED.search(record)):
+                self._catch(int(found[1]))
             self._live.take(record, time.monotonic())
+
+    def _catch(self, pid: int) -> None:
+        """The kernel prints ten reports in 5 s and all of the kills; for a moment a victim still has a memcg to be looked up."""
+        with contextlib.suppress(OSError):
+            if container := container_id(Path(f"/proc/{pid}/cgroup").read_text()):
+                self._caught[pid] = container
 
     def _records(self) -> Iterator[bytes]:
         while True:
@@ -128,14 +143,17 @@ class Watch:
     def _kill(self, output: object) -> None:
         if not isinstance(output, Kill):
             return
-        container = container_id(output.task_memcg) or container_id(output.domain)
+        container, source = container_id(output.task_memcg) or container_id(output.domain), "report"
+        caught = self._caught.pop(output.killed.pid, None)
+        if container is None or output.report is None:
+            container, source = (caught, "proc") if caught else (container, source)
         if container is not None:
             self._recent[container] = time.monotonic()
         self._kills += 1
         self._overlaps += output.overlap_estimated is True
         self._domains.add(output.domain)
         name = self._names.name_of(container) if self._names is not None else None
-        self._out.kill(Sighting(_wall(output), output, container, name))
+        self._out.kill(Sighting(_wall(output), output, container, name, source if container else None))
 
     def _summarize(self) -> None:
         missing = self._live.missing

@@ -18,7 +18,7 @@ from harness.tables.log import kill_row
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 _VERDICTS = {True: ("yes", "bold red"), False: ("no", "green"), None: ("unknown", "yellow")}
-_COLUMNS = f"{'time':8}  {'container':24}  {'domain':20}  {'victim':18} {'MB':>7}  {'margin kB':>9}  overlap  why"
+_COLUMNS = f"{'time':8}  {'container':24}  {'domain':22}  {'victim':18} {'MB':>7}  {'margin kB':>9}  overlap  why"
 
 
 class Seen(Protocol):
@@ -36,6 +36,9 @@ class Seen(Protocol):
     @property
     def name(self) -> str | None: ...  # of the container
 
+    @property
+    def source(self) -> str | None: ...  # what the container is known from: report or proc
+
 
 class WatchText:
     """For people: on a terminal in colours, in columns everywhere."""
@@ -51,7 +54,7 @@ class WatchText:
         verdict, style = _VERDICTS[kill.overlap_estimated]
         name = visible(seen.name) if seen.name else "-"
         victim = f"{killed.pid} {visible(killed.comm or '(cut)')}" + (" (group)" if kill.group else "")
-        line = Text(f"{_clock(seen.time_s)}  {name:24}  {_domain(kill):20}  {victim:18} ")
+        line = Text(f"{_clock(seen.time_s)}  {name:24}  {_domain(kill):22}  {victim:18} ")
         line.append(f"{sum(sizes) / 1024:7.1f}" if sizes else " " * 7)
         line.append(f"  {'' if margin is None else margin:>9}  ")
         line.append(f"{verdict:7}", style=style)
@@ -66,6 +69,8 @@ class WatchText:
         self._say(f"note: {visible(text)}")
 
     def summary(self, text: str, _totals: dict[str, object]) -> None:
+        if self._console.is_terminal:
+            self._say("")  # the line on which the terminal shows ^C
         self._say(text)
 
     def _say(self, text: str) -> None:
@@ -80,7 +85,7 @@ class WatchJson:
 
     def kill(self, seen: Seen) -> None:
         row = {key: value for key, value in kill_row(seen.kill, "").items() if key not in ("file", "line", "offset")}
-        place = {"container_id": seen.container, "container": seen.name}
+        place = {"container_id": seen.container, "container": seen.name, "container_source": seen.source}
         self._put({"event": "kill", "time": _iso(seen.time_s), **place, **row})
 
     def ended(self, ended: Ended, time_s: float) -> None:

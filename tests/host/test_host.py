@@ -182,7 +182,7 @@ def test_a_kill_is_shown_within_a_second_with_its_container(start_oomtrial, engi
     (when_s, kill), *more = [(when, event) for when, event in seen if event.get("container") == name]
     assert when_s - died_s < 1.5  # a second, and what a busy host takes
     assert (kill["event"], kill["comm"], kill["domain_source"]) == ("kill", "hog", "known")
-    assert kill["container_id"] in kill["oom_memcg"]
+    assert (kill["container_id"] in kill["oom_memcg"], kill["container_source"]) == (True, "report")
     assert kill["overlap_estimated"] is not True
     assert [event["exit_code"] for _, event in more] == [137]
     assert (seen[-1][1]["event"], seen[-1][1]["kills"] >= 1) == ("summary", True)
