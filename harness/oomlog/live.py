@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.oomlog.assemble import Assembler, Output
-from harness.oomlog.reading import count_gaps, read_whole
 from harness.oomlog.records import Missing
-from harness.oomlog.scan import Block
+from harness.oomlog.scan import Block, read_and_count
 
 _QUIET_S = 0.25  # the lines of one kill, its group and its release are printed in less
 _PATIENCE_S = 2.0  # with a report that has no kill yet; on a slow console its lines come slowly
@@ -45,7 +44,17 @@ class LiveLog:
         if not self._waiting:
             self._first_s = now_s
         self._last_s = now_s
+        self._count_gap(record)
         self._waiting += record if record.endswith(b"\n") else record + b"\n"
+
+    def _count_gap(self, record: bytes) -> None:
+        number = record.split(b",", 2)[1:2]
+        if not number or not number[0].isdigit() or record.startswith(b" "):
+            return
+        sequence = int(number[0])
+        if self._sequence is not None and sequence > self._sequence + 1:
+            self.missing.sequence_gaps += sequence - self._sequence - 1
+        self._sequence = sequence
 
     def settled(self, now_s: float) -> Iterator[Output]:
         """What can be told by now. Ask a few times a second."""
@@ -69,8 +78,7 @@ class LiveLog:
     def _read(self, end: int) -> Iterator[Output]:
         data = bytes(self._waiting[:end])
         del self._waiting[:end]
-        found, lines, _, sequences = read_whole(Block(data, len(data), 0, 0))
-        self._sequence = count_gaps(self.missing, sequences, self._sequence)
+        found, lines = read_and_count(Block(data, len(data), 0, 0))
         for item in found:
             yield from self._assembler.feed(item, self._lines + 1)
         self._lines += lines

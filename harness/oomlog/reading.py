@@ -87,8 +87,7 @@ ReadBlock = tuple[list[Found], int, int, _Sequences | None]
 _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
-def read_whole(block: Block) -> ReadBlock:
-    """Reads one block."""
+def _read(block: Block) -> ReadBlock:
     found, lines = read_and_count(block)
     return found, lines, block.offset + block.end, _sequences(block.data, block.end)
 
@@ -108,11 +107,11 @@ def read_of_file(path: Path, offset: int, length: int, end: int) -> ReadBlock:
     """
     with path.open("rb") as stream:
         stream.seek(offset)
-        return read_whole(Block(stream.read(length), end, offset, 0))
+        return _read(Block(stream.read(length), end, offset, 0))
 
 
 def _read_here(blocks: Iterable[Block]) -> Generator[ReadBlock, None, None]:
-    yield from map(read_whole, blocks)
+    yield from map(_read, blocks)
 
 
 def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> Generator[ReadBlock, None, None]:
@@ -121,7 +120,7 @@ def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> 
     first = [] if path else list(_take(iterator, _PARALLEL_BYTES))
     last = next(iterator, None)
     if last is None:
-        yield from map(read_whole, first)
+        yield from map(_read, first)
         return
     waiting: deque[Future[ReadBlock]] = deque()
     # spawn: a fork of a process with threads may hang
@@ -129,7 +128,7 @@ def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> 
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         try:
             submit: Callable[[Block], Future[ReadBlock]] = (
-                (lambda block: pool.submit(read_whole, block))
+                (lambda block: pool.submit(_read, block))
                 if path is None
                 else (lambda block: pool.submit(read_of_file, path, block.offset, len(block.data), block.end))
             )
@@ -193,6 +192,6 @@ def collect_kmsg(records: Iterable[KmsgRecord]) -> Collected:
     """Everything that records of /dev/kmsg say."""
     data = "".join(record.raw + "\n" for record in records).encode("utf-8", "surrogateescape")
     reader = Reader()
-    found = read_whole(Block(data, len(data), 0, 0))[0]
+    found = _read(Block(data, len(data), 0, 0))[0]
     outputs = [output for item in found for output in reader.assembler.feed(item)]
     return Collected([*outputs, *reader.assembler.close()], reader)
