@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from harness.containers.images import load_image, plan_image
-from harness.containers.running import LABEL
+from harness.containers.running import COLLECTOR, LABEL
 from harness.guest.local import kernel_log_trouble
 from harness.hostarm import HostArm
 from harness.paths import data_dir
@@ -62,13 +62,20 @@ def dies_at_its_limit(engine):
     engine.images.remove(reference)
 
 
-def leftovers(engine):
-    """What a run may not leave: containers, images, volumes, trace instances, memcgs of containers that are gone."""
+def leftovers(engine, url):
+    """What a run may not leave: containers, images, volumes, and memcgs of containers that are gone."""
     found = [container.name for container in engine.containers.list(all=True, filters={"label": LABEL})]
     found += [tag for image in engine.images.list() for tag in image.tags if tag.count("-") > 1]
     found += [volume.name for volume in engine.volumes.list() if "oomtrial" in volume.name]
-    found += [str(path) for path in Path("/sys/kernel/tracing/instances").glob("oomtrial-*")]
-    return found + [str(path) for path in Path("/sys/fs/cgroup").glob("**/oomtrial-engine-*/*/") if path.is_dir()]
+    parent = Path(url.removeprefix("unix://")).parent.name
+    return found + [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{parent}/*/")]
+
+
+def trace_instances(engine):
+    """Of the collectors that run; tracefs is mounted where somebody has used it."""
+    names = [container.name for container in engine.containers.list(filters={"label": f"{LABEL}={COLLECTOR}"})]
+    tracing = Path("/sys/kernel/tracing/instances")
+    return [tracing / name.removesuffix("-collector") for name in names] if tracing.is_dir() else []
 
 
 def test_rounds_are_counted_and_kills_of_others_are_not(oomtrial, engine, engine_url, dies_at_its_limit, tmp_path):
@@ -98,9 +105,10 @@ def test_rounds_are_counted_and_kills_of_others_are_not(oomtrial, engine, engine
     later = kills[(kills["order"] > 1) & kills["decision_time_us"].isna()]
     assert set(later["kill_class"]) <= {"unknown"}
     assert len(foreign) == rounds["foreign_kills"].sum() > 0
-    assert set(foreign["comm"]) == {"hog"}
+    assert "hog" in set(foreign["comm"])
+    assert not set(foreign["pid"]) & set(kills["pid"])
     assert f"{len(foreign)} kills of others in the span of its rounds" in " ".join(done.stdout.split())
-    assert leftovers(engine) == []
+    assert leftovers(engine, engine_url) == []
 
 
 def test_ctrl_c_leaves_nothing_behind(start_oomtrial, engine, engine_url, tmp_path):
@@ -112,13 +120,16 @@ def test_ctrl_c_leaves_nothing_behind(start_oomtrial, engine, engine_url, tmp_pa
         assert time.monotonic() < deadline
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
-    assert leftovers(engine) != []
+    assert leftovers(engine, engine_url) != []
+    instances = trace_instances(engine)
+    assert all(path.is_dir() for path in instances)
     run.send_signal(signal.SIGINT)
     time.sleep(0.2)
     run.send_signal(signal.SIGINT)  # an impatient hand
     _, said = run.communicate(timeout=60)
     assert (run.returncode, "interrupted; what was measured is kept" in said) == (130, True), said
-    assert leftovers(engine) == []
+    assert leftovers(engine, engine_url) == []
+    assert not any(path.exists() for path in instances)
     assert (load_table(tmp_path / "run" / "tables", ROUNDS)["outcome"] == "completed").any()
 
 
@@ -131,7 +142,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(start_oomtrial, oomtrial,
         "run", "--kernel", "host", "--rounds", 100_000, "--out", tmp_path / "killed", env={"DOCKER_HOST": engine_url}
     )
     deadline = time.monotonic() + 60
-    while not leftovers(engine):
+    while not leftovers(engine, engine_url):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     run.kill()
@@ -139,7 +150,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(start_oomtrial, oomtrial,
     env = {"DOCKER_HOST": engine_url, "OOMTRIAL_STATE": str(tmp_path / "state")}
     done = oomtrial("run", "--kernel", "host", "--rounds", 1, "--out", tmp_path / "next", env=env)
     assert "removing what a killed oomtrial left" in done.stderr
-    assert leftovers(engine) == []
+    assert leftovers(engine, engine_url) == []
 
 
 def test_what_could_hurt_the_machine_is_refused(oomtrial, engine_url, monkeypatch):
