@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from harness.rundir import RunRecord, read_run
 from harness.runsummary import summarize_runs
 
 _FILE = "history.jsonl"
+_NAMED = 3  # scenarios
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ def read_history() -> list[Entry]:
 
 
 def remember(run: Path) -> list[str]:
-    """Writes a run down, and says in a line for each scenario how it was the last time on this kernel.
+    """Writes a run down, and says how it was the last time on this kernel, a line for each run that is named.
 
     Raises HostError when the history cannot be written, EvidenceError when the run cannot be read.
     """
@@ -83,7 +85,7 @@ def remember(run: Path) -> list[str]:
         raise HostError(
             f"cannot write the history {path}: {error.strerror}", "OOMTRIAL_STATE names another place"
         ) from error
-    return [line for entry in entries if (line := _last_time(entry, before))]
+    return _last_time(entries, before)
 
 
 def _entry(run: Path, record: RunRecord, arm: Arm) -> Entry:
@@ -115,17 +117,24 @@ def _entry(run: Path, record: RunRecord, arm: Arm) -> Entry:
     )
 
 
-def _last_time(entry: Entry, before: list[Entry]) -> str | None:
-    """The newest entry of the same kernel, machine and scenario whose run is still there, in words."""
-    for old in reversed(before):
-        same = (old.kernel, old.cpu, old.cores, old.arm, old.scenario_version) == (
-            entry.kernel, entry.cpu, entry.cores, entry.arm, entry.scenario_version,
-        )  # fmt: skip
-        if same and (Path(old.directory) / "run.json").exists():
-            rate = "-" if old.rounds_per_minute is None else f"{old.rounds_per_minute:.0f}"
-            now = "-" if entry.rounds_per_minute is None else f"{entry.rounds_per_minute:.0f}"
-            return (
-                f"last time on this kernel ({old.time[:16].replace('T', ' ')} UTC, {old.completed} rounds of {old.scenario}):"
-                f" {rate} rounds a minute, now {now}; oomtrial compare {old.directory} {entry.directory}"
-            )
-    return None
+def _last_time(entries: list[Entry], before: list[Entry]) -> list[str]:
+    """For each scenario the newest entry of the same kernel and machine whose run is still there, in words."""
+    found: dict[str, tuple[Entry, list[str]]] = {}
+    for entry in entries:
+        if old := next(filter(partial(_is_comparable, entry), reversed(before)), None):
+            rates = ["-" if one.rounds_per_minute is None else f"{one.rounds_per_minute:.0f}" for one in (old, entry)]
+            words = f"{entry.scenario} {rates[0]} rounds a minute, now {rates[1]}"
+            found.setdefault(old.directory, (old, []))[1].append(words)
+    return [
+        f"last time on this kernel ({old.time[:16].replace('T', ' ')} UTC): {'; '.join(words[:_NAMED])}"
+        f"{f'; and {len(words) - _NAMED} scenarios more' if len(words) > _NAMED else ''}\n"
+        f"  oomtrial compare {old.directory} {entries[0].directory}"
+        for old, words in found.values()
+    ]
+
+
+def _is_comparable(entry: Entry, old: Entry) -> bool:
+    same = (old.kernel, old.cpu, old.cores, old.arm, old.scenario_version) == (
+        entry.kernel, entry.cpu, entry.cores, entry.arm, entry.scenario_version,
+    )  # fmt: skip
+    return same and (Path(old.directory) / "run.json").exists()

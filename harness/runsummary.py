@@ -124,6 +124,11 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
     notes, record = [], pool.records[0]
     if record.engine is not None:
         notes.append(f"host: {record.kernels[0].source}; {record.engine}; {record.host.cpu}")
+        if any(arm.kills for arm in arms) and not any(arm.decisions_traced for arm in arms):
+            notes.append(
+                "host: no kill's decision is in the trace (this kernel has no kprobe events, or --probes none), so a second"
+                " kill of a round is of unknown class; overlap is estimated from the kernel log"
+            )
     several = len({arm.scenario for arm in arms}) > 1
     if record.vcpus > record.host.cores:
         notes.append(
@@ -150,11 +155,6 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
         ):
             notes.append(
                 f"{name}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high_at_most:.1f} %"
-            )
-        if record.engine is not None and arm.kills and not arm.decisions_traced:
-            notes.append(
-                f"{name}: no kill's decision is in the trace (this kernel has no kprobe events, or --probes none), so a"
-                " second kill of a round is of unknown class; overlap is estimated from the kernel log"
             )
         if arm.foreign_kills:
             notes.append(

@@ -8,7 +8,7 @@ import msgspec
 import pandas as pd
 
 from harness.analysis.rates import MIN_BOOTS, rate_of
-from harness.analysis.tally import BootCount, by_boot, count_boots
+from harness.analysis.tally import BootCount, by_boot, count_boots, may_be_redundant
 
 OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
@@ -36,16 +36,17 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     necessary_kills: int
     collateral_kills: int
     unknown_kills: int
+    maybe_redundant_kills: int  # of the unknown ones; the others were needed by the declared demand
     completed_rounds: int
     rounds_with_redundant: int  # among the completed ones
     rounds_with_surplus: int
-    rounds_with_unknown: int  # with a kill of unknown class and no redundant one
+    rounds_with_unknown: int  # with a kill of unknown class that may be redundant, and no redundant one
     failed_rounds: int  # begun and not completed, and rounds_given_up
     rate: float | None  # rounds_with_redundant / completed_rounds
     ci_low: float | None
     ci_high: float | None
     ci_method: str
-    rate_at_most: float | None  # if every round with a kill of unknown class had a redundant one; equal to rate without
+    rate_at_most: float | None  # if every kill that may be redundant were; equal to rate where there is none
     ci_high_at_most: float | None  # upper bound of the interval of that
     effective_rounds: float  # what the completed rounds are worth, as rounds of one boot are alike
     redundant_per_round: float | None
@@ -134,6 +135,7 @@ def summarize_arm(
         necessary_kills=int(classes.get("necessary", 0)),
         collateral_kills=int(classes.get("collateral", 0)),
         unknown_kills=int(classes.get("unknown", 0)),
+        maybe_redundant_kills=int(may_be_redundant(kills).sum()),
         completed_rounds=len(completed),
         rounds_with_redundant=rate.hits,
         rounds_with_surplus=sum(boot.surplus for boot in clusters),

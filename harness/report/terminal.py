@@ -32,13 +32,13 @@ def _share(arm: Arm) -> str:
     return f"{100 * arm.rate:.1f} to {100 * arm.rate_at_most:.1f} %"
 
 
-def _up_to(known: int, unknown: int) -> str:
+def _up_to(known: int, unknown: int, between: str = " to ") -> str:
     """A count, or its bounds."""
-    return f"{known} to {known + unknown}" if unknown else str(known)
+    return f"{known}{between}{known + unknown}" if unknown else str(known)
 
 
-def _hits(arm: Arm) -> str:
-    return f"{_up_to(arm.rounds_with_redundant, arm.rounds_with_unknown)} of {arm.completed_rounds}"
+def _hits(arm: Arm, between: str = " to ") -> str:
+    return f"{_up_to(arm.rounds_with_redundant, arm.rounds_with_unknown, between)} of {arm.completed_rounds}"
 
 
 def _latency(arm: Arm) -> str:
@@ -56,9 +56,9 @@ def _number(value: float | None) -> str:
 def _per_round(arm: Arm) -> str:
     if arm.redundant_per_round is None:
         return "-"
-    if not arm.unknown_kills:
+    if not arm.maybe_redundant_kills:
         return f"{arm.redundant_per_round:.2f}"
-    return f"{arm.redundant_per_round:.2f} to {(arm.redundant_kills + arm.unknown_kills) / arm.rounds:.2f}"
+    return f"{arm.redundant_per_round:.2f} to {(arm.redundant_kills + arm.maybe_redundant_kills) / arm.rounds:.2f}"
 
 
 def _estimated(arm: Arm) -> str:
@@ -131,8 +131,8 @@ def _print_overview(console: Console, summary: Summary) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in summary.arms:
         cells = [arm.scenario, *([_heading(arm.kernel)] if several else []), _outcomes(arm).replace(", ", "\n")]
-        cells += [str(arm.kills), _told(arm, _up_to(arm.redundant_kills, arm.unknown_kills))]
-        cells += [_told(arm, _hits(arm)), _told(arm, _interval(arm))]
+        cells += [str(arm.kills), _told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
+        cells += [_told(arm, _hits(arm, "-")), _told(arm, _interval(arm))]
         table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
     console.print(table)
     for comparison in summary.comparisons:
@@ -168,7 +168,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
             if any(arm.decisions != arm.kills for arm in arms)
             else []
         ),
-        ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.unknown_kills)) for arm in arms]),
+        ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills)) for arm in arms]),
         ("  surplus in all", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
         ("  premature", [_told(arm, str(arm.premature_kills)) for arm in arms]),
         ("  collateral", [str(arm.collateral_kills) for arm in arms]),
