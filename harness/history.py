@@ -30,6 +30,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     cpu: str
     cores: int
     arm: str
+    probes: str = "all"
     scenario: str
     scenario_version: str
     rounds: int
@@ -99,6 +100,7 @@ def _entry(run: Path, record: RunRecord, arm: Arm) -> Entry:
         cpu=record.host.cpu,
         cores=record.host.cores,
         arm=arm.kernel,
+        probes=next(found.probes for found in record.arms if found.name == arm.kernel),
         scenario=arm.scenario,
         scenario_version=versions[arm.scenario],
         rounds=arm.rounds,
@@ -134,7 +136,7 @@ def _last_time(entries: list[Entry], before: list[Entry]) -> list[str]:
 
 
 def _is_comparable(entry: Entry, old: Entry) -> bool:
-    same = (old.kernel, old.cpu, old.cores, old.arm, old.scenario_version) == (
-        entry.kernel, entry.cpu, entry.cores, entry.arm, entry.scenario_version,
+    same = (old.kernel, old.cpu, old.cores, old.arm, old.probes, old.scenario_version) == (
+        entry.kernel, entry.cpu, entry.cores, entry.arm, entry.probes, entry.scenario_version,
     )  # fmt: skip
     return same and (Path(old.directory) / "run.json").exists()

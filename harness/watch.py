@@ -25,6 +25,7 @@ _RECORD_BYTES = 8192  # kernel/printk/printk.c, PRINTK_MESSAGE_MAX and what stan
 _END_S = 10.0  # a container that ends so soon after a kill in it ended by that
 _KILLED = re.compile(rb"illed process (\d+)")
 _INITIAL_PIDS = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
+_REMEMBERED = 1000
 _SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 
 
@@ -108,6 +109,8 @@ class Watch:
         with contextlib.suppress(OSError):
             if container := container_id(Path(f"/proc/{pid}/cgroup").read_text()):
                 self._caught[pid] = container
+        if len(self._caught) > _REMEMBERED:
+            self._caught.clear()  # lines of user space, which no kill follows
 
     def _records(self) -> Iterator[bytes]:
         while True:
@@ -136,6 +139,8 @@ class Watch:
             elif now - heard < _SOON_S:
                 waiting.append((heard, ended))
         self._ends = waiting
+        if len(self._recent) > _REMEMBERED:
+            self._recent = {container: last for container, last in self._recent.items() if now - last < _END_S}
         if self._names.lost.is_set():
             self._names.lost.clear()
             self._out.note("the container engine went away: names of new containers are missing from here on")

@@ -14,6 +14,7 @@ import docker
 from harness.containers.running import API_ERRORS
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_REMEMBERED = 10_000  # names of containers, the oldest go first
 _ACTIONS = ["create", "start", "rename", "die"]
 
 
@@ -57,6 +58,8 @@ class ContainerNames:
                 attributes = about.get("Attributes", {})
                 if "name" in attributes:
                     self._names[about["ID"]] = attributes["name"]
+                    while len(self._names) > _REMEMBERED:
+                        del self._names[next(iter(self._names))]
                 if event.get("Action") == "die":
                     code = attributes.get("exitCode", "")
                     self.ended.put(
