@@ -18,4 +18,4 @@ def watch(as_json: bool) -> None:
     from harness.report.watchtext import WatchText, json_on_stdout
     from harness.watch import watch as follow
 
-    follow(json_on_stdout() if as_json else WatchText(Console()))
+    follow(json_on_stdout if as_json else lambda: WatchText(Console()))

@@ -7,7 +7,7 @@ import os
 import re
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,10 +52,10 @@ class Sighting:
 class Watch:
     """Follows until it is interrupted. Works without an engine: then the names are missing, which is said once."""
 
-    def __init__(self, out: Out) -> None:
-        """Raises HostError, with the way out, when this process may not read the kernel log."""
-        self._out = out
+    def __init__(self, make_out: Callable[[], Out]) -> None:
+        """Raises HostError, with the way out, when this process may not read the kernel log; nothing is printed then."""
         self._log, self._live = open_kernel_log(), LiveLog()
+        self._out = make_out()
         self._started = time.monotonic()
         self._overrun = False
         self._has_initial_pids = str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_PIDS
@@ -197,10 +197,10 @@ def _duration(seconds: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def watch(out: Out) -> None:
+def watch(make_out: Callable[[], Out]) -> None:
     """Follows the kernel log until Ctrl-C.
 
     Raises HostError when this process may not read it.
     """
     with contextlib.suppress(KeyboardInterrupt):  # before anything was followed
-        Watch(out).run()
+        Watch(make_out).run()
