@@ -286,6 +286,7 @@ class Experiment:
             probes=arm.probes,
             calibrate=record.boot == 1 and record.first_round == 1,
             session=session.id if session else "",
+            owner=self._host.owner if self._host else 0,
             waits=session is None,
         )
         guest_start_s, end, is_restored = 0.0, TrialEnd("lost", "interrupted"), False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from harness.guest.local import connect_local, engine_of, require_host_arm
 from harness.kernels.config import lacks_options, parse_config
 from harness.kernels.kernel import Kernel
 from harness.paths import content_key
+from harness.proc import has_initial_pids
 from harness.progress import Reporter
 from harness.rundir import HostRecord, cpu_model
 from harness.spec.scenario import Scenario
@@ -38,8 +40,8 @@ class HostMachine:
     is_restored: bool = False
 
     def ending(self) -> tuple[str, str]:
-        """Why the engine no longer answers: nothing here tells."""
-        return "lost", ""
+        """What became of it, and why, as far as anybody can tell."""
+        return "lost", "the engine does not answer any more"
 
 
 class HostArm:
@@ -120,6 +122,11 @@ class HostArm:
         What the trial made is removed when it is left."""
         with session:
             yield HostMachine(self._client), 0.0, lambda: None
+
+    @property
+    def owner(self) -> int:
+        """Our pid where the engine's kernel knows us by it, else 0."""
+        return os.getpid() if self.engine.is_ours and has_initial_pids() else 0
 
     def session(self) -> Session:
         """A name for what one trial makes in the engine."""

@@ -14,6 +14,8 @@ import psutil
 
 from harness.errors import HostError
 
+_INITIAL_PIDS = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
+
 # Commands whose Debian package has another name.
 _PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -37,6 +39,14 @@ def install_line(*names: str) -> str:
 def dies_with_parent(argv: Sequence[str]) -> list[str]:
     """The command, killed by the kernel when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
     return ["setpriv", "--pdeathsig", "KILL", *argv]
+
+
+def has_initial_pids() -> bool:
+    """Whether our pids are those of the kernel log, and of containers that share the host's pid namespace."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_PIDS
+    except OSError:
+        return False
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

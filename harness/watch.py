@@ -18,13 +18,13 @@ from harness.errors import HostError
 from harness.guest.local import connect_local, engine_of, open_kernel_log
 from harness.oomlog.live import LiveLog
 from harness.oomlog.records import Kill
+from harness.proc import has_initial_pids
 from harness.report.watchtext import Seen
 
 _TICK_MS = 100
 _RECORD_BYTES = 8192  # kernel/printk/printk.c, PRINTK_MESSAGE_MAX and what stands before it
 _END_S = 10.0  # a container that ends so soon after a kill in it ended by that
 _KILLED = re.compile(rb"illed process (\d+)")
-_INITIAL_PIDS = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
 _REMEMBERED = 1000
 _SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 
@@ -58,7 +58,7 @@ class Watch:
         self._out = make_out()
         self._started = time.monotonic()
         self._overrun = False
-        self._has_initial_pids = str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_PIDS
+        self._has_initial_pids = has_initial_pids()
         self._caught: dict[int, str] = {}  # victims whose report may be kept back -> their container
         self._recent: dict[str, float] = {}  # container -> last kill in it
         self._ends: list[tuple[float, Ended]] = []  # with when they were heard of

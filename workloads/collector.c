@@ -2,10 +2,12 @@
 /*
  * collector: what an oomtrial container sees of the kernel, as one stream of lines on stdout.
  *
- *   collector --socket PATH --name TEXT [--trace-kb N] [--probes all|none]
+ *   collector --socket PATH --name TEXT [--trace-kb N] [--probes all|none] [--owner PID]
  *
  * It runs privileged, in the host's pid and cgroup namespaces, beside the container under test, and is quiet
  * during a round: trace and kernel log wait in the kernel's buffers until the round has ended.
+ *
+ * With --owner no round begins once that process of the host's is gone, and the collector ends.
  *
  * Each line has a channel letter, a blank and a payload:
  *   K  one /dev/kmsg record as read: "level,sequence,time_us,flags[,caller=...];text"
@@ -66,6 +68,7 @@ static int v1; /* the container's memory controller is on a hierarchy of cgroup 
 static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, probes = 1, armed_hogs;
 static long long baseline_bytes = -1;
 static volatile sig_atomic_t stopping, restored;
+static pid_t owner; /* who would end us; 0: nobody that we could see */
 
 static void on_signal(int signal_number)
 {
@@ -681,8 +684,15 @@ static int request_measure(const char *name, const char *where, char *reply, siz
 	return 1;
 }
 
+static int is_abandoned(void)
+{
+	return owner && kill(owner, 0) && errno == ESRCH;
+}
+
 static int request_begin(int round)
 {
+	if (is_abandoned())
+		return 0;
 	drain_kmsg(NULL);
 	armed_hogs = 0;
 	ooms_before = count_ooms();
@@ -848,6 +858,8 @@ int main(int argc, char **argv)
 			buffer_kb = argv[i + 1];
 		else if (!strcmp(argv[i], "--probes"))
 			probes = strcmp(argv[i + 1], "none") != 0;
+		else if (!strcmp(argv[i], "--owner"))
+			owner = atoi(argv[i + 1]);
 	}
 	if (!socket_path || !collector_name[0])
 		die("usage: collector --socket PATH --name TEXT");
@@ -899,6 +911,7 @@ int main(int argc, char **argv)
 				drain_trace();
 				emit("C {\"event\":\"closed\"}");
 				fflush(stdout);
+				stopping |= is_abandoned();
 			}
 		} else if (fds[0].revents && connection < 0) {
 			connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

@@ -58,6 +58,7 @@ class TrialJob:
     probes: str  # all or none
     calibrate: bool = False  # try the declared demand before the first round
     session: str = ""  # in an engine that is not ours alone: what is of this trial, and removed after it
+    owner: int = 0  # the process of the collector's pid namespace without which no round begins; 0: none
     waits: bool = False  # the supervisor gets `handed_over` from the guest, and else these values as arguments
 
     @property
@@ -112,7 +113,9 @@ def run_trial(
     return end
 
 
-def prepare_engine(client: docker.DockerClient, images: dict[str, Image], probes: str, session: str = "") -> None:
+def prepare_engine(
+    client: docker.DockerClient, images: dict[str, Image], probes: str, session: str = "", owner: int = 0
+) -> None:
     """What every trial in an engine needs: images, and the collector, ready. Nobody is connected to it afterwards.
 
     Raises GuestError when the collector does not get ready.
@@ -122,7 +125,15 @@ def prepare_engine(client: docker.DockerClient, images: dict[str, Image], probes
         # The kernel takes letters, digits and _ in the names of probes.
         name = session.rpartition("-")[2] or secrets.token_hex(6)
         volume = client.volumes.create(f"oomtrial-{name}", labels={SESSION: session} if session else None)
-        arguments = ["--socket", _SOCKET, "--name", name, "--probes", probes]
+        arguments = [
+            "--socket",
+            _SOCKET,
+            "--name",
+            name,
+            "--probes",
+            probes,
+            *(["--owner", str(owner)] if owner else []),
+        ]
         container = create_collector(
             client, references["collector"], f"oomtrial-{name}-collector", volume.name, arguments, session
         )
@@ -156,7 +167,7 @@ def _prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: Ev
     """
     container = find_container(client, COLLECTOR, job.session)
     if container is None:
-        prepare_engine(client, job.images, job.probes, job.session)
+        prepare_engine(client, job.images, job.probes, job.session, job.owner)
         container = find_container(client, COLLECTOR, job.session)
     if container is None:
         raise GuestError("the collector has ended")

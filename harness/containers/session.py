@@ -140,7 +140,9 @@ def _remove_once(client: docker.DockerClient, session: str) -> list[str]:
             if owner == session:
                 attempt(f"image {tag}", lambda tag=tag: client.images.remove(tag))  # type: ignore[misc]
     except API_ERRORS as error:
-        left.append(f"session {session}: the engine does not answer ({error})")
+        left.append(
+            f"session {session}, as the engine does not answer ({type(error).__name__}); the next run there removes it"
+        )
     return left
 
 
