@@ -14,8 +14,6 @@ import psutil
 
 from harness.errors import HostError
 
-_INITIAL_PIDS = "pid:[4026531836]"  # include/linux/proc_ns.h, PROC_PID_INIT_INO
-
 # Commands whose Debian package has another name.
 _PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -44,7 +42,8 @@ def dies_with_parent(argv: Sequence[str]) -> list[str]:
 def has_initial_pids() -> bool:
     """Whether our pids are those of the kernel log, and of containers that share the host's pid namespace."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink()) == _INITIAL_PIDS
+        # include/linux/proc_ns.h, PROC_PID_INIT_INO
+        return str(Path("/proc/self/ns/pid").readlink()) == "pid:[4026531836]"
     except OSError:
         return False
 
