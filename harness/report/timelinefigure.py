@@ -29,6 +29,7 @@ _DASHES = (0, (3, 2))
 _LISTED = "#444444"
 # Lanes above the processes.
 _GAP, _DECISIONS, _ENTRIES = 0, 1, 2
+_LINE = 0.2  # of the height of the memory panel: what a line of words takes
 _GAP_TEXT = 0.45  # of the width: what the words beside the arrow take
 
 
@@ -98,12 +99,17 @@ def _draw_memory(axes: Axes, timeline: Timeline) -> None:
     for point in timeline.usage:
         at = point.size_bytes / mib
         if point.source in ("before", "after"):
-            edge, marker, side, step = (0, ">", "left", 6) if point.source == "before" else (1, "<", "right", -6)
+            edge, marker = (0, ">") if point.source == "before" else (1, "<")
             axes.plot([edge], [at], marker, color=BLACK, markersize=4, clip_on=False, transform=across)
-            axes.annotate(
-                f"{at:.1f} {point.source} the round", (edge, at), (step, 0), xycoords=across, textcoords="offset points",
-                ha=side, va="bottom" if at < 0.15 * top else "center", fontsize=7.5,
-            )  # fmt: skip
+            text = f"{at:.1f} {point.source} the round"
+            if point.source == "before":
+                axes.annotate(
+                    text, (edge, at), (6, 0), xycoords=across, textcoords="offset points",
+                    va="bottom" if at < 0.15 * top else "center", fontsize=7.5,
+                )  # fmt: skip
+            else:
+                # below the limit's own words
+                _say(axes, min(at, top - _LINE * top) if timeline.limit_bytes else at, text)
             continue
         low, high = timeline.ms(point.earliest_us), timeline.ms(point.latest_us)
         axes.plot([low, high], [at, at], color=BLACK, linewidth=2, solid_capstyle="butt", marker="|", markersize=5)
