@@ -15,6 +15,7 @@ from harness.errors import HostError, OomtrialError
 from harness.guest.accel import Probe, cached_probe, kvm_openable
 from harness.guest.local import connect_local, engine_of, kernel_log_trouble, require_host_arm
 from harness.guest.rootfs import plan_rootfs
+from harness.hostarm import require_kernel
 from harness.kernels.debian import offered_series
 from harness.kernels.patches import library_names
 from harness.kernels.source import offered_versions
@@ -92,6 +93,8 @@ def _local_docker() -> Finding:
         with contextlib.closing(client):
             engine = engine_of(client)
         require_host_arm(engine)
+        if engine.is_ours:
+            require_kernel(engine)
     except HostError as error:
         return Finding("container engine", "note", f"not for the arm host: {error.what}", error.hint)
     where = "" if engine.is_ours else f", on another kernel ({engine.kernel})"

@@ -53,7 +53,7 @@ class HostArm:
         self.engine = engine_of(self._client)
         require_host_arm(self.engine)
         if self.engine.is_ours:
-            _require_kernel(self.engine)
+            require_kernel(self.engine)
         self._report, self._may_harm = report, may_harm
         self._config = _read_config() if self.engine.is_ours else None
 
@@ -145,7 +145,7 @@ def refuse_mixture(kernels: tuple[str, ...], *, until_decided: bool) -> None:
         raise UsageError("--until-decided compares boots, and all rounds of host are of one", "leave it out")
 
 
-def _require_kernel(engine: Engine) -> None:
+def require_kernel(engine: Engine) -> None:
     """Raises HostError where a setting of this machine forbids a run."""
     if _setting("/proc/sys/vm/panic_on_oom") == "2":
         raise HostError(
