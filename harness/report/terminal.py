@@ -170,7 +170,10 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ),
         ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills)) for arm in arms]),
         ("  surplus in all", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
-        ("  premature", [_told(arm, str(arm.premature_kills)) for arm in arms]),
+        (
+            "  premature",
+            [_told(arm, _up_to(arm.premature_kills, arm.unknown_kills - arm.maybe_redundant_kills)) for arm in arms],
+        ),
         ("  collateral", [str(arm.collateral_kills) for arm in arms]),
         ("  unknown", [str(arm.unknown_kills) for arm in arms]),
         (
