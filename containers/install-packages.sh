@@ -1,8 +1,10 @@
 #!/bin/sh
-# Installs what containers/host-packages.txt lists and this host lacks: as root, or with sudo.
+# Installs what containers/host-packages.txt (or the list that is named) lists and this host lacks: as root, or with sudo.
 # Without either it prints the exact line to run, and stops.
 set -eu
-list=$(sed 's/#.*//' "$(dirname "$0")/host-packages.txt" | tr -s ' \n' ' ')
+list=$(sed 's/#.*//' "${1:-$(dirname "$0")/host-packages.txt}" | tr -s ' \n' ' ')
+# An engine of another vendor is as good, and the two do not go together.
+command -v dockerd >/dev/null && list=$(echo " $list " | sed 's/ docker\.io / /')
 command -v apt-get >/dev/null || {
 	echo "oomtrial: a Debian or Ubuntu host is needed (no apt-get here); install what containers/host-packages.txt lists" >&2
 	exit 3

@@ -14,6 +14,7 @@ from types import FrameType
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.console import Console
 
 from harness import __version__
@@ -22,6 +23,7 @@ from harness.cli_compare import plan as plan_command
 from harness.cli_kernels import OWN_CONFIG
 from harness.cli_kernels import kernels as kernel_commands
 from harness.cli_report import report as report_command
+from harness.cli_watch import watch as watch_command
 from harness.errors import CHECK_FAILED, INTERRUPTED, EvidenceError, OomtrialError
 from harness.proc import kill_children
 from harness.progress import Reporter
@@ -52,7 +54,7 @@ def cli() -> None:
     required=True,
     metavar="SPEC",
     help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms,"
-    " the same one for stock against stock.",
+    " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine.",
 )
 @click.option(
     "--scenario",
@@ -65,7 +67,8 @@ def cli() -> None:
 @click.option(
     "--boots",
     type=click.IntRange(1, 10_000),
-    help="Boots an arm; rounds are spread over them.  [default: 2; with --until-decided one for 8 rounds, but 8 at least]",
+    help="Boots an arm (containers, on host); rounds are spread over them.  [default: 2, on host 1; with --until-decided"
+    " one for 8 rounds, but 8 at least]",
 )
 @click.option(
     "--until-decided",
@@ -110,8 +113,15 @@ def cli() -> None:
     help="Guests go on from snapshots of earlier boots of theirs.",
 )
 @click.option("--append", default="", metavar="TEXT", help="To the guest's kernel command line.")
+@click.option(
+    "--may-harm-host",
+    is_flag=True,
+    help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
+)
 @OWN_CONFIG
+@click.pass_context
 def run(
+    context: click.Context,
     kernels: tuple[str, ...],
     scenarios: tuple[str, ...],
     rounds: int,
@@ -125,18 +135,25 @@ def run(
     probes: str,
     snapshots: bool,
     append: str,
+    may_harm_host: bool,
     own_config: tuple[Path, ...],
 ) -> None:
-    """Measure kernels against each other, and print the summary."""
+    """Measure kernels against each other, and print the summary.
+
+    --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
+    figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
+    """
     from harness.experiment import Experiment, Request
     from harness.spec.arm import name_arms
 
+    if "host" in kernels:
+        _refuse_guest_options(context)
     with Reporter() as report:
         request = Request(
             name_arms(kernels, probes),
             scenarios or ("one-big-many-small",),
             rounds,
-            boots or (max(8, rounds // 8) if until_decided else 2),
+            boots or (max(8, rounds // 8) if until_decided else 1 if "host" in kernels else 2),
             seed,
             out,
             vcpus,
@@ -145,6 +162,7 @@ def run(
             snapshots,
             append,
             own_config,
+            may_harm_host,
             until_decided,
         )
         experiment = Experiment(request, report)
@@ -152,12 +170,28 @@ def run(
         prepared = experiment.prepare()
         experiment.measure(prepared)
     _print_run(experiment.directory)
+    if "host" in kernels:
+        from harness.history import remember
+
+        for line in remember(experiment.directory):
+            click.echo(line)
+
+
+_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config")
+
+
+def _refuse_guest_options(context: click.Context) -> None:
+    given = [name for name in _OF_GUESTS if context.get_parameter_source(name) == ParameterSource.COMMANDLINE]
+    options = [option.opts[0] for option in context.command.params if option.name in given]
+    if options:
+        raise click.UsageError(f"{options[0]} is of guests, and --kernel host boots none")
 
 
 cli.add_command(kernel_commands)
 cli.add_command(report_command)
 cli.add_command(compare_command)
 cli.add_command(plan_command)
+cli.add_command(watch_command)
 
 
 @cli.command()

@@ -30,7 +30,14 @@ _PLAIN_WIDTH = 120  # where standard output is no terminal
     default="table",
     show_default=True,
 )
-def compare(runs: tuple[Path, ...], baseline: str | None, conditions: tuple[str, ...], style: str) -> None:
+@click.option(
+    "--by-run/--pooled",
+    default=None,
+    help="Arms of each run by themselves, or of one name together.  [default: by run on host, else pooled]",
+)
+def compare(
+    runs: tuple[Path, ...], baseline: str | None, conditions: tuple[str, ...], style: str, by_run: bool | None
+) -> None:
     """Compare the arms of a run, or of several runs that are alike enough to be pooled, and judge them.
 
     Exit code 7 when an arm fails a condition. What is not decided fails nothing, and says so.
@@ -40,7 +47,7 @@ def compare(runs: tuple[Path, ...], baseline: str | None, conditions: tuple[str,
     from harness.runsummary import summarize_runs
 
     parsed = [parse_condition(text) for text in conditions]
-    summary = summarize_runs(runs, baseline)
+    summary = summarize_runs(runs, baseline, by_run)
     checks = check_summary(summary, parsed)
     if style == "json":
         content = msgspec.json.encode({"summary": summary, "checks": checks})

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 
-import docker
-import docker.errors
 import psutil
 from rich import box
 from rich.console import Console
@@ -14,7 +13,9 @@ from rich.table import Table
 
 from harness.errors import HostError, OomtrialError
 from harness.guest.accel import Probe, cached_probe, kvm_openable
+from harness.guest.local import connect_local, engine_of, kernel_log_trouble, require_host_arm
 from harness.guest.rootfs import plan_rootfs
+from harness.hostarm import require_kernel
 from harness.kernels.debian import offered_series
 from harness.kernels.patches import library_names
 from harness.kernels.source import offered_versions
@@ -88,17 +89,23 @@ def _acceleration() -> Finding:
 
 def _local_docker() -> Finding:
     try:
-        client = docker.from_env(timeout=5)
-        version = client.version()["Version"]
-        client.close()
-    except docker.errors.DockerException as error:
-        return Finding(
-            "local Docker",
-            "note",
-            f"no engine answers ({str(error).split('(')[0].strip()})",
-            "only the kernel spec `host` would need one",
-        )
-    return Finding("local Docker", "ok", f"Docker Engine {version}")
+        client = connect_local(deadline_s=5)
+        with contextlib.closing(client):
+            engine = engine_of(client)
+        require_host_arm(engine)
+        if engine.is_ours:
+            require_kernel(engine)
+    except HostError as error:
+        return Finding("container engine", "note", f"not for the arm host: {error.what}", error.hint)
+    where = "" if engine.is_ours else f", on another kernel ({engine.kernel})"
+    return Finding("container engine", "ok", f"{engine}{where}: run --kernel host")
+
+
+def _kernel_log() -> Finding:
+    trouble = kernel_log_trouble()
+    if trouble is not None:
+        return Finding("kernel log", "note", f"not for `oomtrial watch`: {trouble.what}", trouble.hint)
+    return Finding("kernel log", "ok", "readable: `oomtrial watch`")
 
 
 def _room() -> Finding:
@@ -145,7 +152,7 @@ def _cache() -> Finding:
 
 def diagnose() -> list[Finding]:
     """Everything that a run needs, each looked at for real."""
-    return [_packages(), _sources(), _acceleration(), _room(), _memory(), _local_docker(), _cache()]
+    return [_packages(), _sources(), _acceleration(), _room(), _memory(), _local_docker(), _kernel_log(), _cache()]
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:

@@ -5,7 +5,7 @@
 | 0 | done |
 | 1 | a defect of oomtrial (a traceback is shown) |
 | 2 | usage: an unknown option, kernel spec, scenario or value |
-| 3 | host: a missing package, no room on the disk, no acceleration that was asked for |
+| 3 | host: a missing package, no room on the disk, no acceleration that was asked for, no container engine or kernel log |
 | 4 | build: a download, a patch or a compilation failed |
 | 5 | guest: it did not start, did not answer in time, or died; what was measured is kept |
 | 6 | evidence: a run directory that is missing, damaged or of another format |

@@ -19,7 +19,7 @@ import psutil
 
 from harness import __version__
 from harness.analysis.rates import MIN_BOOTS
-from harness.collectors.evidence import CONSOLE_FILE, EvidenceWriter, TrialRecord, seal, write_trial
+from harness.collectors.evidence import CONSOLE_FILE, HOST_STARTED, EvidenceWriter, TrialRecord, seal, write_trial
 from harness.collectors.trial import REFUSED, TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
 from harness.errors import GuestError, HostError, UsageError
@@ -27,6 +27,7 @@ from harness.guest.accel import choose_accel, qemu_version
 from harness.guest.machine import Guest
 from harness.guest.rootfs import build_rootfs, plan_rootfs
 from harness.guest.snapshot import Snapshot
+from harness.hostarm import ACCEL, HOST, HostArm, refuse_mixture
 from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel, Plan, hold_kernel, make_kernel
 from harness.kernels.plan import plan_kernel
@@ -34,7 +35,15 @@ from harness.looks import Look
 from harness.paths import require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
-from harness.rundir import RUN_FORMAT, HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
+from harness.rundir import (
+    RUN_FORMAT,
+    HostRecord,
+    PlannedBlock,
+    RunRecord,
+    ScenarioRecord,
+    cpu_model,
+    write_run,
+)
 from harness.runtables import rebuild_tables
 from harness.spec.arm import ArmSpec
 from harness.spec.kernel import KernelSpec, parse_kernel_spec
@@ -63,6 +72,7 @@ class Request:
     snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
     append: str = ""  # to the guest's kernel command line
     config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
+    may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine
     until_decided: bool = False  # a look is taken after every turn of the arms; `rounds` and `boots` are the most
 
     @property
@@ -97,6 +107,7 @@ class Experiment:
         self.blocks: list[Block] = []
         self._plans: list[Plan] = []
         self._held: list[int] = []
+        self._host: HostArm | None = None  # where the arms are of the running kernel
         self._refused: dict[tuple[str, str], str] = {}  # (arm, scenario) -> why it does not do here what it declares
 
     def check(self) -> None:
@@ -113,6 +124,12 @@ class Experiment:
         self.blocks = plan_blocks(
             [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
         )
+        if HOST in request.kernels:
+            refuse_mixture(request.kernels, until_decided=request.until_decided)
+            self._host = HostArm(self.report, may_harm=request.may_harm_host)
+            self._refuse_scenarios({HOST: self._host.kernel()})
+            require_room(self.directory, _RUN_BYTES, "the evidence of a run")
+            return
         for scenario in self.scenarios.values():
             need_mib = sum(limit.bytes for limit in scenario.limits) // (1 << 20) + 512
             if request.memory_mib < need_mib:
@@ -142,6 +159,9 @@ class Experiment:
 
         Raises BuildError when a download, a patch or a compilation fails.
         """
+        if self._host:
+            images = {name: plan_image(name) for name in NAMES}
+            return Prepared({HOST: self._host.kernel()}, Path(), images, ACCEL, str(self._host.engine))
         with ThreadPoolExecutor(max_workers=2) as pool:
             rootfs_job = pool.submit(lambda: build_rootfs(plan_rootfs(), self.report))
             kernels_job = pool.submit(lambda: {plan.spec.text: make_kernel(plan, self.report) for plan in self._plans})
@@ -172,8 +192,8 @@ class Experiment:
         """
         for arm in self.request.arms:
             for scenario in self.scenarios.values():
-                if lacking := lacks(kernels[arm.kernel], scenario.needed_options):
-                    why = f"{arm.kernel} lacks {', '.join(lacking)}, which scenario {scenario.name} needs"
+                lacking = self._host.refusal if self._host else partial(_lacking, kernels[arm.kernel])
+                if why := lacking(scenario):
                     self._refused[arm.name, scenario.name] = why
                     self.report.say(f"left out: {why}")
         if len(self._refused) == len(self.request.arms) * len(self.scenarios):
@@ -246,6 +266,8 @@ class Experiment:
             if record.outcome == REFUSED:
                 self._refused[block.arm, block.scenario] = record.reason
                 break
+            if self._host and not record.rounds_begun:
+                break  # the same engine would say the same
         task.update(done=done_before + block.rounds)
         if first <= block.rounds:
             return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
@@ -254,21 +276,29 @@ class Experiment:
     def _run_trial(self, record: TrialRecord, prepared: Prepared, on_round: Callable[[int], None]) -> TrialRecord:
         directory = self.directory / "trials" / record.trial_id
         arm = next(arm for arm in self.request.arms if arm.name == record.arm)
+        session = self._host.session() if self._host else None
         job = TrialJob(
-            images=prepared.images,
+            images=session.own_images(prepared.images) if session else prepared.images,
             scenario=self.scenarios[record.scenario],
             token=record.token,
             first_round=record.first_round,
             rounds=record.rounds,
             probes=arm.probes,
             calibrate=record.boot == 1 and record.first_round == 1,
-            waits=True,
+            session=session.id if session else "",
+            owner=self._host.owner if self._host else 0,
+            waits=session is None,
         )
         guest_start_s, end, is_restored = 0.0, TrialEnd("lost", "interrupted"), False
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
-                with self._guest(arm, job, record, prepared, directory / CONSOLE_FILE) as (guest, guest_start_s, save):
+                machine = (
+                    self._host.machine(session)
+                    if self._host and session
+                    else self._guest(arm, job, record, prepared, directory / CONSOLE_FILE)
+                )
+                with machine as (guest, guest_start_s, save):
                     is_restored = guest.is_restored
                     end = run_trial(guest.docker, job, evidence, on_round, save)
                     if end.outcome == "gone":
@@ -282,7 +312,7 @@ class Experiment:
                     outcome=end.outcome,
                     reason=end.reason,
                     rounds_begun=end.rounds_begun,
-                    started="restored" if is_restored else "cold",
+                    started=HOST_STARTED if session else "restored" if is_restored else "cold",
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(end.containers_start_s, 3),
                     rounds_s=round(end.rounds_s, 3),
@@ -302,7 +332,7 @@ class Experiment:
         """
         kernel, request = prepared.kernels[arm.kernel], self.request
         images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
-        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), _cpu_model()]
+        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), cpu_model()]
         cgroup = job.scenario.file.cgroup
         parts = [kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images]
         of_engine = Snapshot.of_boot(record.boot, *parts)
@@ -367,13 +397,14 @@ class Experiment:
             kernels=[prepared.kernels[text] for text in request.kernels],
             images={name: image.key for name, image in prepared.images.items()},
             rootfs=prepared.rootfs.stem,
-            vcpus=request.vcpus,
-            memory_mib=request.memory_mib,
+            vcpus=self._host.engine.cores if self._host else request.vcpus,
+            memory_mib=self._host.engine.memory_bytes >> 20 if self._host else request.memory_mib,
             append=request.append,
             accel=prepared.accel,
             accel_reason=prepared.accel_reason,
             arms=list(request.arms),
-            host=HostRecord(cores=len(os.sched_getaffinity(0)), cpu=_cpu_model(), qemu=qemu_version()),
+            host=self._host.record() if self._host else _machine_of_guests(),
+            engine=self._host.engine if self._host else None,
             until_decided=request.until_decided,
             blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
         )
@@ -391,6 +422,11 @@ def _load_scenarios(names: tuple[str, ...]) -> dict[str, Scenario]:
     return chosen
 
 
-def _cpu_model() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+def _lacking(kernel: Kernel, scenario: Scenario) -> str | None:
+    """Why a kernel cannot run a scenario, or None."""
+    options = lacks(kernel, scenario.needed_options)
+    return f"{kernel.spec} lacks {', '.join(options)}, which scenario {scenario.name} needs" if options else None
+
+
+def _machine_of_guests() -> HostRecord:
+    return HostRecord(cores=len(os.sched_getaffinity(0)), cpu=cpu_model(), qemu=qemu_version())

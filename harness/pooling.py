@@ -28,6 +28,7 @@ class Pool:
     kills: pd.DataFrame
     ended_early: list[TrialRecord]
     unreadable: list[str]  # trials whose record cannot be read
+    trials: Sequence[TrialRecord] = ()  # all others
 
     @property
     def is_sequential(self) -> bool:
@@ -38,8 +39,9 @@ class Pool:
         return str(boot) if len(self.records) == 1 else f"{record.run_id}/{boot}"
 
 
-def pool_runs(runs: Sequence[Path]) -> Pool:
-    """Reads runs and puts them together.
+def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
+    """Reads runs and puts them together. `by_run`: an arm of each run is an arm of its own, so that they can be compared;
+    by default that of runs on the arm `host`, which are this machine at one time and at another.
 
     Raises EvidenceError when a run or a table is missing or damaged, UsageError when two runs must not be pooled, naming
     what differs and in which run.
@@ -47,7 +49,20 @@ def pool_runs(runs: Sequence[Path]) -> Pool:
     records = [read_run(run) for run in runs]
     refuse_to_pool(records)
     tables = [(load_table(run / "tables", ROUNDS), load_table(run / "tables", KILLS)) for run in runs]
-    pool = Pool(records, pd.DataFrame(), pd.DataFrame(), *_trials(runs))
+    trials, unreadable = _trials(runs)
+    if len(runs) > 1 and (all(record.engine for record in records) if by_run is None else by_run):
+        tables = [
+            (_arm_of_run(rounds, record), _arm_of_run(kills, record))
+            for (rounds, kills), record in zip(tables, records, strict=True)
+        ]
+        trials = [
+            [msgspec.structs.replace(trial, arm=_name_in(record, trial.arm)) for trial in found]
+            for found, record in zip(trials, records, strict=True)
+        ]
+        records = [_with_own_arms(record) for record in records]
+    every = [trial for found in trials for trial in found]
+    early = [trial for trial in every if trial.outcome != "completed" or trial.rounds_begun < trial.rounds]
+    pool = Pool(records, pd.DataFrame(), pd.DataFrame(), early, unreadable, every)
     rounds, kills = (
         pd.concat(
             [_named(found[side], pool, record) for found, record in zip(tables, records, strict=True)],
@@ -55,7 +70,7 @@ def pool_runs(runs: Sequence[Path]) -> Pool:
         )
         for side in (0, 1)
     )
-    return Pool(records, rounds, kills, pool.ended_early, pool.unreadable)
+    return Pool(records, rounds, kills, pool.ended_early, pool.unreadable, pool.trials)
 
 
 def pool_tables(record: RunRecord, rounds: pd.DataFrame, kills: pd.DataFrame) -> Pool:
@@ -72,20 +87,37 @@ def _named(table: pd.DataFrame, pool: Pool, record: RunRecord) -> pd.DataFrame:
     return table
 
 
-def _trials(runs: Sequence[Path]) -> tuple[list[TrialRecord], list[str]]:
-    """Trials that did not come to their last round, and those whose record cannot be read."""
-    found: list[TrialRecord] = []
+def _name_in(record: RunRecord, arm: str) -> str:
+    return f"{arm} {record.run_id}"
+
+
+def _arm_of_run(table: pd.DataFrame, record: RunRecord) -> pd.DataFrame:
+    return table.assign(arm=(table["arm"] + f" {record.run_id}").astype("string"))
+
+
+def _with_own_arms(record: RunRecord) -> RunRecord:
+    return msgspec.structs.replace(
+        record,
+        arms=[msgspec.structs.replace(arm, name=_name_in(record, arm.name)) for arm in record.arms],
+        blocks=[msgspec.structs.replace(block, arm=_name_in(record, block.arm)) for block in record.blocks],
+    )
+
+
+def _trials(runs: Sequence[Path]) -> tuple[list[list[TrialRecord]], list[str]]:
+    """The trials of each run, and those of any whose record cannot be read."""
+    found: list[list[TrialRecord]] = []
     unreadable = []
     for run in runs:
+        trials: list[TrialRecord] = []
         if not (run / "trials").is_dir() and (run / "tables" / f"{TRIALS.name}.parquet").exists():
-            found += _trials_of_set(run)
+            trials += _trials_of_set(run)
         for directory in sorted((run / "trials").glob("*/")):
             try:
-                found.append(read_trial(directory))
+                trials.append(read_trial(directory))
             except EvidenceError as error:
                 unreadable.append(str(error))
-    early = [trial for trial in found if trial.outcome != "completed" or trial.rounds_begun < trial.rounds]
-    return early, unreadable
+        found.append(trials)
+    return found, unreadable
 
 
 def _trials_of_set(run: Path) -> list[TrialRecord]:
@@ -133,6 +165,7 @@ def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         ("append", record.append),
         ("rootfs", record.rootfs),
         ("evidence format", record.format),
+        ("engine's cgroup", record.engine.cgroup if record.engine else ""),
         *((f"image {name}", key) for name, key in sorted(record.images.items())),
     ):
         yield "", field, str(value)

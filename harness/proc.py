@@ -39,6 +39,15 @@ def dies_with_parent(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *argv]
 
 
+def has_initial_pids() -> bool:
+    """Whether our pids are those of the kernel log, and of containers that share the host's pid namespace."""
+    try:
+        # include/linux/proc_ns.h, PROC_PID_INIT_INO
+        return str(Path("/proc/self/ns/pid").readlink()) == "pid:[4026531836]"
+    except OSError:
+        return False
+
+
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kills a child that was started in its own session, with all its children, and reaps it."""
     with contextlib.suppress(ProcessLookupError):

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import EvidenceError
+from harness.guest.engine import Engine
 from harness.kernels.kernel import Kernel
 from harness.paths import write_atomically
 from harness.spec.arm import ArmSpec, name_arms
@@ -22,6 +23,12 @@ class HostRecord(msgspec.Struct, frozen=True):
     cores: int  # that this process may use
     cpu: str
     qemu: str
+
+
+def cpu_model() -> str:
+    """The processor of this machine, as it calls itself."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 class PlannedBlock(msgspec.Struct, frozen=True):
@@ -63,6 +70,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     blocks: list[PlannedBlock]
     append: str = ""  # to the guests' kernel command line
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
+    engine: Engine | None = None  # of the arm host; None where guests ran
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 
 

@@ -16,13 +16,13 @@ from harness.pooling import Pool, pool_runs
 from harness.spec.scenario import Scenario, decode
 
 
-def summarize_runs(runs: Sequence[Path], baseline: str | None = None) -> Summary:
-    """The summary of runs; `baseline`: name of an arm, else the first of a stock kernel.
+def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
+    """The summary of runs; `baseline`: name of an arm, else the first of a stock kernel; `by_run`: see `pool_runs`.
 
     Raises EvidenceError when a run or a table is missing or damaged, UsageError when runs must not be pooled, or there is
     no such arm.
     """
-    return summarize_pool(pool_runs(runs), baseline)
+    return summarize_pool(pool_runs(runs, by_run), baseline)
 
 
 def summarize_pool(pool: Pool, baseline: str | None = None) -> Summary:
@@ -91,9 +91,16 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
         _of(pool.kills, name, scenario.name),
         ended=ended,
         trials_ended_early=sum((trial.arm, trial.scenario) == (name, scenario.name) for trial in pool.ended_early),
+        rounds_per_minute=_rounds_per_minute(pool, name, scenario.name),
         expected=scenario.file.expect,
         has_oracle=scenario.has_oracle,
     )
+
+
+def _rounds_per_minute(pool: Pool, arm: str, scenario: str) -> float | None:
+    trials = [trial for trial in pool.trials if (trial.arm, trial.scenario) == (arm, scenario)]
+    seconds = sum(trial.rounds_s for trial in trials)
+    return 60 * sum(trial.rounds_begun for trial in trials) / seconds if seconds else None
 
 
 def _of(table: pd.DataFrame, arm: str, scenario: str) -> pd.DataFrame:
@@ -115,6 +122,13 @@ def _disagreements(rounds: pd.DataFrame) -> list[str]:
 
 def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
     notes, record = [], pool.records[0]
+    if record.engine is not None:
+        notes.append(f"host: {record.kernels[0].source}; {record.engine}; {record.host.cpu}")
+        if any(arm.kills for arm in arms) and not any(arm.decisions_traced for arm in arms):
+            notes.append(
+                "host: no kill's decision is in the trace (this kernel has no kprobe events, or --probes none), so a second"
+                " kill of a round is of unknown class; overlap is estimated from the kernel log"
+            )
     several = len({arm.scenario for arm in arms}) > 1
     if record.vcpus > record.host.cores:
         notes.append(
@@ -137,10 +151,14 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
             and arm.has_oracle
             and arm.completed_rounds
             and not arm.rounds_with_redundant
-            and arm.ci_high is not None
+            and arm.ci_high_at_most is not None
         ):
             notes.append(
-                f"{name}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high:.1f} %"
+                f"{name}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high_at_most:.1f} %"
+            )
+        if arm.foreign_kills:
+            notes.append(
+                f"{name}: {arm.foreign_kills} kills of others in the span of its rounds count for nothing (table foreign_kills)"
             )
         if arm.witnesses_unchecked:
             notes.append(f"{name}: {arm.witnesses_unchecked} completed rounds lack a witness")

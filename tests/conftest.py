@@ -14,6 +14,7 @@ from harness.guest.machine import Guest
 from harness.kernels.source import offered_versions
 from harness.progress import Reporter
 from harness.spec.arm import name_arms
+from tests import hostengine
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +85,18 @@ def oomtrial():
     return run
 
 
+@pytest.fixture(scope="session")
+def engine_url():
+    """DOCKER_HOST of an engine: the one that it names, else one that is started for these tests."""
+    if os.environ.get("DOCKER_HOST"):
+        yield os.environ["DOCKER_HOST"]
+        return
+    if reason := hostengine.why_not():
+        pytest.skip(reason)
+    with hostengine.private_engine() as url:
+        yield url
+
+
 @pytest.fixture
 def start_oomtrial():
     """Starts the command line; whatever it leaves is killed after the test."""
@@ -93,9 +106,14 @@ def start_oomtrial():
         # a shell's background jobs ignore it, and so would what we start
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    def start(*arguments):
+    def start(*arguments, env=None):
         process = subprocess.Popen(
-            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_sigint
+            command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_sigint,
+            env={**os.environ, **(env or {})},
         )
         started.append(process)
         return process

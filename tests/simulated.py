@@ -37,9 +37,8 @@ def tables(name, boots, scenario="s", duration_us=1000):
                 | {"lost_kmsg_records": 0, "lost_trace_events": 0, "missed_probes": 0, "witnesses_checked": True}
             )
             for order, kind in enumerate(() if failed else kinds, start=1):
-                kills.append(
-                    where | {"order": order, "kill_class": kind, "surplus": kind in ("redundant", "fruitless")}
-                )
+                surplus = None if kind == "unknown" else kind in ("redundant", "fruitless")
+                kills.append(where | {"order": order, "kill_class": kind, "surplus": surplus})
     return ROUNDS.frame(rounds), KILLS.frame(kills)
 
 

@@ -2,10 +2,12 @@
 /*
  * collector: what an oomtrial container sees of the kernel, as one stream of lines on stdout.
  *
- *   collector --socket PATH --name TEXT [--trace-kb N] [--probes all|none]
+ *   collector --socket PATH --name TEXT [--trace-kb N] [--probes all|none] [--owner PID]
  *
  * It runs privileged, in the host's pid and cgroup namespaces, beside the container under test, and is quiet
  * during a round: trace and kernel log wait in the kernel's buffers until the round has ended.
+ *
+ * With --owner no round begins once that process of the host's is gone, and the collector ends.
  *
  * Each line has a channel letter, a blank and a payload:
  *   K  one /dev/kmsg record as read: "level,sequence,time_us,flags[,caller=...];text"
@@ -22,7 +24,9 @@
  * The trace is a private tracefs instance. Its probes:
  *   oom:* and sched:sched_process_exit
  *   kprobe at the entry of out_of_memory(): the time of a decision, never rate-limited
- *   kretprobe at the return of exit_mmap(): the release, all pages freed and uncharged
+ *   kretprobe at the return of exit_mmap(): the release, all pages freed and uncharged; on a kernel without kprobe events
+ *   the tracepoint mmap:exit_mmap (6.1 and later) at its end stands in
+ * A kernel without tracefs has no trace; kernel log and memcg files are read all the same.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -64,6 +68,7 @@ static int v1; /* the container's memory controller is on a hierarchy of cgroup 
 static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, probes = 1, armed_hogs;
 static long long baseline_bytes = -1;
 static volatile sig_atomic_t stopping, restored;
+static pid_t owner; /* who would end us; 0: nobody that we could see */
 
 static void on_signal(int signal_number)
 {
@@ -192,7 +197,9 @@ static void after_restore(int waiting)
 {
 	char job[129], reply[136];
 	restored = 0;
-	int entropy = add_entropy(), clock = set_clock();
+	/* The clock and the generator of a machine that is no guest of ours are none of our business. */
+	int is_guest = !access(FW_CFG "job/raw", F_OK);
+	int entropy = is_guest && add_entropy(), clock = is_guest && set_clock();
 	read_job(job, sizeof job);
 	char woken_for[33] = "";
 	sscanf(job, "%32s", woken_for);
@@ -218,10 +225,12 @@ static void enable_event(const char *name)
 		emit("C {\"event\":\"probe\",\"probe\":\"%s\"}", name);
 }
 
-static void add_kprobe(const char *definition)
+static int add_kprobe(const char *definition)
 {
-	if (write_file(TRACEFS "/kprobe_events", definition))
-		emit("C {\"event\":\"probe_missing\",\"probe\":\"%s\",\"errno\":%d}", definition, errno);
+	if (!write_file(TRACEFS "/kprobe_events", definition))
+		return 1;
+	emit("C {\"event\":\"probe_missing\",\"probe\":\"%.*s\",\"errno\":%d}", (int)strcspn(definition, "\n"), definition, errno);
+	return 0;
 }
 
 static void open_trace(const char *buffer_kb)
@@ -229,11 +238,16 @@ static void open_trace(const char *buffer_kb)
 	char text[256];
 
 	mkdir(TRACEFS, 0700);
-	if (mount("tracefs", TRACEFS, "tracefs", 0, NULL) && errno != EBUSY)
-		die("cannot mount tracefs");
+	if (mount("tracefs", TRACEFS, "tracefs", 0, NULL) && errno != EBUSY) {
+		emit("C {\"event\":\"probe_missing\",\"probe\":\"all\",\"errno\":%d}", errno);
+		return;
+	}
 	snprintf(instance, sizeof instance, TRACEFS "/instances/oomtrial-%s", collector_name);
-	if (mkdir(instance, 0700) && errno != EEXIST)
-		die("cannot make a trace instance");
+	if (mkdir(instance, 0700) && errno != EEXIST) { /* a kernel that is locked down */
+		emit("C {\"event\":\"probe_missing\",\"probe\":\"all\",\"errno\":%d}", errno);
+		instance[0] = 0;
+		return;
+	}
 	in_instance("tracing_on", "0");
 	/* One clock for all CPUs: the order of a decision and a release is what is measured. */
 	if (in_instance("trace_clock", "mono"))
@@ -247,13 +261,17 @@ static void open_trace(const char *buffer_kb)
 		emit("C {\"event\":\"probe_missing\",\"probe\":\"all\",\"errno\":0}");
 	if (probes) {
 		snprintf(text, sizeof text, "p:oomtrial_%s/oom_entry out_of_memory " OOM_ENTRY_ARGS "\n", collector_name);
-		add_kprobe(text);
+		if (add_kprobe(text)) {
+			snprintf(text, sizeof text, "oomtrial_%s/oom_entry", collector_name);
+			enable_event(text);
+		}
 		snprintf(text, sizeof text, "r64:oomtrial_%s/mm_release exit_mmap\n", collector_name);
-		add_kprobe(text);
-		snprintf(text, sizeof text, "oomtrial_%s/oom_entry", collector_name);
-		enable_event(text);
-		snprintf(text, sizeof text, "oomtrial_%s/mm_release", collector_name);
-		enable_event(text);
+		if (add_kprobe(text)) {
+			snprintf(text, sizeof text, "oomtrial_%s/mm_release", collector_name);
+			enable_event(text);
+		} else {
+			enable_event("mmap/exit_mmap");
+		}
 		enable_event("sched/sched_process_exit");
 		enable_event("oom");
 	}
@@ -302,7 +320,7 @@ static void drain_trace(void)
 {
 	static char buffer[65536 + 1];
 	size_t have = 0;
-	for (;;) {
+	while (trace_fd >= 0) {
 		ssize_t n = read(trace_fd, buffer + have, 65536 - have);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -385,9 +403,11 @@ static void mark(int round, const char *what)
 {
 	char text[160];
 	int n = snprintf(text, sizeof text, "oomtrial: %s round %d %s\n", token, round, what);
-	if (write(kmsg_fd, text, n) < 0)
+	/* Unless it boots with printk.devkmsg=on the kernel takes ten lines in five seconds from each open file, and drops the
+	   rest without a word: each mark has a file of its own. */
+	if (write_file("/dev/kmsg", text))
 		emit("C {\"event\":\"marker_failed\",\"where\":\"kmsg\",\"round\":%d,\"errno\":%d}", round, errno);
-	if (write(marker_fd, text, n - 1) < 0)
+	if (trace_fd >= 0 && write(marker_fd, text, n - 1) < 0)
 		emit("C {\"event\":\"marker_failed\",\"where\":\"trace\",\"round\":%d,\"errno\":%d}", round, errno);
 }
 
@@ -664,8 +684,15 @@ static int request_measure(const char *name, const char *where, char *reply, siz
 	return 1;
 }
 
+static int is_abandoned(void)
+{
+	return owner && kill(owner, 0) && errno == ESRCH;
+}
+
 static int request_begin(int round)
 {
+	if (is_abandoned())
+		return 0;
 	drain_kmsg(NULL);
 	armed_hogs = 0;
 	ooms_before = count_ooms();
@@ -681,7 +708,7 @@ static int request_armed(int round)
 	snapshot(round, "before");
 	/* Nothing is left to write by the time the round starts. */
 	fflush(stdout);
-	if (in_instance("tracing_on", "1"))
+	if (trace_fd >= 0 && in_instance("tracing_on", "1"))
 		return 0;
 	mark(round, "start");
 	return 1;
@@ -831,6 +858,8 @@ int main(int argc, char **argv)
 			buffer_kb = argv[i + 1];
 		else if (!strcmp(argv[i], "--probes"))
 			probes = strcmp(argv[i + 1], "none") != 0;
+		else if (!strcmp(argv[i], "--owner"))
+			owner = atoi(argv[i + 1]);
 	}
 	if (!socket_path || !collector_name[0])
 		die("usage: collector --socket PATH --name TEXT");
@@ -841,7 +870,7 @@ int main(int argc, char **argv)
 	action.sa_handler = on_restore;
 	sigaction(SIGUSR1, &action, NULL);
 
-	kmsg_fd = open("/dev/kmsg", O_RDWR | O_NONBLOCK);
+	kmsg_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
 	if (kmsg_fd < 0 || lseek(kmsg_fd, 0, SEEK_END) < 0)
 		die("cannot read /dev/kmsg");
 	open_trace(buffer_kb);
@@ -882,6 +911,7 @@ int main(int argc, char **argv)
 				drain_trace();
 				emit("C {\"event\":\"closed\"}");
 				fflush(stdout);
+				stopping |= is_abandoned();
 			}
 		} else if (fds[0].revents && connection < 0) {
 			connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

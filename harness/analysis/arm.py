@@ -8,7 +8,7 @@ import msgspec
 import pandas as pd
 
 from harness.analysis.rates import MIN_BOOTS, rate_of
-from harness.analysis.tally import BootCount, by_boot, count_boots
+from harness.analysis.tally import BootCount, by_boot, count_boots, may_be_redundant
 
 OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
@@ -36,15 +36,18 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     necessary_kills: int
     collateral_kills: int
     unknown_kills: int
+    maybe_redundant_kills: int  # of the unknown ones; the others were needed by the declared demand
     completed_rounds: int
     rounds_with_redundant: int  # among the completed ones
     rounds_with_surplus: int
-    rounds_with_unknown: int  # with a kill of unknown class and no redundant one
+    rounds_with_unknown: int  # with a kill of unknown class that may be redundant, and no redundant one
     failed_rounds: int  # begun and not completed, and rounds_given_up
     rate: float | None  # rounds_with_redundant / completed_rounds
     ci_low: float | None
     ci_high: float | None
     ci_method: str
+    rate_at_most: float | None  # if every kill that may be redundant were; equal to rate where there is none
+    ci_high_at_most: float | None  # upper bound of the interval of that
     effective_rounds: float  # what the completed rounds are worth, as rounds of one boot are alike
     redundant_per_round: float | None
     surplus_per_round: float | None
@@ -62,6 +65,15 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     oom_without_kill_per_round: float | None  # of those, beyond the kills
     stall_ms_per_round: float | None  # from decisions to the next page that a survivor got
     stall_system_ms_per_round: float | None  # CPU time in the kernel of survivors while they waited for a page
+    waited_ms_per_round: float | None  # in which some survivor waited 1 ms or longer for a page
+    rounds_per_minute: (
+        float | None
+    )  # of its trials, with calibration and clean-up; starts of containers and guests apart
+    foreign_kills: int  # of others in the span of its rounds, on the arm host; they count for nothing
+    decisions_traced: bool  # the trace has the decision of some kill; without any, a second kill of a round is unknown
+    overlaps_estimated: int  # kills that by the kernel log alone came before an earlier victim was released
+    overlaps_not_told: int  # of which the log does not say
+    rounds_with_overlap_estimated: int  # among the completed ones
     trouble_lines: int  # soft lockups and hung tasks in the kernel log
     decisions: int  # kills of one decision (memory.oom.group) count once
     redundant_decisions: int
@@ -80,6 +92,7 @@ def summarize_arm(
     *,
     ended: Collection[str],
     trials_ended_early: int = 0,
+    rounds_per_minute: float | None = None,
     expected: Collection[str] = ("completed",),
     has_oracle: bool = True,
 ) -> Arm:
@@ -95,7 +108,10 @@ def summarize_arm(
     given_up = {block: count for block, count in missing.items() if block in ended}
     counts = count_boots(rounds, kills, given_up)
     clusters = by_boot(counts)
-    rate = rate_of([boot.redundant for boot in clusters], [boot.completed for boot in clusters])
+    done = [boot.completed for boot in clusters]
+    rate = rate_of([boot.redundant for boot in clusters], done)
+    at_most = rate_of([boot.redundant + boot.unknown for boot in clusters], done)
+    estimated = kills["overlap_estimated"].fillna(False).astype(bool)
     latency = (kills["release_time_us"] - kills["mark_time_us"]).dropna()
     outcomes = rounds["outcome"].value_counts()
     boots = int(rounds["boot_id"].fillna(rounds["trial_id"]).nunique())
@@ -119,6 +135,7 @@ def summarize_arm(
         necessary_kills=int(classes.get("necessary", 0)),
         collateral_kills=int(classes.get("collateral", 0)),
         unknown_kills=int(classes.get("unknown", 0)),
+        maybe_redundant_kills=int(may_be_redundant(kills).sum()),
         completed_rounds=len(completed),
         rounds_with_redundant=rate.hits,
         rounds_with_surplus=sum(boot.surplus for boot in clusters),
@@ -130,6 +147,8 @@ def summarize_arm(
         ci_method="Korn-Graubard, the boot is the cluster"
         if rate.is_clustered
         else f"Clopper-Pearson; fewer than {MIN_BOOTS} boots: correlation within a boot is ignored",
+        rate_at_most=at_most.share,
+        ci_high_at_most=at_most.high,
         effective_rounds=rate.effective_rounds,
         redundant_per_round=len(redundant) / len(rounds) if len(rounds) else None,
         surplus_per_round=len(surplus) / len(rounds) if len(rounds) else None,
@@ -146,6 +165,13 @@ def summarize_arm(
         oom_without_kill_per_round=_mean((completed["memory_events_oom"] - completed["kmsg_kills"]).clip(lower=0), 1),
         stall_ms_per_round=_mean(completed["stall_us"], 1000),
         stall_system_ms_per_round=_mean(completed["stall_system_us"], 1000),
+        waited_ms_per_round=_mean(completed["waited_us"], 1000),
+        rounds_per_minute=rounds_per_minute,
+        foreign_kills=int(rounds["foreign_kills"].fillna(0).sum()),
+        decisions_traced=bool(kills["decision_time_us"].notna().any()),
+        overlaps_estimated=int(estimated.sum()),
+        overlaps_not_told=int(kills["overlap_estimated"].isna().sum()),
+        rounds_with_overlap_estimated=_rounds_with(kills[estimated], completed),
         trouble_lines=int(rounds["trouble_lines"].sum()),
         decisions=_decisions(kills),
         redundant_decisions=_decisions(redundant),
@@ -160,6 +186,12 @@ def _decisions(kills: pd.DataFrame) -> int:
     known = kills[kills["decision_time_us"].notna()]
     columns = ["trial_id", "round", "decider_pid", "decision_time_us"]
     return len(known[columns].drop_duplicates()) + len(kills) - len(known)
+
+
+def _rounds_with(kills: pd.DataFrame, rounds: pd.DataFrame) -> int:
+    """How many of the rounds have one of the kills."""
+    keys = ["trial_id", "round"]
+    return int(pd.MultiIndex.from_frame(rounds[keys]).isin(pd.MultiIndex.from_frame(kills[keys])).sum())
 
 
 def _mean(values: pd.Series, divisor: float) -> float | None:

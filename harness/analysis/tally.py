@@ -16,7 +16,7 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
     completed: int = 0
     redundant: int = 0  # completed ones with a redundant kill
     surplus: int = 0  # completed ones with a surplus kill
-    unknown: int = 0  # completed ones with a kill of unknown class and no redundant one
+    unknown: int = 0  # completed ones with a kill of unknown class that may be redundant, and no redundant one
     failed: int = 0  # begun and not completed, or given up after all attempts
 
     @property
@@ -40,7 +40,7 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
     for name, chosen in (
         ("redundant", kills["kill_class"] == "redundant"),
         ("surplus", kills["surplus"]),
-        ("unknown", kills["kill_class"] == "unknown"),
+        ("unknown", may_be_redundant(kills)),
     ):
         hit = pd.MultiIndex.from_frame(kills.loc[chosen.fillna(False).astype(bool), keys])
         frame[name] = where.isin(hit) & frame["completed"]
@@ -52,6 +52,11 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
         for row in sums.to_dict("records")
     ]
     return counts + [BootCount(block=block, boot_id="", failed=count) for block, count in given_up.items() if count]
+
+
+def may_be_redundant(kills: pd.DataFrame) -> pd.Series:
+    """Kills of unknown class, but for those that were needed by the declared demand: at the worst these came too early."""
+    return (kills["kill_class"] == "unknown") & kills["surplus"].fillna(True).astype(bool)
 
 
 def by_boot(counts: Iterable[BootCount]) -> list[BootCount]:

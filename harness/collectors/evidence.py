@@ -28,6 +28,7 @@ CHANNEL_FILES = {b"K": "kmsg.log", b"k": "kmsg.log", b"T": "trace.log", b"M": "m
 SUPERVISOR_FILE = "supervisor.jsonl"
 CONSOLE_FILE = "console.log"
 TRIAL_FILE = "trial.json"
+HOST_STARTED = "host"  # how a trial was started that ran in no guest
 CHECKSUM_FILE = "checksums.json"
 
 
@@ -45,7 +46,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = "lost"  # completed, hung, panicked, lost, harness_error or refused
     reason: str = ""
     rounds_begun: int = 0
-    started: str = "cold"  # or restored: from the snapshot of an earlier boot
+    started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0

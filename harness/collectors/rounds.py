@@ -16,7 +16,7 @@ from harness.collectors.events import (
     read_collector,
     read_supervisor,
 )
-from harness.collectors.evidence import CHANNEL_FILES, SUPERVISOR_FILE, TrialRecord, read_trial
+from harness.collectors.evidence import CHANNEL_FILES, HOST_STARTED, SUPERVISOR_FILE, TrialRecord, read_trial
 from harness.collectors.memcg import Snapshot, difference, read_snapshots
 from harness.collectors.trace import TraceEvent, count_lost, parse_trace
 from harness.errors import EvidenceError
@@ -57,6 +57,17 @@ class TrialEvidence:
     snapshots: dict[tuple[int, str], Snapshot]
     missing_probes: list[str]
     errors: list[str]
+    memcg: str = ""  # of the container under test, as the kernel log names it; empty where the collector never said
+
+    @property
+    def marks_missing(self) -> bool:
+        """Whether the trace has no oom:mark_victim; without the other probes it is a witness all the same."""
+        return any(probe in ("all", "oom") for probe in self.missing_probes)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others than us had processes under the same kernel."""
+        return self.record.started == HOST_STARTED
 
     def counter_growth(self, number: int, key: str) -> int | None:
         """Growth of a memcg counter such as ``memory.events oom_kill`` in a round."""
@@ -85,7 +96,7 @@ def read_evidence(directory: Path) -> TrialEvidence:
         return rounds.setdefault(number, RoundEvidence(number))
 
     errors = _read_supervisor(directory, of)
-    missing, boot_id = _read_collector(directory, of)
+    missing, boot_id, memcg = _read_collector(directory, of)
     _cut_kmsg(parse_kmsg(_lines(directory / CHANNEL_FILES[b"K"])), record.token, of)
     trace_lines = _lines(directory / CHANNEL_FILES[b"T"])
     _cut_trace(parse_trace(trace_lines), record.token, of)
@@ -93,7 +104,7 @@ def read_evidence(directory: Path) -> TrialEvidence:
         for evidence in rounds.values():
             evidence.lost_trace_events = max(evidence.lost_trace_events, lost)
     snapshots = read_snapshots(_lines(directory / CHANNEL_FILES[b"M"]))
-    return TrialEvidence(record, boot_id, dict(sorted(rounds.items())), snapshots, missing, errors)
+    return TrialEvidence(record, boot_id, dict(sorted(rounds.items())), snapshots, missing, errors, memcg)
 
 
 def _read_supervisor(directory: Path, of: _RoundOf) -> list[str]:
@@ -113,9 +124,10 @@ def _read_supervisor(directory: Path, of: _RoundOf) -> list[str]:
     return errors
 
 
-def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | None]:
-    """Fills in hog pids and losses; returns the probes that this kernel does not have, and its boot_id."""
-    missing, current, boot_id = [], None, None
+def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | None, str]:
+    """Fills in hog pids and losses; returns the probes that this kernel does not have, its boot_id, and the memcg of the
+    container under test."""
+    missing, current, boot_id, memcg = [], None, None, ""
     before = CollectorEvent("trace_losses")
     for event in read_collector(_lines(directory / CHANNEL_FILES[b"C"])):
         if event.event == "begin":
@@ -137,7 +149,10 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
             missing.append(event.probe.strip())
         elif event.event == "ready":
             boot_id = event.boot_id or None
-    return missing, boot_id
+        elif event.event == "hello":
+            # by the path from cgroupfs: on v1 below the controller's name
+            memcg = event.memcg.removeprefix("/memory") if event.memcg.startswith("/memory/") else event.memcg
+    return missing, boot_id, memcg
 
 
 def _cut_kmsg(records: Iterable[KmsgRecord], token: str, of: _RoundOf) -> None:

@@ -20,6 +20,7 @@ from harness.containers.running import (
     API_ERRORS,
     BESIDE,
     COLLECTOR,
+    SESSION,
     SUPERVISOR,
     FollowedContainer,
     OutputEndedError,
@@ -56,6 +57,8 @@ class TrialJob:
     rounds: int
     probes: str  # all or none
     calibrate: bool = False  # try the declared demand before the first round
+    session: str = ""  # in an engine that is not ours alone: what is of this trial, and removed after it
+    owner: int = 0  # the process of the collector's pid namespace without which no round begins; 0: none
     waits: bool = False  # the supervisor gets `handed_over` from the guest, and else these values as arguments
 
     @property
@@ -110,18 +113,29 @@ def run_trial(
     return end
 
 
-def prepare_engine(client: docker.DockerClient, images: dict[str, Image], probes: str) -> None:
+def prepare_engine(
+    client: docker.DockerClient, images: dict[str, Image], probes: str, session: str = "", owner: int = 0
+) -> None:
     """What every trial in an engine needs: images, and the collector, ready. Nobody is connected to it afterwards.
 
     Raises GuestError when the collector does not get ready.
     """
     try:
         references = {name: load_image(client, image) for name, image in images.items()}
-        name = secrets.token_hex(6)
-        volume = client.volumes.create(f"oomtrial-{name}")
-        arguments = ["--socket", _SOCKET, "--name", name, "--probes", probes]
+        # The kernel takes letters, digits and _ in the names of probes.
+        name = session.rpartition("-")[2] or secrets.token_hex(6)
+        volume = client.volumes.create(f"oomtrial-{name}", labels={SESSION: session} if session else None)
+        arguments = [
+            "--socket",
+            _SOCKET,
+            "--name",
+            name,
+            "--probes",
+            probes,
+            *(["--owner", str(owner)] if owner else []),
+        ]
         container = create_collector(
-            client, references["collector"], f"oomtrial-{name}-collector", volume.name, arguments
+            client, references["collector"], f"oomtrial-{name}-collector", volume.name, arguments, session
         )
         collector = FollowedContainer(container, lambda _: None)
         try:
@@ -145,23 +159,25 @@ def _find_containers(client: docker.DockerClient, job: TrialJob) -> _Containers 
 
 
 def _prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter) -> _Containers:
-    """Collector, awake, and workload; a supervisor that waits has started. They are not removed: the guest that runs them
-    lives in memory only, and a guest that no longer answers would keep us waiting for each removal.
+    """Collector, awake, and workload; a supervisor that waits has started. They are not removed here: a guest that runs
+    them lives in memory only, and one that no longer answers would keep us waiting for each removal; elsewhere whoever
+    opened the session does it.
 
     Raises GuestError; what the containers said by then is kept as evidence, which else is read again from its first line.
     """
-    container = find_container(client, COLLECTOR)
+    container = find_container(client, COLLECTOR, job.session)
     if container is None:
-        prepare_engine(client, job.images, job.probes)
-        container = find_container(client, COLLECTOR)
+        prepare_engine(client, job.images, job.probes, job.session, job.owner)
+        container = find_container(client, COLLECTOR, job.session)
     if container is None:
         raise GuestError("the collector has ended")
     with contextlib.ExitStack() as followed:
         collector = followed.enter_context(_Heard(container, evidence.collector_line))
         collector.follow()
         collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
-        # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
-        _wake(collector, job)
+        if not job.session:
+            # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
+            _wake(collector, job)
         created = _create_containers(client, job, volume_of(container))
         if job.waits:
             workload = followed.enter_context(_Heard(created, evidence.supervisor_line))
@@ -214,7 +230,8 @@ def _start(
     collector = FollowedContainer(containers[0], keep)
     followed.callback(collector.close)
     collector.follow()
-    rename_containers(client, job.token)
+    if not job.session:
+        rename_containers(client, job.token)
     workload = FollowedContainer(containers[1], evidence.supervisor_line)
     followed.callback(workload.close)
     if job.waits:
@@ -235,16 +252,19 @@ def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) 
         limit = next((limit.bytes for limit in scenario.limits if limit.name == beside.name), None)
         limits = WorkloadLimits(limit, 0, scenario.file.cpus, -1000, parent)
         name = f"oomtrial-{job.token}-{beside.name}"
-        container = create_workload(client, reference, name, BESIDE, {}, limits, ["idle"])
+        container = create_workload(client, reference, name, BESIDE, {}, limits, ["idle"], job.session)
         container.start()
         ids[beside.name] = str(container.id)
     if any(group.kind == "pagecache" for group in scenario.file.hogs):
         volumes[_GUEST_DATA] = {"bind": DATA_FILE, "mode": "ro"}
+    # The supervisor locks what it needs, which is little, as far as it is allowed to.
+    memlock = not job.session or any(group.kind == "mlock" for group in scenario.file.hogs)
     limits = WorkloadLimits(
-        scenario.memory_max_bytes, scenario.swap_bytes, scenario.file.cpus, scenario.oom_score_adj, parent
+        scenario.memory_max_bytes, scenario.swap_bytes, scenario.file.cpus, scenario.oom_score_adj, parent, memlock
     )
     name = f"oomtrial-{job.token}-workload"
-    return create_workload(client, reference, name, SUPERVISOR, volumes, limits, _supervisor_arguments(job, ids))
+    arguments = _supervisor_arguments(job, ids)
+    return create_workload(client, reference, name, SUPERVISOR, volumes, limits, arguments, job.session)
 
 
 def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[str]:

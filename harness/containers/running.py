@@ -19,6 +19,7 @@ from docker.types import LogConfig, Ulimit
 from harness.errors import GuestError, HostError
 
 LABEL = "org.oomtrial"  # on every container of ours; its value is the container's role
+SESSION = "org.oomtrial.session"  # on everything that we make in an engine that is not ours alone; see session.py
 COLLECTOR, SUPERVISOR, BESIDE = "collector", "supervisor", "beside"
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 # A stream that is closed under its reader fails with these too.
@@ -47,7 +48,8 @@ class FollowedContainer:
         try:
             self.container.start()
         except API_ERRORS as error:
-            raise GuestError(f"container {self.container.name} does not start: {error}") from error
+            said = getattr(error, "explanation", None) or error
+            raise GuestError(f"container {self.container.name} does not start: {said}") from error
         self.follow()
 
     def follow(self) -> None:
@@ -129,19 +131,20 @@ class FollowedContainer:
         return None
 
 
-def _common(reference: str, command: list[str], role: str) -> dict[str, Any]:
+def _common(reference: str, command: list[str], role: str, session: str) -> dict[str, Any]:
     return {
         "image": reference,
         "command": command,
         "network_mode": "none",
         "log_config": LogConfig(type=LogConfig.types.JSON),
-        "labels": {LABEL: role},
+        "labels": {LABEL: role} | ({SESSION: session} if session else {}),
     }
 
 
-def find_container(client: docker.DockerClient, role: str) -> Container | None:
-    """The running container of a role in an engine, if there is one."""
-    found = client.containers.list(filters={"label": f"{LABEL}={role}"})
+def find_container(client: docker.DockerClient, role: str, session: str = "") -> Container | None:
+    """The running container of a role in an engine, if there is one; of a session, where the engine is not ours alone."""
+    labels = [f"{LABEL}={role}", *([f"{SESSION}={session}"] if session else [])]
+    found = client.containers.list(filters={"label": labels})
     return found[0] if found else None
 
 
@@ -159,21 +162,30 @@ def volume_of(container: Container) -> str:
     return str(next(mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"))
 
 
+# To read /dev/kmsg under dmesg_restrict, and to mount tracefs. An engine may itself lack some of what `privileged` asks for.
+_READS: dict[str, Any] = {
+    "cap_add": ["SYSLOG", "SYS_ADMIN"],
+    "devices": ["/dev/kmsg:/dev/kmsg:rw"],
+    "security_opt": ["apparmor=unconfined", "seccomp=unconfined", "label=disable"],
+    "userns_mode": "host",  # under userns-remap it would have no say in the kernel log
+}
+
+
 def create_collector(
-    client: docker.DockerClient, reference: str, name: str, volume: str, arguments: list[str]
+    client: docker.DockerClient, reference: str, name: str, volume: str, arguments: list[str], session: str = ""
 ) -> Container:
-    """The privileged container that reads the kernel log, the trace and the memcg files."""
+    """The container that reads the kernel log, the trace and the memcg files: privileged in a guest, where it sets up swap
+    and must outlive a global OOM; with the capabilities that reading takes, in an engine that is not ours alone."""
     return client.containers.create(
         name=name,
-        privileged=True,
         pid_mode="host",
         cgroupns="host",
-        oom_score_adj=-900,
+        **(_READS if session else {"privileged": True, "oom_score_adj": -900}),
         volumes={
             volume: {"bind": "/run/oomtrial", "mode": "rw"},
             "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "rw"},
         },
-        **_common(reference, arguments, COLLECTOR),
+        **_common(reference, arguments, COLLECTOR, session),
     )
 
 
@@ -194,6 +206,7 @@ class WorkloadLimits:
     cpus: float
     oom_score_adj: int
     cgroup_parent: str | None
+    memlock: bool = True  # no limit; an engine without CAP_SYS_RESOURCE cannot lift its own
 
 
 def create_workload(
@@ -204,6 +217,7 @@ def create_workload(
     volumes: dict[str, dict[str, str]],
     limits: WorkloadLimits,
     arguments: list[str],
+    session: str = "",
 ) -> Container:
     """A container under test: memory.max set, no network, no privilege."""
     memory: dict[str, Any] = {}
@@ -214,15 +228,16 @@ def create_workload(
         }
     if limits.cpus:
         memory["nano_cpus"] = round(limits.cpus * 1e9)
+    if limits.memlock:
+        memory["ulimits"] = [Ulimit(name="memlock", soft=-1, hard=-1)]
     return client.containers.create(
         name=name,
         oom_score_adj=limits.oom_score_adj,
         cgroup_parent=limits.cgroup_parent,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
-        ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)],
         shm_size="1g",
         volumes=volumes,
         **memory,
-        **_common(reference, arguments, role),
+        **_common(reference, arguments, role, session),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.errors import BuildError, UsageError
@@ -110,8 +110,11 @@ def config_of(kernel: Kernel) -> dict[str, str] | None:
 def lacks(kernel: Kernel, options: Iterable[str]) -> list[str]:
     """Those of some options that a kernel does not have built in. CONFIG_MEMCG_V1 came in 6.11; before, v1 was always there."""
     have = config_of(kernel)
-    if have is None:
-        return []
+    return [] if have is None else lacks_options(have, options)
+
+
+def lacks_options(have: Mapping[str, str], options: Iterable[str]) -> list[str]:
+    """The same for a config that was read."""
     return [
         name for name in options if have.get(name, "n") != "y" and not (name == "CONFIG_MEMCG_V1" and name not in have)
     ]

@@ -28,9 +28,7 @@ def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] =
     offer, HostError when the host lacks a compiler.
     """
     if spec.kind == "host":
-        raise UsageError(
-            "kernel spec 'host' cannot be run yet: only kernels that boot in a guest can", "debian:VERSION is nearest"
-        )
+        raise UsageError("host is the running kernel, and boots in no guest", "oomtrial run --kernel host measures it")
     if spec.kind == "debian":
         return plan_debian(spec)
     if spec.kind == "image":

@@ -21,7 +21,24 @@ def _percent(value: float | None) -> str:
 
 
 def _interval(arm: Arm) -> str:
-    return "-" if arm.ci_low is None or arm.ci_high is None else f"{100 * arm.ci_low:.1f} to {100 * arm.ci_high:.1f} %"
+    """Where the class of some kills is not known, from the lower bound without them to the upper bound with them."""
+    high = arm.ci_high_at_most if arm.rounds_with_unknown else arm.ci_high
+    return "-" if arm.ci_low is None or high is None else f"{100 * arm.ci_low:.1f} to {100 * high:.1f} %"
+
+
+def _share(arm: Arm) -> str:
+    if not arm.rounds_with_unknown or arm.rate is None or arm.rate_at_most is None:
+        return _percent(arm.rate)
+    return f"{100 * arm.rate:.1f} to {100 * arm.rate_at_most:.1f} %"
+
+
+def _up_to(known: int, unknown: int, between: str = " to ") -> str:
+    """A count, or its bounds."""
+    return f"{known}{between}{known + unknown}" if unknown else str(known)
+
+
+def _hits(arm: Arm, between: str = " to ") -> str:
+    return f"{_up_to(arm.rounds_with_redundant, arm.rounds_with_unknown, between)} of {arm.completed_rounds}"
 
 
 def _latency(arm: Arm) -> str:
@@ -34,6 +51,36 @@ def _ms(value: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _per_round(arm: Arm) -> str:
+    if arm.redundant_per_round is None:
+        return "-"
+    if not arm.maybe_redundant_kills:
+        return f"{arm.redundant_per_round:.2f}"
+    return f"{arm.redundant_per_round:.2f} to {(arm.redundant_kills + arm.maybe_redundant_kills) / arm.rounds:.2f}"
+
+
+def _estimated(arm: Arm) -> str:
+    """Kills that the log alone takes to overlap; of how many it does not say."""
+    return (
+        f"{arm.overlaps_estimated}, {arm.overlaps_not_told} not told"
+        if arm.overlaps_not_told
+        else str(arm.overlaps_estimated)
+    )
+
+
+def _native_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
+    """What is asked of a machine that no guest stands between."""
+    if all(arm.accel != "native" for arm in arms):
+        return []
+    return [
+        ("overlap estimated from the log", [_estimated(arm) for arm in arms]),
+        ("  in rounds", [f"{arm.rounds_with_overlap_estimated} of {arm.completed_rounds}" for arm in arms]),
+        ("kills of others meanwhile", [str(arm.foreign_kills) for arm in arms]),
+        ("rounds a minute", [_number(arm.rounds_per_minute) for arm in arms]),
+        ("  a survivor waited for a page", [f"{_ms(arm.waited_ms_per_round)} a round" for arm in arms]),
+    ]
 
 
 def _outcomes(arm: Arm) -> str:
@@ -65,10 +112,10 @@ def print_summary(console: Console, summary: Summary, *, with_tests: bool = Fals
 
 def _print_title(console: Console, summary: Summary, what: str) -> None:
     first = summary.arms[0]
-    console.print(
-        f"Run {summary.run_id} ({summary.state}): {what}, {first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}",
-        highlight=False,
-    )
+    machine = f"{first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}"
+    if first.accel == "native":
+        machine = f"{first.host_cores} cores, no guest"
+    console.print(f"Run {summary.run_id} ({summary.state}): {what}, {machine}", highlight=False)
 
 
 def _print_overview(console: Console, summary: Summary) -> None:
@@ -84,8 +131,8 @@ def _print_overview(console: Console, summary: Summary) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in summary.arms:
         cells = [arm.scenario, *([_heading(arm.kernel)] if several else []), _outcomes(arm).replace(", ", "\n")]
-        cells += [str(arm.kills), _told(arm, str(arm.redundant_kills))]
-        cells += [_told(arm, f"{arm.rounds_with_redundant} of {arm.completed_rounds}"), _told(arm, _interval(arm))]
+        cells += [str(arm.kills), _told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
+        cells += [_told(arm, _hits(arm, "-")), _told(arm, _interval(arm))]
         table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
     console.print(table)
     for comparison in summary.comparisons:
@@ -121,21 +168,25 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
             if any(arm.decisions != arm.kills for arm in arms)
             else []
         ),
-        ("  redundant", [_told(arm, str(arm.redundant_kills)) for arm in arms]),
+        ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills)) for arm in arms]),
         ("  surplus in all", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
-        ("  premature", [_told(arm, str(arm.premature_kills)) for arm in arms]),
+        (
+            "  premature",
+            [_told(arm, _up_to(arm.premature_kills, arm.unknown_kills - arm.maybe_redundant_kills)) for arm in arms],
+        ),
         ("  collateral", [str(arm.collateral_kills) for arm in arms]),
         ("  unknown", [str(arm.unknown_kills) for arm in arms]),
         (
             "redundant a round",
-            ["-" if arm.redundant_per_round is None else f"{arm.redundant_per_round:.2f}" for arm in arms],
+            [_told(arm, _per_round(arm)) for arm in arms],
         ),
         (
             "rounds with a redundant kill",
-            [_told(arm, f"{arm.rounds_with_redundant} of {arm.completed_rounds}") for arm in arms],
+            [_told(arm, _hits(arm)) for arm in arms],
         ),
-        ("  share", [_told(arm, _percent(arm.rate)) for arm in arms]),
+        ("  share", [_told(arm, _share(arm)) for arm in arms]),
         ("  95 % interval", [_told(arm, _interval(arm)) for arm in arms]),
+        *_native_lines(arms),
         ("kill to release, median", [_latency(arm) for arm in arms]),
         ("round, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
         ("  system time", [_ms(arm.system_ms_per_round) for arm in arms]),

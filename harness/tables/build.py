@@ -12,13 +12,15 @@ from harness.oomlog.reading import Collected, collect_kmsg
 from harness.oomlog.records import Kill, Report
 from harness.spec.scenario import Scenario
 from harness.tables.details import counter_rows, task_rows, trace_rows, trial_row
+from harness.tables.foreign import part_foreign
 from harness.tables.schema import TABLES
 from harness.tables.stalls import next_progress_ns, union_us
-from harness.tables.witnesses import Witnesses
+from harness.tables.witnesses import SUPERVISOR_COMM, Witnesses
 
 Row = dict[str, Any]
 _SIGKILL = 9
-_SUPERVISOR_COMM = "hog-supervisor"  # workloads/hog/supervise.c
+# The return of exit_mmap(), or on a kernel without kprobe events the tracepoint at its end.
+_RELEASES = ("mm_release", "exit_mmap")
 
 
 def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Row]]:
@@ -38,12 +40,15 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Ro
             "round": number,
         }
         oom = collect_kmsg(found.kmsg)
+        foreign = part_foreign(oom, found, evidence)
         kills = _kill_rows(found, oom, scenario)
-        rows["rounds"].append({**where, "boot_id": evidence.boot_id, **_round_row(evidence, found, oom, kills)})
+        facts = {"boot_id": evidence.boot_id, "foreign_kills": len(foreign)}
+        rows["rounds"].append({**where, **facts, **_round_row(evidence, found, oom, kills)})
         rows["kills"] += [{**where, **row} for row in kills]
         rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]
         before, after = (evidence.snapshots.get((number, when), {}) for when in ("before", "after"))
         for name, details in (
+            ("foreign_kills", list(map(_kill_facts, foreign))),
             ("releases", _release_rows(found, oom)),
             ("tasks", [row for report in oom.reports for row in task_rows(report)]),
             ("memory_events", counter_rows(before, after)),
@@ -68,15 +73,18 @@ def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) ->
     if found.end is not None:
         dead = (end for end in found.hog_ends.values() if end.dead and end.signal == _SIGKILL and not end.cleanup)
         supervisor = frozenset(pid_of.get(end.hog, -end.hog - 1) for end in dead)
+    marks = frozenset(pid for event in _named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None)
+    if evidence.is_shared:
+        marks &= found.hog_pids.keys() | found.child_pids.keys() | {kill.killed.pid for kill in oom.kills}
     return Witnesses(
         kmsg=tuple(kill.killed.pid for kill in oom.kills for _ in range(1 + kill.reprints)),
         oom_kill=evidence.counter_growth(found.number, "memory.events oom_kill"),
-        marks=frozenset(pid for event in _named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None),
+        marks=marks,
         supervisor=supervisor,
         hogs=frozenset(found.hog_pids),
         children={pid: pid_of[hog] for pid, hog in found.child_pids.items() if hog in pid_of},
         reprints=sum(kill.reprints for kill in oom.kills),
-        trace_complete=found.trace_marked and not found.lost_trace_events and not evidence.missing_probes,
+        trace_complete=found.trace_marked and not found.lost_trace_events and not evidence.marks_missing,
         kmsg_complete=found.kmsg_marked and not found.lost_kmsg_records,
     )
 
@@ -107,7 +115,7 @@ def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected, ki
         "missed_probes": found.missed_probes,
         "forged_kills": oom.missing.forged_kills,
         "trouble_lines": sum(other.kind in TROUBLE for other in oom.others),
-        "supervisor_invoked": any(report.header.comm == _SUPERVISOR_COMM for report in oom.reports),
+        "supervisor_invoked": any(report.header.comm == SUPERVISOR_COMM for report in oom.reports),
         "baseline_clean": found.baseline_clean,
         "duration_us": duration,
         "memory_full_us": evidence.counter_growth(found.number, "memory.pressure full"),
@@ -125,16 +133,20 @@ def _stall_facts(found: RoundEvidence, kills: list[Row]) -> Row:
         if row.get("stall_us") is not None
     ]
     ends = found.hog_ends.values()
+    waits = [
+        (start // 1000, end // 1000) for hog in ends if hog.cleanup or not hog.dead for start, end, _ in hog.stalls
+    ]
     return {
-        "stall_us": union_us(spans),
+        "stall_us": None if any(row.get("decision_time_us") is None for row in kills) else union_us(spans),
+        "waited_us": union_us(waits),
         "stall_system_us": sum(system_ns for end in ends for *_, system_ns in end.stalls) // 1000,
         "stalls_lost": sum(end.stalls_lost for end in ends),
         "failed_hogs": sum(end.failed != 0 for end in ends),
     }
 
 
-def _named(events: Sequence[TraceEvent], name: str) -> list[TraceEvent]:
-    return [event for event in events if event.name == name]
+def _named(events: Sequence[TraceEvent], *names: str) -> list[TraceEvent]:
+    return [event for event in events if event.name in names]
 
 
 def _first(events: Sequence[TraceEvent], not_before_us: int) -> TraceEvent | None:
@@ -184,6 +196,8 @@ def _kill_facts(kill: Kill) -> Row:
         "file_rss_kb": killed.file_rss_kb,
         "shmem_rss_kb": killed.shmem_rss_kb,
         "oom_score_adj": killed.oom_score_adj,
+        "overlap_estimated": kill.overlap_estimated,
+        "overlap_evidence": kill.overlap_evidence or None,
     }
 
 
@@ -197,7 +211,7 @@ def _traced_facts(found: RoundEvidence, mark: TraceEvent | None, hog: int | None
     entries = [e for e in _named(found.trace, "oom_entry") if e.pid == mark.pid and e.time_us <= mark.time_us]
     sharers = {pid for pid, owner in (found.hog_pids | found.child_pids).items() if hog is not None and owner == hog}
     victims = {mark.subject_pid} | (sharers if found.child_pids else set())
-    released = [e for e in _named(found.trace, "mm_release") if e.tgid in victims or e.pid in victims]
+    released = [e for e in _named(found.trace, *_RELEASES) if e.tgid in victims or e.pid in victims]
     release = _first(released, mark.time_us)
     row: Row = {
         "decider_pid": mark.pid,
@@ -231,7 +245,7 @@ def _report_row(report: Report) -> Row:
 
 def _release_rows(found: RoundEvidence, oom: Collected) -> list[Row]:
     rows: list[Row] = []
-    for event in _named(found.trace, "mm_release"):
+    for event in _named(found.trace, *_RELEASES):
         pid = event.tgid if event.tgid is not None else event.pid
         if pid in found.hog_pids:
             rows.append({"pid": pid, "kind": "exit_mmap", "time_us": event.time_us})

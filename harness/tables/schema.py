@@ -162,7 +162,7 @@ ROUNDS = Table(
             "int",
             "us",
             "from decisions to the next page that a survivor got, together",
-            "the round has no end",
+            "the round has no end, or a kill no decision in the trace",
         ),
         Column(
             "stall_system_us",
@@ -171,6 +171,10 @@ ROUNDS = Table(
             "CPU time in the kernel of survivors that waited 1 ms or longer for a page",
             "the round has no end",
         ),
+        Column(
+            "waited_us", "int", "us", "in which some survivor waited 1 ms or longer for a page", "the round has no end"
+        ),
+        Column("foreign_kills", "int", "", "kills of others in its span, which count for nothing; 0 in a guest"),
         Column("stalls_lost", "int", "", "waits of hogs that were not kept", "the round has no end"),
         Column("failed_hogs", "int", "", "hogs that could not do their work", "the round has no end"),
     ),
@@ -230,6 +234,14 @@ KILLS = Table(
             "surplus", "bool", "", "what was alive fitted under the limit when it was decided", "no declared demand"
         ),
         Column("kill_class", "string", "", "redundant, fruitless, premature, necessary, collateral or unknown"),
+        Column(
+            "overlap_estimated",
+            "bool",
+            "",
+            "what the kernel log alone makes of `overlapping`: an estimate (docs/oom-log.md)",
+            "the log does not say",
+        ),
+        Column("overlap_evidence", "string", "", "what the estimate rests on"),
     ),
 )
 
@@ -279,7 +291,7 @@ RUNS = Table(
         Column("boots", "int", "", "asked for, an arm and scenario"),
         Column("vcpus", "int", "", "of a guest"),
         Column("memory_mib", "int", "MiB", "of a guest"),
-        Column("accel", "string", "", "kvm or tcg"),
+        Column("accel", "string", "", "kvm, tcg, or native where no guest ran"),
         Column("host_cores", "int", "", "that the run could use"),
         Column("host_cpu", "string", "", "model"),
         Column("qemu", "string", "", "version"),
@@ -300,7 +312,7 @@ TRIALS = Table(
         Column("rounds_begun", "int", "", "of these"),
         Column("outcome", "string", "", "completed, hung, panicked, lost, harness_error or refused"),
         Column("reason", "string", "", "why, if there is something to say"),
-        Column("started", "string", "", "cold, or restored from a snapshot"),
+        Column("started", "string", "", "cold, restored from a snapshot, or host: in no guest"),
         Column("guest_start_s", "float", "s", "until the engine answered"),
         Column("containers_start_s", "float", "s", "until the supervisor began, or waited for its job"),
         Column("rounds_s", "float", "s", "all of its rounds, with calibration and clean-up"),
@@ -357,5 +369,15 @@ TRACE_EVENTS = Table(
     ),
 )
 
+_FROM_LOG = (
+    "pid", "comm", "kmsg_sequence", "kmsg_time_us", "oom_memcg", "task_memcg", "margin_kb", "total_vm_kb", "anon_rss_kb",
+    "file_rss_kb", "shmem_rss_kb", "oom_score_adj",
+)  # fmt: skip
+FOREIGN_KILLS = Table(
+    "foreign_kills",
+    "one process killed in the span of a round on `host` that was none of the trial's; kept, and counted for nothing",
+    (*_WHERE, *(column for column in KILLS.columns if column.name in _FROM_LOG)),
+)
+
 FACTS = (ROUNDS, KILLS, REPORTS, RELEASES)  # what the analysis reads
-TABLES = (RUNS, TRIALS, *FACTS, TASKS, MEMORY_EVENTS, TRACE_EVENTS)
+TABLES = (RUNS, TRIALS, *FACTS, FOREIGN_KILLS, TASKS, MEMORY_EVENTS, TRACE_EVENTS)

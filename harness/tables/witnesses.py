@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+SUPERVISOR_COMM = "hog-supervisor"  # workloads/hog/supervise.c
+
 
 @dataclass(frozen=True)
 class Witnesses:

@@ -123,6 +123,22 @@ def test_the_summary_counts_rounds_not_kills_for_the_rate():
     assert found.kill_to_release_us_median == 89
 
 
+def test_without_decisions_the_rate_has_bounds():
+    """A kill that the declared demand makes necessary is not redundant, whatever nobody knows of it."""
+    rounds = ROUNDS.frame([round_row(round=number) for number in (1, 2)])
+    untraced = [
+        *(kill(1, BIG, None, None), kill(2, SMALL, None, None)),  # surplus
+        *({**kill(n, hog, None, None), "round": 2} for n, hog in ((1, SMALL), (2, SMALL + 1))),  # needed
+    ]
+    found = classify(KILLS.frame(untraced), rounds, {"t": SCENARIO})
+    assert list(found["kill_class"]) == ["necessary", "unknown"] * 2
+    machine = {"vcpus": 2, "accel": "native", "host_cores": 2}
+    arm = summarize_arm("host", "t", machine, {"1": 2}, rounds, found, ended=["1"])
+    assert (arm.unknown_kills, arm.maybe_redundant_kills, arm.rounds_with_unknown) == (2, 1, 1)
+    assert (arm.rate, arm.rate_at_most, arm.decisions_traced) == (0.0, 0.5, False)
+    assert (arm.stall_ms_per_round, arm.kill_to_release_us_median) == (None, None)
+
+
 def test_better_is_said_of_a_kernel_that_saves_processes():
     assert compare(arm("x", 0, 60), arm("stock", 15, 60)).verdict == "better"
     assert compare(arm("x", 50, 60), arm("stock", 15, 60)).verdict == "worse"

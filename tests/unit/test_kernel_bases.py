@@ -233,9 +233,10 @@ def test_an_image_is_kept_as_it_was(kernels, tmp_path):
     assert "cannot read kernel image" in one_line(kernels("build", f"image:{tmp_path}/nowhere"), 2)
 
 
-def test_host_is_understood_and_not_yet_run(kernels, oomtrial):
-    assert "'host' cannot be run yet" in one_line(kernels("build", "host"), 2)
-    assert "'host' cannot be run yet" in one_line(oomtrial("run", "--kernel", "host"), 2)
+def test_host_is_nothing_to_be_built(kernels, oomtrial):
+    assert "host is the running kernel" in one_line(kernels("build", "host"), 2)
+    mixed = oomtrial("run", "--kernel", "host", "--kernel", "debian:6.1")
+    assert "host and debian:6.1 cannot be arms of one run" in one_line(mixed, 2)
 
 
 def test_a_debian_version_that_apt_does_not_offer(kernels):

@@ -1,0 +1,154 @@
+"""What we make in an engine that others use too: told apart by a label, and gone afterwards, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import platform
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import docker
+import docker.errors
+import psutil
+from docker.models.containers import Container
+
+from harness.containers.images import Image
+from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION
+from harness.paths import content_key
+
+_PASSES = 3  # a container may be on its way while the first list is made
+_STOP_S = 10
+
+
+class Session:
+    """Containers, volumes and images of one trial in an engine. Leaving it removes them all.
+
+    Its id names the process that opened it, so that the next one can tell what a killed process left.
+    """
+
+    def __init__(self, client: docker.DockerClient, say: Callable[[str], None]) -> None:
+        process = psutil.Process()
+        self.id = f"{_place()}-{process.pid}-{int(process.create_time())}-{secrets.token_hex(4)}"
+        self._client, self._say = client, say
+
+    def own_images(self, images: dict[str, Image]) -> dict[str, Image]:
+        """The images under names of this session: removing them takes nothing from another one."""
+        # in the name, as Podman 4 leaves the tag of an import alone
+        return {
+            name: dataclasses.replace(image, name=f"{image.name}-{image.key}-{self.id}", key="latest")
+            for name, image in images.items()
+        }
+
+    def __enter__(self) -> Session:
+        with contextlib.suppress(*API_ERRORS):
+            for left in _abandoned(self._client):
+                self._say(f"removing what a killed oomtrial left: session {left}")
+                remove_session(self._client, left)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with _undisturbed():
+            for left in remove_session(self._client, self.id):
+                self._say(f"left behind in the engine: {left}")
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C does not leave half of it behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _abandoned(client: docker.DockerClient) -> set[str]:
+    """Sessions whose process is gone."""
+    labels = [found["Labels"] for found in client.api.containers(all=True, filters={"label": SESSION})]
+    labels += [volume["Labels"] or {} for volume in client.api.volumes(filters={"label": SESSION})["Volumes"] or []]
+    sessions = {found[SESSION] for found in labels} | {session for _, session in _images(client)}
+    return {session for session in sessions if session.startswith(f"{_place()}-") and not _is_alive(session)}
+
+
+def _images(client: docker.DockerClient) -> Iterator[tuple[str, str]]:
+    """Images of sessions: the name, and the session."""
+    for tag in (tag for image in client.images.list() for tag in image.tags):
+        parts = tag.removesuffix(":latest").split("-")
+        if "oomtrial/" in parts[0] and len(parts) == 6:
+            yield tag, "-".join(parts[2:])
+
+
+def _place() -> str:
+    """Where our pids mean what they say: another machine, or another pid namespace, may use the same engine."""
+    parts = [platform.node()]
+    with contextlib.suppress(OSError):
+        parts += [Path("/etc/machine-id").read_text(), str(Path("/proc/self/ns/pid").readlink())]
+    return content_key(*parts)[:8]
+
+
+def _is_alive(session: str) -> bool:
+    _, pid, created, _ = session.split("-")
+    with contextlib.suppress(psutil.Error):
+        return abs(psutil.Process(int(pid)).create_time() - int(created)) < 2
+    return False
+
+
+def remove_session(client: docker.DockerClient, session: str) -> list[str]:
+    """Removes everything of a session. Returns what could not be removed, in words."""
+    left: list[str] = []
+    for number in range(_PASSES):
+        left = _remove_once(client, session)
+        if not left and number > 0:
+            break
+        time.sleep(0.05)
+    return left
+
+
+def _remove_once(client: docker.DockerClient, session: str) -> list[str]:
+    left: list[str] = []
+
+    def attempt(what: str, removal: Callable[[], object]) -> None:
+        try:
+            removal()
+        except docker.errors.NotFound:
+            pass
+        except API_ERRORS as error:
+            left.append(f"{what} ({error})")
+
+    try:
+        chosen: dict[str, Any] = {"label": f"{SESSION}={session}"}
+        containers = client.containers.list(all=True, filters=chosen, ignore_removed=True)
+        # the collector last: while a workload is being killed, it is what writes that down
+        for container in sorted(containers, key=lambda found: found.labels.get(LABEL) == COLLECTOR):
+            attempt(f"container {container.name}", lambda container=container: _remove(container))  # type: ignore[misc]
+        for volume in client.volumes.list(filters=chosen):
+            attempt(f"volume {volume.name}", lambda volume=volume: volume.remove(force=True))  # type: ignore[misc]
+        for tag, owner in _images(client):
+            if owner == session:
+                attempt(f"image {tag}", lambda tag=tag: client.images.remove(tag))  # type: ignore[misc]
+    except API_ERRORS as error:
+        left.append(
+            f"session {session}, as the engine does not answer ({type(error).__name__}); the next run there removes it"
+        )
+    return left
+
+
+def _remove(container: Container) -> None:
+    if container.labels.get(LABEL) == COLLECTOR:
+        # it takes its trace instance and its probes away
+        with contextlib.suppress(*API_ERRORS):
+            container.stop(timeout=_STOP_S)
+    container.remove(force=True, v=True)

@@ -1,0 +1,42 @@
+"""Kills of others: under a kernel that is not ours alone, other memcgs run out of memory too while a round runs."""
+
+from __future__ import annotations
+
+from harness.collectors.rounds import RoundEvidence, TrialEvidence
+from harness.oomlog.reading import Collected
+from harness.oomlog.records import Kill
+from harness.tables.witnesses import SUPERVISOR_COMM
+
+
+def part_foreign(oom: Collected, found: RoundEvidence, evidence: TrialEvidence) -> list[Kill]:
+    """Takes what is not of the trial's own container out of a round's records, and returns those kills.
+
+    A victim is ours if it is a hog, or the report says that it lived in our memcg, or that our limit was hit. One whose
+    report was kept back is taken to be another's, unless it bears the supervisor's name.
+    """
+    if not evidence.is_shared:
+        return []
+    foreign = [kill for kill in oom.kills if not _is_ours(kill, found, evidence.memcg)]
+    indices = {kill.index for kill in foreign}
+    theirs = {kill.report.index for kill in foreign if kill.report is not None}
+    oom.kills = [kill for kill in oom.kills if kill.index not in indices]
+    oom.reports = [
+        report
+        for report in oom.reports
+        if report.index not in theirs and (report.oom_memcg is None or _is_in(report.oom_memcg, evidence.memcg))
+    ]
+    oom.releases = [release for release in oom.releases if release.kill not in indices]
+    return foreign
+
+
+def _is_ours(kill: Kill, found: RoundEvidence, memcg: str) -> bool:
+    if kill.killed.pid in found.hog_pids or kill.killed.pid in found.child_pids:
+        return True
+    if kill.report is None:
+        return kill.killed.comm == SUPERVISOR_COMM
+    return _is_in(kill.task_memcg, memcg) or _is_in(kill.report.oom_memcg, memcg)
+
+
+def _is_in(path: str | None, memcg: str) -> bool:
+    """The kernel prints the whole path; what the collector sees may begin further down."""
+    return path is not None and bool(memcg) and memcg in path
