@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -51,7 +52,6 @@ def cli() -> None:
     "--kernel",
     "kernels",
     multiple=True,
-    required=True,
     metavar="SPEC",
     help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms,"
     " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine.",
@@ -118,6 +118,12 @@ def cli() -> None:
     is_flag=True,
     help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a run that was cut off, as its record says; no other option goes with it.",
+)
 @OWN_CONFIG
 @click.pass_context
 def run(
@@ -136,6 +142,7 @@ def run(
     snapshots: bool,
     append: str,
     may_harm_host: bool,
+    resume: Path | None,
     own_config: tuple[Path, ...],
 ) -> None:
     """Measure kernels against each other, and print the summary.
@@ -143,6 +150,11 @@ def run(
     --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
     figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
     """
+    if resume is not None:
+        _resume(context, resume)
+        return
+    if not kernels:
+        raise click.MissingParameter(ctx=context, param=context.command.params[0])
     from harness.experiment import Experiment, Request
     from harness.spec.arm import name_arms
 
@@ -181,10 +193,29 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
 
 
 def _refuse_guest_options(context: click.Context) -> None:
-    given = [name for name in _OF_GUESTS if context.get_parameter_source(name) == ParameterSource.COMMANDLINE]
-    options = [option.opts[0] for option in context.command.params if option.name in given]
+    options = _given(context, lambda name: name in _OF_GUESTS)
     if options:
         raise click.UsageError(f"{options[0]} is of guests, and --kernel host boots none")
+
+
+def _given(context: click.Context, which: Callable[[str], bool]) -> list[str]:
+    """Options that stand on the command line."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if which(str(option.name)) and context.get_parameter_source(str(option.name)) == ParameterSource.COMMANDLINE
+    ]
+
+
+def _resume(context: click.Context, directory: Path) -> None:
+    """Goes on with a run. Its own record says how."""
+    from harness.experiment import resume_run
+
+    if given := _given(context, lambda name: name != "resume"):
+        raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
+    with Reporter() as report:
+        resume_run(directory, report)
+    _print_run(directory)
 
 
 cli.add_command(kernel_commands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import os
 import secrets
 import sys
@@ -35,13 +36,30 @@ from harness.looks import Look
 from harness.paths import require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
+from harness.resume import (
+    INTERRUPTED,
+    BlockState,
+    find_kernels,
+    find_rootfs,
+    plan_same_rootfs,
+    recorded_blocks,
+    recorded_scenarios,
+    recover_trials,
+    refuse_other_host,
+    refuse_other_images,
+    refuse_other_kernels,
+)
 from harness.rundir import (
+    COMPLETE,
+    RUN_FILE,
     RUN_FORMAT,
     HostRecord,
     PlannedBlock,
     RunRecord,
     ScenarioRecord,
     cpu_model,
+    hold_run,
+    read_run,
     write_run,
 )
 from harness.runtables import rebuild_tables
@@ -100,14 +118,19 @@ def new_run_id() -> str:
 class Experiment:
     """One run. `check` fails fast, `prepare` builds, `measure` runs the plan and always leaves tables behind."""
 
-    def __init__(self, request: Request, report: Reporter, seat: Seat | None = None) -> None:
-        """`seat`: room that the caller has for its guests; else each takes its own."""
-        self.request, self.report, self._seat = request, report, seat
-        self.run_id = new_run_id()
+    def __init__(
+        self, request: Request, report: Reporter, seat: Seat | None = None, resumed: RunRecord | None = None
+    ) -> None:
+        """`seat`: room that the caller has for its guests; else each takes its own. `resumed`: the record of the run in
+        `request.out`, which is gone on with."""
+        self.request, self.report, self._seat, self.resumed = request, report, seat, resumed
+        self.run_id = resumed.run_id if resumed else new_run_id()
         self.directory = request.out or Path("results") / "runs" / self.run_id
-        self.scenarios = _load_scenarios(request.scenarios)
+        self.scenarios = recorded_scenarios(resumed) if resumed else _load_scenarios(request.scenarios)
         self.blocks: list[Block] = []
+        self._states: dict[int, BlockState] = {}  # by index of the block; of those that were begun before
         self._plans: list[Plan] = []
+        self._cached: dict[str, Kernel] = {}  # kernels of a resumed run that need no plan
         self._held: list[int] = []
         self._host: HostArm | None = None  # where the arms are of the running kernel
         self._beside = 0  # the most other guests that ran beside one of ours when it started
@@ -119,19 +142,26 @@ class Experiment:
         Raises UsageError for a bad request, HostError when this machine lacks something.
         """
         request = self.request
-        if (self.directory / "run.json").exists():
-            raise UsageError(f"{self.directory} already holds a run", "choose another --out")
+        if self.resumed is None:
+            self._refuse_existing()
         specs = [parse_kernel_spec(text) for text in request.kernels]
         if request.until_decided:
             self._check_until_decided(specs)
-        self.blocks = plan_blocks(
-            [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
+        self.blocks = (
+            recorded_blocks(self.resumed)
+            if self.resumed
+            else plan_blocks(
+                [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
+            )
         )
         if HOST in request.kernels:
             refuse_mixture(request.kernels, until_decided=request.until_decided)
             self._host = HostArm(self.report, may_harm=request.may_harm_host)
             self._refuse_scenarios({HOST: self._host.kernel()})
             require_room(self.directory, _RUN_BYTES, "the evidence of a run")
+            if self.resumed is not None:
+                refuse_other_host(self.resumed, self._host.record(), self._host.engine)
+                self._recover()
             return
         for scenario in self.scenarios.values():
             need_mib = sum(limit.bytes for limit in scenario.limits) // (1 << 20) + 512
@@ -146,7 +176,32 @@ class Experiment:
             )
         qemu_version()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
-        self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
+        if self.resumed is None:
+            self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
+        else:
+            self._check_resumed(self.resumed, specs)
+
+    def _refuse_existing(self) -> None:
+        if (self.directory / RUN_FILE).exists():
+            raise UsageError(f"{self.directory} already holds a run", "choose another --out, or go on with --resume")
+
+    def _check_resumed(self, record: RunRecord, specs: list[KernelSpec]) -> None:
+        """Closes what was cut off; whatever went into the run must be what it was."""
+        refuse_other_host(record, _machine_of_guests())
+        self._cached = find_kernels(record)
+        self._plans = [
+            plan_kernel(spec, self.report, self.request.config) for spec in specs if spec.text not in self._cached
+        ]
+        refuse_other_kernels(record, self._plans)
+        self._recover()
+
+    def _recover(self) -> None:
+        self._states, said = recover_trials(self.directory)
+        for text in said:
+            self.report.say(text)
+        for state in self._states.values():
+            if state.last is not None and state.last.outcome == REFUSED:
+                self._refused[state.last.arm, state.last.scenario] = state.last.reason
 
     def _check_until_decided(self, specs: list[KernelSpec]) -> None:
         if len(self.request.arms) < 2 or not any(spec.is_stock for spec in specs):
@@ -164,12 +219,18 @@ class Experiment:
         """
         if self._host:
             images = {name: plan_image(name) for name in NAMES}
+            if self.resumed:
+                refuse_other_images(self.resumed, images)
             return Prepared({HOST: self._host.kernel()}, Path(), images, ACCEL, str(self._host.engine))
         with ThreadPoolExecutor(max_workers=2) as pool:
-            rootfs_job = pool.submit(lambda: build_rootfs(plan_rootfs(), self.report))
-            kernels_job = pool.submit(lambda: {plan.spec.text: make_kernel(plan, self.report) for plan in self._plans})
+            rootfs_job = pool.submit(self._rootfs)
+            kernels_job = pool.submit(
+                lambda: self._cached | {plan.spec.text: make_kernel(plan, self.report) for plan in self._plans}
+            )
             try:
                 images = {name: plan_image(name) for name in NAMES}
+                if self.resumed:
+                    refuse_other_images(self.resumed, images)
                 for job in (rootfs_job, kernels_job):
                     # A failure of either is told at once, not after the other has ended.
                     while not job.done():
@@ -182,11 +243,17 @@ class Experiment:
                 kill_children()  # threads wait for their children, and the pool for its threads
                 raise
         # `oomtrial kernels prune` keeps away from what is held.
-        self._held = [hold_kernel(kernel) for kernel in kernels.values()]
+        self._held += [hold_kernel(kernel) for kernel in kernels.values()]
         self._refuse_scenarios(kernels)
         first = kernels[self.request.kernels[0]]
         probe = choose_accel(self.request.accel, first, rootfs, self.report)
-        return Prepared(kernels, rootfs, images, probe.accel, probe.reason)
+        reason = self.resumed.accel_reason if self.resumed else probe.reason
+        return Prepared(kernels, rootfs, images, probe.accel, reason)
+
+    def _rootfs(self) -> Path:
+        if self.resumed is None:
+            return build_rootfs(plan_rootfs(), self.report)
+        return find_rootfs(self.resumed) or build_rootfs(plan_same_rootfs(self.resumed), self.report)
 
     def _refuse_scenarios(self, kernels: dict[str, Kernel]) -> None:
         """What a kernel cannot run is left out.
@@ -207,47 +274,71 @@ class Experiment:
 
         Raises GuestError when no round of any block could be run.
         """
-        self._write_run(prepared, "running")
+        if self.resumed is None:
+            self._held.append(hold_run(self.directory))
+            self._refuse_existing()
+        write_run(self.directory, self._record(prepared, "running"))
         self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
         state = "interrupted"
         try:
             with self.report.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
                 problems = self._run_blocks(prepared, task)
-            state = "complete"
+            state = COMPLETE
         finally:
-            self._write_run(prepared, state)
-            while self._held:
-                os.close(self._held.pop())
-            for text in rebuild_tables(self.directory):
-                self.report.say(f"left out of the tables: {text}")
+            try:
+                # complete only once the tables are there: what is not complete can be resumed
+                record = self._record(prepared, state)
+                for text in rebuild_tables(self.directory, record=record):
+                    self.report.say(f"left out of the tables: {text}")
+                write_run(self.directory, record)
+            finally:
+                self.close()
         if problems and len(problems) == len(self.blocks):
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
             self.report.say(problem)
 
+    def close(self) -> None:
+        """Lets go of the run and of its kernels; `measure` does so at its end."""
+        while self._held:
+            os.close(self._held.pop())
+
     def _run_blocks(self, prepared: Prepared, task: Task) -> list[str]:
         """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
         problems, look = [], Look(self.directory)
         for number, block in enumerate(self.blocks, start=1):
-            if problem := self._run_block(block, prepared, task):
+            before = task.done
+
+            def show(rounds: int, detail: str, before: int = before) -> None:
+                task.update(done=before + rounds, detail=detail)
+
+            if problem := self._run_block(block, prepared, show):
                 problems.append(problem)
-            # a turn of the arms ends where the next boot begins
-            is_turn = number == len(self.blocks) or self.blocks[number].boot != block.boot
+            task.update(done=before + block.rounds)
+            later = self.blocks[number] if number < len(self.blocks) else None
+            # a turn of the arms ends where the next boot begins; of a resumed run, those before were looked at already
+            is_turn = later is None or (later.boot != block.boot and later.index not in self._states)
             if self.request.until_decided and is_turn and look.is_decided():
                 self.report.say(f"decided after {number} of {len(self.blocks)} blocks, {block.boot} boots an arm")
                 self.blocks = self.blocks[:number]
                 break
         return problems
 
-    def _run_block(self, block: Block, prepared: Prepared, task: Task) -> str | None:
-        """Runs a block's rounds in one trial, or in a few if trials end early. Returns what went wrong at last, if anything."""
-        first, done_before = 1, task.done
+    def _run_block(self, block: Block, prepared: Prepared, show: Callable[[int, str], None]) -> str | None:
+        """Runs a block's rounds in one trial, or in a few if trials end early. `show` is told how many are done.
+
+        Returns what went wrong at last, if anything.
+        """
         name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
         if why := self._refused.get((block.arm, block.scenario)):
-            task.update(done=done_before + block.rounds)
             return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
-        for attempt in range(1, 2 + _EXTRA_TRIALS):
-            task.update(done=done_before + first - 1, detail=f"{name}, boot {block.boot}")
+        state = self._states.get(block.index, BlockState())
+        first, early, record = state.next_round, state.ended_early, state.last
+        for attempt in itertools.count(state.next_attempt):
+            if first > block.rounds or early > _EXTRA_TRIALS:
+                break
+            detail, done = f"{name}, boot {block.boot}", first - 1
+            show(done, detail)
             record = TrialRecord(
                 trial_id=f"{block.index:03d}-{attempt}",
                 block=block.index,
@@ -257,12 +348,17 @@ class Experiment:
                 first_round=first,
                 rounds=block.rounds - first + 1,
                 token=secrets.token_hex(6),
+                state="running",
             )
-            offset = done_before + first - 1
-            record = self._run_trial(record, prepared, lambda n, offset=offset: task.update(done=offset + n))  # type: ignore[misc]
+
+            def on_round(number: int, done: int = done, detail: str = detail) -> None:
+                show(done + number, detail)
+
+            record = self._run_trial(record, prepared, on_round)
             first += record.rounds_begun
             if first > block.rounds:
                 break
+            early += 1
             self.report.say(
                 f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
             )
@@ -271,8 +367,7 @@ class Experiment:
                 break
             if self._host and not record.rounds_begun:
                 break  # the same engine would say the same
-        task.update(done=done_before + block.rounds)
-        if first <= block.rounds:
+        if first <= block.rounds and record is not None:
             return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
         return None
 
@@ -291,7 +386,7 @@ class Experiment:
             session=session.id if session else "",
             waits=session is None,
         )
-        guest_start_s, end, is_restored, beside = 0.0, TrialEnd("lost", "interrupted"), False, 0
+        guest_start_s, end, is_restored, beside, state = 0.0, TrialEnd("lost"), False, 0, INTERRUPTED
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
@@ -303,18 +398,28 @@ class Experiment:
                 with machine as (guest, guest_start_s, save):
                     is_restored, beside = guest.is_restored, guest.beside
                     self._beside = max(self._beside, beside)
-                    end = run_trial(guest.docker, job, evidence, on_round, save)
+                    run_trial(guest.docker, job, evidence, on_round, save, end)
                     if end.outcome == "gone":
                         end.outcome, said = guest.ending()
                         end.reason = said or end.reason
+                state = "ended"
             except GuestError as error:
-                end = TrialEnd("lost", error.what)
+                end.outcome, end.reason, state = "lost", error.what, "ended"
+            except BaseException:
+                if end.round_s > job.scenario.round_deadline_s:
+                    # who ends a run because nothing happens any more has seen a hang
+                    end.outcome, state = "hung", "ended"
+                    end.reason = f"interrupted when its round had taken {end.round_s:.0f} s"
+                else:
+                    end.outcome, end.reason = "lost", "interrupted"
+                raise
             finally:
                 record = msgspec.structs.replace(
                     record,
                     outcome=end.outcome,
                     reason=end.reason,
                     rounds_begun=end.rounds_begun,
+                    state=state,
                     started=HOST_STARTED if session else "restored" if is_restored else "cold",
                     beside=beside,
                     guest_start_s=round(guest_start_s, 3),
@@ -422,9 +527,15 @@ class Experiment:
                 except HostError as error:  # no room: the run goes on without
                     self.report.say(f"no snapshot is kept: {error}")
 
-    def _write_run(self, prepared: Prepared, state: str) -> None:
-        request = self.request
-        record = RunRecord(
+    def _record(self, prepared: Prepared, state: str) -> RunRecord:
+        request, before = self.request, self.resumed
+        if before is not None:
+            blocks = [PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks]
+            beside = max(before.beside, self._beside)
+            return msgspec.structs.replace(
+                before, state=state, blocks=blocks, resumed=before.resumed + 1, beside=beside
+            )
+        return RunRecord(
             format=RUN_FORMAT,
             run_id=self.run_id,
             state=state,
@@ -445,11 +556,54 @@ class Experiment:
             arms=list(request.arms),
             host=self._host.record() if self._host else _machine_of_guests(),
             engine=self._host.engine if self._host else None,
+            may_harm_host=request.may_harm_host,
+            snapshots=request.snapshots,
+            config=[str(path) for path in request.config],
             until_decided=request.until_decided,
             beside=self._beside,
             blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
         )
-        write_run(self.directory, record)
+
+
+def resume_run(directory: Path, report: Reporter) -> None:
+    """Goes on with a run from its record; a complete one is left as it is.
+
+    Raises EvidenceError where there is none, UsageError when another process is writing it, or something that went into
+    it is no longer what it was, naming that.
+    """
+    if read_run(directory).state == COMPLETE:
+        report.say(f"{directory} is complete: nothing is left to run")
+        return
+    held = hold_run(directory)
+    try:
+        _go_on(directory, read_run(directory), report)
+    finally:
+        os.close(held)
+
+
+def _go_on(directory: Path, record: RunRecord, report: Reporter) -> None:
+    request = Request(
+        arms=tuple(record.arms),
+        scenarios=tuple(scenario.name for scenario in record.scenarios),
+        rounds=record.rounds,
+        boots=record.boots,
+        seed=record.seed,
+        out=directory,
+        vcpus=record.vcpus,
+        memory_mib=record.memory_mib,
+        accel=record.accel,
+        snapshots=record.snapshots,
+        append=record.append,
+        may_harm_host=record.may_harm_host,
+        config=tuple(Path(path) for path in record.config),
+        until_decided=record.until_decided,
+    )
+    experiment = Experiment(request, report, resumed=record)
+    try:
+        experiment.check()
+        experiment.measure(experiment.prepare())
+    finally:
+        experiment.close()
 
 
 def _load_scenarios(names: tuple[str, ...]) -> dict[str, Scenario]:

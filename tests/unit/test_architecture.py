@@ -18,6 +18,7 @@ ABOVE = {
     "runtables",
     "runsummary",
     "pooling",
+    "resume",
     "looks",
     "experiment",
     "history",
