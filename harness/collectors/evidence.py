@@ -65,9 +65,9 @@ def rounds_kept(records: Iterable[TrialRecord]) -> dict[str, range]:
 
     A round that was cut off with the harness is run again by the trial that a resumed run adds; it counts once, there.
     """
-    blocks: dict[int, list[TrialRecord]] = {}
+    blocks: dict[str, list[TrialRecord]] = {}
     for record in records:
-        blocks.setdefault(record.block, []).append(record)
+        blocks.setdefault(record.trial_id.rpartition("-")[0], []).append(record)
     kept = {}
     for trials in blocks.values():
         trials.sort(key=lambda record: record.attempt)
