@@ -447,8 +447,19 @@ def parse(
 
 
 @cli.command()
-def doctor() -> None:
+@click.option("--clean", is_flag=True, help="Remove what a kill or a power cut left; nothing of a live process.")
+def doctor(clean: bool) -> None:
     """Say what works on this machine, and how to get the rest. Exit code 3 when something needed is missing."""
+    if clean:
+        from harness.cleaning import clean as clean_up
+
+        count = 0
+        for removed in clean_up():
+            count += 1
+            click.echo(f"removed {removed.what}: {removed.why}")
+        if not count:
+            click.echo("nothing was left behind")
+        return
     from harness.doctor import diagnose, print_findings
 
     findings = diagnose()

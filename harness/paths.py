@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -47,6 +49,31 @@ def require_room(directory: Path, need_bytes: int, purpose: str) -> None:
             f"{purpose} needs {need_bytes >> 20} MiB in {directory}, {free >> 20} MiB are free",
             "make room there, or set OOMTRIAL_CACHE to a directory on another disk",
         )
+
+
+def hold(directory: Path) -> int:
+    """Marks a directory as in use, until the descriptor is closed or this process has ended, however it ends."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # a file system without locks of directories
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def is_held(directory: Path) -> bool:
+    """Whether somebody marks a directory as in use."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -48,7 +48,7 @@ class Session:
 
     def __enter__(self) -> Session:
         with contextlib.suppress(*API_ERRORS):
-            for left in _abandoned(self._client):
+            for left in abandoned_sessions(self._client):
                 self._say(f"removing what a killed oomtrial left: session {left}")
                 remove_session(self._client, left)
         return self
@@ -75,7 +75,7 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _abandoned(client: docker.DockerClient) -> set[str]:
+def abandoned_sessions(client: docker.DockerClient) -> set[str]:
     """Sessions whose process is gone."""
     labels = [found["Labels"] for found in client.api.containers(all=True, filters={"label": SESSION})]
     labels += [volume["Labels"] or {} for volume in client.api.volumes(filters={"label": SESSION})["Volumes"] or []]

@@ -16,7 +16,6 @@ from types import TracebackType
 
 import docker
 import docker.errors
-import psutil
 import requests
 from docker.tls import TLSConfig
 
@@ -26,8 +25,8 @@ from harness.guest.console import find_panic, find_trouble, read_console
 from harness.guest.monitor import go_on, restoring_command, save
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
-from harness.paths import cache_dir
-from harness.proc import dies_with_parent, install_line, kill_group
+from harness.paths import cache_dir, hold, is_held
+from harness.proc import dies_with_parent, install_line, kill_group, owner_is_alive
 from harness.seats import Seat, take_seat
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
@@ -96,6 +95,7 @@ class Guest:
         self.client: docker.DockerClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._private: Path | None = None
+        self._held: int | None = None
 
     def __enter__(self) -> Guest:
         if self._process is None:
@@ -131,6 +131,7 @@ class Guest:
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_leftovers(runtime)
         self._private = Path(tempfile.mkdtemp(prefix=f"guest-{os.getpid()}-", dir=runtime))
+        self._held = hold(self._private)
         if self._snapshot is not None:
             self._snapshot.use(self._private)
             certificates = Certificates.in_directory(self._private)
@@ -286,12 +287,15 @@ class Guest:
         if self._own_seat is not None:
             self._own_seat.release()
             self._own_seat = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
 
 def _remove_leftovers(runtime: Path) -> None:
     """Removes the private directories of guests whose harness was killed: their names begin with its pid."""
     for left in runtime.glob("guest-*-*"):
-        if not psutil.pid_exists(int(left.name.split("-")[1])):
+        if not owner_is_alive(int(left.name.split("-")[1]), left) and not is_held(left):
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -26,6 +26,7 @@ ABOVE = {
     "bisect",
     "controls",
     "doctor",
+    "cleaning",
     "cli",
     "cli_kernels",
     "cli_report",
