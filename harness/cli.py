@@ -516,5 +516,7 @@ def main() -> None:
     else:
         code = 0
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # it ends already
         kill_children()
     sys.exit(code)
