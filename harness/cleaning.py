@@ -29,7 +29,7 @@ from harness.proc import owner_is_alive
 
 # What TemporaryDirectory makes for us lives for minutes.
 _STALE_S = 3600.0
-_SCRATCH = ("oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
+_SCRATCH = ("oomtrial-block-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _scratch_directories() -> Iterator[Removed]:
             with suppress(OSError):
                 status = path.lstat()
                 is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
-                if is_ours and time.time() - status.st_mtime > _STALE_S:
+                if is_ours and not is_held(path) and time.time() - status.st_mtime > _STALE_S:
                     yield from _gone(path, "a temporary directory that nobody has used for an hour")
 
 

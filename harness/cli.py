@@ -119,10 +119,15 @@ def cli() -> None:
     help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
 )
 @click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Run the blocks on the workers of a Dask scheduler: tcp://HOST:PORT, or local:N for N on this machine.",
+)
+@click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was cut off, as its record says; no other option goes with it.",
+    help="Go on with a run that was cut off, as its record says; no option but --cluster goes with it.",
 )
 @OWN_CONFIG
 @click.pass_context
@@ -142,6 +147,7 @@ def run(
     snapshots: bool,
     append: str,
     may_harm_host: bool,
+    cluster: str | None,
     resume: Path | None,
     own_config: tuple[Path, ...],
 ) -> None:
@@ -150,14 +156,19 @@ def run(
     --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
     figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
     """
+    from harness.cluster import run_experiment
+    from harness.experiment import Experiment, Request, resume_run
+    from harness.spec.arm import name_arms
+
     if resume is not None:
-        _resume(context, resume)
+        if given := _given(context, lambda name: name not in ("resume", "cluster")):
+            raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
+        with Reporter() as report:
+            run_experiment(resume_run(resume, report, elsewhere=cluster is not None), cluster)
+        _print_run(resume)
         return
     if not kernels:
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
-    from harness.experiment import Experiment, Request
-    from harness.spec.arm import name_arms
-
     if "host" in kernels:
         _refuse_guest_options(context)
     with Reporter() as report:
@@ -178,9 +189,7 @@ def run(
             until_decided,
         )
         experiment = Experiment(request, report)
-        experiment.check()
-        prepared = experiment.prepare()
-        experiment.measure(prepared)
+        run_experiment(experiment, cluster)
     _print_run(experiment.directory)
     if "host" in kernels:
         from harness.history import remember
@@ -205,17 +214,6 @@ def _given(context: click.Context, which: Callable[[str], bool]) -> list[str]:
         for option in context.command.params
         if which(str(option.name)) and context.get_parameter_source(str(option.name)) == ParameterSource.COMMANDLINE
     ]
-
-
-def _resume(context: click.Context, directory: Path) -> None:
-    """Goes on with a run. Its own record says how."""
-    from harness.experiment import resume_run
-
-    if given := _given(context, lambda name: name != "resume"):
-        raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
-    with Reporter() as report:
-        resume_run(directory, report)
-    _print_run(directory)
 
 
 cli.add_command(kernel_commands)

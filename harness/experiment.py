@@ -10,7 +10,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import psutil
 
 from harness import __version__
 from harness.analysis.rates import MIN_BOOTS
+from harness.blockwork import BlockJob, run_all
 from harness.collectors.evidence import CONSOLE_FILE, HOST_STARTED, EvidenceWriter, TrialRecord, seal, write_trial
 from harness.collectors.trial import REFUSED, TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
@@ -33,7 +34,7 @@ from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel, Plan, hold_kernel, make_kernel
 from harness.kernels.plan import plan_kernel
 from harness.looks import Look
-from harness.paths import require_room
+from harness.paths import cache_dir, require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
 from harness.resume import (
@@ -48,6 +49,7 @@ from harness.resume import (
     refuse_other_host,
     refuse_other_images,
     refuse_other_kernels,
+    refuse_unlike,
 )
 from harness.rundir import (
     COMPLETE,
@@ -119,19 +121,30 @@ class Experiment:
     """One run. `check` fails fast, `prepare` builds, `measure` runs the plan and always leaves tables behind."""
 
     def __init__(
-        self, request: Request, report: Reporter, seat: Seat | None = None, resumed: RunRecord | None = None
+        self,
+        request: Request,
+        report: Reporter,
+        seat: Seat | None = None,
+        *,
+        resumed: RunRecord | None = None,
+        scenarios: dict[str, Scenario] | None = None,
+        elsewhere: bool = False,
     ) -> None:
         """`seat`: room that the caller has for its guests; else each takes its own. `resumed`: the record of the run in
-        `request.out`, which is gone on with."""
-        self.request, self.report, self._seat, self.resumed = request, report, seat, resumed
+        `request.out`, which is gone on with. `scenarios`: those that were read already. `elsewhere`: `run_on` will be
+        called."""
+        self.request, self.report, self._seat = request, report, seat
+        self.resumed, self.elsewhere = resumed, elsewhere
+        self._executor: Executor | None = None  # blocks are run one after the other in this process
+        self._machine: HostRecord | None = None  # of the executor
         self.run_id = resumed.run_id if resumed else new_run_id()
         self.directory = request.out or Path("results") / "runs" / self.run_id
-        self.scenarios = recorded_scenarios(resumed) if resumed else _load_scenarios(request.scenarios)
+        self.scenarios = scenarios or (recorded_scenarios(resumed) if resumed else _load_scenarios(request.scenarios))
         self.blocks: list[Block] = []
         self._states: dict[int, BlockState] = {}  # by index of the block; of those that were begun before
         self._plans: list[Plan] = []
         self._cached: dict[str, Kernel] = {}  # kernels of a resumed run that need no plan
-        self._held: list[int] = []
+        self.held: list[int] = []  # locks, by descriptor: of the run and of its kernels
         self._host: HostArm | None = None  # where the arms are of the running kernel
         self._beside = 0  # the most other guests that ran beside one of ours when it started
         self._refused: dict[tuple[str, str], str] = {}  # (arm, scenario) -> why it does not do here what it declares
@@ -187,7 +200,8 @@ class Experiment:
 
     def _check_resumed(self, record: RunRecord, specs: list[KernelSpec]) -> None:
         """Closes what was cut off; whatever went into the run must be what it was."""
-        refuse_other_host(record, _machine_of_guests())
+        if not self.elsewhere:
+            refuse_other_host(record, machine_of_guests())
         self._cached = find_kernels(record)
         self._plans = [
             plan_kernel(spec, self.report, self.request.config) for spec in specs if spec.text not in self._cached
@@ -243,7 +257,7 @@ class Experiment:
                 kill_children()  # threads wait for their children, and the pool for its threads
                 raise
         # `oomtrial kernels prune` keeps away from what is held.
-        self._held += [hold_kernel(kernel) for kernel in kernels.values()]
+        self.held += [hold_kernel(kernel) for kernel in kernels.values()]
         self._refuse_scenarios(kernels)
         first = kernels[self.request.kernels[0]]
         probe = choose_accel(self.request.accel, first, rootfs, self.report)
@@ -269,13 +283,26 @@ class Experiment:
         if len(self._refused) == len(self.request.arms) * len(self.scenarios):
             raise UsageError(next(iter(self._refused.values())), "choose another kernel or scenario")
 
+    def run_on(self, executor: Executor, machine: HostRecord) -> None:
+        """Has `measure` run blocks side by side. `machine`: what each of the executor's is.
+
+        Raises UsageError when blocks must follow each other, or a resumed run is of other machines.
+        """
+        if self.request.until_decided:
+            raise UsageError("--until-decided looks after every turn, and side by side there are none")
+        if self._host is not None:
+            raise UsageError("the arm host runs on this machine's engine, and nowhere else")
+        if self.resumed:
+            refuse_unlike(self.resumed.host, machine, "a worker's")
+        self._executor, self._machine = executor, machine
+
     def measure(self, prepared: Prepared) -> None:
         """Runs the plan. Tables are written however it ends.
 
         Raises GuestError when no round of any block could be run.
         """
         if self.resumed is None:
-            self._held.append(hold_run(self.directory))
+            self.held.append(hold_run(self.directory))
             self._refuse_existing()
         write_run(self.directory, self._record(prepared, "running"))
         self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
@@ -300,11 +327,13 @@ class Experiment:
 
     def close(self) -> None:
         """Lets go of the run and of its kernels; `measure` does so at its end."""
-        while self._held:
-            os.close(self._held.pop())
+        while self.held:
+            os.close(self.held.pop())
 
     def _run_blocks(self, prepared: Prepared, task: Task) -> list[str]:
         """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
+        if self._executor is not None:
+            return self._run_side_by_side(self._executor, prepared, task)
         problems, look = [], Look(self.directory)
         for number, block in enumerate(self.blocks, start=1):
             before = task.done
@@ -323,6 +352,28 @@ class Experiment:
                 self.blocks = self.blocks[:number]
                 break
         return problems
+
+    def _run_side_by_side(self, executor: Executor, prepared: Prepared, task: Task) -> list[str]:
+        """Runs all blocks that are left on an executor."""
+        texts = {scenario.name: scenario.text for scenario in self.scenarios.values()}
+        problems, jobs, host = [], [], self._machine or machine_of_guests()
+        for block in self.blocks:
+            state = self._states.get(block.index, BlockState())
+            if state.next_round > block.rounds or (block.arm, block.scenario) in self._refused:
+                if problem := self._run_block(block, prepared, lambda *_: None):
+                    problems.append(problem)
+                task.update(done=task.done + block.rounds)
+            else:
+                jobs.append(BlockJob(self.request, texts, prepared, block, state, host, cache_dir()))
+        for result in run_all(executor, jobs, self.directory, self.report, task):
+            problems += [result.problem] if result.problem else []
+        return problems
+
+    def run_block(self, block: Block, state: BlockState, prepared: Prepared) -> tuple[str | None, str]:
+        """Runs one block and nothing else, as a worker does. Returns what went wrong, and why the scenario was refused."""
+        self._states[block.index] = state
+        problem = self._run_block(block, prepared, lambda *_: None)
+        return problem, self._refused.get((block.arm, block.scenario), "")
 
     def _run_block(self, block: Block, prepared: Prepared, show: Callable[[int, str], None]) -> str | None:
         """Runs a block's rounds in one trial, or in a few if trials end early. `show` is told how many are done.
@@ -554,7 +605,7 @@ class Experiment:
             accel=prepared.accel,
             accel_reason=prepared.accel_reason,
             arms=list(request.arms),
-            host=self._host.record() if self._host else _machine_of_guests(),
+            host=self._host.record() if self._host else self._machine or machine_of_guests(),
             engine=self._host.engine if self._host else None,
             may_harm_host=request.may_harm_host,
             snapshots=request.snapshots,
@@ -565,45 +616,37 @@ class Experiment:
         )
 
 
-def resume_run(directory: Path, report: Reporter) -> None:
-    """Goes on with a run from its record; a complete one is left as it is.
+def resume_run(directory: Path, report: Reporter, *, elsewhere: bool = False) -> Experiment:
+    """The experiment that goes on with a run as its record says; the run's directory is held.
 
-    Raises EvidenceError where there is none, UsageError when another process is writing it, or something that went into
-    it is no longer what it was, naming that.
+    Raises EvidenceError where there is none, UsageError when another process is writing it.
     """
-    if read_run(directory).state == COMPLETE:
-        report.say(f"{directory} is complete: nothing is left to run")
-        return
+    read_run(directory)
     held = hold_run(directory)
     try:
-        _go_on(directory, read_run(directory), report)
-    finally:
+        record = read_run(directory)
+        request = Request(
+            arms=tuple(record.arms),
+            scenarios=tuple(scenario.name for scenario in record.scenarios),
+            rounds=record.rounds,
+            boots=record.boots,
+            seed=record.seed,
+            out=directory,
+            vcpus=record.vcpus,
+            memory_mib=record.memory_mib,
+            accel=record.accel,
+            snapshots=record.snapshots,
+            append=record.append,
+            may_harm_host=record.may_harm_host,
+            config=tuple(Path(path) for path in record.config),
+            until_decided=record.until_decided,
+        )
+        experiment = Experiment(request, report, resumed=record, elsewhere=elsewhere)
+    except BaseException:
         os.close(held)
-
-
-def _go_on(directory: Path, record: RunRecord, report: Reporter) -> None:
-    request = Request(
-        arms=tuple(record.arms),
-        scenarios=tuple(scenario.name for scenario in record.scenarios),
-        rounds=record.rounds,
-        boots=record.boots,
-        seed=record.seed,
-        out=directory,
-        vcpus=record.vcpus,
-        memory_mib=record.memory_mib,
-        accel=record.accel,
-        snapshots=record.snapshots,
-        append=record.append,
-        may_harm_host=record.may_harm_host,
-        config=tuple(Path(path) for path in record.config),
-        until_decided=record.until_decided,
-    )
-    experiment = Experiment(request, report, resumed=record)
-    try:
-        experiment.check()
-        experiment.measure(experiment.prepare())
-    finally:
-        experiment.close()
+        raise
+    experiment.held.append(held)
+    return experiment
 
 
 def _load_scenarios(names: tuple[str, ...]) -> dict[str, Scenario]:
@@ -623,5 +666,6 @@ def _lacking(kernel: Kernel, scenario: Scenario) -> str | None:
     return f"{kernel.spec} lacks {', '.join(options)}, which scenario {scenario.name} needs" if options else None
 
 
-def _machine_of_guests() -> HostRecord:
+def machine_of_guests() -> HostRecord:
+    """This machine, as far as it matters to guests on it."""
     return HostRecord(cores=len(os.sched_getaffinity(0)), cpu=cpu_model(), qemu=qemu_version())

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -57,6 +58,16 @@ def hold(directory: Path) -> int:
     with contextlib.suppress(OSError):  # a file system without locks of directories
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """`hold` for a block."""
+    descriptor = hold(directory)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_held(directory: Path) -> bool:

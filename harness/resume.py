@@ -43,6 +43,8 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
     """
     for stray in (*run.glob(".*.tmp"), *run.glob("tables/.*.tmp")):
         stray.unlink()
+    for stray in run.glob(".incoming-*"):
+        shutil.rmtree(stray)
     said, taken, trials = [], dict[int, int](), []
     for directory in sorted((run / "trials").glob("*/")):
         for stray in directory.glob(".*.tmp"):
@@ -157,10 +159,15 @@ def refuse_other_host(record: RunRecord, host: HostRecord, engine: Engine | None
     """Raises UsageError on a machine, or an engine of it, whose rounds must not be pooled with those of the run."""
     if engine != record.engine:
         raise _differs("this machine's engine", str(engine), str(record.engine))
+    refuse_unlike(record.host, host, "this machine's")
+
+
+def refuse_unlike(wanted: HostRecord, host: HostRecord, whose: str) -> None:
+    """Raises UsageError on a machine whose rounds must not be pooled with those of another one."""
     for field in HostRecord.__struct_fields__:
-        now, then = getattr(host, field), getattr(record.host, field)
+        now, then = getattr(host, field), getattr(wanted, field)
         if now != then:
-            raise _differs(f"this machine's {field}", str(now), str(then))
+            raise _differs(f"{whose} {field}", str(now), str(then))
 
 
 def _differs(what: str, now: str, then: str) -> UsageError:

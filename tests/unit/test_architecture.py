@@ -27,6 +27,8 @@ ABOVE = {
     "controls",
     "doctor",
     "cleaning",
+    "blockwork",
+    "cluster",
     "cli",
     "cli_kernels",
     "cli_report",

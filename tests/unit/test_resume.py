@@ -14,6 +14,7 @@ from rich.console import Console
 
 from harness import experiment as experiments
 from harness.cli import cli
+from harness.cluster import run_experiment
 from harness.collectors.evidence import EvidenceWriter, read_trial, write_trial
 from harness.errors import GuestError, UsageError
 from harness.experiment import Experiment, Prepared, Request, resume_run
@@ -113,6 +114,10 @@ def start(out, **changes):
     experiment.measure(PREPARED)
 
 
+def go_on(out):
+    run_experiment(resume_run(out, quiet()))
+
+
 def in_child(work):
     """Runs work in a process of its own; its exit status."""
     pid = os.fork()
@@ -172,7 +177,7 @@ def test_a_run_cut_off_anywhere_has_every_round_once_in_the_end(tmp_path, monkey
         with monkeypatch.context() as patch:
             cut_off_at(choose.randint(1, 220), how, patch)
             begun = (out / "run.json").exists()
-            status = in_child(lambda begun=begun: resume_run(out, quiet()) if begun else start(out))
+            status = in_child(lambda begun=begun: go_on(out) if begun else start(out))
         if status == 0:
             break
         cuts += 1
@@ -211,7 +216,7 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
         patch.setattr(experiments, "run_trial", die)
         assert in_child(lambda: start(out)) == 9
     first = read_run(out).blocks[0]
-    resume_run(out, quiet())
+    go_on(out)
     rounds = pd.read_parquet(out / "tables/rounds.parquet")
     of_first = rounds[(rounds["arm"] == first.arm) & (rounds["boot"] == first.boot)]
     assert of_first[["trial_id", "round", "outcome"]].values.tolist() == [
@@ -259,7 +264,7 @@ def test_a_block_that_was_given_up_stays_so(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Experiment, "_guest", dead)
         assert in_child(lambda: start(out)) == 9
-    resume_run(out, quiet())
+    go_on(out)
     assert sorted(path.name for path in (out / "trials").glob("001-*")) == [f"001-{n}" for n in range(1, 5)]
     assert sum(arm.rounds_not_run for arm in summarize(out).arms) == read_run(out).blocks[0].rounds
 
@@ -270,11 +275,11 @@ def test_two_processes_never_write_one_run(tmp_path):
     write_run(out, read_run(out).__class__(**_fields(read_run(out), state="running")))
     held = hold_run(out)
     with pytest.raises(UsageError, match="another process is writing"):
-        resume_run(out, quiet())
+        go_on(out)
     os.close(held)
     pid_lock = in_child(lambda: hold_run(out))  # released by the kernel when its holder ends
     assert pid_lock == 0
-    resume_run(out, quiet())
+    go_on(out)
     assert read_run(out).state == "complete"
 
 
