@@ -11,6 +11,7 @@ import io
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,13 +116,20 @@ def unpack_trials(packed: bytes, run: Path) -> list[str]:
     return names
 
 
-def run_all(executor: Executor, jobs: list[BlockJob], run: Path, report: Reporter, task: Task) -> list[BlockResult]:
+def run_all(
+    executor: Executor,
+    jobs: list[BlockJob],
+    run: Path,
+    report: Reporter,
+    task: Task,
+    work: Callable[[BlockJob], BlockResult] = run_block,
+) -> list[BlockResult]:
     """Runs blocks side by side; their evidence is in the run's directory as soon as each has ended.
 
     Raises what a block raises; the rest is cancelled then, and a resumed run goes on with it.
     """
     results = []
-    futures = [executor.submit(run_block, job) for job in jobs]
+    futures = [executor.submit(work, job) for job in jobs]
     try:
         for future in as_completed(futures):
             result = future.result()

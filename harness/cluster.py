@@ -95,7 +95,7 @@ class Cluster:
             threads_per_worker=1,
             processes=True,
             resources=resources,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=0,  # a guest's memory is QEMU's, which Dask does not count
             silence_logs="ERROR",
         ) as cluster:

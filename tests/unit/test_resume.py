@@ -5,7 +5,6 @@ import json
 import os
 import random
 from io import StringIO
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -19,6 +18,7 @@ from harness.collectors.evidence import EvidenceWriter, read_trial, write_trial
 from harness.errors import GuestError, UsageError
 from harness.experiment import Experiment, Prepared, Request, resume_run
 from harness.kernels.kernel import Kernel
+from harness.paths import cache_dir
 from harness.progress import Reporter
 from harness.resume import recover_trials, refuse_other_host, refuse_other_images
 from harness.rundir import hold_run, read_run, write_run
@@ -28,7 +28,8 @@ from harness.spec.plan import plan_blocks
 
 ARMS = name_arms(("source:6.1", "source:6.1"))
 ROUNDS, BOOTS = 5, 2
-PREPARED = Prepared({"source:6.1": Kernel("source:6.1", "k", "/k", "apt", {}, "", "gcc", [])}, Path("r"), {}, "tcg", "")
+KERNEL = Kernel("source:6.1", "k", str(cache_dir() / "kernels/k/bzImage"), "apt", {}, "", "gcc", [])
+PREPARED = Prepared({"source:6.1": KERNEL}, cache_dir() / "rootfs/r.ext4", {}, "tcg", "")
 
 
 def round_lines(token, number):
