@@ -13,7 +13,7 @@ from harness.collectors.evidence import CONSOLE_FILE, TRIAL_FILE, TrialRecord, i
 from harness.collectors.rounds import read_evidence
 from harness.containers.images import Image
 from harness.errors import EvidenceError, UsageError
-from harness.guest.console import find_panic, read_console
+from harness.guest.console import find_end, read_console
 from harness.guest.engine import Engine
 from harness.guest.rootfs import RootfsPlan, plan_rootfs
 from harness.kernels.kernel import Kernel, Plan, read_record
@@ -86,8 +86,8 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
     begun, finished = evidence.rounds_begun, evidence.rounds_finished
     if finished == trial.rounds:
         changes = {"state": "ended", "outcome": "completed", "reason": ""}
-    elif panic := find_panic(read_console(directory / CONSOLE_FILE)):
-        changes = {"state": "ended", "outcome": "panicked", "reason": f"kernel panic: {panic}"}
+    elif end := find_end(read_console(directory / CONSOLE_FILE)):
+        changes = {"state": "ended", "outcome": end[0], "reason": end[1]}
     else:
         changes = {"state": INTERRUPTED, "outcome": "lost", "reason": "cut off with its harness"}
     trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)

@@ -21,7 +21,7 @@ from docker.tls import TLSConfig
 
 from harness.errors import GuestError, HostError
 from harness.guest.certs import Certificates, make_certificates
-from harness.guest.console import find_panic, find_trouble, read_console
+from harness.guest.console import find_end, find_panic, find_trouble, read_console
 from harness.guest.monitor import go_on, restoring_command, save
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
@@ -268,8 +268,8 @@ class Guest:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=deadline_s)
         console = read_console(self.console)
-        if panic := find_panic(console):
-            return "panicked", f"kernel panic: {panic}"
+        if end := find_end(console):
+            return end
         trouble = find_trouble(console)
         return "hung" if self.is_running() else "lost", trouble[0] if trouble else ""
 

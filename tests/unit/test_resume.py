@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import random
+import subprocess
+import time
 from io import StringIO
 
 import pandas as pd
@@ -15,7 +17,7 @@ from harness import experiment as experiments
 from harness.cli import cli
 from harness.cluster import run_experiment
 from harness.collectors.evidence import EvidenceWriter, read_trial, write_trial
-from harness.errors import GuestError, UsageError
+from harness.errors import GuestError, HostError, UsageError
 from harness.experiment import Experiment, Prepared, Request, resume_run
 from harness.kernels.kernel import Kernel
 from harness.paths import cache_dir
@@ -246,6 +248,45 @@ def test_a_panic_that_the_harness_did_not_live_to_see_is_no_round_to_be_run_agai
     states, _ = recover_trials(out)
     found = read_trial(trial)
     assert (found.outcome, found.rounds_begun, states[1].next_round) == ("panicked", 3, 4)
+
+
+def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
+    """Who presses Ctrl-C because nothing happens any more does not get the round again."""
+    out = tmp_path / "run"
+
+    def hang(_client, job, evidence, _on_round, _save, end):
+        for channel, line in list(round_lines(job.token, 1))[:8]:
+            getattr(evidence, f"{channel}_line")(line.encode())
+        end.rounds_begun, end.under_way = 1, (1, time.monotonic() - 1000)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments, "run_trial", hang)
+        with pytest.raises(KeyboardInterrupt):
+            start(out)
+    go_on(out)
+    rounds = pd.read_parquet(out / "tables/rounds.parquet")
+    assert rounds.loc[rounds["trial_id"] == "001-1", ["round", "outcome"]].values.tolist() == [[1, "hung"]]
+    assert len(rounds) == 2 * ROUNDS
+    assert read_trial(out / "trials/001-1").reason == "interrupted when its round had taken 1000 s"
+
+
+def test_a_full_disk_keeps_what_fitted_and_the_run_goes_on_once_there_is_room(tmp_path):
+    def mount(*options):
+        return subprocess.run(["mount", *options, tmp_path], check=False).returncode == 0
+
+    if os.geteuid() != 0 or not mount("-t", "tmpfs", "-o", "size=100k", "tmpfs"):
+        pytest.skip("a full disk is a small tmpfs here: run the tests as root, where mount(8) is allowed")
+    try:
+        with pytest.raises((HostError, OSError)) as raised:
+            start(tmp_path / "run")
+        assert "No space left on device" in str(raised.value)
+        assert read_run(tmp_path / "run").state == "running"
+        assert mount("-o", "remount,size=600m")
+        go_on(tmp_path / "run")
+        check_whole(tmp_path / "run")
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def _fields(record, **changes):
