@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -29,6 +30,9 @@ from harness.errors import CHECK_FAILED, INTERRUPTED, EvidenceError, OomtrialErr
 from harness.proc import kill_children
 from harness.progress import Reporter
 from harness.spec.machine import ACCELERATIONS
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
 
 _PLAIN_WIDTH = 120  # where standard output is no terminal
 
@@ -164,8 +168,11 @@ def run(
         if given := _given(context, lambda name: name not in ("resume", "cluster")):
             raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
         with Reporter() as report:
-            run_experiment(resume_run(resume, report, elsewhere=cluster is not None), cluster)
+            experiment = resume_run(resume, report, elsewhere=cluster is not None)
+            has_run = run_experiment(experiment, cluster)
         _print_run(resume)
+        if has_run:
+            _remember(experiment)
         return
     if not kernels:
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
@@ -191,7 +198,12 @@ def run(
         experiment = Experiment(request, report)
         run_experiment(experiment, cluster)
     _print_run(experiment.directory)
-    if "host" in kernels:
+    _remember(experiment)
+
+
+def _remember(experiment: Experiment) -> None:
+    """Of the arm host, figures go to this machine's history."""
+    if "host" in experiment.request.kernels:
         from harness.history import remember
 
         for line in remember(experiment.directory):

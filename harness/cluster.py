@@ -155,25 +155,26 @@ class Cluster:
         return found
 
 
-def run_experiment(experiment: Experiment, where: str | None = None) -> None:
-    """Checks, builds and measures, in this process or on a cluster. A resumed run that is complete is left as it is.
+def run_experiment(experiment: Experiment, where: str | None = None) -> bool:
+    """Checks, builds and measures, in this process or on a cluster. Returns whether there was anything to do: a resumed run
+    that is complete is left as it is.
 
     Raises what the parts of Experiment and of Cluster raise.
     """
     try:
         if experiment.resumed and experiment.resumed.state == COMPLETE:
             experiment.report.say(f"{experiment.directory} is complete: nothing is left to run")
-            return
+            return False
         request = experiment.request
         cluster = Cluster(where, request.vcpus, request.memory_mib) if where else None
         experiment.check()
         prepared = experiment.prepare()
-        if cluster is None:
+        with contextlib.ExitStack() as stack:
+            if cluster is not None:
+                stack.enter_context(cluster)
+                experiment.run_on(cluster.executor, cluster.prepare(prepared))
             experiment.measure(prepared)
-            return
-        with cluster:
-            experiment.run_on(cluster.executor, cluster.prepare(prepared))
-            experiment.measure(prepared)
+        return True
     finally:
         experiment.close()
 
