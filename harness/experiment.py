@@ -354,19 +354,23 @@ class Experiment:
         return problems
 
     def _run_side_by_side(self, executor: Executor, prepared: Prepared, task: Task) -> list[str]:
-        """Runs all blocks that are left on an executor."""
+        """Runs all blocks that are left on an executor; first boots first, as these tell whether a scenario is refused."""
         texts = {scenario.name: scenario.text for scenario in self.scenarios.values()}
-        problems, jobs, host = [], [], self._machine or machine_of_guests()
-        for block in self.blocks:
-            state = self._states.get(block.index, BlockState())
-            if state.next_round > block.rounds or (block.arm, block.scenario) in self._refused:
-                if problem := self._run_block(block, prepared, lambda *_: None):
-                    problems.append(problem)
-                task.update(done=task.done + block.rounds)
-            else:
-                jobs.append(BlockJob(self.request, texts, prepared, block, state, host, cache_dir()))
-        for result in run_all(executor, jobs, self.directory, self.report, task):
-            problems += [result.problem] if result.problem else []
+        problems, host = [], self._machine or machine_of_guests()
+        for blocks in ([b for b in self.blocks if b.boot == 1], [b for b in self.blocks if b.boot > 1]):
+            jobs = []
+            for block in blocks:
+                state = self._states.get(block.index, BlockState())
+                if state.next_round > block.rounds or (block.arm, block.scenario) in self._refused:
+                    problem = self._run_block(block, prepared, lambda *_: None)
+                    problems += [problem] if problem else []
+                    task.update(done=task.done + block.rounds)
+                else:
+                    jobs.append(BlockJob(self.request, texts, prepared, block, state, host, cache_dir()))
+            for result in run_all(executor, jobs, self.directory, self.report, task):
+                problems += [result.problem] if result.problem else []
+                if result.refused:
+                    self._refused[result.block.arm, result.block.scenario] = result.refused
         return problems
 
     def run_block(self, block: Block, state: BlockState, prepared: Prepared) -> tuple[str | None, str]:
