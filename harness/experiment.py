@@ -49,6 +49,7 @@ from harness.resume import (
     refuse_other_host,
     refuse_other_images,
     refuse_other_kernels,
+    refuse_other_scenarios,
     refuse_unlike,
 )
 from harness.rundir import (
@@ -210,6 +211,8 @@ class Experiment:
         self._recover()
 
     def _recover(self) -> None:
+        assert self.resumed is not None
+        refuse_other_scenarios(self.resumed)
         self._states, said = recover_trials(self.directory)
         for text in said:
             self.report.say(text)
@@ -460,13 +463,12 @@ class Experiment:
                 state = "ended"
             except GuestError as error:
                 end.outcome, end.reason, state = "lost", error.what, "ended"
-            except BaseException:
-                if end.round_s > job.scenario.round_deadline_s:
+            except BaseException as error:
+                end.outcome, end.reason = "lost", str(error) or "interrupted"
+                if isinstance(error, KeyboardInterrupt) and end.round_s > job.scenario.round_deadline_s:
                     # who ends a run because nothing happens any more has seen a hang
                     end.outcome, state = "hung", "ended"
                     end.reason = f"interrupted when its round had taken {end.round_s:.0f} s"
-                else:
-                    end.outcome, end.reason = "lost", "interrupted"
                 raise
             finally:
                 record = msgspec.structs.replace(

@@ -46,7 +46,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
     for stray in run.glob(".incoming-*"):
         shutil.rmtree(stray)
     said, taken, trials = [], dict[int, int](), []
-    for directory in sorted((run / "trials").glob("*/")):
+    for directory in sorted((run / "trials").glob("[0-9]*-[0-9]*/")):
         for stray in directory.glob(".*.tmp"):
             stray.unlink()
         if not (directory / TRIAL_FILE).exists() and not any(path.stat().st_size for path in directory.iterdir()):
@@ -89,7 +89,7 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
     elif end := find_end(read_console(directory / CONSOLE_FILE)):
         changes = {"state": "ended", "outcome": end[0], "reason": end[1]}
     else:
-        changes = {"state": INTERRUPTED, "outcome": "lost", "reason": "cut off with its harness"}
+        changes = {"state": INTERRUPTED, "outcome": "lost", "reason": trial.reason or "cut off with its harness"}
     trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)
     write_trial(directory, trial)
     seal(directory)
@@ -97,15 +97,16 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
 
 
 def recorded_scenarios(record: RunRecord) -> dict[str, Scenario]:
-    """The scenarios of a run as they were.
+    """The scenarios of a run as they were."""
+    return {one.name: decode(one.name, one.text) for one in record.scenarios}
 
-    Raises UsageError when this oomtrial makes something else of their text.
-    """
-    found = {one.name: decode(one.name, one.text) for one in record.scenarios}
+
+def refuse_other_scenarios(record: RunRecord) -> None:
+    """Raises UsageError when this oomtrial makes something else of the text of a scenario."""
     for one in record.scenarios:
-        if found[one.name].version != one.version:
-            raise _differs(f"scenario {one.name}", found[one.name].version, one.version)
-    return found
+        version = decode(one.name, one.text).version
+        if version != one.version:
+            raise _differs(f"scenario {one.name}", version, one.version)
 
 
 def recorded_blocks(record: RunRecord) -> list[Block]:
