@@ -53,6 +53,7 @@ class BlockResult:
     refused: str  # why the scenario does not do what it declares; else empty
     said: tuple[str, ...]
     trials: bytes  # a tar of the directories of its trials
+    beside: int = 0  # the most other guests on its machine when one of its own started
 
 
 class _Heard(Reporter):
@@ -84,8 +85,9 @@ def run_block(job: BlockJob) -> BlockResult:
         request = dataclasses.replace(job.request, out=Path(scratch))
         scenarios = {name: decode(name, text) for name, text in job.scenarios.items()}
         experiment = Experiment(request, report, scenarios=scenarios)
-        problem, refused = experiment.run_block(job.block, job.state, at_home(job.prepared, job.cache))
-        return BlockResult(job.block, problem, refused, tuple(report.said), _pack(Path(scratch) / "trials"))
+        problem, refused, beside = experiment.run_block(job.block, job.state, at_home(job.prepared, job.cache))
+        packed = _pack(Path(scratch) / "trials")
+        return BlockResult(job.block, problem, refused, tuple(report.said), packed, beside)
 
 
 def _pack(directory: Path) -> bytes:

@@ -374,13 +374,15 @@ class Experiment:
                 problems += [result.problem] if result.problem else []
                 if result.refused:
                     self._refused[result.block.arm, result.block.scenario] = result.refused
+                self._beside = max(self._beside, result.beside)
         return problems
 
-    def run_block(self, block: Block, state: BlockState, prepared: Prepared) -> tuple[str | None, str]:
-        """Runs one block and nothing else, as a worker does. Returns what went wrong, and why the scenario was refused."""
+    def run_block(self, block: Block, state: BlockState, prepared: Prepared) -> tuple[str | None, str, int]:
+        """Runs one block and nothing else, as a worker does. Returns what went wrong, why the scenario was refused, and the
+        most other guests that ran beside."""
         self._states[block.index] = state
         problem = self._run_block(block, prepared, lambda *_: None)
-        return problem, self._refused.get((block.arm, block.scenario), "")
+        return problem, self._refused.get((block.arm, block.scenario), ""), self._beside
 
     def _run_block(self, block: Block, prepared: Prepared, show: Callable[[int, str], None]) -> str | None:
         """Runs a block's rounds in one trial, or in a few if trials end early. `show` is told how many are done.

@@ -71,7 +71,7 @@ def round_lines(token, number):
 
 
 class FakeGuest:
-    docker, is_restored = None, True
+    docker, is_restored, beside = None, True, 0
 
     def ending(self):
         return "lost", "QEMU was killed"
