@@ -9,8 +9,10 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -28,6 +30,9 @@ from harness.errors import CHECK_FAILED, INTERRUPTED, EvidenceError, OomtrialErr
 from harness.proc import kill_children
 from harness.progress import Reporter
 from harness.spec.machine import ACCELERATIONS
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
 
 _PLAIN_WIDTH = 120  # where standard output is no terminal
 
@@ -51,7 +56,6 @@ def cli() -> None:
     "--kernel",
     "kernels",
     multiple=True,
-    required=True,
     metavar="SPEC",
     help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms,"
     " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine.",
@@ -118,6 +122,17 @@ def cli() -> None:
     is_flag=True,
     help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
 )
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Run the blocks on the workers of a Dask scheduler: tcp://HOST:PORT, or local:N for N on this machine.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a run that was cut off, as its record says; no option but --cluster goes with it.",
+)
 @OWN_CONFIG
 @click.pass_context
 def run(
@@ -136,6 +151,8 @@ def run(
     snapshots: bool,
     append: str,
     may_harm_host: bool,
+    cluster: str | None,
+    resume: Path | None,
     own_config: tuple[Path, ...],
 ) -> None:
     """Measure kernels against each other, and print the summary.
@@ -143,9 +160,22 @@ def run(
     --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
     figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
     """
-    from harness.experiment import Experiment, Request
+    from harness.cluster import run_experiment
+    from harness.experiment import Experiment, Request, resume_run
     from harness.spec.arm import name_arms
 
+    if resume is not None:
+        if given := _given(context, lambda name: name not in ("resume", "cluster")):
+            raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
+        with Reporter() as report:
+            experiment = resume_run(resume, report, elsewhere=cluster is not None)
+            has_run = run_experiment(experiment, cluster)
+        _print_run(resume)
+        if has_run:
+            _remember(experiment)
+        return
+    if not kernels:
+        raise click.MissingParameter(ctx=context, param=context.command.params[0])
     if "host" in kernels:
         _refuse_guest_options(context)
     with Reporter() as report:
@@ -166,11 +196,14 @@ def run(
             until_decided,
         )
         experiment = Experiment(request, report)
-        experiment.check()
-        prepared = experiment.prepare()
-        experiment.measure(prepared)
+        run_experiment(experiment, cluster)
     _print_run(experiment.directory)
-    if "host" in kernels:
+    _remember(experiment)
+
+
+def _remember(experiment: Experiment) -> None:
+    """Of the arm host, figures go to this machine's history."""
+    if "host" in experiment.request.kernels:
         from harness.history import remember
 
         for line in remember(experiment.directory):
@@ -181,10 +214,18 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
 
 
 def _refuse_guest_options(context: click.Context) -> None:
-    given = [name for name in _OF_GUESTS if context.get_parameter_source(name) == ParameterSource.COMMANDLINE]
-    options = [option.opts[0] for option in context.command.params if option.name in given]
+    options = _given(context, lambda name: name in _OF_GUESTS)
     if options:
         raise click.UsageError(f"{options[0]} is of guests, and --kernel host boots none")
+
+
+def _given(context: click.Context, which: Callable[[str], bool]) -> list[str]:
+    """Options that stand on the command line."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if which(str(option.name)) and context.get_parameter_source(str(option.name)) == ParameterSource.COMMANDLINE
+    ]
 
 
 cli.add_command(kernel_commands)
@@ -416,8 +457,19 @@ def parse(
 
 
 @cli.command()
-def doctor() -> None:
+@click.option("--clean", is_flag=True, help="Remove what a kill or a power cut left; nothing of a live process.")
+def doctor(clean: bool) -> None:
     """Say what works on this machine, and how to get the rest. Exit code 3 when something needed is missing."""
+    if clean:
+        from harness.cleaning import clean as clean_up
+
+        count = 0
+        for removed in clean_up():
+            count += 1
+            click.echo(f"removed {removed.what}: {removed.why}")
+        if not count:
+            click.echo("nothing was left behind")
+        return
     from harness.doctor import diagnose, print_findings
 
     findings = diagnose()
@@ -474,5 +526,7 @@ def main() -> None:
     else:
         code = 0
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # it ends already
         kill_children()
     sys.exit(code)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import os
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ import psutil
 
 from harness import __version__
 from harness.analysis.rates import MIN_BOOTS
+from harness.blockwork import BlockJob, run_all
 from harness.collectors.evidence import CONSOLE_FILE, HOST_STARTED, EvidenceWriter, TrialRecord, seal, write_trial
 from harness.collectors.trial import REFUSED, TrialEnd, TrialJob, prepare_engine, run_trial
 from harness.containers.images import NAMES, Image, plan_image
@@ -32,19 +34,39 @@ from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel, Plan, hold_kernel, make_kernel
 from harness.kernels.plan import plan_kernel
 from harness.looks import Look
-from harness.paths import require_room
+from harness.paths import cache_dir, require_room
 from harness.proc import kill_children
 from harness.progress import Reporter, Task
+from harness.resume import (
+    INTERRUPTED,
+    BlockState,
+    find_kernels,
+    find_rootfs,
+    plan_same_rootfs,
+    recorded_blocks,
+    recorded_scenarios,
+    recover_trials,
+    refuse_other_host,
+    refuse_other_images,
+    refuse_other_kernels,
+    refuse_other_scenarios,
+    refuse_unlike,
+)
 from harness.rundir import (
+    COMPLETE,
+    RUN_FILE,
     RUN_FORMAT,
     HostRecord,
     PlannedBlock,
     RunRecord,
     ScenarioRecord,
     cpu_model,
+    hold_run,
+    read_run,
     write_run,
 )
 from harness.runtables import rebuild_tables
+from harness.seats import Seat
 from harness.spec.arm import ArmSpec
 from harness.spec.kernel import KernelSpec, parse_kernel_spec
 from harness.spec.plan import Block, plan_blocks
@@ -99,15 +121,33 @@ def new_run_id() -> str:
 class Experiment:
     """One run. `check` fails fast, `prepare` builds, `measure` runs the plan and always leaves tables behind."""
 
-    def __init__(self, request: Request, report: Reporter) -> None:
-        self.request, self.report = request, report
-        self.run_id = new_run_id()
+    def __init__(
+        self,
+        request: Request,
+        report: Reporter,
+        seat: Seat | None = None,
+        *,
+        resumed: RunRecord | None = None,
+        scenarios: dict[str, Scenario] | None = None,
+        elsewhere: bool = False,
+    ) -> None:
+        """`seat`: room that the caller has for its guests; else each takes its own. `resumed`: the record of the run in
+        `request.out`, which is gone on with. `scenarios`: those that were read already. `elsewhere`: `run_on` will be
+        called."""
+        self.request, self.report, self._seat = request, report, seat
+        self.resumed, self.elsewhere = resumed, elsewhere
+        self._executor: Executor | None = None  # blocks are run one after the other in this process
+        self._machine: HostRecord | None = None  # of the executor
+        self.run_id = resumed.run_id if resumed else new_run_id()
         self.directory = request.out or Path("results") / "runs" / self.run_id
-        self.scenarios = _load_scenarios(request.scenarios)
+        self.scenarios = scenarios or (recorded_scenarios(resumed) if resumed else _load_scenarios(request.scenarios))
         self.blocks: list[Block] = []
+        self._states: dict[int, BlockState] = {}  # by index of the block; of those that were begun before
         self._plans: list[Plan] = []
-        self._held: list[int] = []
+        self._cached: dict[str, Kernel] = {}  # kernels of a resumed run that need no plan
+        self.held: list[int] = []  # locks, by descriptor: of the run and of its kernels
         self._host: HostArm | None = None  # where the arms are of the running kernel
+        self._beside = 0  # the most other guests that ran beside one of ours when it started
         self._refused: dict[tuple[str, str], str] = {}  # (arm, scenario) -> why it does not do here what it declares
 
     def check(self) -> None:
@@ -116,19 +156,26 @@ class Experiment:
         Raises UsageError for a bad request, HostError when this machine lacks something.
         """
         request = self.request
-        if (self.directory / "run.json").exists():
-            raise UsageError(f"{self.directory} already holds a run", "choose another --out")
+        if self.resumed is None:
+            self._refuse_existing()
         specs = [parse_kernel_spec(text) for text in request.kernels]
         if request.until_decided:
             self._check_until_decided(specs)
-        self.blocks = plan_blocks(
-            [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
+        self.blocks = (
+            recorded_blocks(self.resumed)
+            if self.resumed
+            else plan_blocks(
+                [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
+            )
         )
         if HOST in request.kernels:
             refuse_mixture(request.kernels, until_decided=request.until_decided)
             self._host = HostArm(self.report, may_harm=request.may_harm_host)
             self._refuse_scenarios({HOST: self._host.kernel()})
             require_room(self.directory, _RUN_BYTES, "the evidence of a run")
+            if self.resumed is not None:
+                refuse_other_host(self.resumed, self._host.record(), self._host.engine)
+                self._recover()
             return
         for scenario in self.scenarios.values():
             need_mib = sum(limit.bytes for limit in scenario.limits) // (1 << 20) + 512
@@ -143,7 +190,35 @@ class Experiment:
             )
         qemu_version()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
-        self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
+        if self.resumed is None:
+            self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
+        else:
+            self._check_resumed(self.resumed, specs)
+
+    def _refuse_existing(self) -> None:
+        if (self.directory / RUN_FILE).exists():
+            raise UsageError(f"{self.directory} already holds a run", "choose another --out, or go on with --resume")
+
+    def _check_resumed(self, record: RunRecord, specs: list[KernelSpec]) -> None:
+        """Closes what was cut off; whatever went into the run must be what it was."""
+        if not self.elsewhere:
+            refuse_other_host(record, machine_of_guests())
+        self._cached = find_kernels(record)
+        self._plans = [
+            plan_kernel(spec, self.report, self.request.config) for spec in specs if spec.text not in self._cached
+        ]
+        refuse_other_kernels(record, self._plans)
+        self._recover()
+
+    def _recover(self) -> None:
+        assert self.resumed is not None
+        refuse_other_scenarios(self.resumed)
+        self._states, said = recover_trials(self.directory)
+        for text in said:
+            self.report.say(text)
+        for state in self._states.values():
+            if state.last is not None and state.last.outcome == REFUSED:
+                self._refused[state.last.arm, state.last.scenario] = state.last.reason
 
     def _check_until_decided(self, specs: list[KernelSpec]) -> None:
         if len(self.request.arms) < 2 or not any(spec.is_stock for spec in specs):
@@ -161,12 +236,18 @@ class Experiment:
         """
         if self._host:
             images = {name: plan_image(name) for name in NAMES}
+            if self.resumed:
+                refuse_other_images(self.resumed, images)
             return Prepared({HOST: self._host.kernel()}, Path(), images, ACCEL, str(self._host.engine))
         with ThreadPoolExecutor(max_workers=2) as pool:
-            rootfs_job = pool.submit(lambda: build_rootfs(plan_rootfs(), self.report))
-            kernels_job = pool.submit(lambda: {plan.spec.text: make_kernel(plan, self.report) for plan in self._plans})
+            rootfs_job = pool.submit(self._rootfs)
+            kernels_job = pool.submit(
+                lambda: self._cached | {plan.spec.text: make_kernel(plan, self.report) for plan in self._plans}
+            )
             try:
                 images = {name: plan_image(name) for name in NAMES}
+                if self.resumed:
+                    refuse_other_images(self.resumed, images)
                 for job in (rootfs_job, kernels_job):
                     # A failure of either is told at once, not after the other has ended.
                     while not job.done():
@@ -179,11 +260,17 @@ class Experiment:
                 kill_children()  # threads wait for their children, and the pool for its threads
                 raise
         # `oomtrial kernels prune` keeps away from what is held.
-        self._held = [hold_kernel(kernel) for kernel in kernels.values()]
+        self.held += [hold_kernel(kernel) for kernel in kernels.values()]
         self._refuse_scenarios(kernels)
         first = kernels[self.request.kernels[0]]
         probe = choose_accel(self.request.accel, first, rootfs, self.report)
-        return Prepared(kernels, rootfs, images, probe.accel, probe.reason)
+        reason = self.resumed.accel_reason if self.resumed else probe.reason
+        return Prepared(kernels, rootfs, images, probe.accel, reason)
+
+    def _rootfs(self) -> Path:
+        if self.resumed is None:
+            return build_rootfs(plan_rootfs(), self.report)
+        return find_rootfs(self.resumed) or build_rootfs(plan_same_rootfs(self.resumed), self.report)
 
     def _refuse_scenarios(self, kernels: dict[str, Kernel]) -> None:
         """What a kernel cannot run is left out.
@@ -199,52 +286,119 @@ class Experiment:
         if len(self._refused) == len(self.request.arms) * len(self.scenarios):
             raise UsageError(next(iter(self._refused.values())), "choose another kernel or scenario")
 
+    def run_on(self, executor: Executor, machine: HostRecord) -> None:
+        """Has `measure` run blocks side by side. `machine`: what each of the executor's is.
+
+        Raises UsageError when blocks must follow each other, or a resumed run is of other machines.
+        """
+        if self.request.until_decided:
+            raise UsageError("--until-decided looks after every turn, and side by side there are none")
+        if self._host is not None:
+            raise UsageError("the arm host runs on this machine's engine, and nowhere else")
+        if self.resumed:
+            refuse_unlike(self.resumed.host, machine, "a worker's")
+        self._executor, self._machine = executor, machine
+
     def measure(self, prepared: Prepared) -> None:
         """Runs the plan. Tables are written however it ends.
 
         Raises GuestError when no round of any block could be run.
         """
-        self._write_run(prepared, "running")
+        if self.resumed is None:
+            self.held.append(hold_run(self.directory))
+            self._refuse_existing()
+        write_run(self.directory, self._record(prepared, "running"))
         self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
         state = "interrupted"
         try:
             with self.report.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
                 problems = self._run_blocks(prepared, task)
-            state = "complete"
+            state = COMPLETE
         finally:
-            self._write_run(prepared, state)
-            while self._held:
-                os.close(self._held.pop())
-            for text in rebuild_tables(self.directory):
-                self.report.say(f"left out of the tables: {text}")
+            try:
+                # complete only once the tables are there: what is not complete can be resumed
+                record = self._record(prepared, state)
+                for text in rebuild_tables(self.directory, record=record):
+                    self.report.say(f"left out of the tables: {text}")
+                write_run(self.directory, record)
+            finally:
+                self.close()
         if problems and len(problems) == len(self.blocks):
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
             self.report.say(problem)
 
+    def close(self) -> None:
+        """Lets go of the run and of its kernels; `measure` does so at its end."""
+        while self.held:
+            os.close(self.held.pop())
+
     def _run_blocks(self, prepared: Prepared, task: Task) -> list[str]:
         """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
+        if self._executor is not None:
+            return self._run_side_by_side(self._executor, prepared, task)
         problems, look = [], Look(self.directory)
         for number, block in enumerate(self.blocks, start=1):
-            if problem := self._run_block(block, prepared, task):
+            before = task.done
+
+            def show(rounds: int, detail: str, before: int = before) -> None:
+                task.update(done=before + rounds, detail=detail)
+
+            if problem := self._run_block(block, prepared, show):
                 problems.append(problem)
-            # a turn of the arms ends where the next boot begins
-            is_turn = number == len(self.blocks) or self.blocks[number].boot != block.boot
+            task.update(done=before + block.rounds)
+            later = self.blocks[number] if number < len(self.blocks) else None
+            # a turn of the arms ends where the next boot begins; of a resumed run, those before were looked at already
+            is_turn = later is None or (later.boot != block.boot and later.index not in self._states)
             if self.request.until_decided and is_turn and look.is_decided():
                 self.report.say(f"decided after {number} of {len(self.blocks)} blocks, {block.boot} boots an arm")
                 self.blocks = self.blocks[:number]
                 break
         return problems
 
-    def _run_block(self, block: Block, prepared: Prepared, task: Task) -> str | None:
-        """Runs a block's rounds in one trial, or in a few if trials end early. Returns what went wrong at last, if anything."""
-        first, done_before = 1, task.done
+    def _run_side_by_side(self, executor: Executor, prepared: Prepared, task: Task) -> list[str]:
+        """Runs all blocks that are left on an executor; first boots first, as these tell whether a scenario is refused."""
+        texts = {scenario.name: scenario.text for scenario in self.scenarios.values()}
+        problems, host = [], self._machine or machine_of_guests()
+        for blocks in ([b for b in self.blocks if b.boot == 1], [b for b in self.blocks if b.boot > 1]):
+            jobs = []
+            for block in blocks:
+                state = self._states.get(block.index, BlockState())
+                if state.next_round > block.rounds or (block.arm, block.scenario) in self._refused:
+                    problem = self._run_block(block, prepared, lambda *_: None)
+                    problems += [problem] if problem else []
+                    task.update(done=task.done + block.rounds)
+                else:
+                    jobs.append(BlockJob(self.request, texts, prepared, block, state, host, cache_dir()))
+            for result in run_all(executor, jobs, self.directory, self.report, task):
+                problems += [result.problem] if result.problem else []
+                if result.refused:
+                    self._refused[result.block.arm, result.block.scenario] = result.refused
+                self._beside = max(self._beside, result.beside)
+        return problems
+
+    def run_block(self, block: Block, state: BlockState, prepared: Prepared) -> tuple[str | None, str, int]:
+        """Runs one block and nothing else, as a worker does. Returns what went wrong, why the scenario was refused, and the
+        most other guests that ran beside."""
+        self._states[block.index] = state
+        problem = self._run_block(block, prepared, lambda *_: None)
+        return problem, self._refused.get((block.arm, block.scenario), ""), self._beside
+
+    def _run_block(self, block: Block, prepared: Prepared, show: Callable[[int, str], None]) -> str | None:
+        """Runs a block's rounds in one trial, or in a few if trials end early. `show` is told how many are done.
+
+        Returns what went wrong at last, if anything.
+        """
         name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
         if why := self._refused.get((block.arm, block.scenario)):
-            task.update(done=done_before + block.rounds)
             return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
-        for attempt in range(1, 2 + _EXTRA_TRIALS):
-            task.update(done=done_before + first - 1, detail=f"{name}, boot {block.boot}")
+        state = self._states.get(block.index, BlockState())
+        first, early, record = state.next_round, state.ended_early, state.last
+        for attempt in itertools.count(state.next_attempt):
+            if first > block.rounds or early > _EXTRA_TRIALS:
+                break
+            detail, done = f"{name}, boot {block.boot}", first - 1
+            show(done, detail)
             record = TrialRecord(
                 trial_id=f"{block.index:03d}-{attempt}",
                 block=block.index,
@@ -254,12 +408,17 @@ class Experiment:
                 first_round=first,
                 rounds=block.rounds - first + 1,
                 token=secrets.token_hex(6),
+                state="running",
             )
-            offset = done_before + first - 1
-            record = self._run_trial(record, prepared, lambda n, offset=offset: task.update(done=offset + n))  # type: ignore[misc]
+
+            def on_round(number: int, done: int = done, detail: str = detail) -> None:
+                show(done + number, detail)
+
+            record = self._run_trial(record, prepared, on_round)
             first += record.rounds_begun
             if first > block.rounds:
                 break
+            early += 1
             self.report.say(
                 f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
             )
@@ -268,8 +427,7 @@ class Experiment:
                 break
             if self._host and not record.rounds_begun:
                 break  # the same engine would say the same
-        task.update(done=done_before + block.rounds)
-        if first <= block.rounds:
+        if first <= block.rounds and record is not None:
             return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
         return None
 
@@ -289,7 +447,7 @@ class Experiment:
             owner=self._host.owner if self._host else 0,
             waits=session is None,
         )
-        guest_start_s, end, is_restored = 0.0, TrialEnd("lost", "interrupted"), False
+        guest_start_s, end, is_restored, beside, state = 0.0, TrialEnd("lost"), False, 0, INTERRUPTED
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
@@ -299,20 +457,31 @@ class Experiment:
                     else self._guest(arm, job, record, prepared, directory / CONSOLE_FILE)
                 )
                 with machine as (guest, guest_start_s, save):
-                    is_restored = guest.is_restored
-                    end = run_trial(guest.docker, job, evidence, on_round, save)
+                    is_restored, beside = guest.is_restored, guest.beside
+                    self._beside = max(self._beside, beside)
+                    run_trial(guest.docker, job, evidence, on_round, save, end)
                     if end.outcome == "gone":
                         end.outcome, said = guest.ending()
                         end.reason = said or end.reason
+                state = "ended"
             except GuestError as error:
-                end = TrialEnd("lost", error.what)
+                end.outcome, end.reason, state = "lost", error.what, "ended"
+            except BaseException as error:
+                end.outcome, end.reason = "lost", str(error) or "interrupted"
+                if isinstance(error, KeyboardInterrupt) and end.round_s > job.scenario.round_deadline_s:
+                    # who ends a run because nothing happens any more has seen a hang
+                    end.outcome, state = "hung", "ended"
+                    end.reason = f"interrupted when its round had taken {end.round_s:.0f} s"
+                raise
             finally:
                 record = msgspec.structs.replace(
                     record,
                     outcome=end.outcome,
                     reason=end.reason,
                     rounds_begun=end.rounds_begun,
+                    state=state,
                     started=HOST_STARTED if session else "restored" if is_restored else "cold",
+                    beside=beside,
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(end.containers_start_s, 3),
                     rounds_s=round(end.rounds_s, 3),
@@ -330,31 +499,17 @@ class Experiment:
 
         Two snapshots are left for the next time: of the engine, prepared for any scenario, and of the containers.
         """
-        kernel, request = prepared.kernels[arm.kernel], self.request
-        images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
-        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), cpu_model()]
         cgroup = job.scenario.file.cgroup
-        parts = [kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images]
+        parts = self._guest_parts(arm, prepared, cgroup)
         of_engine = Snapshot.of_boot(record.boot, *parts)
         of_scenario = Snapshot.of_boot(record.boot, *parts, job.scenario.version)
 
         def make(snapshot: Snapshot | None) -> Guest:
-            return Guest(
-                kernel=Path(kernel.image),
-                initrd=Path(kernel.initrd) if kernel.initrd else None,
-                rootfs=prepared.rootfs,
-                accel=prepared.accel,
-                vcpus=request.vcpus,
-                memory_mib=request.memory_mib,
-                console=console,
-                extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
-                snapshot=snapshot,
-                job=job.handed_over,
-            )
+            return self._make_guest(arm, prepared, cgroup, console, snapshot, job.handed_over)
 
         started = time.monotonic()
         for snapshot in (of_scenario, of_engine):
-            if request.snapshots and snapshot.is_there:
+            if self.request.snapshots and snapshot.is_there:
                 try:
                     guest = make(snapshot)
                     guest.start()
@@ -367,10 +522,60 @@ class Experiment:
                     return
         with make(None) as guest:
             guest_start_s = time.monotonic() - started
-            if request.snapshots:
+            if self.request.snapshots:
                 prepare_engine(guest.docker, prepared.images, arm.probes)
                 self._save(guest, of_engine)
             yield guest, guest_start_s, partial(self._save, guest, of_scenario)
+
+    @contextlib.contextmanager
+    def open_engine(self, prepared: Prepared, console: Path) -> Iterator[Guest]:
+        """A guest of the first arm with images and collector, for work that is no trial: the engine's snapshot, or a boot
+        that leaves one.
+
+        Raises GuestError when it does not start.
+        """
+        arm = self.request.arms[0]
+        snapshot = Snapshot.of_boot(1, *self._guest_parts(arm, prepared, "v2"))
+        with contextlib.ExitStack() as stack:
+            guest = self._make_guest(arm, prepared, "v2", console, snapshot if self.request.snapshots else None)
+            try:
+                stack.enter_context(guest)
+            except GuestError as error:
+                if not snapshot.is_there:
+                    raise
+                self.report.say(f"{error.what}; it is thrown away")
+                snapshot.discard()
+                guest = stack.enter_context(self._make_guest(arm, prepared, "v2", console, None))
+            if not guest.is_restored:
+                prepare_engine(guest.docker, prepared.images, arm.probes)
+                self._save(guest, snapshot)
+            yield guest
+
+    def _guest_parts(self, arm: ArmSpec, prepared: Prepared, cgroup: str) -> list[str]:
+        """Everything that a snapshot of a prepared engine depends on."""
+        request = self.request
+        images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
+        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), cpu_model()]
+        kernel = prepared.kernels[arm.kernel]
+        return [kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images]
+
+    def _make_guest(
+        self, arm: ArmSpec, prepared: Prepared, cgroup: str, console: Path, snapshot: Snapshot | None, job: str = ""
+    ) -> Guest:
+        kernel, request = prepared.kernels[arm.kernel], self.request
+        return Guest(
+            kernel=Path(kernel.image),
+            initrd=Path(kernel.initrd) if kernel.initrd else None,
+            rootfs=prepared.rootfs,
+            accel=prepared.accel,
+            vcpus=request.vcpus,
+            memory_mib=request.memory_mib,
+            console=console,
+            extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
+            snapshot=snapshot,
+            job=job,
+            seat=self._seat,
+        )
 
     def _save(self, guest: Guest, snapshot: Snapshot) -> None:
         if not self.request.snapshots:
@@ -382,9 +587,15 @@ class Experiment:
                 except HostError as error:  # no room: the run goes on without
                     self.report.say(f"no snapshot is kept: {error}")
 
-    def _write_run(self, prepared: Prepared, state: str) -> None:
-        request = self.request
-        record = RunRecord(
+    def _record(self, prepared: Prepared, state: str) -> RunRecord:
+        request, before = self.request, self.resumed
+        if before is not None:
+            blocks = [PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks]
+            beside = max(before.beside, self._beside)
+            return msgspec.structs.replace(
+                before, state=state, blocks=blocks, resumed=before.resumed + 1, beside=beside
+            )
+        return RunRecord(
             format=RUN_FORMAT,
             run_id=self.run_id,
             state=state,
@@ -403,12 +614,48 @@ class Experiment:
             accel=prepared.accel,
             accel_reason=prepared.accel_reason,
             arms=list(request.arms),
-            host=self._host.record() if self._host else _machine_of_guests(),
+            host=self._host.record() if self._host else self._machine or machine_of_guests(),
             engine=self._host.engine if self._host else None,
+            may_harm_host=request.may_harm_host,
+            snapshots=request.snapshots,
+            config=[str(path) for path in request.config],
             until_decided=request.until_decided,
+            beside=self._beside,
             blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
         )
-        write_run(self.directory, record)
+
+
+def resume_run(directory: Path, report: Reporter, *, elsewhere: bool = False) -> Experiment:
+    """The experiment that goes on with a run as its record says; the run's directory is held.
+
+    Raises EvidenceError where there is none, UsageError when another process is writing it.
+    """
+    read_run(directory)
+    held = hold_run(directory)
+    try:
+        record = read_run(directory)
+        request = Request(
+            arms=tuple(record.arms),
+            scenarios=tuple(scenario.name for scenario in record.scenarios),
+            rounds=record.rounds,
+            boots=record.boots,
+            seed=record.seed,
+            out=directory,
+            vcpus=record.vcpus,
+            memory_mib=record.memory_mib,
+            accel=record.accel,
+            snapshots=record.snapshots,
+            append=record.append,
+            may_harm_host=record.may_harm_host,
+            config=tuple(Path(path) for path in record.config),
+            until_decided=record.until_decided,
+        )
+        experiment = Experiment(request, report, resumed=record, elsewhere=elsewhere)
+    except BaseException:
+        os.close(held)
+        raise
+    experiment.held.append(held)
+    return experiment
 
 
 def _load_scenarios(names: tuple[str, ...]) -> dict[str, Scenario]:
@@ -428,5 +675,6 @@ def _lacking(kernel: Kernel, scenario: Scenario) -> str | None:
     return f"{kernel.spec} lacks {', '.join(options)}, which scenario {scenario.name} needs" if options else None
 
 
-def _machine_of_guests() -> HostRecord:
+def machine_of_guests() -> HostRecord:
+    """This machine, as far as it matters to guests on it."""
     return HostRecord(cores=len(os.sched_getaffinity(0)), cpu=cpu_model(), qemu=qemu_version())

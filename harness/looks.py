@@ -12,6 +12,7 @@ from harness.errors import EvidenceError
 from harness.pooling import pool_tables
 from harness.rundir import read_run
 from harness.runsummary import summarize_pool
+from harness.runtables import kept_rounds
 from harness.spec.scenario import decode
 from harness.tables.build import trial_rows
 from harness.tables.schema import KILLS, ROUNDS
@@ -31,13 +32,16 @@ class Look:
         """Whether every comparison with the first stock arm has its verdict; never, where nothing is compared."""
         record = read_run(self._run)
         scenarios = {found.name: decode(found.name, found.text) for found in record.scenarios}
-        for directory in sorted(set((self._run / "trials").glob("*/")) - self._read):
+        directories = set((self._run / "trials").glob("*/"))
+        kept = kept_rounds(directories)
+        for directory in sorted(directories - self._read):
             self._read.add(directory)
             try:
                 evidence = read_evidence(directory)
             except EvidenceError:
                 continue  # the tables at the end leave it out too, and say so
-            rows = trial_rows(evidence, scenarios[evidence.record.scenario])
+            trial = evidence.record
+            rows = trial_rows(evidence, scenarios[trial.scenario], kept[trial.trial_id])
             rounds = ROUNDS.frame(rows["rounds"])
             kills = classify(KILLS.frame(rows["kills"]), rounds, scenarios)
             for name, found in (("rounds", rounds), ("kills", kills)):

@@ -14,6 +14,8 @@ import psutil
 
 from harness.errors import HostError
 
+_CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
+
 # Commands whose Debian package has another name.
 _PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -131,6 +133,16 @@ def _is_resource_tracker(process: psutil.Process) -> bool:
         return any("multiprocessing.resource_tracker" in argument for argument in process.cmdline())
     except psutil.Error:
         return False
+
+
+def owner_is_alive(pid: int, path: Path) -> bool:
+    """Whether the process of this id can be the one that made a path: after a boot, ids are given out anew."""
+    try:
+        return psutil.Process(pid).create_time() <= path.lstat().st_mtime + _CLOCK_SLACK_S
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return False
+    except psutil.Error:
+        return True
 
 
 def kill_children() -> None:

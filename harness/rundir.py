@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.errors import EvidenceError
+from harness.errors import EvidenceError, UsageError
 from harness.guest.engine import Engine
 from harness.kernels.kernel import Kernel
 from harness.paths import write_atomically
@@ -15,6 +17,7 @@ from harness.spec.arm import ArmSpec, name_arms
 
 RUN_FORMAT = 2
 RUN_FILE = "run.json"
+COMPLETE = "complete"  # state of a run
 
 
 class HostRecord(msgspec.Struct, frozen=True):
@@ -71,7 +74,29 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     append: str = ""  # to the guests' kernel command line
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
     engine: Engine | None = None  # of the arm host; None where guests ran
+    beside: int = 0  # the most other guests on this machine when one of the run's own started
+    may_harm_host: bool = False
+    snapshots: bool = True
+    config: list[str] = []  # config fragments of a person's own
+    resumed: int = 0  # how often it was gone on with
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
+
+
+def hold_run(directory: Path) -> int:
+    """Keeps other processes from writing to a run, until the descriptor is closed or this process ends.
+
+    Raises UsageError when another one holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(f"another process is writing {directory}", "wait for its end, or end it") from None
+    except OSError:  # a file system without locks of directories
+        pass
+    return descriptor
 
 
 def write_run(directory: Path, record: RunRecord) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.analysis.redundancy import classify
 from harness.analysis.summary import Summary
-from harness.collectors.evidence import edited_files
+from harness.collectors.evidence import edited_files, read_trial, rounds_kept
 from harness.collectors.rounds import read_evidence
 from harness.errors import EvidenceError
 from harness.rundir import RunRecord, read_run
@@ -17,18 +19,20 @@ from harness.tables.schema import TABLES
 from harness.tables.store import save_tables
 
 
-def rebuild_tables(run: Path, accept_edited: bool = False) -> list[str]:
+def rebuild_tables(run: Path, accept_edited: bool = False, record: RunRecord | None = None) -> list[str]:
     """Makes a run's tables anew from its raw evidence. Returns what was left out, by trial: evidence that cannot be read,
-    or that is not what it was when its trial ended, unless that is accepted.
+    or that is not what it was when its trial ended, unless that is accepted. `record`: that is about to be written.
 
     Raises EvidenceError when the directory holds no run.
     """
-    record = read_run(run)
+    record = record or read_run(run)
     scenarios = {found.name: decode(found.name, found.text) for found in record.scenarios}
     rows: dict[str, list[dict[str, object]]] = {table.name: [] for table in TABLES}
     rows["runs"].append(_run_row(record))
     unreadable = []
-    for directory in sorted((run / "trials").glob("*/")):
+    directories = sorted((run / "trials").glob("*/"))
+    kept = kept_rounds(directories)
+    for directory in directories:
         try:
             edited = [] if accept_edited else edited_files(directory)
             evidence = read_evidence(directory)
@@ -40,12 +44,22 @@ def rebuild_tables(run: Path, accept_edited: bool = False) -> list[str]:
                 f"{directory}: {', '.join(edited)} changed since the trial ended; --accept-edited takes it"
             )
             continue
-        for name, found in trial_rows(evidence, scenarios[evidence.record.scenario]).items():
+        trial = evidence.record
+        for name, found in trial_rows(evidence, scenarios[trial.scenario], kept[trial.trial_id]).items():
             rows[name] += found
     frames = {table.name: table.frame(rows[table.name]) for table in TABLES}
     frames["kills"] = classify(frames["kills"], frames["rounds"], scenarios)
     save_tables(run / "tables", frames)
     return unreadable
+
+
+def kept_rounds(directories: Iterable[Path]) -> dict[str, range]:
+    """The rounds of each trial that count; trials without a record that can be read have none."""
+    records = []
+    for directory in directories:
+        with contextlib.suppress(EvidenceError):
+            records.append(read_trial(directory))
+    return rounds_kept(records)
 
 
 def _run_row(record: RunRecord) -> dict[str, object]:

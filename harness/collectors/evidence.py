@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -46,10 +47,34 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = "lost"  # completed, hung, panicked, lost, harness_error or refused
     reason: str = ""
     rounds_begun: int = 0
+    state: str = ""  # running, ended, or interrupted with its harness; empty in older records
     started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
+    beside: int = 0  # other guests on this machine when its own started
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0
+
+    @property
+    def attempt(self) -> int:
+        """1.. within the block."""
+        return int(self.trial_id.rpartition("-")[2])
+
+
+def rounds_kept(records: Iterable[TrialRecord]) -> dict[str, range]:
+    """The rounds of each trial that count, by trial_id: those before the first one of the block's next trial.
+
+    A round that was cut off with the harness is run again by the trial that a resumed run adds; it counts once, there.
+    """
+    blocks: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        blocks.setdefault(record.trial_id.rpartition("-")[0], []).append(record)
+    kept = {}
+    for trials in blocks.values():
+        trials.sort(key=lambda record: record.attempt)
+        for record, later in zip(trials, [*trials[1:], None], strict=True):
+            end = record.first_round + record.rounds
+            kept[record.trial_id] = range(record.first_round, min(end, later.first_round) if later else end)
+    return kept
 
 
 class EvidenceWriter:
@@ -81,9 +106,10 @@ class EvidenceWriter:
         self._write(SUPERVISOR_FILE, line)
 
     def _write(self, name: str, line: bytes) -> None:
-        file = self._files[name]
-        if not file.closed:
-            file.write(line + b"\n")
+        file, left = self._files[name], memoryview(line + b"\n")
+        # a disk that fills up takes a part of it first, and fails at the next write only
+        while left and not file.closed:
+            left = left[file.write(left) :]
 
 
 def write_trial(directory: Path, record: TrialRecord) -> None:
@@ -97,6 +123,11 @@ def read_trial(directory: Path) -> TrialRecord:
         return msgspec.json.decode(path.read_bytes(), type=TrialRecord)
     except (OSError, msgspec.DecodeError) as error:
         raise EvidenceError(f"cannot read {path}: {error}") from error
+
+
+def is_sealed(directory: Path) -> bool:
+    """Whether its trial came to its end."""
+    return (directory / CHECKSUM_FILE).is_file()
 
 
 def _checksums(directory: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class RoundEvidence:
     """Everything that was recorded of one round."""
 
     number: int
+    drained: bool = False  # the collector has handed over all that it has of it
     armed: bool = False  # its hogs were there and the collector was told: the round began
     kmsg: list[KmsgRecord] = field(default_factory=list)  # between the markers
     trace: list[TraceEvent] = field(default_factory=list)
@@ -45,6 +47,11 @@ class RoundEvidence:
     lost_trace_events: int = 0
     missed_probes: int = 0
     baseline_clean: bool | None = None  # None: not asked, the trial ended before
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether both have said all of it: what comes after could not change it."""
+        return self.armed and self.end is not None and self.drained
 
 
 @dataclass
@@ -68,6 +75,19 @@ class TrialEvidence:
     def is_shared(self) -> bool:
         """Whether others than us had processes under the same kernel."""
         return self.record.started == HOST_STARTED
+
+    @property
+    def rounds_begun(self) -> int:
+        """How many rounds the trial came to, from its first on."""
+        return max((n for n, found in self.rounds.items() if found.armed), default=self.record.first_round - 1) - (
+            self.record.first_round - 1
+        )
+
+    @property
+    def rounds_finished(self) -> int:
+        """How many are finished, up to the first that is not."""
+        numbers = range(self.record.first_round, self.record.first_round + self.record.rounds)
+        return sum(1 for _ in itertools.takewhile(lambda n: n in self.rounds and self.rounds[n].is_finished, numbers))
 
     def counter_growth(self, number: int, key: str) -> int | None:
         """Growth of a memcg counter such as ``memory.events oom_kill`` in a round."""
@@ -138,6 +158,8 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
             current.child_pids[event.pid] = event.hog
         elif event.event == "armed":
             of(event.round).armed = True
+        elif event.event == "end":
+            of(event.round).drained = True
         elif event.event == "trace_losses":
             current = of(event.round)
             current.lost_trace_events = event.lost_events_total - before.lost_events_total

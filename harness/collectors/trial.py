@@ -76,6 +76,12 @@ class TrialEnd:
     rounds_begun: int = 0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0
+    under_way: tuple[int, float] | None = None  # the round, and when it began, of time.monotonic()
+
+    @property
+    def round_s(self) -> float:
+        """How long the round that is under way has taken; 0 where none is."""
+        return time.monotonic() - self.under_way[1] if self.under_way else 0.0
 
 
 def run_trial(
@@ -84,15 +90,18 @@ def run_trial(
     evidence: EvidenceWriter,
     on_round: Callable[[int], None],
     when_prepared: Callable[[], None] = lambda: None,
+    end: TrialEnd | None = None,
 ) -> TrialEnd:
     """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
+    `end` is filled in and returned; a caller's own tells how far it was, too, when an exception ends it.
 
     Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with nobody connected
     to the engine; a guest that goes on from that point has them already.
 
     An engine that does not answer ends the trial as "gone"; the caller asks the guest why.
     """
-    started, end = time.monotonic(), TrialEnd("gone")
+    started, end = time.monotonic(), end or TrialEnd("gone")
+    end.outcome = "gone"
     try:
         with contextlib.ExitStack() as followed:
             containers = _find_containers(client, job)
@@ -225,7 +234,9 @@ def _start(
         evidence.collector_line(line)
         # The supervisor is silent during a round: the collector's word tells which round a guest died in.
         if line.startswith(b'C {"event":"armed"'):
-            end.rounds_begun = int(_field(line[2:], "round")) - job.first_round + 1
+            number = int(_field(line[2:], "round"))
+            end.rounds_begun = number - job.first_round + 1
+            end.under_way = number, time.monotonic()
 
     collector = FollowedContainer(containers[0], keep)
     followed.callback(collector.close)
@@ -334,6 +345,8 @@ def _follow_rounds(
             return
         event = _field(line, "event")
         if event == "round_end":
+            if end.under_way and end.under_way[0] == int(_field(line, "round")):
+                end.under_way = None
             collector.check_kept()
             on_round(int(_field(line, "round")) - job.first_round + 1)
             if _field(line, "hung") == "True":

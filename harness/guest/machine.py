@@ -16,18 +16,18 @@ from types import TracebackType
 
 import docker
 import docker.errors
-import psutil
 import requests
 from docker.tls import TLSConfig
 
 from harness.errors import GuestError, HostError
 from harness.guest.certs import Certificates, make_certificates
-from harness.guest.console import find_panic, find_trouble, read_console
+from harness.guest.console import find_end, find_panic, find_trouble, read_console
 from harness.guest.monitor import go_on, restoring_command, save
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
-from harness.paths import cache_dir
-from harness.proc import dies_with_parent, install_line, kill_group
+from harness.paths import cache_dir, hold, is_held
+from harness.proc import dies_with_parent, install_line, kill_group, owner_is_alive
+from harness.seats import Seat, take_seat
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120
@@ -80,17 +80,22 @@ class Guest:
         api_deadline_s: float = API_DEADLINE_S,
         snapshot: Snapshot | None = None,
         job: str = "",
+        seat: Seat | None = None,
     ) -> None:
         """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
-        waits for one."""
+        waits for one. `seat`: room that the caller has for it; else the guest takes its own."""
         self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
         self._kernel, self._initrd, self._rootfs, self._accel = kernel, initrd, rootfs, accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
         self._api_deadline_s, self._job = api_deadline_s, job
         self.console = console
+        self._given_seat = seat
+        self._own_seat: Seat | None = None
+        self.beside = 0  # other guests on this machine when it started
         self.client: docker.DockerClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._private: Path | None = None
+        self._held: int | None = None
 
     def __enter__(self) -> Guest:
         if self._process is None:
@@ -119,10 +124,14 @@ class Guest:
         return self.client
 
     def _start(self) -> None:
+        if self._given_seat is None:
+            self._own_seat = take_seat(self._vcpus, self._memory_mib)
+        self.beside = sum(seat.others() for seat in (self._given_seat, self._own_seat) if seat is not None)
         runtime = cache_dir() / "guests"
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_leftovers(runtime)
         self._private = Path(tempfile.mkdtemp(prefix=f"guest-{os.getpid()}-", dir=runtime))
+        self._held = hold(self._private)
         if self._snapshot is not None:
             self._snapshot.use(self._private)
             certificates = Certificates.in_directory(self._private)
@@ -259,8 +268,8 @@ class Guest:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=deadline_s)
         console = read_console(self.console)
-        if panic := find_panic(console):
-            return "panicked", f"kernel panic: {panic}"
+        if end := find_end(console):
+            return end
         trouble = find_trouble(console)
         return "hung" if self.is_running() else "lost", trouble[0] if trouble else ""
 
@@ -275,12 +284,18 @@ class Guest:
         if self._private is not None:
             shutil.rmtree(self._private, ignore_errors=True)
             self._private = None
+        if self._own_seat is not None:
+            self._own_seat.release()
+            self._own_seat = None
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
 
 def _remove_leftovers(runtime: Path) -> None:
     """Removes the private directories of guests whose harness was killed: their names begin with its pid."""
     for left in runtime.glob("guest-*-*"):
-        if not psutil.pid_exists(int(left.name.split("-")[1])):
+        if not owner_is_alive(int(left.name.split("-")[1]), left) and not is_held(left):
             shutil.rmtree(left, ignore_errors=True)
 
 

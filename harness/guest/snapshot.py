@@ -8,6 +8,7 @@ A restored guest is the boot that was saved: the same boot_id, page layout and A
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.guest.certs import NAMES as CERTIFICATES
-from harness.paths import cache_dir, content_key, require_room
+from harness.paths import cache_dir, content_key, hold, require_room
 
 FORMAT = "2"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go
@@ -67,6 +68,7 @@ class Snapshot:
         _make_room(root)
         require_room(root, need_bytes, "a snapshot of a guest")
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+        held = hold(scratch)
         try:
             yield scratch / _RAM
             for name in CERTIFICATES:
@@ -75,11 +77,17 @@ class Snapshot:
             self.discard()
             scratch.rename(self.directory)
         finally:
+            os.close(held)
             shutil.rmtree(scratch, ignore_errors=True)
 
     def discard(self) -> None:
         """Removes it, so that a cold boot makes it anew."""
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def is_whole(directory: Path) -> bool:
+    """Whether a directory of the cache is a snapshot, and not a part of one."""
+    return Snapshot(directory).is_there
 
 
 def _make_room(root: Path) -> None:

@@ -72,17 +72,22 @@ def leftovers(older_than_days: float, resolve: Callable[[str], Plan]) -> Iterato
         elif cached.used_at < oldest:
             why = f"not used for {(time.time() - cached.used_at) / _DAY_S:.0f} days"
             yield Leftover(cached.directory, f"{cached.kernel.spec}: {why}", cached.size_bytes)
+    yield from unfinished()
+    yield from _old_trees(oldest)
+    for pattern, what in (("logs/*.log", "an old log"), ("manifests/*.json", "of a tree that was not read for long")):
+        for path in sorted(cache_dir().glob(pattern)):
+            if path.stat().st_mtime < oldest:
+                yield Leftover(path, what, disk_bytes(path))
+
+
+def unfinished() -> Iterator[Leftover]:
+    """What was being made when its maker ended; or is still being made: `remove` tells."""
     for directory in sorted(cache_dir().glob("kernels/[!.]*")):
         if directory.is_dir() and read_record(directory) is None:
             yield Leftover(directory, "a build that was not finished", disk_bytes(directory))
     for pattern in ("kernels/.*.new", "trees/.*.new"):
         for path in sorted(cache_dir().glob(pattern)):
             yield Leftover(path, "a download that was not finished", disk_bytes(path))
-    yield from _old_trees(oldest)
-    for pattern, what in (("logs/*.log", "an old log"), ("manifests/*.json", "of a tree that was not read for long")):
-        for path in sorted(cache_dir().glob(pattern)):
-            if path.stat().st_mtime < oldest:
-                yield Leftover(path, what, disk_bytes(path))
 
 
 def _superseded(kernel: Kernel, resolve: Callable[[str], Plan]) -> str | None:

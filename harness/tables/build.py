@@ -23,12 +23,12 @@ _SIGKILL = 9
 _RELEASES = ("mm_release", "exit_mmap")
 
 
-def trial_rows(evidence: TrialEvidence, scenario: Scenario) -> dict[str, list[Row]]:
-    """Rows of all tables but runs, for one trial."""
+def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None = None) -> dict[str, list[Row]]:
+    """Rows of all tables but runs, for one trial; `kept`: the rounds that count, all by default."""
     record = evidence.record
     rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
     rows["trials"].append(trial_row(record, evidence.boot_id))
-    for number in range(record.first_round, record.first_round + record.rounds):
+    for number in range(record.first_round, record.first_round + record.rounds) if kept is None else kept:
         found = evidence.rounds.get(number)
         if found is None or not found.armed:
             continue  # never begun; the run's summary counts it as not run

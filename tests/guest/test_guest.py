@@ -1,5 +1,6 @@
 """A guest comes up, lets nobody else in, reaches nothing, and is gone however it ends."""
 
+import contextlib
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.rounds import read_evidence
 from harness.collectors.trial import TrialJob, run_trial
 from harness.containers.images import load_image
+from harness.containers.running import API_ERRORS
 from harness.errors import GuestError, HostError
 from harness.guest import machine
 from harness.spec.scenario import load_scenario
@@ -158,6 +160,20 @@ def test_a_supervisor_that_is_killed_from_outside_is_the_harness_error_it_is(mak
 
         end = run_trial(guest.docker, job, evidence, kill_after_two)
         assert guest.docker.ping()
+        # The engine's end is the guest's; no kernel is to blame for it either.
+        with contextlib.suppress(*API_ERRORS):
+            guest.docker.containers.run(
+                prepared.images["hog"].reference,
+                entrypoint=["/host/usr/bin/busybox", "killall", "-KILL", "dockerd"],
+                volumes={"/": {"bind": "/host", "mode": "ro"}},
+                log_config=LogConfig(type=LogConfig.types.JSON),
+                network_mode="none",
+                pid_mode="host",
+                privileged=True,
+            )
+        outcome, reason = guest.ending(30.0)
+        assert outcome == "lost"
+        assert reason.startswith("the guest's Docker Engine ended: Attempted to kill init! exitcode=0x00008900")
     assert (end.outcome, end.reason) == ("harness_error", "the supervisor ended with status 137")
     assert 2 <= end.rounds_begun < 20
     record = TrialRecord(trial_id="killed", block=1, arm="a", scenario=scenario.name, boot=1, first_round=1, rounds=200,

@@ -7,15 +7,18 @@ import harness
 
 ROOT = Path(harness.__file__).parent
 ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
-LEAVES = {"errors", "units", "paths", "proc", "progress", "logfile", "binaries", "pathnames"}
+LEAVES = {"seats", "errors", "units", "paths", "proc", "progress", "logfile", "binaries", "pathnames"}
+TESTING = "testing"  # what the pytest plugin is made of: composition, in a room of its own
 # Composition: whole runs and whole logs, made of every room.
 ABOVE = {
     "__main__",
+    "plugin",
     "rundir",
     "runreport",
     "runtables",
     "runsummary",
     "pooling",
+    "resume",
     "looks",
     "experiment",
     "history",
@@ -23,6 +26,9 @@ ABOVE = {
     "bisect",
     "controls",
     "doctor",
+    "cleaning",
+    "blockwork",
+    "cluster",
     "cli",
     "cli_kernels",
     "cli_report",
@@ -48,7 +54,7 @@ def imports(path):
 def test_every_module_has_its_place():
     modules = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
     assert modules == LEAVES | ABOVE
-    assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()} == set(ROOMS)
+    assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()} == {*ROOMS, TESTING}
 
 
 def test_rooms_import_only_to_their_left():
@@ -67,3 +73,9 @@ def test_pandas_only_from_the_tables_rightward():
     for room in ROOMS[: ROOMS.index("tables")]:
         for path in (ROOT / room).rglob("*.py"):
             assert "import pandas" not in path.read_text(), path.relative_to(ROOT)
+
+
+def test_durations_are_of_the_monotonic_clock():
+    """The wall clock may jump: only names, dates that are shown, and ages of files go by it."""
+    users = {path.relative_to(ROOT).name for path in ROOT.rglob("*.py") if "time.time()" in path.read_text()}
+    assert users <= {"inventory.py", "cleaning.py", "watch.py"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.guest.certs import make_certificates
-from harness.guest.console import find_panic, find_trouble
+from harness.guest.console import find_end, find_panic, find_trouble
 from harness.guest.monitor import restoring_command
 from harness.guest.qemu import GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
@@ -74,3 +74,16 @@ def test_a_snapshot_counts_once_it_is_whole_and_old_ones_make_room(tmp_path, mon
     used.mkdir()
     second.use(used)
     assert {path.name for path in used.iterdir()} == {path.name for path in private.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ("Attempted to kill init! exitcode=0x00008900", "lost"),  # dockerd was killed
+        ("Attempted to kill init! exitcode=0x00000100", "lost"),
+        ("Attempted to kill init! exitcode=0x0000000b", "panicked"),  # init itself was, by a signal
+        ("System is deadlocked on memory", "panicked"),
+    ],
+)
+def test_a_kernel_is_not_blamed_for_the_end_of_the_engine(text, outcome):
+    assert find_end(f"[ 1.0] Kernel panic - not syncing: {text}\n")[0] == outcome

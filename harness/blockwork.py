@@ -1,0 +1,149 @@
+"""A block of the plan as work for any concurrent.futures.Executor: in this process, in others, on other machines.
+
+What goes there can be pickled, and what comes back is a block's evidence as bytes: nothing need be shared but the cache's
+content (harness/cluster.py ships it). A block that is run twice, as its worker was lost, comes back once, and counts once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from harness.errors import EvidenceError
+from harness.paths import held
+from harness.progress import Reporter, Task
+from harness.resume import BlockState
+from harness.rundir import HostRecord
+from harness.spec.plan import Block
+from harness.spec.scenario import decode
+
+if TYPE_CHECKING:
+    from harness.experiment import Prepared, Request
+
+
+@dataclass(frozen=True)
+class BlockJob:
+    """Everything that a block needs."""
+
+    request: Request
+    scenarios: dict[str, str]  # name to TOML
+    prepared: Prepared
+    block: Block
+    state: BlockState
+    host: HostRecord  # the machine that its rounds count for
+    cache: Path  # where the paths of `prepared` are
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What came of it."""
+
+    block: Block
+    problem: str | None
+    refused: str  # why the scenario does not do what it declares; else empty
+    said: tuple[str, ...]
+    trials: bytes  # a tar of the directories of its trials
+    beside: int = 0  # the most other guests on its machine when one of its own started
+
+
+class _Heard(Reporter):
+    """Keeps what is said, for whoever shows it."""
+
+    def __init__(self) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def updated(self, task: Task) -> None:
+        pass
+
+
+def run_block(job: BlockJob) -> BlockResult:
+    """Runs a block in a directory of its own.
+
+    Raises UsageError on a machine that is not like the one that the run is of, HostError when this one lacks something.
+    """
+    from harness.cluster import at_home
+    from harness.experiment import Experiment, machine_of_guests
+    from harness.resume import refuse_unlike
+
+    refuse_unlike(job.host, machine_of_guests(), "this worker's")
+    report = _Heard()
+    with tempfile.TemporaryDirectory(prefix="oomtrial-block-") as scratch, held(Path(scratch)):
+        request = dataclasses.replace(job.request, out=Path(scratch))
+        scenarios = {name: decode(name, text) for name, text in job.scenarios.items()}
+        experiment = Experiment(request, report, scenarios=scenarios)
+        problem, refused, beside = experiment.run_block(job.block, job.state, at_home(job.prepared, job.cache))
+        packed = _pack(Path(scratch) / "trials")
+        return BlockResult(job.block, problem, refused, tuple(report.said), packed, beside)
+
+
+def _pack(directory: Path) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:xz", preset=1) as tar:
+        for trial in sorted(directory.glob("*/")):
+            tar.add(trial, arcname=trial.name)
+    return packed.getvalue()
+
+
+def unpack_trials(packed: bytes, run: Path) -> list[str]:
+    """Puts trials that came as bytes into a run's directory, each whole or not at all. Returns their names.
+
+    Raises EvidenceError when they are not what a block sends.
+    """
+    trials = run / "trials"
+    trials.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=run) as scratch:
+        try:
+            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:xz") as tar:
+                tar.extractall(scratch, filter="data")
+        except (tarfile.TarError, EOFError, OSError) as error:
+            raise EvidenceError(f"a block's evidence cannot be read: {error}") from error
+        names = sorted(path.name for path in Path(scratch).iterdir())
+        for name in names:
+            shutil.rmtree(trials / name, ignore_errors=True)
+            (Path(scratch) / name).rename(trials / name)
+    return names
+
+
+def run_all(
+    executor: Executor,
+    jobs: list[BlockJob],
+    run: Path,
+    report: Reporter,
+    task: Task,
+    work: Callable[[BlockJob], BlockResult] = run_block,
+) -> list[BlockResult]:
+    """Runs blocks side by side; their evidence is in the run's directory as soon as each has ended.
+
+    Raises what a block raises; the rest is cancelled then, and a resumed run goes on with it.
+    """
+    results = []
+    futures = [executor.submit(work, job) for job in jobs]
+    try:
+        for future in as_completed(futures):
+            result = future.result()
+            unpack_trials(result.trials, run)
+            for text in result.said:
+                report.say(text)
+            results.append(result)
+            block = result.block
+            task.update(
+                done=task.done + block.rounds, detail=f"{block.arm}, {block.scenario}, boot {block.boot} is done"
+            )
+    finally:
+        for future in futures:
+            future.cancel()
+    return sorted(results, key=lambda result: result.block.index)

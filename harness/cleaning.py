@@ -1,0 +1,136 @@
+"""What a power cut, or a kill, left on this machine: found, removed, and told, thing by thing.
+
+Nothing of a live process is touched: what is being made is locked by its maker, and a lock of the kernel ends with its
+holder. Runs are left alone; `oomtrial run --resume` goes on with them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from harness.containers.running import API_ERRORS
+from harness.containers.session import abandoned_sessions, remove_session
+from harness.errors import HostError
+from harness.guest.local import connect_local
+from harness.guest.snapshot import is_whole
+from harness.kernels.inventory import remove, unfinished
+from harness.paths import cache_dir, is_held
+from harness.proc import owner_is_alive
+
+# What TemporaryDirectory makes for us lives for minutes.
+_STALE_S = 3600.0
+_SCRATCH = ("oomtrial-block-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """One thing that is gone now."""
+
+    what: str
+    why: str
+
+
+def clean() -> Iterator[Removed]:
+    """Removes what is left, and says so of each thing as it goes."""
+    yield from _guest_directories()
+    yield from _half_written()
+    yield from _snapshots()
+    yield from _temporary_files()
+    yield from _scratch_directories()
+    yield from _in_the_engine()
+
+
+def _gone(path: Path, why: str) -> Iterator[Removed]:
+    """Removes a path; silent where somebody else was faster, or it cannot be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+    if not path.exists():
+        yield Removed(str(path), why)
+
+
+def _guest_directories() -> Iterator[Removed]:
+    for path in sorted((cache_dir() / "guests").glob("guest-*-*")):
+        pid = int(path.name.split("-")[1])
+        if not owner_is_alive(pid, path) and not is_held(path):
+            yield from _gone(path, f"private directory of a guest whose harness, process {pid}, is gone")
+
+
+def _half_written() -> Iterator[Removed]:
+    for leftover in unfinished():
+        if remove(leftover):
+            yield Removed(str(leftover.path), leftover.why)
+    cache = cache_dir()
+    for path in sorted(cache.glob("rootfs/.*.new")):
+        lock = path.with_name(f"{path.name.removeprefix('.').removesuffix('.new')}.ext4.lock")
+        yield from _alone(lock, path, "a guest's image that was not finished")
+    for path in sorted(cache.glob("binaries/*/.*.new")):
+        yield from _alone(path.parent / "lock", path, "a binary that was not finished")
+
+
+def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
+    """Removes a path, unless the holder of the lock is at it."""
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            yield from _gone(path, why)
+    except Timeout:
+        return
+
+
+def _snapshots() -> Iterator[Removed]:
+    root = cache_dir() / "snapshots"
+    for path in sorted(root.glob(".new-*")):
+        if not is_held(path):
+            yield from _gone(path, "a snapshot that was not finished")
+    for path in sorted(root.glob("[!.]*")):
+        if path.is_dir() and not is_whole(path):
+            yield from _alone(Path(f"{path}.lock"), path, "a snapshot that is not whole")
+
+
+def _temporary_files() -> Iterator[Removed]:
+    """Of harness.paths.write_atomically: .NAME.PID.tmp."""
+    for directory in ("accel", "kernels/*", "manifests", "trees"):
+        for path in sorted(cache_dir().glob(f"{directory}/.*.tmp")):
+            pid = path.name.split(".")[-2]
+            if pid.isdigit() and not owner_is_alive(int(pid), path):
+                yield from _gone(path, f"a file that process {pid} did not live to finish")
+
+
+def _scratch_directories() -> Iterator[Removed]:
+    root = Path(tempfile.gettempdir())
+    for pattern in _SCRATCH:
+        for path in sorted(root.glob(pattern)):
+            with suppress(OSError):
+                status = path.lstat()
+                is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+                if is_ours and not is_held(path) and time.time() - status.st_mtime > _STALE_S:
+                    yield from _gone(path, "a temporary directory that nobody has used for an hour")
+
+
+def _in_the_engine() -> Iterator[Removed]:
+    try:
+        client = connect_local(deadline_s=5)
+    except HostError:
+        return  # no engine, nothing in it
+    try:
+        for session in sorted(abandoned_sessions(client)):
+            what = f"containers, volumes and images of session {session} in the local engine"
+            if left := remove_session(client, session):
+                what = f"what could be of {what}, which keeps {', '.join(left)}"
+            yield Removed(what, "their harness is gone")
+    except API_ERRORS:
+        return
+    finally:
+        client.close()

@@ -1,0 +1,240 @@
+"""Dask as a place for blocks: `oomtrial run --cluster tcp://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
+
+Workers declare what they have (`dask worker --resources "cores=8 memory=30000 kvm=8"`, memory in MiB), and a block takes what
+its guest takes: guests never oversubscribe a machine. A worker gets the kernels, images and binaries that its cache lacks,
+by content key. What a lost worker was at is run by another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import psutil
+import zstandard
+
+from harness.errors import HostError, UsageError
+from harness.guest.accel import kvm_openable
+from harness.kernels.kernel import RECORD
+from harness.paths import cache_dir
+from harness.rundir import COMPLETE, HostRecord
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment, Prepared
+
+LOCAL = "local:"
+_CONNECT_S = 30
+_RETRIES = 3  # of a block whose worker was lost, or fails otherwise
+_QEMU_MIB = 256  # beside the guest's memory
+_ZEROS = bytes(1 << 20)
+
+
+def check_address(text: str) -> None:
+    """Raises UsageError when it is neither an address nor local:N."""
+    if text.startswith(LOCAL):
+        number = text.removeprefix(LOCAL)
+        if not number.isdigit() or int(number) < 1:
+            raise UsageError(f"--cluster {text}: {number!r} is no number of workers", "write local:2")
+    elif "://" not in text:
+        raise UsageError(f"--cluster {text} is no address", "write tcp://HOST:PORT, or local:N")
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise HostError(f"--cluster needs Dask: {error}", "pip install 'oomtrial[cluster]'") from error
+    return distributed
+
+
+class Cluster:
+    """A connection to a scheduler; leaving it ends a local one with its workers."""
+
+    def __init__(self, text: str, vcpus: int, memory_mib: int) -> None:
+        """Raises UsageError for a bad address, HostError when Dask is not installed."""
+        check_address(text)
+        self._text, self._vcpus, self._memory_mib = text, vcpus, memory_mib + _QEMU_MIB
+        self._distributed = _distributed()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Cluster:
+        """Raises HostError when nothing answers, or workers do not fit on this machine."""
+        with contextlib.ExitStack() as stack:
+            address = self._text
+            if address.startswith(LOCAL):
+                address = stack.enter_context(self._local(int(address.removeprefix(LOCAL))))
+            try:
+                self._client = stack.enter_context(self._distributed.Client(address, timeout=_CONNECT_S))
+            except (OSError, TimeoutError, ValueError) as error:
+                raise HostError(f"no Dask scheduler answers at {address}: {error}") from error
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @contextlib.contextmanager
+    def _local(self, workers: int) -> Iterator[Any]:
+        """Workers on this machine that share it: each has its part."""
+        cores, memory_mib = len(os.sched_getaffinity(0)), psutil.virtual_memory().available >> 20
+        if workers * self._memory_mib > memory_mib:
+            fit = memory_mib // self._memory_mib
+            raise HostError(
+                f"{workers} guests of {self._memory_mib} MiB do not fit: {memory_mib} MiB of memory are available",
+                f"--cluster local:{max(fit, 1)}, or a smaller --memory",
+            )
+        resources = {"cores": max(1, cores // workers), "memory": self._memory_mib, "kvm": 1}
+        with self._distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            resources=resources,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,  # a guest's memory is QEMU's, which Dask does not count
+            silence_logs="ERROR",
+        ) as cluster:
+            yield cluster
+
+    def prepare(self, prepared: Prepared) -> HostRecord:
+        """Ships what the workers' caches lack. Returns what machine each worker is.
+
+        Raises HostError when there is none, or one lacks the acceleration, UsageError when they differ.
+        """
+        names = shipment(prepared)
+        answers: dict[str, dict[str, Any]] = self._client.run(_describe, names)
+        if not answers:
+            raise HostError(f"the scheduler at {self._text} has no workers", "start some: dask worker ADDRESS")
+        for address, answer in answers.items():
+            if prepared.accel == "kvm" and answer["kvm"]:
+                raise HostError(f"worker {address} has no KVM: {answer['kvm']}", "--accel tcg")
+        lacking = {address: answer["lacks"] for address, answer in answers.items() if answer["lacks"]}
+        for name in sorted({name for names in lacking.values() for name in names}):
+            content = pack_file(cache_dir() / name)
+            self._client.run(unpack_file, name, content, workers=[a for a, names in lacking.items() if name in names])
+        (first, answer), *others = answers.items()
+        machine: HostRecord = answer["machine"]
+        for address, other in others:
+            if other["machine"] != machine:
+                raise UsageError(
+                    f"workers {first} and {address} are not alike: {machine} and {other['machine']}",
+                    "their rounds must not be pooled; start workers on machines of one kind",
+                )
+        return machine
+
+    @property
+    def executor(self) -> Executor:
+        """Where blocks go; a block waits for a worker with room for its guest.
+
+        Raises HostError when none will ever have it.
+        """
+        declared = {
+            address: worker["resources"]
+            for address, worker in self._client.scheduler_info(n_workers=-1)["workers"].items()
+        }
+        for address, has in declared.items():
+            if not {"cores", "memory"} <= has.keys():
+                raise HostError(
+                    f"worker {address} does not say what it has",
+                    'start it with --resources "cores=N memory=MIB"',
+                )
+        if not any(has["memory"] >= self._memory_mib for has in declared.values()):
+            raise HostError(
+                f"no worker has {self._memory_mib} MiB for a guest", "a smaller --memory, or larger workers"
+            )
+        # vCPUs above cores are a condition of the experiment; a guest then takes all cores of a worker
+        cores = min(self._vcpus, *(int(has["cores"]) for has in declared.values()))
+        found: Executor = self._client.get_executor(
+            resources={"cores": cores, "memory": self._memory_mib}, retries=_RETRIES, pure=False
+        )
+        return found
+
+
+def run_experiment(experiment: Experiment, where: str | None = None) -> bool:
+    """Checks, builds and measures, in this process or on a cluster. Returns whether there was anything to do: a resumed run
+    that is complete is left as it is.
+
+    Raises what the parts of Experiment and of Cluster raise.
+    """
+    try:
+        if experiment.resumed and experiment.resumed.state == COMPLETE:
+            experiment.report.say(f"{experiment.directory} is complete: nothing is left to run")
+            return False
+        request = experiment.request
+        cluster = Cluster(where, request.vcpus, request.memory_mib) if where else None
+        experiment.check()
+        prepared = experiment.prepare()
+        with contextlib.ExitStack() as stack:
+            if cluster is not None:
+                stack.enter_context(cluster)
+                experiment.run_on(cluster.executor, cluster.prepare(prepared))
+            experiment.measure(prepared)
+        return True
+    finally:
+        experiment.close()
+
+
+def shipment(prepared: Prepared) -> list[str]:
+    """The files of the cache that a guest is made of, as paths within it; their names hold their content keys."""
+    paths = [prepared.rootfs, *(image.binary for image in prepared.images.values())]
+    for kernel in prepared.kernels.values():
+        image = Path(kernel.image)
+        # the record comes last: a kernel without one is none
+        paths += [image, *([Path(kernel.initrd)] if kernel.initrd else []), image.with_name(RECORD)]
+    return [str(path.relative_to(cache_dir())) for path in paths]
+
+
+def at_home(prepared: Prepared, cache: Path) -> Prepared:
+    """The same with the paths of this machine's cache; `cache`: where they were."""
+    here = cache_dir()
+
+    def moved(path: str | Path) -> Path:
+        return here / Path(path).relative_to(cache)
+
+    kernels = {
+        text: msgspec.structs.replace(
+            kernel, image=str(moved(kernel.image)), initrd=str(moved(kernel.initrd)) if kernel.initrd else ""
+        )
+        for text, kernel in prepared.kernels.items()
+    }
+    images = {name: dataclasses.replace(image, binary=moved(image.binary)) for name, image in prepared.images.items()}
+    return dataclasses.replace(prepared, kernels=kernels, rootfs=moved(prepared.rootfs), images=images)
+
+
+def _describe(names: list[str]) -> dict[str, Any]:
+    """On a worker: what its cache lacks, what machine it is, and why it has no KVM."""
+    from harness.experiment import machine_of_guests
+
+    return {
+        "machine": machine_of_guests(),
+        "lacks": [name for name in names if not (cache_dir() / name).is_file()],
+        "kvm": kvm_openable(),
+    }
+
+
+def pack_file(path: Path) -> bytes:
+    return zstandard.ZstdCompressor(level=3, threads=-1).compress(path.read_bytes())
+
+
+def unpack_file(name: str, content: bytes) -> None:
+    """On a worker: puts a file into its cache, holes as holes, under its name once it is whole."""
+    path = cache_dir() / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with scratch.open("wb") as file:
+            for block in zstandard.ZstdDecompressor().read_to_iter(content, write_size=len(_ZEROS)):
+                if block == _ZEROS[: len(block)]:
+                    file.seek(len(block), os.SEEK_CUR)
+                else:
+                    file.write(block)
+            file.truncate()
+        scratch.chmod(0o755 if path.parent.parent.name == "binaries" else 0o644)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""`oomtrial doctor --clean`: what is left of the dead goes, thing by thing; what is of the living stays."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+from filelock import FileLock
+
+from harness import cleaning
+from harness.cli import cli
+from harness.errors import HostError
+from harness.paths import hold
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of its own, a place for temporary files, and no engine."""
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cleaning.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+
+    def no_engine(**_):
+        raise HostError("no engine")
+
+    monkeypatch.setattr(cleaning, "connect_local", no_engine)
+    return tmp_path / "cache"
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def made(path, content=b"half"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def clean():
+    done = CliRunner().invoke(cli, ["doctor", "--clean"])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_each_thing_that_the_dead_left_goes_and_is_named(cache, tmp_path):
+    pid = dead_pid()
+    left = [
+        made(cache / f"guests/guest-{pid}-x/qmp").parent,
+        made(cache / "rootfs/.key.new/root.tar").parent,
+        made(cache / "kernels/key/build.log").parent,
+        made(cache / "kernels/.key.new/linux.deb").parent,
+        made(cache / "trees/.linux-source-6.1.new/linux.deb").parent,
+        made(cache / "binaries/key/.hog.new"),
+        made(cache / "snapshots/.new-x/ram.zst").parent,
+        made(cache / "snapshots/key-1/ram.zst").parent,
+        made(cache / f"accel/.key.json.{pid}.tmp"),
+        made(tmp_path / "tmp/oomtrial-accel-x/console.log").parent,
+    ]
+    os.utime(left[-1], (1, time.time() - 7200))
+    text = clean()
+    for path in left:
+        assert not path.exists(), path
+        assert f"removed {path}: " in text
+    assert len(text.splitlines()) == len(left)
+    assert clean() == "nothing was left behind\n"
+
+
+def test_what_is_of_the_living_stays(cache, tmp_path):
+    whole = made(cache / "snapshots/whole-1/whole", b"").parent
+    kept = [
+        made(cache / f"guests/guest-{os.getpid()}-x/qmp").parent,
+        made(cache / f"guests/guest-{dead_pid()}-y/qmp").parent,  # of another pid namespace: held
+        made(cache / "rootfs/.key.new/root.tar").parent,
+        made(cache / "rootfs/done.ext4"),
+        made(cache / "kernels/key/kernel.json", b'{"spec":"source:6.1","key":"k","image":"i","source":"s","patches":{},'
+             b'"config_key":"","compiler":"","config_not_taken":[]}').parent,
+        made(cache / "binaries/key/.hog.new"),
+        made(cache / "snapshots/.new-x/ram.zst").parent,
+        made(cache / "snapshots/key-1/ram.zst").parent,
+        made(cache / f"accel/.key.json.{os.getpid()}.tmp"),
+        made(tmp_path / "tmp/oomtrial-accel-x/console.log").parent,
+        made(tmp_path / "tmp/somebody-else/x").parent,
+        whole,
+    ]  # fmt: skip
+    locks = [FileLock(cache / name) for name in ("rootfs/key.ext4.lock", "binaries/key/lock", "snapshots/key-1.lock")]
+    held = [hold(kept[1]), hold(kept[6])]
+    for lock in locks:
+        lock.acquire()
+    assert clean() == "nothing was left behind\n"
+    assert all(path.exists() for path in kept)
+    for lock in locks:
+        lock.release()
+    for descriptor in held:
+        os.close(descriptor)
+
+
+def test_a_pid_that_was_given_out_anew_owns_nothing(cache):
+    """After a boot another process has the id: it began long after the directory was made."""
+    left = made(cache / f"guests/guest-{os.getpid()}-x/qmp").parent
+    os.utime(left, (1, 1))
+    assert f"removed {left}" in clean()
+
+
+@pytest.mark.usefixtures("cache")
+def test_sessions_of_the_dead_leave_the_engine(monkeypatch):
+    removed = []
+
+    class Client:
+        def close(self):
+            removed.append("closed")
+
+    def remove(_, session):
+        removed.append(session)
+        return []
+
+    monkeypatch.setattr(cleaning, "connect_local", lambda **_: Client())
+    monkeypatch.setattr(cleaning, "abandoned_sessions", lambda _: {"place-1-2-x"})
+    monkeypatch.setattr(cleaning, "remove_session", remove)
+    assert "session place-1-2-x in the local engine: their harness is gone" in clean()
+    assert removed == ["place-1-2-x", "closed"]

@@ -1,0 +1,121 @@
+"""Blocks on executors: the same run, whoever runs them, and whoever is killed meanwhile."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from io import StringIO
+
+import pytest
+from fakeblocks import fake_block
+from rich.console import Console
+
+from harness import cluster as clusters
+from harness.blockwork import BlockJob, run_all, unpack_trials
+from harness.cluster import Cluster, at_home, check_address, pack_file, run_experiment, unpack_file
+from harness.errors import EvidenceError, HostError, UsageError
+from harness.experiment import Experiment, Request, machine_of_guests
+from harness.paths import cache_dir
+from harness.progress import Reporter
+from harness.resume import BlockState
+from harness.spec.arm import name_arms
+from harness.spec.plan import Block
+from tests.unit.test_resume import PREPARED, _no_guests, check_whole, quiet  # noqa: F401
+
+REQUEST = Request(name_arms(["source:6.1"]), ("one-big-many-small",), 5, 2, 1)
+
+
+def jobs(notes, number):
+    blocks = [Block(index, "source:6.1", "s", index, 1) for index in range(1, number + 1)]
+    request = Request(REQUEST.arms, REQUEST.scenarios, 1, number, 1, append=str(notes))
+    return [BlockJob(request, {}, PREPARED, block, BlockState(), machine_of_guests(), cache_dir()) for block in blocks]
+
+
+@pytest.mark.usefixtures("_no_guests")
+def test_a_process_pool_makes_the_run_that_one_process_makes(tmp_path):
+    out = tmp_path / "run"
+    experiment = Experiment(Request(name_arms(["source:6.1"] * 2), REQUEST.scenarios, 5, 2, 3, out), quiet())
+    fork = multiprocessing.get_context("fork")  # with the guests that are made up
+    with ProcessPoolExecutor(2, mp_context=fork) as pool:
+        experiment.blocks = [
+            Block(n, arm.name, "one-big-many-small", 1, 3) for n, arm in enumerate(experiment.request.arms)
+        ]
+        experiment.run_on(pool, machine_of_guests())
+        experiment.measure(PREPARED)
+    check_whole(out)
+
+
+def test_a_worker_that_is_killed_costs_nothing_and_counts_nothing_twice(tmp_path):
+    """A real local cluster of two processes; one of them is killed in the middle of a block."""
+    pytest.importorskip("distributed")
+    notes, out = tmp_path / "notes", tmp_path / "run"
+    notes.mkdir()
+    killed = []
+
+    def kill_one():
+        while not killed:
+            time.sleep(0.02)
+            for note in sorted(notes.iterdir(), key=lambda path: path.name.split("-")[2])[2:3]:
+                time.sleep(0.1)  # a block takes 0.4 s
+                killed.append(int(note.name.split("-")[1]))
+                os.kill(killed[0], signal.SIGKILL)
+
+    report = Reporter(Console(file=StringIO()))
+    threading.Thread(target=kill_one, daemon=True).start()
+    with Cluster("local:2", 1, 64) as cluster, report.task("rounds", 6) as task:
+        results = run_all(cluster.executor, jobs(notes, 6), out, report, task, fake_block)
+        assert task.done == 6
+    assert [result.block.index for result in results] == [1, 2, 3, 4, 5, 6]
+    assert sorted(path.name for path in (out / "trials").iterdir()) == [f"{n:03d}-1" for n in range(1, 7)]
+    assert len(list(notes.iterdir())) > 6  # a block was run twice
+
+
+def test_what_a_worker_lacks_comes_whole_and_with_its_holes(tmp_path, monkeypatch):
+    content = b"x" * 10 + bytes(3 << 20) + b"y" + bytes(1 << 20)
+    (tmp_path / "file").write_bytes(content)
+    packed = pack_file(tmp_path / "file")
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "cache"))
+    unpack_file("rootfs/k.ext4", packed)
+    path = tmp_path / "cache/rootfs/k.ext4"
+    assert path.read_bytes() == content
+    assert path.stat().st_blocks * 512 < len(content)
+    assert [each.name for each in path.parent.iterdir()] == ["k.ext4"]
+
+
+def test_paths_are_those_of_the_workers_cache(tmp_path, monkeypatch):
+    before = cache_dir()
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path))
+    found = at_home(PREPARED, before)
+    assert found.rootfs == tmp_path / "rootfs/r.ext4"
+    assert found.kernels["source:6.1"].image == str(tmp_path / "kernels/k/bzImage")
+
+
+def test_evidence_that_is_no_evidence_is_refused(tmp_path):
+    with pytest.raises(EvidenceError, match="cannot be read"):
+        unpack_trials(b"not a tar", tmp_path)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("text", ["local:0", "local:x", "host", "host:8786"])
+def test_an_address_that_is_none(text):
+    with pytest.raises(UsageError, match="--cluster"):
+        check_address(text)
+
+
+def test_what_cannot_go_side_by_side(tmp_path):
+    request = Request(REQUEST.arms, REQUEST.scenarios, 5, 2, 1, tmp_path / "run", until_decided=True)
+    with pytest.raises(UsageError, match="side by side"):
+        Experiment(request, quiet()).run_on(ProcessPoolExecutor(1), machine_of_guests())
+
+
+def test_dask_is_asked_for_in_one_line(monkeypatch, tmp_path):
+    def missing():
+        raise HostError("--cluster needs Dask: no module", "pip install 'oomtrial[cluster]'")
+
+    monkeypatch.setattr(clusters, "_distributed", missing)
+    with pytest.raises(HostError, match="pip install"):
+        run_experiment(
+            Experiment(Request(REQUEST.arms, REQUEST.scenarios, 5, 2, 1, tmp_path / "r"), quiet()), "local:2"
+        )
