@@ -1,8 +1,11 @@
 """The pytest plugin as a project sees it: options, parametrization, its manners, its words."""
 
+import dataclasses
 import importlib.metadata
 import re
+from pathlib import Path
 
+import msgspec
 import pytest
 from handrun import write_hand_run
 
@@ -15,8 +18,10 @@ OURS = () if ENTRY_POINT else ("-p", "harness.plugin")
 
 
 @pytest.fixture
-def run(pytester):
+def run(pytester, monkeypatch):
     """Runs pytest on the project in `pytester`, in this process; `-n` and killed workers need one of their own."""
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
     def run(*arguments, apart=False):
         chosen = [*OURS, "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]
@@ -132,8 +137,9 @@ def test_a_marked_test_runs_once_for_each_scenario_that_is_wanted(pytester, run)
 def test_fewer_guests_than_workers_is_said_in_one_line(pytester, run, monkeypatch):
     monkeypatch.setattr("harness.seats.machine_budget", lambda: __import__("harness.seats").seats.Budget(2, 24105))
     pytester.makepyfile("def test_it(): pass")
-    shown = str(run("--kernel", "debian:6.1", "-n", "2").stdout)
+    shown = str(run("--kernel", "debian:6.1", "-n", "2", "--oomtrial-out", "kept").stdout)
     assert "oomtrial: debian:6.1; guests of 4 vCPUs and 2048 MiB" in shown
+    assert "1 passed" in shown
     line = "oomtrial: 2 workers, and room for 1 guest at a time (2 cores, 24105 MiB): the other workers wait their turn"
     assert line in shown
     assert "oomtrial:" not in str(run().stdout)
@@ -199,14 +205,12 @@ def test_a_count_is_a_number(hand_run):
     assert result.collateral_kills == result.failed_rounds == 0
 
 
-def with_rounds(result, redundant, rounds, **changes):
+def with_rounds(result, redundant, rounds, unknown=0, **changes):
     """The same result with these numbers of rounds, by boot."""
-    import dataclasses
-
-    import msgspec
-
     boots = [
-        msgspec.structs.replace(result.arm.by_boot[0], boot_id=str(boot), completed=count, redundant=hits, unknown=0)
+        msgspec.structs.replace(
+            result.arm.by_boot[0], boot_id=str(boot), completed=count, redundant=hits, unknown=unknown
+        )
         for boot, (hits, count) in enumerate(zip(redundant, rounds, strict=True))
     ]
     arm = msgspec.structs.replace(result.arm, by_boot=boots, rounds=sum(rounds), **changes)
@@ -238,6 +242,14 @@ def test_boots_are_clusters_from_eight_on(hand_run):
     assert spread.is_clustered
     with pytest.raises(NotEnoughRoundsError):
         with_rounds(result, [16] + [0] * 7, [50] * 8).assert_rate_below(0.08)
+
+
+def test_rounds_of_unknown_class_count_against_it(hand_run):
+    result = with_rounds(open_result(hand_run), [0], [100], unknown=20, rounds_with_unknown=20)
+    with pytest.raises(
+        NotEnoughRoundsError, match=r"20.0 % of 100 rounds .* or one of unknown class.*\n.*as long as the class"
+    ):
+        result.assert_rate_below(0.05)
 
 
 def test_rounds_that_hang_are_no_success(hand_run):
