@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 _MESSAGE = (
     r"(?P<message>Memory cgroup out of memory|Out of [mM]emory(?: \(oom_kill_allocating_task\))?"
@@ -18,7 +18,7 @@ def is_memcg(message: str) -> bool | None:
     return message.startswith("Memory cgroup") if message else None
 
 
-class Killed(NamedTuple):
+class Killed(Record, frozen=True):
     """One process killed. Sizes are the victim's own; a field is None where the kernel does not print it."""
 
     message: str  # empty where the message stands on the line before, to 4.20
@@ -34,9 +34,9 @@ class Killed(NamedTuple):
     is_complete: bool
 
     @property
-    def may_go_on(self) -> bool:
-        """Whether the sizes may stand on the next line, where a mailer put them."""
-        return self.total_vm_kb is None
+    def is_whole(self) -> bool:
+        """Whether no sizes stand on the next line, where a mailer put them."""
+        return self.is_complete and self.total_vm_kb is not None
 
 
 _RSS = r", anon-rss:(?P<anon>\d{1,18})kB(?:, file-rss:(?P<file>\d{1,18})kB(?:, shmem-rss:(?P<shmem>\d{1,18})kB)?)?"
@@ -46,6 +46,8 @@ _WHOLE = re.compile(
     r"(?:, UID:(?P<uid>\d{1,18}) pgtables:(?P<pgtables>\d{1,18})kB(?: oom_score_adj:(?P<adj>-?\d{1,18}))?)?)?\.?",
     re.DOTALL,
 )
+_LONGEST_NUMBER = 18
+_SCORE = "oom_score_adj:"
 _CUT = re.compile(
     rf"{_MESSAGE}Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid>\d{{1,18}}),)? \((?P<rest>.*)", re.DOTALL
 )
@@ -90,36 +92,47 @@ def _int(value: str | None) -> int | None:
 def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
     """One process killed (__oom_kill_process(), mm/oom_kill.c). A cut line counts once its pid is whole."""
     text = text.strip()
-    match = _WHOLE.fullmatch(text)
+    match = _WHOLE.fullmatch(text) if _may_be_whole(text) else None
     if match:
-        uid = match["uid"] or match["uid6"] or match["uid7"]
+        message, pid, uid6, comm, uid7, total_vm, anon, file, shmem, uid, pgtables, adj = match.groups()
+        if shmem is not None and adj is not None:  # 5.4 and later: most lines
+            return Killed(
+                message or "", int(pid), comm, int(total_vm), int(anon), int(file), int(shmem), int(uid), int(pgtables), int(adj), True
+            )  # fmt: skip
         # A line that stops after UID or pgtables, or after anon-rss, is cut: no kernel ends it there.
         # Without sizes it is of 2.6.11 to 2.6.32: with a message it ends in a full stop.
-        sized = match["vm"] is not None or not match["message"] or text.endswith(".")
-        whole = (
-            sized
-            and (match["uid"] is None or match["adj"] is not None)
-            and (match["vm"] is None or match["file"] is not None)
-        )
+        sized = total_vm is not None or not message or text.endswith(".")
+        whole = sized and (uid is None or adj is not None) and (total_vm is None or file is not None)
         return Killed(
-            match["message"] or "", int(match["pid"]), match["comm"], _int(match["vm"]), _int(match["anon"]),
-            _int(match["file"]), _int(match["shmem"]), _int(uid), _int(match["pgtables"]), _int(match["adj"]), whole,
+            message or "", int(pid), comm, _int(total_vm), _int(anon), _int(file), _int(shmem), _int(uid or uid6 or uid7),
+            _int(pgtables), _int(adj), whole,
         )  # fmt: skip
-    match = (_CUT.fullmatch(text) or _CUT_BARE.fullmatch(text)) if may_be_cut else None
-    if not match:
+    return _parse_cut(text) if may_be_cut else None
+
+
+def _may_be_whole(text: str) -> bool:
+    """A look at the end, as a wrapped line is tried with each way to join its pieces."""
+    last = text[-1:]
+    if last.isdecimal():
+        return _SCORE in text[-_LONGEST_NUMBER - len(_SCORE) - 1 :]
+    return last in (")", ".") or text.endswith("kB") or (last == "," and "UID" in text[-_LONGEST_NUMBER - 5 :])
+
+
+def _parse_cut(text: str) -> Killed | None:
+    if match := _CUT.fullmatch(text):
+        message, pid, uid, rest = match.groups()
+    elif match := _CUT_BARE.fullmatch(text):
+        message, (pid, uid, rest) = "", match.groups()
+    else:
         return None
-    fields = _CUT_FIELDS.match(match["rest"])
-    sizes = {
-        f"{name}_kb": _int(fields[name]) if fields else None
-        for name in ("total_vm", "anon_rss", "file_rss", "shmem_rss")
-    }
+    fields = _CUT_FIELDS.match(rest)
+    comm, total_vm, anon, file, shmem = fields.groups() if fields else (None,) * 5
     return Killed(
-        match.groupdict().get("message") or "", int(match["pid"]), fields["comm"] if fields else None, **sizes,
-        uid=_int(match["uid"]), pgtables_kb=None, oom_score_adj=None, is_complete=False,
-    )  # fmt: skip
+        message, int(pid), comm, _int(total_vm), _int(anon), _int(file), _int(shmem), _int(uid), None, None, False
+    )
 
 
-class Chosen(NamedTuple):
+class Chosen(Record, frozen=True):
     """The process that was chosen; another may be killed: a child of it to 5.0, or its main thread."""
 
     message: str
@@ -142,7 +155,7 @@ def parse_chosen(text: str) -> Chosen | None:
     return Chosen(match["message"], int(match["pid"]), match["comm"]) if match else None
 
 
-class Sharing(NamedTuple):
+class Sharing(Record, frozen=True):
     """A process killed because it shares the victim's memory. From 4.4 the kernel does not print it."""
 
     pid: int
@@ -164,7 +177,7 @@ def parse_sharing(text: str) -> Sharing | None:
     return Sharing(int(match[1]), match[2]) if match else None
 
 
-class GroupKill(NamedTuple):
+class GroupKill(Record, frozen=True):
     """All tasks of a memcg follow."""
 
     memcg: str
@@ -185,7 +198,7 @@ def parse_group_kill(text: str) -> GroupKill | None:
     return GroupKill(match[1]) if match else None
 
 
-class Skipped(NamedTuple):
+class Skipped(Record, frozen=True):
     """The chosen process was gone: nobody is killed by this line."""
 
     message: str

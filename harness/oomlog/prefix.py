@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -18,8 +17,7 @@ from harness.oomlog.wall import LAST_SECOND, calendar_seconds, iso_seconds, seco
 UPTIME, WALL, YEARLESS = "uptime", "wall", "yearless"
 
 
-@dataclass(slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, gc=False):
     """A line of a log without its prefixes."""
 
     text: str
@@ -69,6 +67,11 @@ _SYSLOG = re.compile(rf"([A-Z][a-z]{{2}}) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:\.
 _KERNEL_SYSLOG = re.compile(
     r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S*[^\s:]) kernel: "
     r"(?:\[ *(\d{1,12}\.\d{1,9})\](?:\[ *([TC]\d+)\])? ?)?"
+)
+# Texts that no prefix begins like: where one begins a line, the line has none.
+_KERNEL_TEXT = re.compile(
+    r"Memory cgroup |Killed process |Out of memory: |Out of memory \(|oom-kill:constraint=|oom_reaper: |Tasks in |CPU: \d|"
+    r"Task in "
 )
 _SHORT_FULL = re.compile(rf"[A-Z][a-z]{{2}} (\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ {_HOST} {_TAG}")
 _FACILITY = re.compile(
@@ -121,6 +124,9 @@ def peel(raw: str, after_grep: bool = False) -> LogLine:
             line.caller = plain[8] or ""
             return line
         text = text[plain.end() :]
+    elif _KERNEL_TEXT.match(text):
+        line.text = text
+        return line
     for _ in range(_LAYERS):
         rest = _peel_layer(text, line)
         if rest is None:
@@ -350,8 +356,3 @@ _BY_FIRST: dict[str, Callable[[str, LogLine], str | None]] = {
     "&": _peel_quote,
     "\x1b": _peel_colour,
 }
-
-
-def with_text(line: LogLine, text: str) -> LogLine:
-    """The same prefix before another text."""
-    return replace(line, text=text)

@@ -12,19 +12,22 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, TypeVar
 
 from harness.oomlog.assemble import Assembler, Output
-from harness.oomlog.blocks import split_blocks
-from harness.oomlog.found import Found
+from harness.oomlog.blocks import Span, split_blocks, split_spans
 from harness.oomlog.kmsg import KmsgRecord
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.scan import Block, read_and_count
+from harness.oomlog.wire import ReadBlock, Sequences, pack, unpack
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
+_Task = TypeVar("_Task", Block, Span)
+_SWITCH_S = 0.0005
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -46,9 +49,12 @@ class Reader:
         """The records of one log, in order. Give `path` and `size` of a plain file to let workers read it themselves."""
         self.assembler.begin_file()
         self.lines = self.bytes = 0
-        blocks = split_blocks(stream)
-        parallel = self._workers > 1 and (size == 0 or size >= _PARALLEL_BYTES)
-        results = _read_parallel(blocks, path, self._workers) if parallel else _read_here(blocks)
+        if self._workers == 1 or 0 < size < _PARALLEL_BYTES:
+            results = _read_here(split_blocks(stream))
+        elif path is not None:
+            results = _read_file(stream, path, self._workers)
+        else:
+            results = _read_stream(stream, self._workers)
         last_sequence = None
         with contextlib.closing(results):
             try:
@@ -64,15 +70,7 @@ class Reader:
         yield from self.assembler.close()
 
 
-class _Sequences(NamedTuple):
-    """Numbers of the /dev/kmsg records of a block."""
-
-    first: int
-    last: int
-    gaps: int
-
-
-def count_gaps(missing: Missing, sequences: _Sequences | None, last: int | None) -> int | None:
+def count_gaps(missing: Missing, sequences: Sequences | None, last: int | None) -> int | None:
     """Counts the numbers that are left out in a block, and between it and the one before, which ended with `last`."""
     if sequences is None:
         return last
@@ -82,8 +80,6 @@ def count_gaps(missing: Missing, sequences: _Sequences | None, last: int | None)
     return sequences.last
 
 
-# records, lines of the block, where it ends in the log, numbers of records
-ReadBlock = tuple[list[Found], int, int, _Sequences | None]
 _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
@@ -92,55 +88,79 @@ def _read(block: Block) -> ReadBlock:
     return found, lines, block.offset + block.end, _sequences(block.data, block.end)
 
 
-def _sequences(data: bytes, end: int) -> _Sequences | None:
+def _sequences(data: bytes, end: int) -> Sequences | None:
     if not _KMSG.match(data) and not _KMSG.match(data, data.find(b"\n", 0, 1 << 16) + 1):
         return None
     numbers = [int(number) for number in _KMSG.findall(data[:end])]
     gaps = sum(b - a - 1 for a, b in pairwise(numbers) if b > a)  # a number that goes back is of another boot
-    return _Sequences(numbers[0], numbers[-1], gaps) if numbers else None
+    return Sequences(numbers[0], numbers[-1], gaps) if numbers else None
 
 
-def read_of_file(path: Path, offset: int, length: int, end: int) -> ReadBlock:
+def read_and_pack(block: Block) -> bytes:
+    """Reads a block that was sent."""
+    return pack(_read(block))
+
+
+def read_span(path: Path, span: Span) -> bytes:
     """Reads one block of a plain file.
 
     Raises OSError when it cannot be read.
     """
     with path.open("rb") as stream:
-        stream.seek(offset)
-        return _read(Block(stream.read(length), end, offset, 0))
+        stream.seek(span.offset)
+        return read_and_pack(Block(stream.read(span.length), span.end, span.offset, 0))
 
 
 def _read_here(blocks: Iterable[Block]) -> Generator[ReadBlock, None, None]:
     yield from map(_read, blocks)
 
 
-def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> Generator[ReadBlock, None, None]:
-    """Blocks in order, read by worker processes; a short log is read here after all."""
-    iterator = iter(blocks)
-    first = [] if path else list(_take(iterator, _PARALLEL_BYTES))
-    last = next(iterator, None)
-    if last is None:
+def _read_stream(stream: BinaryIO, workers: int) -> Generator[ReadBlock, None, None]:
+    """Blocks in order, sent to worker processes; a short log is read here after all."""
+    blocks = split_blocks(stream)
+    first = list(_take(blocks, _PARALLEL_BYTES))
+    following = next(blocks, None)
+    if following is None:
         yield from map(_read, first)
         return
-    waiting: deque[Future[ReadBlock]] = deque()
+    yield from _read_parallel(read_and_pack, _draining(first, following, blocks), workers)
+
+
+def _draining(first: list[Block], following: Block, rest: Iterator[Block]) -> Iterator[Block]:
+    """All blocks; none is kept here once it is given."""
+    first.reverse()
+    while first:
+        yield first.pop()
+    yield following
+    del following
+    yield from rest
+
+
+def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadBlock, None, None]:
+    """Blocks in order, which worker processes read out of the file themselves."""
+    yield from _read_parallel(partial(read_span, path), split_spans(stream), workers)
+
+
+def _read_parallel(
+    read: Callable[[_Task], bytes], tasks: Iterable[_Task], workers: int
+) -> Generator[ReadBlock, None, None]:
+    waiting: deque[Future[bytes]] = deque()
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
+    # The pool's thread takes what a worker sends out of a pipe, 64 kB at a time, and before each it waits so long for
+    # the thread that puts records together; the worker waits with it.
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         try:
-            submit: Callable[[Block], Future[ReadBlock]] = (
-                (lambda block: pool.submit(_read, block))
-                if path is None
-                else (lambda block: pool.submit(read_of_file, path, block.offset, len(block.data), block.end))
-            )
-            for source in (first, [last], iterator):
-                for block in source:
-                    waiting.append(submit(block))
-                    if len(waiting) > workers * _AHEAD:
-                        yield waiting.popleft().result()
-                first.clear()
+            for task in tasks:
+                waiting.append(pool.submit(read, task))
+                if len(waiting) > workers * _AHEAD:
+                    yield unpack(waiting.popleft().result())
             while waiting:
-                yield waiting.popleft().result()
+                yield unpack(waiting.popleft().result())
         finally:
+            sys.setswitchinterval(interval_s)
             for future in waiting:
                 future.cancel()
 

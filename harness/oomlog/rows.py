@@ -23,8 +23,13 @@ def joined(text: str, rests: list[str]) -> Iterator[str]:
         return
     # The summary has no blanks but in names.
     order = ("", " ") if text.startswith("oom-kill:") else (" ", "")
+    text = text.rstrip()
+    if len(rests) == 1:
+        yield text + order[0] + rests[0]
+        yield text + order[1] + rests[0]
+        return
     for joints in itertools.product(order, repeat=len(rests)):
-        yield text.rstrip() + "".join(joint + rest for joint, rest in zip(joints, rests, strict=True))
+        yield text + "".join(joint + rest for joint, rest in zip(joints, rests, strict=True))
 
 
 class RowReader:
@@ -73,9 +78,9 @@ class RowReader:
 
     def table(self) -> tasks.TaskTable:
         self._give_up()
-        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64).reshape(-1, self.width)
+        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64)
         names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
         return tasks.TaskTable(
-            self.head.columns, values, names, self.lines, self.damaged,
+            self.head.columns, values.tobytes(), names, np.array(self.lines, dtype=np.int64).tobytes(), self.damaged,
             self.foreign - min(self.run, self.foreign),
         )  # fmt: skip

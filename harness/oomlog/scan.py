@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from functools import cache, partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
-from harness.oomlog.found import Forged, Found, Orphans, Parts, Where
+from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Where
+from harness.oomlog.origin import Origin
 from harness.oomlog.prefix import LogLine, peel
 from harness.oomlog.rows import PIECES, RowReader, joined
-from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, mark
+from harness.oomlog.words import KILL_PARSERS, Marked, Parser, mark
 
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped,)
@@ -28,10 +31,12 @@ _WRAPPABLE = frozenset(
 )  # fmt: skip
 # Forms that the kernel prints in pieces (pr_cont): a record of another CPU between two of them parts them for good.
 _CONTINUED = frozenset((domain.parse_summary, domain.parse_stats_head, domain.parse_task_in))
+_WITH_ZONES = (tasks.TableHead, domain.StatsHead)  # heads of what stands on the lines that follow
 _GROUP_TAIL = "are going to be killed due to"
 _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
 _ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
+_FEW_BYTES, _NEWLINE = 16 << 10, ord("\n")
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 # A line that begins a form of its own is no rest of another.
@@ -61,41 +66,8 @@ def read_and_count(block: Block) -> tuple[list[Found], int]:
     return list(reader.read()), reader.count_lines()
 
 
-def _is_whole(record: Any) -> bool:
-    return getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False)
-
-
 def _decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
-
-
-class _Prefix(NamedTuple):
-    """The prefix of a header: the lines of its report have the same, but for the digits of their stamps."""
-
-    masked: bytes
-    length: int
-    caller: bytes
-    host: bytes
-    line: LogLine
-    where: Where
-
-    @classmethod
-    def of(cls, raw: bytes, line: LogLine, where: Where) -> _Prefix | None:
-        """None where digits mean more than time: levels, numbers of records."""
-        text = line.text.encode("utf-8", "surrogateescape")
-        length = len(raw) - len(text)
-        prefix = raw[:length]
-        if not raw.endswith(text) or b"<" in prefix or b"{" in prefix or line.sequence is not None or line.is_bare:
-            return None
-        host = line.host.encode("utf-8", "surrogateescape")
-        return cls(prefix.translate(_DIGITS), length, line.caller.encode(), host, line, where)
-
-    def begins(self, raw: bytes) -> bool:
-        begin = raw[: self.length]
-        return begin.translate(_DIGITS) == self.masked and self.caller in begin and self.host in begin
 
 
 class _Reader:
@@ -103,13 +75,20 @@ class _Reader:
         self.block, self.data, self.in_bulk = block, block.data, in_bulk
         self.marked = mark(block.data, block.end)
         self.counted, self.line_number = 0, block.line
-        self.prefix: _Prefix | None = None  # of the last header
+        self.origin: Origin | None = None  # of the last header
+        self.parts: list[Part] = []  # of its report, not given yet
+        self.part_start = 0  # of the last
 
     def _line_of(self, position: int) -> int:
-        """Number of the line at a position; positions must not go back."""
-        if position > self.counted:
+        """Number of the line at a position; one that lies back is counted anew."""
+        if position < self.counted:
+            return self.line_number - self.data.count(b"\n", position, self.counted)
+        if position - self.counted < _FEW_BYTES:
             self.line_number += self.data.count(b"\n", self.counted, position)
-            self.counted = position
+        else:  # numpy is four times as fast
+            gap = np.frombuffer(self.data, np.uint8, position - self.counted, self.counted)
+            self.line_number += int(np.count_nonzero(gap == _NEWLINE))
+        self.counted = position
         return self.line_number
 
     def count_lines(self) -> int:
@@ -120,49 +99,60 @@ class _Reader:
 
     def read(self) -> Iterator[Found]:
         used = -1  # end of what wrapped lines have taken
-        parts: list[Any] = []
+        data, offset = self.data, self.block.offset
         if orphans := self._orphans():
             yield orphans
         for index, marked in enumerate(self.marked):
-            if marked.start <= used or not marked.parsers:
+            start, parsers = marked.start, marked.parsers
+            if start <= used or not parsers:
                 continue
-            raw = self.data[marked.start : marked.end]
-            if self.prefix is not None and marked.parsers[0] in PART_PARSERS:
+            raw = data[start : marked.end]
+            if self.origin is not None and parsers[0] in self.origin.parsers:
                 part = self._read_part(index, marked, raw)
                 if part is not None:
-                    parts.append(part)
+                    self.parts.append(part)
+                    self.part_start = start
                     if isinstance(part, domain.Summary):
-                        # its own line tells whether a kill stands next to it; of the others none is asked
-                        line_number, offset = self._line_of(marked.start), self.block.offset + marked.start
-                        yield Found(self.prefix.where._replace(line=line_number, offset=offset), Parts(tuple(parts)))
-                        parts.clear()
+                        yield from self._take_parts(is_summary=True)
                     continue
-            if parts and self.prefix is not None:
-                yield Found(self.prefix.where, Parts(tuple(parts)))
-                parts.clear()
+            if self.parts:
+                yield from self._take_parts()
             line = peel(_decode(raw))
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
                 continue
-            if line.text[:1] == "[" and tasks.ROW_TEXT.match(line.text):
+            text = line.text
+            if text[:1] == "[" and tasks.ROW_TEXT.match(text):
                 continue  # a row of a table: the words are the task's name
-            number = self._line_of(marked.start)
-            where = _where(line, number, self.block.offset + marked.start)
+            where = _where(line, self._line_of(start), offset + start)
             if line.dropped:
                 yield Found(where, losses.Dropped(line.dropped, "printk"))
-            pieces = _pieces(line.text)
-            if len(pieces) > 1:
-                for record in _of_pieces(line.text, pieces):
+            if ("\n" in text or "#012" in text) and len(pieces := _pieces(text)) > 1:
+                for record in _of_pieces(text, pieces):
                     yield Found(where, record)
                 continue
-            record, used = self._parse(marked, line)
-            if record is None:
-                continue
+            record = parsers[0](text)
+            if record is None or not record.is_whole:
+                record, used = self._parse(marked, line, record)
+                if record is None:
+                    continue
             if isinstance(record, header.Header):
-                self.prefix = _Prefix.of(raw, line, where)
-            yield Found(where, self._with_zone(index, record, line, max(used, marked.end)))
-        if parts and self.prefix is not None:
-            yield Found(self.prefix.where, Parts(tuple(parts)))
+                self.origin = Origin.of(raw, line, where)
+            elif isinstance(record, _WITH_ZONES):
+                record = self._with_zone(index, record, line, max(used, marked.end))
+            yield Found(where, record)
+        if self.parts:
+            yield from self._take_parts()
+
+    def _take_parts(self, is_summary: bool = False) -> Iterator[Found]:
+        """The parts so far. The line of a summary tells whether a kill stands next to it; of the others, bare ones do."""
+        origin = self.origin
+        assert origin is not None
+        where = origin.where
+        if is_summary or origin.is_bare:
+            where = where.at(self._line_of(self.part_start), self.block.offset + self.part_start)
+        yield Found(where, Parts(tuple(self.parts)))
+        self.parts.clear()
 
     def _orphans(self) -> Found | None:
         heads = (marked.start for marked in self.marked if tasks.parse_table_head in marked.parsers)
@@ -173,22 +163,22 @@ class _Reader:
 
     def _read_part(self, index: int, marked: Marked, raw: bytes) -> Any:
         """A line of a report whose prefix is that of the header but for the digits: it need not be peeled."""
-        prefix = self.prefix
-        if prefix is None or not prefix.begins(raw):
+        origin = self.origin
+        text = origin.text_of(raw) if origin is not None else None
+        if origin is None or text is None:
             return None
-        text = _decode(raw[prefix.length :])
         record = marked.parsers[0](text)
-        if record is None or "#012" in text or not getattr(record, "is_complete", True):
+        if record is None or not record.is_whole or "#012" in text:
             return None
-        return self._with_zone(index, record, prefix.line, marked.end)
+        if isinstance(record, _WITH_ZONES):
+            return self._with_zone(index, record, origin.line, marked.end)
+        return record
 
     def _with_zone(self, index: int, record: Any, line: LogLine, end: int) -> Any:
         """A record with the table or statistics that follow it."""
         if isinstance(record, tasks.TableHead):
             return self._table(index, record, line, end)
-        if isinstance(record, domain.StatsHead):
-            return self._statistics(index, record, line, end)
-        return record
+        return self._statistics(index, record, line, end)
 
     def _user_space(self, marked: Marked, line: LogLine) -> Iterator[Found]:
         where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
@@ -201,30 +191,34 @@ class _Reader:
                 yield Found(where, record)
                 return
 
-    def _parse(self, marked: Marked, line: LogLine) -> tuple[Any, int]:
-        """The record of a line, with the rest that it was wrapped into; and the end of what was used."""
-        cut, parsers = None, marked.parsers
-        for parser in marked.parsers:
+    def _parse(self, marked: Marked, line: LogLine, first: Any) -> tuple[Any, int]:
+        """The record of a line, with the rest that it was wrapped into; and the end of what was used.
+
+        `first` is what the first of its forms made of the line: nothing, or a record that is cut.
+        """
+        cut, parsers = first, marked.parsers if first is None else marked.parsers[:1]
+        # of the forms of a kill a line can be but one
+        for parser in () if first is not None and marked.parsers is KILL_PARSERS else marked.parsers[1:]:
             if cut is not None and parser in KILL_PARSERS:
-                continue  # of these a line can be but one
+                continue
             record = parser(line.text)
             if record is not None:
-                if _is_whole(record):
+                if record.is_whole:
                     return record, -1
                 cut, parsers = cut or record, (parser,)
-        joinable = [_WHOLE.get(parser, parser) for parser in parsers if parser in _WRAPPABLE]
+        joinable = _joinable(parsers)
         if not joinable:
             return self._parse_fragments(marked, line, cut)
-        texts = [line.text]
-        if line.text.startswith("oom-killer:") and (before := self._line_before(marked.start)).endswith(" invoked"):
-            texts[0] = f"{before} {line.text}"
-        rests = self._rests(marked, line)
-        for count in range(0 if texts[0] is not line.text else 1, len(rests) + 1):
-            for text in joined(texts[0], [rest for rest, _ in rests[:count]]):
-                for parser in joinable:
-                    record = parser(text)
-                    if record is not None and _is_whole(record):
-                        return record, rests[count - 1][1] if count else -1
+        begun = line.text
+        if begun.startswith("oom-killer:") and (before := self._line_before(marked.start)).endswith(" invoked"):
+            begun = f"{before} {begun}"
+            if (record := _first_whole(joinable, (begun,))) is not None:
+                return record, -1
+        rests = []
+        for rest, end in self._rests(marked, line):
+            rests.append(rest)
+            if (record := _first_whole(joinable, joined(begun, rests))) is not None:
+                return record, end
         return self._parse_fragments(marked, line, cut)
 
     def _parse_fragments(self, marked: Marked, line: LogLine, cut: Any) -> tuple[Any, int]:
@@ -266,17 +260,16 @@ class _Reader:
         begin = self.data.rfind(b"\n", 0, max(start - 1, 0)) + 1
         return peel(_decode(self.data[begin : max(start - 1, 0)])).text.rstrip()
 
-    def _rests(self, marked: Marked, line: LogLine) -> list[tuple[str, int]]:
+    def _rests(self, marked: Marked, line: LogLine) -> Iterator[tuple[str, int]]:
         """The following lines that may be the rest of a wrapped one: they have no prefix and begin nothing."""
-        rests: list[tuple[str, int]] = []
-        end = marked.end
-        is_stamped = self.data.startswith(b"[", marked.start)
+        data, end = self.data, marked.end
+        is_stamped = data.startswith(b"[", marked.start)
         for _ in range(PIECES - 1):
-            if end + 1 >= len(self.data) or (is_stamped and self.data.startswith(b"[", end + 1)):
+            if end + 1 >= len(data) or (is_stamped and data.startswith(b"[", end + 1)):
                 break
-            after = self.data.find(b"\n", end + 1)
-            after = len(self.data) if after < 0 else after
-            text = _decode(self.data[end + 1 : after])
+            after = data.find(b"\n", end + 1)
+            after = len(data) if after < 0 else after
+            text = _decode(data[end + 1 : after])
             if is_stamped:
                 text = text.strip()
             else:
@@ -287,14 +280,14 @@ class _Reader:
             # Where lines have stamps, one without begins nothing, whatever it says: a name may hold a newline.
             if not text or (line.is_bare and _BEGINS.match(text)):
                 break
-            rests.append((text.rstrip() if line.is_bare else text, after))
+            yield text.rstrip() if line.is_bare else text, after
             end = after
-        return rests
 
     def _zone(self, index: int, start: int, line: LogLine, is_row: Callable[[bytes], object]) -> tuple[int, int]:
         """The lines from `start` to the caller's next that holds a word and is no row: (begin, end)."""
         stop = self.block.end
-        caller = re.compile(rb"\[ *%b\]|caller=%b[;,]" % ((line.caller.encode(),) * 2)) if line.caller else None
+        name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
+        caller = re.compile(rb"\[ *%b\]|caller=%b[;,]" % (name, name)) if name else None
         host = line.host.encode("utf-8", "surrogateescape")
         for following in range(index + 1, len(self.marked)):
             marked = self.marked[following]
@@ -311,7 +304,8 @@ class _Reader:
         if raw[:1] in b"{<>|\x1b" or line.sequence is not None or raw[:6].rstrip() in (b"kern", b"kern:"):
             return None
         if line.caller:
-            found = re.search(rb"\[ *" + line.caller.encode() + rb"\]", raw)
+            name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
+            found = re.search(rb"\[ *" + name + rb"\]", raw)
             return found[0] if found else None
         token = b" %b kernel: " % line.host.encode("utf-8", "surrogateescape")
         return token if token in raw else b" kernel: " if b" kernel: " in raw else b"["
@@ -326,8 +320,9 @@ class _Reader:
             count = zone.count(b"\n") + (not zone.endswith(b"\n") and stop > begin)
             rows = tasks.bulk_rows(len(head.columns)).findall(zone) if self.in_bulk else []
             if self.in_bulk and len(rows) == count and zone.count(token) >= count:
-                pids, numbers, names = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [])
-                return tasks.build_table(head, pids, numbers, names, range(first_line, first_line + count), 0, 0)
+                return tasks.build_table(head, rows, range(first_line, first_line + count))
+            if self.in_bulk and (table := tasks.wrapped_table(head, raw, token, zone, first_line)) is not None:
+                return table
             if (table := self._table_of_lines(head, raw, token, zone, first_line)) is not None:
                 return table
         return self._table_by_lines(head, line, head_end > self.marked[index].end, begin, stop, first_line)
@@ -353,9 +348,9 @@ class _Reader:
         for text, number in zip(lines, numbers, strict=True):
             match = find(text) if token in text else None
             if match:
-                if number in wrapped and b" " in match[3]:
+                if number in wrapped and b" " in match[2]:
                     return None  # a name with a blank, or one that a terminal's edge cut
-                rows.append(match.groups())
+                rows.append((match[1], match[2]))
                 places.append(number)
                 foreign, run = foreign + run, 0
             elif tasks.ROW_LIKE.search(text):
@@ -366,8 +361,7 @@ class _Reader:
                     return None
         if not rows:
             return None
-        pids, values, names = (list(part) for part in zip(*rows, strict=True))
-        return tasks.build_table(head, pids, values, names, places, 0, foreign)
+        return tasks.build_table(head, rows, places, foreign)
 
     def _table_by_lines(
         self, head: tasks.TableHead, line: LogLine, is_wrapped: bool, begin: int, stop: int, number: int
@@ -399,10 +393,12 @@ class _Reader:
             zone = self.data[begin:stop]
             entries, count = _BULK_STATS.findall(zone) if self.in_bulk else [], zone.count(b"\n")
             # a line of several, and a record of several lines without prefixes, are read one by one
-            is_ours = line.is_bare or zone.count(token) >= count
-            if self.in_bulk and len(entries) == count and is_ours and b"#012" not in zone:
-                values.update((_stat_name(name), int(value)) for name, value in entries)
-                return head._replace(values=values)
+            if self.in_bulk and len(entries) == count and b"#012" not in zone:
+                is_ours = line.is_bare or zone.count(token) >= count
+                if is_ours or all(token in text or _PLAIN_STAT.fullmatch(text) for text in zone.split(b"\n")[:-1]):
+                    names, numbers = zip(*entries, strict=True) if entries else ((), ())
+                    values.update(zip(map(_stat_name, names), map(int, numbers), strict=True))
+                    return domain.StatsHead(head.memcg, values)
         misses = others = 0
         for position, end in _lines(self.data, begin, stop):
             near = self.data[position:end]
@@ -424,7 +420,22 @@ class _Reader:
                 misses += 1
                 if misses > _FOREIGN_RUN:
                     break
-        return head._replace(values=values)
+        return domain.StatsHead(head.memcg, values)
+
+
+def _first_whole(parsers: tuple[Parser, ...], texts: Iterable[str]) -> Any:
+    for text in texts:
+        for parser in parsers:
+            record = parser(text)
+            if record is not None and record.is_whole:
+                return record
+    return None
+
+
+@lru_cache(1024)
+def _joinable(parsers: tuple[Parser, ...]) -> tuple[Parser, ...]:
+    """Those of forms that may be wrapped."""
+    return tuple(_WHOLE.get(parser, parser) for parser in parsers if parser in _WRAPPABLE)
 
 
 def _is_of_another(rest: LogLine, line: LogLine) -> bool:
@@ -434,10 +445,13 @@ def _is_of_another(rest: LogLine, line: LogLine) -> bool:
     return bool(line.caller and rest.caller and rest.caller != line.caller)
 
 
-_BULK_STATS = re.compile(rb"(?:^|[ \]:])([a-z]\w*) (\d{1,18})\r?$", re.MULTILINE)
+_BULK_STATS = re.compile(rb"(?<![^ \]:\n])([a-z]\w*+) (\d{1,18}+)\r?$", re.MULTILINE)
+_PLAIN_STAT = re.compile(
+    rb"[ \t]*+[a-z]\w*+ \d{1,18}+\r?"
+)  # without a prefix: of the record that began with the head's line
 
 
-@cache
+@lru_cache(4096)
 def _stat_name(name: bytes) -> str:
     """One string for each name: they are few, and sent between processes often."""
     return name.decode()

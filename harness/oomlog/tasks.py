@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # The kernel's column -> ours, with the unit in the name. Pages are of the kernel's page size.
 COLUMNS = {
@@ -31,11 +34,18 @@ COLUMNS = {
 }
 
 
-class TableHead(NamedTuple):
+_CELL_BYTES = 8
+
+
+class TableHead(Record, frozen=True):
     """The columns of a table, pid first, the name left out."""
 
     columns: tuple[str, ...]
     is_complete: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_complete
 
 
 _HEAD = re.compile(r"\[ *pid *\] +(uid +tgid +total_vm .*)", re.DOTALL)
@@ -68,19 +78,29 @@ def parse_table_head(text: str) -> TableHead | None:
     return TableHead(("pid", *columns), whole and all(name in COLUMNS for name in columns))
 
 
-class TaskTable(NamedTuple):
+class TaskTable(Record, frozen=True):
     """The rows of a table: one array a table, not one object a row, as a report may list ten thousand tasks."""
 
     columns: tuple[str, ...]  # the kernel's names, pid first
-    values: npt.NDArray[np.int64]  # (rows, columns)
+    cells: bytes  # `values`, as 64-bit numbers one after the other
     names: bytes  # of the processes, each ended by a newline
-    lines: Sequence[int]  # number of each row's line
+    places: bytes  # `lines`, as 64-bit numbers
     damaged: int  # rows that could not be read
     foreign: int  # lines of others between the rows
 
     @property
+    def values(self) -> npt.NDArray[np.int64]:
+        """(rows, columns)"""
+        return np.frombuffer(self.cells, dtype=np.int64).reshape(-1, len(self.columns))
+
+    @property
+    def lines(self) -> npt.NDArray[np.int64]:
+        """Number of each row's line."""
+        return np.frombuffer(self.places, dtype=np.int64)
+
+    @property
     def row_count(self) -> int:
-        return len(self.values)
+        return len(self.places) // _CELL_BYTES
 
     def column(self, name: str) -> npt.NDArray[np.int64] | None:
         """A column by the kernel's name, or None where this kernel has none."""
@@ -88,27 +108,25 @@ class TaskTable(NamedTuple):
 
     def shifted(self, lines: int) -> TaskTable:
         """The same with so much added to the numbers of the lines."""
-        if isinstance(self.lines, range):
-            return self._replace(lines=range(self.lines.start + lines, self.lines.stop + lines))
-        return self._replace(lines=[line + lines for line in self.lines])
+        places = (self.lines + lines).tobytes()
+        return TaskTable(self.columns, self.cells, self.names, places, self.damaged, self.foreign)
 
     def comms(self) -> list[str]:
         return self.names.decode("utf-8", "surrogateescape").split("\n")[:-1]
 
 
-def _row_pattern(columns: int) -> str:
-    return r"\[ *+(\d{1,18}+)\](" + " ++-?\\d{1,18}+" * (columns - 1) + r") "
+_NUMBER = r"\d{1,18}+"
 
 
 @cache
 def bulk_rows(columns: int) -> re.Pattern[bytes]:
-    """Finds the rows of a table of so many numeric columns in a block of lines: pid, other numbers, name."""
-    return re.compile((_row_pattern(columns) + r"([^\r\n]*+)").encode())
+    """Finds the rows of a table of so many numeric columns in a block of lines: the numbers (``12]  0  12 ...``), and the name."""
+    return re.compile((rf"\[ *+({_NUMBER}\]" + rf" ++-?{_NUMBER}" * (columns - 1) + r") ([^\r\n]*+)").encode())
 
 
 @cache
 def _one_row(columns: int) -> re.Pattern[str]:
-    return re.compile(_row_pattern(columns) + "(.*)", re.DOTALL)
+    return re.compile(rf"\[ *+({_NUMBER})\](" + rf" ++-?{_NUMBER}" * (columns - 1) + r") (.*)", re.DOTALL)
 
 
 ROW_BEGUN = re.compile(r"\[ *\d+\]")
@@ -124,14 +142,38 @@ def parse_task_row(text: str, columns: int) -> tuple[list[int], str] | None:
 
 
 def build_table(
-    head: TableHead, pids: list[bytes], numbers: list[bytes], names: list[bytes], lines: Sequence[int],
-    damaged: int, foreign: int,
-) -> TaskTable:  # fmt: skip
-    """A table of rows whose text is given column by column."""
-    width = len(head.columns)
-    if not pids:
-        empty = np.empty((0, width), dtype=np.int64)
-        return TaskTable(head.columns, empty, b"", lines, damaged, foreign)
-    text = b" ".join([pid + rest for pid, rest in zip(pids, numbers, strict=True)])
-    values = np.fromstring(text.decode("ascii"), dtype=np.int64, sep=" ").reshape(-1, width)
-    return TaskTable(head.columns, values, b"\n".join([*names, b""]), lines, damaged, foreign)
+    head: TableHead, rows: Sequence[tuple[bytes, bytes]], lines: Sequence[int], foreign: int = 0
+) -> TaskTable:
+    """A table of what `bulk_rows` found."""
+    if not rows:
+        return TaskTable(head.columns, b"", b"", b"", 0, foreign)
+    numbers, names = zip(*rows, strict=True)
+    text = b" ".join(numbers).replace(b"]", b"").decode("ascii")
+    cells = np.fromstring(text, dtype=np.int64, sep=" ")
+    places = np.arange(lines.start, lines.stop) if isinstance(lines, range) else np.array(lines, dtype=np.int64)
+    return TaskTable(head.columns, cells.tobytes(), b"\n".join((*names, b"")), places.tobytes(), 0, foreign)
+
+
+_WRAP = re.compile(rb"\n(?=[^\[])")
+
+
+def wrapped_table(head: TableHead, raw: bytes, token: bytes, zone: bytes, first_line: int) -> TaskTable | None:
+    """A table whose rows a mailer wrapped, and nothing else: each begins with a stamp, the rest of it with none.
+
+    None where a line is anything else, or a name has a blank: it may have been cut there.
+    """
+    if not (raw.startswith(b"[") and zone.startswith(b"[") and zone.endswith(b"\n")):
+        return None
+    lines = zone.split(b"\n")
+    del lines[-1]
+    if b"" in lines or list(map(bytes.strip, lines)) != lines:
+        return None  # blanks at a joint: which of them are the text's is for the careful reader
+    begun = [number for number, line in enumerate(lines) if line.startswith(b"[")]
+    if b"[" in b"".join([line for line in lines if not line.startswith(b"[")]):
+        return None
+    if token != b"[" and not all(token in lines[number] for number in begun):
+        return None
+    rows = bulk_rows(len(head.columns)).findall(_WRAP.sub(b" ", zone))
+    if len(rows) != len(begun) or b" " in b"".join([name for _, name in rows]):
+        return None
+    return build_table(head, rows, [first_line + number for number in begun])
