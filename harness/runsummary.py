@@ -123,7 +123,7 @@ def _disagreements(rounds: pd.DataFrame) -> list[str]:
 def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
     notes, record = [], pool.records[0]
     if record.engine is not None:
-        notes.append(f"host: {record.kernels[0].source}; {record.engine}; {record.host.cpu}")
+        notes.append(f"host: {record.kernels[0].source}; {record.engine}; processor {record.host.cpu}")
         if any(arm.kills for arm in arms) and not any(arm.decisions_traced for arm in arms):
             notes.append(
                 "host: no kill's decision is in the trace (this kernel has no kprobe events, or --probes none), so a second"

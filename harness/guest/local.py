@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import platform
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import docker
 import docker.errors
 import docker.tls
 import requests
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
@@ -82,9 +85,16 @@ def connect_local(deadline_s: int = _DEADLINE_S) -> docker.DockerClient:
             with socket.socket(socket.AF_UNIX) as probe:  # docker-py leaves its own open when that fails
                 probe.settimeout(deadline_s)
                 probe.connect(str(endpoint.socket))
-        client = docker.DockerClient(base_url=endpoint.url, tls=endpoint.tls, version="auto", timeout=deadline_s)
+        with contextlib.closing(_client(endpoint, DEFAULT_DOCKER_API_VERSION, deadline_s)) as asking:
+            version = str(asking.api.version(api_version=False)["ApiVersion"])
+        return _client(endpoint, version, deadline_s)
     except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as error:
         raise _explain(endpoint, error) from error
+
+
+def _client(endpoint: Endpoint, version: str, deadline_s: int) -> docker.DockerClient:
+    """A client that has asked nothing yet: a version that docker-py finds out by itself is asked for before the next line."""
+    client = docker.DockerClient(base_url=endpoint.url, tls=endpoint.tls, version=version, timeout=deadline_s)
     # requests lets REQUESTS_CA_BUNDLE, and proxies, of the environment override a session's own settings.
     client.api.trust_env = False
     return client
@@ -116,8 +126,8 @@ def _os_error(error: BaseException | None) -> OSError | None:
         one = left.pop(0)
         if one is None or one in seen:
             continue
-        if isinstance(one, OSError) and one.errno is not None:
-            return one
+        if isinstance(one, OSError) and one.errno is not None and not isinstance(one, ssl.SSLError):
+            return one  # the number of a TLS error is none of the system's
         seen.append(one)
         left += [arg for arg in one.args if isinstance(arg, BaseException)]
         left += [part for arg in one.args if isinstance(arg, tuple) for part in arg if isinstance(part, BaseException)]
