@@ -45,6 +45,7 @@ from harness.rundir import (
     write_run,
 )
 from harness.runtables import rebuild_tables
+from harness.seats import Seat
 from harness.spec.arm import ArmSpec
 from harness.spec.kernel import KernelSpec, parse_kernel_spec
 from harness.spec.plan import Block, plan_blocks
@@ -99,8 +100,9 @@ def new_run_id() -> str:
 class Experiment:
     """One run. `check` fails fast, `prepare` builds, `measure` runs the plan and always leaves tables behind."""
 
-    def __init__(self, request: Request, report: Reporter) -> None:
-        self.request, self.report = request, report
+    def __init__(self, request: Request, report: Reporter, seat: Seat | None = None) -> None:
+        """`seat`: room that the caller has for its guests; else each takes its own."""
+        self.request, self.report, self._seat = request, report, seat
         self.run_id = new_run_id()
         self.directory = request.out or Path("results") / "runs" / self.run_id
         self.scenarios = _load_scenarios(request.scenarios)
@@ -108,6 +110,7 @@ class Experiment:
         self._plans: list[Plan] = []
         self._held: list[int] = []
         self._host: HostArm | None = None  # where the arms are of the running kernel
+        self._beside = 0  # the most other guests that ran beside one of ours when it started
         self._refused: dict[tuple[str, str], str] = {}  # (arm, scenario) -> why it does not do here what it declares
 
     def check(self) -> None:
@@ -289,7 +292,7 @@ class Experiment:
             owner=self._host.owner if self._host else 0,
             waits=session is None,
         )
-        guest_start_s, end, is_restored = 0.0, TrialEnd("lost", "interrupted"), False
+        guest_start_s, end, is_restored, beside = 0.0, TrialEnd("lost", "interrupted"), False, 0
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
@@ -299,7 +302,8 @@ class Experiment:
                     else self._guest(arm, job, record, prepared, directory / CONSOLE_FILE)
                 )
                 with machine as (guest, guest_start_s, save):
-                    is_restored = guest.is_restored
+                    is_restored, beside = guest.is_restored, guest.beside
+                    self._beside = max(self._beside, beside)
                     end = run_trial(guest.docker, job, evidence, on_round, save)
                     if end.outcome == "gone":
                         end.outcome, said = guest.ending()
@@ -313,6 +317,7 @@ class Experiment:
                     reason=end.reason,
                     rounds_begun=end.rounds_begun,
                     started=HOST_STARTED if session else "restored" if is_restored else "cold",
+                    beside=beside,
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(end.containers_start_s, 3),
                     rounds_s=round(end.rounds_s, 3),
@@ -330,31 +335,17 @@ class Experiment:
 
         Two snapshots are left for the next time: of the engine, prepared for any scenario, and of the containers.
         """
-        kernel, request = prepared.kernels[arm.kernel], self.request
-        images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
-        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), cpu_model()]
         cgroup = job.scenario.file.cgroup
-        parts = [kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images]
+        parts = self._guest_parts(arm, prepared, cgroup)
         of_engine = Snapshot.of_boot(record.boot, *parts)
         of_scenario = Snapshot.of_boot(record.boot, *parts, job.scenario.version)
 
         def make(snapshot: Snapshot | None) -> Guest:
-            return Guest(
-                kernel=Path(kernel.image),
-                initrd=Path(kernel.initrd) if kernel.initrd else None,
-                rootfs=prepared.rootfs,
-                accel=prepared.accel,
-                vcpus=request.vcpus,
-                memory_mib=request.memory_mib,
-                console=console,
-                extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
-                snapshot=snapshot,
-                job=job.handed_over,
-            )
+            return self._make_guest(arm, prepared, cgroup, console, snapshot, job.handed_over)
 
         started = time.monotonic()
         for snapshot in (of_scenario, of_engine):
-            if request.snapshots and snapshot.is_there:
+            if self.request.snapshots and snapshot.is_there:
                 try:
                     guest = make(snapshot)
                     guest.start()
@@ -367,10 +358,60 @@ class Experiment:
                     return
         with make(None) as guest:
             guest_start_s = time.monotonic() - started
-            if request.snapshots:
+            if self.request.snapshots:
                 prepare_engine(guest.docker, prepared.images, arm.probes)
                 self._save(guest, of_engine)
             yield guest, guest_start_s, partial(self._save, guest, of_scenario)
+
+    @contextlib.contextmanager
+    def open_engine(self, prepared: Prepared, console: Path) -> Iterator[Guest]:
+        """A guest of the first arm with images and collector, for work that is no trial: the engine's snapshot, or a boot
+        that leaves one.
+
+        Raises GuestError when it does not start.
+        """
+        arm = self.request.arms[0]
+        snapshot = Snapshot.of_boot(1, *self._guest_parts(arm, prepared, "v2"))
+        with contextlib.ExitStack() as stack:
+            guest = self._make_guest(arm, prepared, "v2", console, snapshot if self.request.snapshots else None)
+            try:
+                stack.enter_context(guest)
+            except GuestError as error:
+                if not snapshot.is_there:
+                    raise
+                self.report.say(f"{error.what}; it is thrown away")
+                snapshot.discard()
+                guest = stack.enter_context(self._make_guest(arm, prepared, "v2", console, None))
+            if not guest.is_restored:
+                prepare_engine(guest.docker, prepared.images, arm.probes)
+                self._save(guest, snapshot)
+            yield guest
+
+    def _guest_parts(self, arm: ArmSpec, prepared: Prepared, cgroup: str) -> list[str]:
+        """Everything that a snapshot of a prepared engine depends on."""
+        request = self.request
+        images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
+        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), cpu_model()]
+        kernel = prepared.kernels[arm.kernel]
+        return [kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images]
+
+    def _make_guest(
+        self, arm: ArmSpec, prepared: Prepared, cgroup: str, console: Path, snapshot: Snapshot | None, job: str = ""
+    ) -> Guest:
+        kernel, request = prepared.kernels[arm.kernel], self.request
+        return Guest(
+            kernel=Path(kernel.image),
+            initrd=Path(kernel.initrd) if kernel.initrd else None,
+            rootfs=prepared.rootfs,
+            accel=prepared.accel,
+            vcpus=request.vcpus,
+            memory_mib=request.memory_mib,
+            console=console,
+            extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
+            snapshot=snapshot,
+            job=job,
+            seat=self._seat,
+        )
 
     def _save(self, guest: Guest, snapshot: Snapshot) -> None:
         if not self.request.snapshots:
@@ -406,6 +447,7 @@ class Experiment:
             host=self._host.record() if self._host else _machine_of_guests(),
             engine=self._host.engine if self._host else None,
             until_decided=request.until_decided,
+            beside=self._beside,
             blocks=[PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks],
         )
         write_run(self.directory, record)

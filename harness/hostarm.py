@@ -23,6 +23,7 @@ from harness.paths import content_key
 from harness.proc import has_initial_pids
 from harness.progress import Reporter
 from harness.rundir import HostRecord, cpu_model
+from harness.seats import guests_of_others
 from harness.spec.scenario import Scenario
 from harness.units import format_size
 
@@ -38,6 +39,7 @@ class HostMachine:
 
     docker: docker.DockerClient
     is_restored: bool = False
+    beside: int = 0  # guests of other processes, when it was asked for
 
     def ending(self) -> tuple[str, str]:
         """What became of it, and why, as far as anybody can tell."""
@@ -121,7 +123,7 @@ class HostArm:
         """The engine for one trial, in the place of a guest, of the seconds that it took to start, and of what saves it.
         What the trial made is removed when it is left."""
         with session:
-            yield HostMachine(self._client), 0.0, lambda: None
+            yield HostMachine(self._client, beside=guests_of_others()), 0.0, lambda: None
 
     @property
     def owner(self) -> int:

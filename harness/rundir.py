@@ -71,6 +71,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     append: str = ""  # to the guests' kernel command line
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
     engine: Engine | None = None  # of the arm host; None where guests ran
+    beside: int = 0  # the most other guests on this machine when one of the run's own started
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 
 

@@ -57,8 +57,9 @@ def rate_of(hits: Sequence[int], rounds: Sequence[int]) -> Rate:
     )
 
 
-def effective_rounds(boots: Sequence[tuple[int, int]]) -> float:
-    """The effective sample size of (hits, rounds) of two or more boots, as Korn and Graubard adjust it.
+def effective_rounds(boots: Sequence[tuple[int, int]], tail: float = (1 - CONFIDENCE) / 2) -> float:
+    """The effective sample size of (hits, rounds) of two or more boots, as Korn and Graubard adjust it, for an interval
+    that leaves so much out at an end.
 
     The variance of the share is that of a ratio estimate over boots; boots that happen to be more alike than chance allows
     are worth no more than independent rounds. A share of none or all shows no variance: it is then taken as independent.
@@ -72,7 +73,6 @@ def effective_rounds(boots: Sequence[tuple[int, int]]) -> float:
         variance = count / (count - 1) * ((hits - share * rounds) ** 2).sum() / total**2
         if variance > 0:
             effective = min(total, share * (1 - share) / variance)
-    tail = (1 - CONFIDENCE) / 2
     return float(effective * (t.ppf(tail, max(1, total - 1)) / t.ppf(tail, count - 1)) ** 2)
 
 

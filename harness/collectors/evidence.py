@@ -47,6 +47,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     rounds_begun: int = 0
     started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
+    beside: int = 0  # other guests on this machine when its own started
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0

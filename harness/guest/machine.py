@@ -28,6 +28,7 @@ from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
 from harness.paths import cache_dir
 from harness.proc import dies_with_parent, install_line, kill_group
+from harness.seats import Seat, take_seat
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120
@@ -80,14 +81,18 @@ class Guest:
         api_deadline_s: float = API_DEADLINE_S,
         snapshot: Snapshot | None = None,
         job: str = "",
+        seat: Seat | None = None,
     ) -> None:
         """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
-        waits for one."""
+        waits for one. `seat`: room that the caller has for it; else the guest takes its own."""
         self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
         self._kernel, self._initrd, self._rootfs, self._accel = kernel, initrd, rootfs, accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
         self._api_deadline_s, self._job = api_deadline_s, job
         self.console = console
+        self._given_seat = seat
+        self._own_seat: Seat | None = None
+        self.beside = 0  # other guests on this machine when it started
         self.client: docker.DockerClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._private: Path | None = None
@@ -119,6 +124,9 @@ class Guest:
         return self.client
 
     def _start(self) -> None:
+        if self._given_seat is None:
+            self._own_seat = take_seat(self._vcpus, self._memory_mib)
+        self.beside = sum(seat.others() for seat in (self._given_seat, self._own_seat) if seat is not None)
         runtime = cache_dir() / "guests"
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_leftovers(runtime)
@@ -275,6 +283,9 @@ class Guest:
         if self._private is not None:
             shutil.rmtree(self._private, ignore_errors=True)
             self._private = None
+        if self._own_seat is not None:
+            self._own_seat.release()
+            self._own_seat = None
 
 
 def _remove_leftovers(runtime: Path) -> None:

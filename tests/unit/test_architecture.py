@@ -7,10 +7,12 @@ import harness
 
 ROOT = Path(harness.__file__).parent
 ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
-LEAVES = {"errors", "units", "paths", "proc", "progress", "logfile", "binaries", "pathnames"}
+LEAVES = {"seats", "errors", "units", "paths", "proc", "progress", "logfile", "binaries", "pathnames"}
+TESTING = "testing"  # what the pytest plugin is made of: composition, in a room of its own
 # Composition: whole runs and whole logs, made of every room.
 ABOVE = {
     "__main__",
+    "plugin",
     "rundir",
     "runreport",
     "runtables",
@@ -48,7 +50,7 @@ def imports(path):
 def test_every_module_has_its_place():
     modules = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
     assert modules == LEAVES | ABOVE
-    assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()} == set(ROOMS)
+    assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()} == {*ROOMS, TESTING}
 
 
 def test_rooms_import_only_to_their_left():

@@ -1,0 +1,80 @@
+"""Whether a share of rounds lies below a limit: shown, shown not to, or not decided by so few rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from scipy.stats import beta
+
+from harness.analysis.rates import MIN_BOOTS, effective_rounds
+
+_MOST_ROUNDS = 1_000_000
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """A share of rounds with one-sided bounds: each holds with the confidence that was asked for."""
+
+    hits: int
+    rounds: int
+    effective_rounds: float
+    low: float
+    high: float
+    is_clustered: bool
+
+    @property
+    def share(self) -> float:
+        return self.hits / self.rounds if self.rounds else 0.0
+
+
+def bounds_of(hits: Sequence[int], rounds: Sequence[int], confidence: float) -> Bounds:
+    """One-sided Clopper-Pearson bounds of the share of rounds with a hit, from the hits and rounds of each boot; from
+    MIN_BOOTS boots on at the effective number of rounds, as in rates.py."""
+    boots = [(hit, count) for hit, count in zip(hits, rounds, strict=True) if count]
+    total_hits, total = sum(hit for hit, _ in boots), sum(count for _, count in boots)
+    is_clustered = len(boots) >= MIN_BOOTS
+    effective = effective_rounds(boots, 1 - confidence) if is_clustered else float(total)
+    share = total_hits / total if total else 0.0
+    return Bounds(
+        hits=total_hits,
+        rounds=total,
+        effective_rounds=effective,
+        low=_low(share, effective, confidence),
+        high=_high(share, effective, confidence),
+        is_clustered=is_clustered,
+    )
+
+
+def _low(share: float, effective: float, confidence: float) -> float:
+    hits = share * effective
+    return float(beta.ppf(1 - confidence, hits, effective - hits + 1)) if hits else 0.0
+
+
+def _high(share: float, effective: float, confidence: float) -> float:
+    hits = share * effective
+    return float(beta.ppf(confidence, hits + 1, effective - hits)) if hits < effective else 1.0
+
+
+def rounds_that_decide(found: Bounds, limit: float, confidence: float) -> int | None:
+    """Rounds in all, of the same worth each, with which a share as it was seen would be shown to lie below the limit, or
+    not to; None where no number would: it is the limit."""
+    share, worth = found.share, found.effective_rounds / found.rounds if found.rounds else 1.0
+
+    def is_enough(rounds: int) -> bool:
+        effective = rounds * worth
+        if share < limit:
+            return _high(share, effective, confidence) < limit
+        return _low(share, effective, confidence) > limit
+
+    if share == limit or not 0 < limit < 1:
+        return None
+    high = max(1, found.rounds)
+    while not is_enough(high):
+        high *= 2
+        if high > _MOST_ROUNDS:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high

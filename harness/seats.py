@@ -1,0 +1,195 @@
+"""Room for guests on this machine: who has some, and who waits for it.
+
+A guest has a seat: a file in the cache that is locked as long as its process lives, with cores and memory in its name. A
+process that was killed has lost its lock, and so its seat. Whoever may wait (workers of pytest-xdist) gets a seat only when
+all fit; `oomtrial run` takes one at once, and only tells how many others there were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from harness.paths import cache_dir
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_POLL_S = 0.1
+_OVERHEAD_MIB = 256  # of QEMU, beside the guest's memory
+_SPARE = 1 / 8  # of the machine's memory, for everything else
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What this process may use of the machine, by affinity and cgroups."""
+
+    cores: int
+    memory_mib: int
+
+    def seats(self, vcpus: int, memory_mib: int) -> int:
+        """How many such guests may run side by side; one may always."""
+        by_memory = int(self.memory_mib * (1 - _SPARE)) // (memory_mib + _OVERHEAD_MIB)
+        return max(1, min(self.cores // vcpus, by_memory))
+
+    def holds(self, taken: list[tuple[int, int]], vcpus: int, memory_mib: int) -> bool:
+        """Whether one guest more fits beside what is taken: (vCPUs, MiB) each."""
+        cores = sum(min(each, self.cores) for each, _ in taken) + min(vcpus, self.cores)
+        memory = sum(each + _OVERHEAD_MIB for _, each in (*taken, (vcpus, memory_mib)))
+        return not taken or (cores <= self.cores and memory <= self.memory_mib * (1 - _SPARE))
+
+
+def machine_budget() -> Budget:
+    """Cores and memory, as the cgroups of this process leave them."""
+    cores = float(len(os.sched_getaffinity(0)))
+    memory_bytes = psutil.virtual_memory().total
+    for directory in _own_cgroups():
+        quota, _, period = _words(directory / "cpu.max").partition(" ")
+        if quota.isdigit() and period.isdigit():
+            cores = min(cores, int(quota) / int(period))
+        v1_quota, v1_period = (_words(directory / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        if v1_quota.isdigit() and v1_period.isdigit():
+            cores = min(cores, int(v1_quota) / int(v1_period))
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            if (limit := _words(directory / name)).isdigit():
+                memory_bytes = min(memory_bytes, int(limit))
+    return Budget(max(1, int(cores)), memory_bytes >> 20)
+
+
+def _own_cgroups() -> Iterator[Path]:
+    """Of this process, on each hierarchy, from its own to the root."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for name in controllers.split(","):
+            root = _CGROUPS / name
+            directory = root / path.lstrip("/")
+            yield directory
+            yield from (parent for parent in directory.parents if parent == root or root in parent.parents)
+
+
+def _words(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+class Seat:
+    """Room for one guest at a time, until it is released or this process ends."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path, self._descriptor = path, descriptor
+
+    def others(self) -> int:
+        """How many other guests have a seat now."""
+        return len(_taken(self._path))
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Seat:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def take_seat(vcpus: int, memory_mib: int) -> Seat:
+    """A seat at once, whoever else has one."""
+    directory = _directory()
+    name = f"{vcpus}-{memory_mib}-{os.getpid()}-{secrets.token_hex(4)}"
+    scratch = directory / f".{name}"
+    descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    scratch.rename(directory / name)  # nobody sees it before it is locked
+    return Seat(directory / name, descriptor)
+
+
+def wait_for_seat(
+    vcpus: int, memory_mib: int, on_wait: Callable[[int], None] = lambda _: None, budget: Budget | None = None
+) -> Seat:
+    """A seat when the budget of this machine has one, in the order of asking. `on_wait` is told, once, how many others
+    there are. Seats of this process do not count: it would wait for itself."""
+    budget = budget or machine_budget()
+    with _gate():
+        told = False
+        while not budget.holds(others := _taken_by_others(), vcpus, memory_mib):
+            if not told:
+                on_wait(len(others))
+                told = True
+            time.sleep(_POLL_S)
+        return take_seat(vcpus, memory_mib)
+
+
+def guests_of_others() -> int:
+    """How many guests other processes have."""
+    return len(_taken_by_others())
+
+
+def is_wanted() -> bool:
+    """Whether somebody waits for a seat."""
+    descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _gate() -> Iterator[None]:
+    """Held by the first of those who wait; the others queue for it."""
+    descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _directory() -> Path:
+    directory = cache_dir() / "seats"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def _lock(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
+    """Seats whose process lives: vCPUs, MiB, pid. The others are removed."""
+    found = []
+    for path in _directory().glob("[0-9]*"):
+        if path == but:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if _lock(descriptor, fcntl.LOCK_SH):
+                    path.unlink(missing_ok=True)
+                else:
+                    vcpus, memory_mib, pid, _ = path.name.split("-")
+                    found.append((int(vcpus), int(memory_mib), int(pid)))
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def _taken_by_others() -> list[tuple[int, int]]:
+    return [(vcpus, memory_mib) for vcpus, memory_mib, pid in _taken() if pid != os.getpid()]
