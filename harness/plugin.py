@@ -53,7 +53,10 @@ class _GivesWay:
     """Takes the short name of an option back where somebody else has it, whoever came first."""
 
     def __init__(self, parser: pytest.Parser) -> None:
-        self._parser, self._group = parser, parser.getgroup("oomtrial", "oomtrial: OOM kills of containers, on any kernel")
+        self._parser, self._group = (
+            parser,
+            parser.getgroup("oomtrial", "oomtrial: OOM kills of containers, on any kernel"),
+        )
         for name, attributes in _OPTIONS.items():
             self._group.addoption(f"--{name}", f"--oomtrial-{name}", dest=f"oomtrial_{name}", **attributes)
 
@@ -79,7 +82,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="keep the evidence of trials here [default: pytest's temporary directory]",
     )
     parser.addini("oomtrial_kernels", "kernels of tests without --kernel", type="linelist", default=["host"])
-    parser.addini("oomtrial_vcpus", "vCPUs of a guest; more than cores widens the window for a second kill", default="4")
+    parser.addini(
+        "oomtrial_vcpus", "vCPUs of a guest; more than cores widens the window for a second kill", default="4"
+    )
     parser.addini("oomtrial_memory", "memory of a guest, such as 2G", default="2G")
     parser.addini("oomtrial_accel", "auto, kvm or tcg", default="auto")
 
@@ -122,7 +127,7 @@ def _as_usage_error() -> Iterator[None]:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    kernels = config.pluginmanager.get_plugin("oomtrial-kernels").specs
+    kernels = _kernels_of(config)
     guests = [spec for spec in kernels if spec != "host"]
     if not guests:
         return []
@@ -182,7 +187,9 @@ def _oomtrial_engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
 
     vcpus, memory_mib = _guest_size(config)
     machine = Machine(vcpus, memory_mib, config.getini("oomtrial_accel"))
-    engines = Engines(machine, tmp_path_factory.mktemp("oomtrial-guests"), showing if capture else contextlib.nullcontext)
+    engines = Engines(
+        machine, tmp_path_factory.mktemp("oomtrial-guests"), showing if capture else contextlib.nullcontext
+    )
     yield engines
     engines.close()
 
@@ -222,9 +229,7 @@ def _oomtrial_names(_oomtrial_engine: Engine) -> dict[str, str]:
 
 
 @pytest.fixture
-def memcg_container(
-    _oomtrial_engine: Engine, _oomtrial_names: dict[str, str]
-) -> Iterator[Callable[..., ContainerEnd]]:
+def memcg_container(_oomtrial_engine: Engine, _oomtrial_names: dict[str, str]) -> Iterator[Callable[..., ContainerEnd]]:
     """Runs an image with a memory limit to its end: `memcg_container(IMAGE, [COMMAND, ...], memory="64M")`."""
     from harness.testing.limited import Containers
 
@@ -273,7 +278,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
     if count is None:
         return None
     config.stash.setdefault(_compared, []).append(count)  # type: ignore[arg-type]
-    return [f"{left!r} {op} {right!r}", *count.explanation()]  # type: ignore[attr-defined]
+    return [f"{left!r} {op} {right!r}", *count.explanation()]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -301,7 +306,8 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_testnodedown(node: object, error: object) -> None:  # noqa: ARG001
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object, error: object) -> None:
     """pytest-xdist: a worker that was killed leaves its containers in the local engine to us."""
     if not error:
         return
@@ -314,5 +320,9 @@ def pytest_testnodedown(node: object, error: object) -> None:  # noqa: ARG001
 
 def _uses_host(node: object) -> bool:
     config = getattr(node, "config", None)
-    plugin = config.pluginmanager.get_plugin("oomtrial-kernels") if config else None
-    return plugin is not None and "host" in plugin.specs
+    return config is not None and "host" in _kernels_of(config)
+
+
+def _kernels_of(config: pytest.Config) -> list[str]:
+    plugin = config.pluginmanager.get_plugin("oomtrial-kernels")
+    return plugin.specs if plugin else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class Containers:
     def __call__(
         self,
         image: Source,
-        command: Sequence[str] | str | None = None,
+        command: list[str] | str | None = None,
         *,
         memory: str | int,
         swap: str | int = 0,

@@ -68,7 +68,7 @@ def _by_name(engine: Engine, name: str) -> str:
                 f"neither the guest of {engine.kernel} nor the local engine has an image {name!r}, and nothing is pulled",
                 "build or load it in the local engine before the tests, or give a tar or a directory",
             ) from None
-        engine.client.api.load_image(saved)
+        engine.client.api.load_image(saved)  # type: ignore[no-untyped-call]
     return name
 
 
@@ -82,9 +82,9 @@ def _from_tar(engine: Engine, path: Path) -> str:
         before = {tag for image in engine.client.images.list() for tag in image.tags}
         with path.open("rb") as content:
             (loaded, *_) = engine.client.images.load(content)
-        engine.loaded += [name for name in loaded.tags or [loaded.id] if name not in before]
-        reference: str = loaded.tags[0] if loaded.tags else loaded.id
-        return reference
+        tags = [str(tag) for tag in loaded.tags] or [str(loaded.id)]
+        engine.loaded += [tag for tag in tags if tag not in before]
+        return tags[0]
     return _import(engine, path.read_bytes(), path)
 
 
@@ -115,5 +115,7 @@ def _build(engine: Engine, path: Path) -> str:
     try:
         engine.client.images.build(pull=False, **arguments)
     except docker.errors.BuildError as error:
-        raise UsageError(f"the Dockerfile in {path} cannot be built: {error.msg}", "it may begin FROM scratch") from error
+        raise UsageError(
+            f"the Dockerfile in {path} cannot be built: {error.msg}", "it may begin FROM scratch"
+        ) from error
     return tag

@@ -180,10 +180,9 @@ class TrialResult:
                 "a share of the others says nothing of a kernel that hangs or dies\n" + self._evidence()
             )
         boots = by_boot(self.arm.by_boot)
-        most, least = (
-            bounds_of([each(boot) for boot in boots], [boot.completed for boot in boots], confidence)
-            for each in (lambda boot: boot.redundant + boot.unknown, lambda boot: boot.redundant)
-        )
+        completed = [boot.completed for boot in boots]
+        most = bounds_of([boot.redundant + boot.unknown for boot in boots], completed, confidence)
+        least = bounds_of([boot.redundant for boot in boots], completed, confidence)
         if most.rounds and most.high < limit:
             return most
         shown = f"{_percent(most.share)} of {most.rounds} rounds with a redundant kill"

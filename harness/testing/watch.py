@@ -39,7 +39,9 @@ class OomKill:
         where = self.container or visible(self.domain or "unknown domain")
         overlap = {True: "overlap", False: "no overlap", None: "overlap unknown"}[self.overlap_estimated]
         room = "" if self.margin_kb is None else f", margin {self.margin_kb} kB"
-        return f"{visible(self.comm)} ({self.pid}) in {where}, {(self.anon_rss_kb or 0) / 1024:.1f} MiB{room}, {overlap}"
+        return (
+            f"{visible(self.comm)} ({self.pid}) in {where}, {(self.anon_rss_kb or 0) / 1024:.1f} MiB{room}, {overlap}"
+        )
 
 
 @dataclass

@@ -91,7 +91,9 @@ class Watcher:
 
     def is_ours(self, memcg: str | None) -> bool:
         """Whether a memcg is of a container that was made below us."""
-        return memcg is not None and any(part in memcg for part in (f"/oomtrial/{self.token}/", f"/oomtrial-{self.token}."))
+        return memcg is not None and any(
+            part in memcg for part in (f"/oomtrial/{self.token}/", f"/oomtrial-{self.token}.")
+        )
 
     def mark(self) -> int:
         """A place in the kernel log: everything that was printed before is behind it.
