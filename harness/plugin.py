@@ -8,6 +8,7 @@ alone, and fixtures of a project go before ours.
 from __future__ import annotations
 
 import contextlib
+import types
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +105,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Kernels(kernels), "oomtrial-kernels")
 
 
-class _Kernels:
-    """The fixture `kernel`, with the specs as its own parameters: a project's fixture or parametrization goes before it."""
+class _Kernels(types.ModuleType):
+    """Holds the fixture `kernel`, whose parameters are the specs: a project's own fixture or parametrization of that name goes
+    before it. A module, as pytest takes session fixtures from modules in every version."""
 
     def __init__(self, specs: list[str]) -> None:
+        super().__init__("oomtrial_kernels")
         self.specs = specs
 
         @pytest.fixture(scope="session", params=specs, ids=specs)
@@ -288,7 +291,8 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo else None
     shown = None
     if call.excinfo is not None and isinstance(error, OomtrialError):
-        # What a person did wrong, or this machine lacks, is not found in our frames.
+        # What a person did wrong, or this machine lacks, is not found in our frames, nor in those of libraries.
+        call.excinfo.value.__cause__, call.excinfo.value.__suppress_context__ = None, True
         own = call.excinfo.traceback.filter(lambda entry: _PACKAGE not in Path(entry.path).parents)
         if own and call.when == "call":
             call.excinfo.traceback = own

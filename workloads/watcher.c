@@ -4,7 +4,7 @@
  *
  *   watcher --token TEXT --root CGROUP     (a path below the cgroup root; containers of the tests are in directories of it)
  *
- * It runs privileged, in the host's pid and cgroup namespaces, and prints
+ * It runs with CAP_SYSLOG, in the host's pid and cgroup namespaces, and prints
  *   K  one /dev/kmsg record as read
  *   k  a continuation field of the record before
  *   W  "directory file line": a memcg file of a directory right below the root, when asked. Counters of memory.events
@@ -93,9 +93,9 @@ static void print_file(const char *directory, const char *name)
 		fclose(file);
 }
 
-static void each_directory(void (*call)(const char *))
+static void each_directory(const char *parent, void (*call)(const char *))
 {
-	DIR *entries = opendir(root);
+	DIR *entries = opendir(parent);
 	for (struct dirent *entry; entries && (entry = readdir(entries));)
 		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
 			call(entry->d_name);
@@ -125,22 +125,35 @@ static void mark(void)
 		usleep(2000);
 	if (!written)
 		drain(NULL);
-	each_directory(print_counters);
+	each_directory(root, print_counters);
 	printf("C {\"event\":\"mark\",\"number\":%d,\"complete\":%s}\n", number, found ? "true" : "false");
 	fflush(stdout);
 }
 
+static const char *below = "", *hierarchy = "";
+
 static void remove_directory(const char *directory)
 {
 	char path[4096 + 512];
-	snprintf(path, sizeof path, "%s/%s", root, directory);
+	snprintf(path, sizeof path, CGROUPFS "%s%s/%s/%s", hierarchy[0] ? "/" : "", hierarchy, below, directory);
+	rmdir(path);
+}
+
+/* What the engine made above its containers, in a hierarchy of v1 (or the only one); a directory in use stays. */
+static void clean(const char *name)
+{
+	char path[4096 + 512];
+	hierarchy = name;
+	snprintf(path, sizeof path, CGROUPFS "%s%s/%s", name[0] ? "/" : "", name, below);
+	each_directory(path, remove_directory);
+	rmdir(path);
+	*strrchr(path, '/') = 0;
 	rmdir(path);
 }
 
 int main(int argc, char **argv)
 {
 	static char out[1 << 16];
-	const char *below = "";
 	struct stat status;
 	setvbuf(stdout, out, _IOFBF, sizeof out);
 	for (int i = 1; i + 1 < argc; i += 2) {
@@ -182,7 +195,9 @@ int main(int argc, char **argv)
 			fflush(stdout);
 		}
 	}
-	each_directory(remove_directory);
-	rmdir(root);
+	if (v1)
+		each_directory(CGROUPFS, clean);
+	else
+		clean("");
 	return 0;
 }
