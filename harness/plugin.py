@@ -8,9 +8,9 @@ alone, and fixtures of a project go before ours.
 from __future__ import annotations
 
 import contextlib
-import types
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -105,7 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_Kernels(kernels), "oomtrial-kernels")
 
 
-class _Kernels(types.ModuleType):
+class _Kernels(ModuleType):
     """Holds the fixture `kernel`, whose parameters are the specs: a project's own fixture or parametrization of that name goes
     before it. A module, as pytest takes session fixtures from modules in every version."""
 
@@ -290,13 +290,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     error = call.excinfo.value if call.excinfo else None
     shown = None
-    if call.excinfo is not None and isinstance(error, OomtrialError):
+    if isinstance(error, OomtrialError):
         # What a person did wrong, or this machine lacks, is not found in our frames, nor in those of libraries.
-        call.excinfo.value.__cause__, call.excinfo.value.__suppress_context__ = None, True
-        own = call.excinfo.traceback.filter(lambda entry: _PACKAGE not in Path(entry.path).parents)
-        if own and call.when == "call":
-            call.excinfo.traceback = own
-        else:
+        error.__cause__, error.__suppress_context__ = None, True
+        if call.when != "call" or not _end_at_test(error.__traceback__, item.path):
             shown = f"oomtrial: {error}"
     report = yield
     if shown and report.failed:
@@ -308,6 +305,18 @@ def pytest_runtest_makereport(
                 report.sections.append((f"oomtrial: the first round of {int(count)} {count.what}", timeline))
     compared.clear()
     return report
+
+
+def _end_at_test(trace: TracebackType | None, test: Path) -> bool:
+    """Cuts a traceback before our first frame that is called from a test; False where there is none."""
+    seen_test = False
+    while trace is not None and trace.tb_next is not None:
+        seen_test |= Path(trace.tb_frame.f_code.co_filename) == test
+        if seen_test and _PACKAGE in Path(trace.tb_next.tb_frame.f_code.co_filename).parents:
+            trace.tb_next = None
+            return True
+        trace = trace.tb_next
+    return False
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,6 +2,7 @@
 
 import pytest
 
+
 def test_its_jobs_fit(memcg_container, image):
     end = memcg_container(image, ["/pool", "8", "8", "8"], memory="32M")
     assert end.exit_code == 0

@@ -66,7 +66,9 @@ class Count(int):
         lines = [f"{self.what} on {result.kernel}, {result.scenario}: {int(self)}", result.in_words()]
         if rounds and self:
             named = ", ".join(f"{trial_id}/{number}" for trial_id, number in rounds[:5])
-            lines.append(f"in {len(rounds)} rounds: {named}{', ...' if len(rounds) > 5 else ''}")
+            lines.append(
+                f"in {len(rounds)} round{'s' * (len(rounds) != 1)}: {named}{', ...' if len(rounds) > 5 else ''}"
+            )
             lines.append(f"evidence: {result.path / 'trials' / rounds[0][0]}")
             lines.append(result.report_command(rounds[0]))
         else:
@@ -211,7 +213,7 @@ class TrialResult:
         arm = self.arm
         outcomes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.outcomes.items())
         left = f", {arm.rounds_not_run} not run" if arm.rounds_not_run else ""
-        words = f"{arm.rounds} rounds in {arm.boots} boot{'s' * (arm.boots != 1)} ({outcomes}{left})"
+        words = f"{arm.rounds} round{'s' * (arm.rounds != 1)} in {arm.boots} boot{'s' * (arm.boots != 1)} ({outcomes}{left})"
         if arm.rate is not None and arm.ci_low is not None and arm.ci_high is not None and arm.has_oracle:
             words += (
                 f"; redundant in {_percent(arm.rate)}, 95 % interval {100 * arm.ci_low:.1f} to {_percent(arm.ci_high)}"

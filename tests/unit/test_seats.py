@@ -1,0 +1,93 @@
+"""Room for guests: never more than the machine has, in turn, and given back however a process ends."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from harness import seats
+from harness.seats import Budget, guests_of_others, is_wanted, machine_budget, take_seat, wait_for_seat
+
+HOLD = "import time; from harness.seats import take_seat; s = take_seat({}, {}); print('taken', flush=True); time.sleep(60)"
+WAIT = "from harness.seats import *; s = wait_for_seat(2, 2048, budget=Budget(2, 8192)); print('taken', flush=True); input()"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path))
+
+
+@pytest.fixture
+def start():
+    """Another process that runs this code; it has said its first word."""
+    started = []
+
+    def start(code, wait=True):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        if wait:
+            assert process.stdout.readline() == "taken\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_guests_that_fit_side_by_side():
+    assert Budget(2, 24_000).seats(4, 2048) == 1  # one may always
+    assert Budget(16, 24_000).seats(4, 2048) == 4
+    assert Budget(16, 8_000).seats(4, 2048) == 3  # memory, with an eighth to spare
+    assert Budget(2, 8_000).holds([], 4, 2048)
+    assert not Budget(2, 8_000).holds([(1, 1024)], 4, 2048)
+    assert Budget(2, 8_000).holds([(1, 1024)], 1, 1024)
+
+
+def test_the_budget_is_no_more_than_the_machine():
+    budget = machine_budget()
+    assert budget.cores >= 1
+    assert 0 < budget.memory_mib <= seats.psutil.virtual_memory().total >> 20
+
+
+def test_cgroup_limits_count(monkeypatch, tmp_path):
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
+    monkeypatch.setattr(seats, "_own_cgroups", lambda: iter([tmp_path]))
+    assert machine_budget() == Budget(1, 1024)
+
+
+def test_a_killed_process_has_no_seat(start):
+    process = start(HOLD.format(2, 2048))
+    with take_seat(1, 1) as mine:
+        assert (mine.others(), guests_of_others()) == (1, 1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert (mine.others(), guests_of_others()) == (0, 0)
+    assert [path.name for path in (seats.cache_dir() / "seats").iterdir()] == []
+
+
+def test_who_waits_gets_the_seat_when_it_is_free_and_says_so_once(start):
+    holder, told = start(HOLD.format(2, 2048)), []
+    threading.Timer(0.5, holder.kill).start()
+    started = time.monotonic()
+    with wait_for_seat(2, 2048, told.append, Budget(2, 8192)):
+        assert 0.4 < time.monotonic() - started < 30
+    assert told == [1]
+
+
+def test_a_holder_hears_that_somebody_waits(start):
+    with take_seat(2, 2048):
+        assert not is_wanted()
+        waiting = start(WAIT, wait=False)
+        end = time.monotonic() + 20
+        while not is_wanted() and time.monotonic() < end:
+            time.sleep(0.02)
+        assert is_wanted()
+    assert waiting.stdout.readline() == "taken\n"
+    assert not is_wanted()
