@@ -7,6 +7,7 @@ alone, and fixtures of a project go before ours.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ _MARKER_LINE = (
     f"{_MARKER}(*names, rounds=40, boots=2, seed=1): measures scenarios with the fixture `trial`, once for each name;"
     " --scenario chooses among them, --rounds goes before rounds"
 )
-_OPTIONS: dict[str, dict[str, Any]] = {
+_OPTIONS: dict[str, dict[str, Any]] = {  # each also as --oomtrial-NAME
     "kernel": {
         "action": "append",
         "metavar": "SPEC",
@@ -45,37 +46,15 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "NAME",
         "help": "scenarios of tests marked oom_scenario: a name or a .toml file",
     },
-    "rounds": {"type": int, "metavar": "N", "help": "rounds of each trial"},
+    "rounds": {"metavar": "N", "help": "rounds of each trial"},
 }
 _compared = pytest.StashKey[list["Count"]]()
 
 
-class _GivesWay:
-    """Takes the short name of an option back where somebody else has it, whoever came first."""
-
-    def __init__(self, parser: pytest.Parser) -> None:
-        self._parser, self._group = (
-            parser,
-            parser.getgroup("oomtrial", "oomtrial: OOM kills of containers, on any kernel"),
-        )
-        for name, attributes in _OPTIONS.items():
-            self._group.addoption(f"--{name}", f"--oomtrial-{name}", dest=f"oomtrial_{name}", **attributes)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_plugin_registered(self) -> None:
-        """Parser's own records are no public API; without them two options of one name are pytest's error."""
-        groups = [*getattr(self._parser, "_groups", []), getattr(self._parser, "_anonymous", None)]
-        others = [group for group in groups if group is not None and group is not self._group]
-        taken = {name for group in others for option in group.options for name in option.names()}
-        for option in [option for option in self._group.options if taken.intersection(option.names())]:
-            name = option.dest.removeprefix("oomtrial_")
-            self._group.options.remove(option)
-            self._group.addoption(f"--oomtrial-{name}", dest=option.dest, **_OPTIONS[name])
-
-
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    pluginmanager.register(_GivesWay(parser), "oomtrial-options")
-    group = parser.getgroup("oomtrial")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("oomtrial", "oomtrial: OOM kills of containers, on any kernel")
+    for name, attributes in _OPTIONS.items():
+        group.addoption(f"--oomtrial-{name}", dest=f"oomtrial_{name}", **attributes)
     group.addoption(
         "--oomtrial-out",
         type=Path,
@@ -90,13 +69,27 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     parser.addini("oomtrial_accel", "auto, kvm or tcg", default="auto")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, object, object]:
+    """The short names come last, as far as nobody else has them."""
+    result = yield
+    group = parser.getgroup("oomtrial")
+    # No public API tells the options there are; without it the parser itself refuses, or pytest when it parses.
+    taken = {name for other in getattr(parser, "_groups", []) for option in other.options for name in option.names()}
+    for name, attributes in _OPTIONS.items():
+        with contextlib.suppress(argparse.ArgumentError, ValueError):
+            if f"--{name}" not in taken:
+                group.addoption(f"--{name}", dest=f"oomtrial_{name}", **attributes)
+    return result
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER_LINE)
     kernels = list(dict.fromkeys(config.getoption("oomtrial_kernel") or config.getini("oomtrial_kernels") or ["host"]))
-    rounds = config.getoption("oomtrial_rounds")
+    rounds = config.getoption("oomtrial_rounds") or "1"
     with _as_usage_error():
-        if rounds is not None and rounds < 1:
-            raise pytest.UsageError("oomtrial: --rounds must be 1 or more")
+        if not (rounds.isdecimal() and int(rounds)):
+            raise pytest.UsageError(f"oomtrial: --rounds {rounds}: write a number from 1 on")
         if kernels != ["host"]:
             from harness.spec.kernel import parse_kernel_spec
 
@@ -261,7 +254,7 @@ def trial(
     """Measures a scenario on the kernel under test: `trial()`, or `trial(NAME, rounds=40, boots=2, seed=1)`."""
     marker = request.node.get_closest_marker(_MARKER)
     given: dict[str, Any] = dict(marker.kwargs) if marker else {}
-    option: int | None = request.config.getoption("oomtrial_rounds")
+    option = int(request.config.getoption("oomtrial_rounds") or 0)
 
     def measure(
         scenario: str = oom_scenario, rounds: int | None = None, boots: int | None = None, seed: int | None = None
