@@ -20,7 +20,7 @@ from harness.errors import GuestError, HostError
 
 LABEL = "org.oomtrial"  # on every container of ours; its value is the container's role
 SESSION = "org.oomtrial.session"  # on everything that we make in an engine that is not ours alone; see session.py
-COLLECTOR, SUPERVISOR, BESIDE = "collector", "supervisor", "beside"
+COLLECTOR, SUPERVISOR, BESIDE, WATCHER = "collector", "supervisor", "beside", "watcher"
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 # A stream that is closed under its reader fails with these too.
 _STREAM_ERRORS = (*API_ERRORS, ValueError, AttributeError)

@@ -20,7 +20,7 @@ import psutil
 from docker.models.containers import Container
 
 from harness.containers.images import Image
-from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION
+from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER
 from harness.paths import content_key
 
 _PASSES = 3  # a container may be on its way while the first list is made
@@ -102,7 +102,8 @@ def _place() -> str:
 def _is_alive(session: str) -> bool:
     _, pid, created, _ = session.split("-")
     with contextlib.suppress(psutil.Error):
-        return abs(psutil.Process(int(pid)).create_time() - int(created)) < 2
+        process = psutil.Process(int(pid))
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - int(created)) < 2
     return False
 
 
@@ -131,8 +132,9 @@ def _remove_once(client: docker.DockerClient, session: str) -> list[str]:
     try:
         chosen: dict[str, Any] = {"label": f"{SESSION}={session}"}
         containers = client.containers.list(all=True, filters=chosen, ignore_removed=True)
-        # the collector last: while a workload is being killed, it is what writes that down
-        for container in sorted(containers, key=lambda found: found.labels.get(LABEL) == COLLECTOR):
+        # the collector last: while a workload is being killed, it is what writes that down; and the watcher, which removes
+        # the memcgs above the others
+        for container in sorted(containers, key=lambda found: found.labels.get(LABEL) in (COLLECTOR, WATCHER)):
             attempt(f"container {container.name}", lambda container=container: _remove(container))  # type: ignore[misc]
         for volume in client.volumes.list(filters=chosen):
             attempt(f"volume {volume.name}", lambda volume=volume: volume.remove(force=True))  # type: ignore[misc]
@@ -147,8 +149,8 @@ def _remove_once(client: docker.DockerClient, session: str) -> list[str]:
 
 
 def _remove(container: Container) -> None:
-    if container.labels.get(LABEL) == COLLECTOR:
-        # it takes its trace instance and its probes away
+    if container.labels.get(LABEL) in (COLLECTOR, WATCHER):
+        # it takes its trace instance and its probes away, or its memcgs
         with contextlib.suppress(*API_ERRORS):
             container.stop(timeout=_STOP_S)
     container.remove(force=True, v=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import docker
 
 from harness.collectors.evidence import CONSOLE_FILE
-from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, FollowedContainer, find_container
+from harness.containers.images import plan_image
+from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER, FollowedContainer, find_container
 from harness.containers.session import Session
 from harness.errors import GuestError
 from harness.experiment import Experiment, Prepared, Request
@@ -21,7 +22,7 @@ from harness.guest.machine import Guest
 from harness.progress import Reporter
 from harness.seats import Seat, is_wanted, machine_budget, wait_for_seat
 from harness.spec.arm import name_arms
-from harness.testing.watcher import WATCHER, Watcher
+from harness.testing.watcher import Watcher
 
 HOST = "host"
 _AWAKE_DEADLINE_S = 60.0
@@ -44,7 +45,6 @@ class Engine:
         """`guest`: None for the local engine, where a session takes away what was made."""
         self.kernel, self.client, self.guest, self._session = kernel, client, guest, session
         self.token = secrets.token_hex(6)  # in the names of all that a test makes there
-        self.suffix = f"-{session.id if session else self.token}"  # of the tags of images that are ours
         self.references: dict[str, str] = {}  # images that were brought there, by what they were made of
         self.loaded: list[str] = []  # those under names of their own that were not there before
         self.numbers = itertools.count(1)  # of its containers
@@ -57,8 +57,15 @@ class Engine:
         Raises HostError when the engine or its kernel log does not let it.
         """
         if self._watcher is None:
-            self._watcher = Watcher.start(self.client, self.token, self.suffix, self.labels(WATCHER))
+            image = plan_image(WATCHER)
+            if self._session is not None:
+                image = self._session.own_images({WATCHER: image})[WATCHER]
+            self._watcher = Watcher.start(self.client, self.token, image, self.labels(WATCHER))
         return self._watcher
+
+    def repository(self, key: str) -> str:
+        """Name of an image that is made here, by the key of its content."""
+        return f"oomtrial/own-{key}" + (f"-{self._session.id}" if self._session else "")
 
     def labels(self, role: str) -> dict[str, str]:
         """Of a container of ours."""

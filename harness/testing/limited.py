@@ -99,7 +99,8 @@ class Containers:
             container.reload()
             logs = container.logs().decode("utf-8", "replace")
         except API_ERRORS as error:
-            raise GuestError(f"container {name} of {reference} on {engine.kernel}: {error}") from error
+            said = getattr(error, "explanation", None) or error
+            raise GuestError(f"container {name} of {reference} on {engine.kernel}: {said}") from error
         watch, state = OomWatch(engine.kernel), container.attrs["State"]
         fill_in(watch, watcher.between(begin, end), watcher, {str(container.id): name})
         counters = watcher.counters(name)

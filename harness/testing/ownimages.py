@@ -104,13 +104,13 @@ def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _import(engine: Engine, archive: bytes, path: Path) -> str:
-    repository, tag = "oomtrial/own", f"{content_key(archive, str(path))}{engine.suffix}"
-    engine.client.api.import_image_from_data(archive, repository=repository, tag=tag)
-    return f"{repository}:{tag}"
+    repository = engine.repository(content_key(archive, str(path)))
+    engine.client.api.import_image_from_data(archive, repository=repository, tag="latest")
+    return f"{repository}:latest"
 
 
 def _build(engine: Engine, path: Path) -> str:
-    tag = f"oomtrial/own:{content_key(str(path.resolve()))}{engine.suffix}"
+    tag = f"{engine.repository(content_key(str(path.resolve())))}:latest"
     arguments: dict[str, Any] = {"path": str(path), "tag": tag, "rm": True, "forcerm": True, "network_mode": "none"}
     try:
         engine.client.images.build(pull=False, **arguments)

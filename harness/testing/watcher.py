@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ import msgspec
 from docker.models.containers import Container
 from docker.types import LogConfig
 
-from harness.containers.images import load_image, plan_image
+from harness.containers.images import Image, load_image
 from harness.containers.running import API_ERRORS, FollowedContainer, OutputEndedError
 from harness.errors import GuestError, HostError
 from harness.oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg_record
 
-WATCHER = "watcher"
 _READY_DEADLINE_S = 120.0
 _MARK_DEADLINE_S = 60.0
 _STOP_S = 10
@@ -54,18 +52,17 @@ class Watcher:
         self.is_v1 = False
 
     @classmethod
-    def start(cls, client: docker.DockerClient, token: str, suffix: str, labels: dict[str, str]) -> Watcher:
-        """Starts one; the kernel log is read from here on. `suffix`: of its image's tag; `labels`: of its container.
+    def start(cls, client: docker.DockerClient, token: str, image: Image, labels: dict[str, str]) -> Watcher:
+        """Starts one; the kernel log is read from here on. `labels`: of its container.
 
         Raises HostError when the engine does not let it read the kernel log.
         """
         try:
-            planned = plan_image(WATCHER)
-            image = load_image(client, dataclasses.replace(planned, key=planned.key + suffix))
+            reference = load_image(client, image)
             is_systemd = client.info().get("CgroupDriver") == "systemd"
             root = f"oomtrial.slice/oomtrial-{token}.slice" if is_systemd else f"oomtrial/{token}"
             container = client.containers.create(
-                image=image,
+                image=reference,
                 command=["--token", token, "--root", root],
                 name=f"oomtrial-{token}-{WATCHER}",
                 pid_mode="host",

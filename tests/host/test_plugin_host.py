@@ -1,0 +1,72 @@
+"""The sample project on the local engine, as its people run it; and a worker that is killed there."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import docker
+import psutil
+import pytest
+
+from tests.host.test_host import leftovers
+
+pytestmark = pytest.mark.host_docker
+
+SAMPLE = Path(__file__).parents[2] / "docs" / "sample-project"
+PYTEST = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+
+
+@pytest.fixture(scope="module")
+def engine(engine_url):
+    client = docker.DockerClient(base_url=engine_url)
+    yield client
+    client.close()
+
+
+def start(arguments, engine_url, directory, **options):
+    # The path, as a project of somebody else's is not in this checkout.
+    env = {**os.environ, "DOCKER_HOST": engine_url, "PYTHONPATH": str(SAMPLE.parents[1])}
+    return subprocess.Popen(
+        [*PYTEST, *map(str, arguments)], cwd=directory, env=env, stdout=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_the_sample_project_passes_and_leaves_nothing(engine, engine_url, tmp_path):
+    process = start(["-v", "--kernel", "host", "--oomtrial-out", tmp_path], engine_url, SAMPLE)
+    shown, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, shown
+    assert "6 passed" in shown
+    assert len(list(tmp_path.glob("host-one-big-many-small-*/run.json"))) == 1
+    assert leftovers(engine) == []
+    assert not list(Path("/sys/fs/cgroup").glob("*/oomtrial"))
+
+
+SLEEPS = """
+import time
+
+def test_it(memcg_container, image):
+    memcg_container(image, ["/pool", "leak"], memory="16M")
+    time.sleep(600)
+"""
+
+
+def test_a_killed_worker_leaves_nothing_in_the_engine(engine, engine_url, tmp_path):
+    (tmp_path / "test_it.py").write_text(SLEEPS)
+    for name in ("conftest.py", "pool.c"):
+        (tmp_path / name).write_text((SAMPLE / name).read_text())
+    process = start(["-n", "1", "--max-worker-restart", "0", "-x"], engine_url, tmp_path)
+    try:
+        end = time.monotonic() + 120
+        while not any("c1" in str(found.name) for found in engine.containers.list(all=True)) and time.monotonic() < end:
+            time.sleep(0.1)
+        (worker,) = psutil.Process(process.pid).children()
+        worker.send_signal(signal.SIGKILL)
+        shown, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert "worker 'gw0' crashed" in shown
+    assert leftovers(engine) == []
+    assert not list(Path("/sys/fs/cgroup").glob("*/oomtrial/*/*/"))
