@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from harness.containers.images import Image, load_image
-from harness.containers.running import API_ERRORS, FollowedContainer, OutputEndedError
+from harness.containers.running import API_ERRORS, WATCHER, FollowedContainer, OutputEndedError
 from harness.errors import GuestError, HostError
 from harness.oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg_record
 

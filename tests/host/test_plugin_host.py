@@ -44,6 +44,10 @@ def test_the_sample_project_passes_and_leaves_nothing(engine, engine_url, tmp_pa
     assert not list(Path("/sys/fs/cgroup").glob("*/oomtrial"))
 
 
+def has_container(engine, ending):
+    return any(name.endswith(ending) for each in engine.api.containers(all=True) for name in each["Names"])
+
+
 SLEEPS = """
 import time
 
@@ -60,13 +64,14 @@ def test_a_killed_worker_leaves_nothing_in_the_engine(engine, engine_url, tmp_pa
     process = start(["-n", "1", "--max-worker-restart", "0", "-x"], engine_url, tmp_path)
     try:
         end = time.monotonic() + 120
-        while not any("c1" in str(found.name) for found in engine.containers.list(all=True)) and time.monotonic() < end:
+        while process.poll() is None and time.monotonic() < end and not has_container(engine, "-c1"):
             time.sleep(0.1)
         (worker,) = psutil.Process(process.pid).children()
         worker.send_signal(signal.SIGKILL)
         shown, _ = process.communicate(timeout=120)
     finally:
         process.kill()
+        process.stdout.close()
     assert "worker 'gw0' crashed" in shown
     assert leftovers(engine) == []
     assert not list(Path("/sys/fs/cgroup").glob("*/oomtrial/*/*/"))
