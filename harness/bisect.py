@@ -114,7 +114,7 @@ def bisect(plan: Plan, out: Path, effect: str | None, report: Reporter) -> tuple
         shutil.rmtree(clone, ignore_errors=True)
         output_of(["git", "clone", "--quiet", "--bare", "--shared", plan.tree, str(clone)], deadline_s=600)
     _git(clone, "bisect", "start", "--no-checkout", plan.bad, plan.good)
-    step = [sys.executable, "-m", "harness", "bisect-step", str(out)]
+    step = [sys.executable, "-m", __package__, "bisect-step", str(out)]
     try:
         status = subprocess.run(
             ["git", "-C", str(clone), "bisect", "run", *step], stdout=subprocess.DEVNULL, check=False

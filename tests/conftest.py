@@ -1,5 +1,6 @@
 """What the tests share: kernels and image built once, the command line as a user runs it."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +16,21 @@ from harness.kernels.source import offered_versions
 from harness.progress import Reporter
 from harness.spec.arm import name_arms
 from tests import hostengine
+from tests.wheel import ROOT, install_wheel
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """With pytest-xdist: a test that measures has the machine to itself, as it has without. First, as pytest-timeout should
+    not count the time that is waited."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    is_alone = any(item.get_closest_marker(name) for name in ("guest", "host_docker"))
+    with (ROOT / "tox.ini").open() as gate, (ROOT / "pyproject.toml").open() as turn:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits to be alone is not overtaken
+        fcntl.flock(turn, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +99,12 @@ def oomtrial():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """An environment with the wheel, outside the checkout."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def render_page(
 ) -> str:
     """The page."""
     environment = Environment(
-        loader=PackageLoader("harness.report"),
+        loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

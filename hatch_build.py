@@ -1,0 +1,56 @@
+"""How the wheel is made: the package `harness` is installed as `oomtrial`, with an alias of the old name.
+
+`harness` is what projects call directories of their own, and a pytest plugin is imported into every project of a venv. So
+nothing of ours may stand under that name before somebody asks for it; docs/architecture.md. Imports are the only places
+where the package names itself, and are rewritten; tests/unit/test_wheel.py runs the result.
+"""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_IMPORT = re.compile(r"^(\s*(?:from|import) )harness\b", re.MULTILINE)
+_ALIAS = '''"""The name under which the documentation has `parse_log` and `load_run`: an alias of `oomtrial`."""
+
+import oomtrial
+from oomtrial import __version__
+
+__all__ = ["OomLog", "Run", "__version__", "load_run", "parse_log"]
+__path__ = oomtrial.__path__
+
+
+def __getattr__(name: str) -> object:
+    return getattr(oomtrial, name)
+'''
+
+
+class WheelHook(BuildHookInterface):  # type: ignore[type-arg]
+    """For wheels only: in an editable installation the checkout is used as it is."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":
+            return
+        root, scratch = Path(self.root), Path(tempfile.mkdtemp(prefix="oomtrial-wheel-"))
+        self._scratch = scratch
+        package = scratch / "oomtrial"
+        shutil.copytree(root / "harness", package, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("workloads", "containers"):
+            shutil.copytree(root / name, package / "_data" / name)
+        for path in package.rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(_IMPORT.sub(r"\1oomtrial", text), encoding="utf-8")
+        (scratch / "harness.py").write_text(_ALIAS)
+        build_data["force_include"][str(package)] = "oomtrial"
+        build_data["force_include"][str(scratch / "harness.py")] = "harness/__init__.py"
+        core = self.metadata.core
+        for points in (core.scripts, *core.entry_points.values()):
+            for name, target in points.items():
+                points[name] = re.sub(r"^harness\b", "oomtrial", target)
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        if version != "editable":
+            shutil.rmtree(self._scratch, ignore_errors=True)

@@ -1,0 +1,60 @@
+"""The wheel has what it needs, and takes no name that a project may have."""
+
+import zipfile
+from pathlib import Path
+
+from harness.kernels.patches import LIBRARY
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_it_has_everything_that_is_no_code(installed):
+    names = set(zipfile.ZipFile(installed.wheel).namelist())
+    for directory in ("workloads", "containers"):
+        for path in (ROOT / directory).rglob("*"):
+            assert path.is_dir() or f"oomtrial/_data/{path.relative_to(ROOT)}" in names, path
+    package = ROOT / "harness"
+    for path in (
+        *LIBRARY.rglob("*.patch"),
+        package / "kernels/configs/guest.config",
+        *package.rglob("*.j2"),
+        *package.rglob("*.html"),
+    ):
+        assert f"oomtrial/{path.relative_to(package)}" in names, path
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oomtrial", "harness"}
+    assert [name for name in names if name.startswith("harness/")] == ["harness/__init__.py"]
+
+
+def test_the_command_line_works_outside_the_checkout(installed, tmp_path):
+    shown = installed.run(installed.python.parent / "oomtrial", "scenarios", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "one-big-many-small" in shown.stdout
+    (tmp_path / "log").write_text(
+        "[1.5] Memory cgroup out of memory: Killed process 12 (x) total-vm:1kB, anon-rss:1kB\n"
+    )
+    code = "import harness, sys; print(harness.parse_log('log').kills['pid'].tolist(), harness.__file__); import harness.units"
+    shown = installed.run("-c", code, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("[12] ")
+    assert str(ROOT) not in shown.stdout
+
+
+def test_a_project_may_have_a_package_called_harness(installed, tmp_path):
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "__init__.py").write_text("MINE = True\n")
+    (tmp_path / "test_it.py").write_text(
+        "import sys\nimport harness\nfrom oomtrial.errors import HostError\n\n"
+        "def test_it(oom_scenario):\n"
+        "    assert harness.MINE\n"
+        "    assert oom_scenario == 'one-big-many-small'\n"
+        "    assert 'oomtrial.plugin' in sys.modules\n"
+    )
+    shown = installed.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+
+
+def test_only_imports_name_the_package():
+    """hatch_build.py rewrites no other mention."""
+    for path in (ROOT / "harness").rglob("*.py"):
+        assert '"harness"' not in path.read_text(), path
+        assert '"harness.' not in path.read_text(), path
