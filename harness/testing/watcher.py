@@ -98,6 +98,11 @@ class Watcher:
             part in memcg for part in (f"/oomtrial/{self.token}/", f"/oomtrial-{self.token}.")
         )
 
+    @property
+    def place(self) -> int:
+        """Where the last mark was."""
+        return len(self._records)
+
     def mark(self) -> int:
         """A place in the kernel log: everything that was printed before is behind it.
 

@@ -82,3 +82,66 @@ def test_a_killed_worker_leaves_nothing_in_the_engine(engine, engine_url, tmp_pa
     assert "worker 'gw0' crashed" in shown
     assert leftovers(engine) == []
     assert not list(Path("/sys/fs/cgroup").glob("*/oomtrial/*/*/"))
+
+
+IMAGES = r"""
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tar(image, tmp_path_factory):
+    return Path(shutil.make_archive(tmp_path_factory.mktemp("tar") / "pool", "tar", image))
+
+
+def test_images(memcg_container, docker_client, image, tar, tmp_path):
+    def run(source):
+        end = memcg_container(source, ["/pool", "1"], memory="16M", environment={"A": "b"})
+        assert (end.exit_code, end.logs, end.timed_out) == (0, "job 1: done\n", False), end
+
+    run(image)
+    run(tar)
+    run(str(tar))
+    (tmp_path / "pool").write_bytes((image / "pool").read_bytes())
+    (tmp_path / "pool").chmod(0o755)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY pool /pool\n")
+    run(tmp_path)
+    docker_client.api.import_image_from_file(str(tar), repository="theirs", tag="1")
+    run("theirs:1")
+    run(lambda client: client.images.get("theirs:1").id)
+    saved = tmp_path / "saved.tar"
+    saved.write_bytes(b"".join(docker_client.images.get("theirs:1").save(named=True)))
+    docker_client.images.remove("theirs:1", force=True)
+    run(saved)
+    assert docker_client.images.get("theirs:1")  # removed at the end, as it was not there before
+
+
+def test_a_deadline(memcg_container, image):
+    end = memcg_container(image, ["/pool", "wait"], memory="16M", deadline_s=1)
+    assert end.timed_out
+    assert end.exit_code == 137
+    assert not end.oom_killed
+    assert not end.survived
+
+
+def test_what_is_not_there(memcg_container, tmp_path):
+    for source in ("nosuch:1", tmp_path / "nosuch", "./nosuch.tar"):
+        memcg_container(source, ["/x"], memory="16M")
+"""
+
+
+def test_images_of_every_form_and_how_a_missing_one_is_told(engine, engine_url, tmp_path):
+    (tmp_path / "test_it.py").write_text(IMAGES)
+    (tmp_path / "conftest.py").write_text((SAMPLE / "conftest.py").read_text())
+    waits = '	if (argc == 2 && !strcmp(argv[1], "wait"))\n		pause();\n	for (int job'
+    (tmp_path / "pool.c").write_text((SAMPLE / "pool.c").read_text().replace("	for (int job", waits))
+    process = start([], engine_url, tmp_path)
+    shown, _ = process.communicate(timeout=120)
+    assert "1 failed, 2 passed" in shown, shown
+    assert (
+        "UsageError: the local engine has no image 'nosuch:1', and nothing is pulled; build or load it there" in shown
+    )
+    assert leftovers(engine) == []
+    assert not [tag for image in engine.images.list() for tag in image.tags if "theirs" in tag]
