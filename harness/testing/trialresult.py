@@ -173,6 +173,7 @@ class TrialResult:
         Raises AssertionError when the share is shown to lie above the limit, or rounds ended otherwise than the scenario
         says; NotEnoughRoundsError when neither is shown.
         """
+        __tracebackhide__ = True
         if not 0 < limit < 1 or not 0.5 < confidence < 1:
             raise UsageError(f"a limit of {limit} with confidence {confidence} cannot be tested", "write both below 1")
         self._require_oracle()
@@ -189,7 +190,7 @@ class TrialResult:
             return most
         shown = f"{_percent(most.share)} of {most.rounds} rounds with a redundant kill"
         if self.arm.rounds_with_unknown:
-            shown += f" ({self.arm.rounds_with_unknown} of them of unknown class)"
+            shown += f" or one of unknown class ({self.arm.rounds_with_unknown})"
         if least.rounds and least.low > limit:
             message = (
                 f"the share is not below {_percent(limit)}: {shown}, at least {_percent(least.low)} with confidence {confidence:g}\n"
@@ -197,8 +198,10 @@ class TrialResult:
             )
             rounds = self.redundant_rounds if not self.arm.unknown_kills else None
             raise AssertionError(message + (f"\n\n{rounds.timeline()}" if rounds else ""))
-        needed = rounds_that_decide(most, limit, confidence)
+        needed = rounds_that_decide(least if least.share > limit else most, limit, confidence)
         more = "no number of rounds would decide it at this share"
+        if least.share < limit <= most.share:
+            needed, more = None, "no number of rounds would decide it as long as the class of so many kills is unknown"
         if needed is not None:
             more = f"at this share {needed} would decide it: {max(1, needed - most.rounds)} more (--rounds {needed})"
         raise NotEnoughRoundsError(
@@ -253,8 +256,8 @@ class TrialResult:
         self._require_oracle()
         if self.arm.unknown_kills:
             raise EvidenceError(
-                f"{self.arm.unknown_kills} of {self.arm.kills} kills on {self.kernel} are of unknown class, as evidence was lost:"
-                f" {self.path}",
+                f"{self.arm.unknown_kills} of {self.arm.kills} kills on {self.kernel} are of unknown class (evidence was"
+                f" lost, or that kernel has no trace): {self.path}",
                 "allow for them with assert_rate_below, or look at result.kills",
             )
 

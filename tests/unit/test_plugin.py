@@ -1,8 +1,10 @@
 """The pytest plugin as a project sees it: options, parametrization, its manners, its words."""
 
+import dataclasses
 import importlib.metadata
 import re
 
+import msgspec
 import pytest
 from handrun import write_hand_run
 
@@ -199,14 +201,12 @@ def test_a_count_is_a_number(hand_run):
     assert result.collateral_kills == result.failed_rounds == 0
 
 
-def with_rounds(result, redundant, rounds, **changes):
+def with_rounds(result, redundant, rounds, unknown=0, **changes):
     """The same result with these numbers of rounds, by boot."""
-    import dataclasses
-
-    import msgspec
-
     boots = [
-        msgspec.structs.replace(result.arm.by_boot[0], boot_id=str(boot), completed=count, redundant=hits, unknown=0)
+        msgspec.structs.replace(
+            result.arm.by_boot[0], boot_id=str(boot), completed=count, redundant=hits, unknown=unknown
+        )
         for boot, (hits, count) in enumerate(zip(redundant, rounds, strict=True))
     ]
     arm = msgspec.structs.replace(result.arm, by_boot=boots, rounds=sum(rounds), **changes)
@@ -238,6 +238,14 @@ def test_boots_are_clusters_from_eight_on(hand_run):
     assert spread.is_clustered
     with pytest.raises(NotEnoughRoundsError):
         with_rounds(result, [16] + [0] * 7, [50] * 8).assert_rate_below(0.08)
+
+
+def test_rounds_of_unknown_class_count_against_it(hand_run):
+    result = with_rounds(open_result(hand_run), [0], [100], unknown=20, rounds_with_unknown=20)
+    with pytest.raises(
+        NotEnoughRoundsError, match=r"20.0 % of 100 rounds .* or one of unknown class.*\n.*as long as the class"
+    ):
+        result.assert_rate_below(0.05)
 
 
 def test_rounds_that_hang_are_no_success(hand_run):
