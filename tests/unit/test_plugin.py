@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,8 +18,10 @@ OURS = () if ENTRY_POINT else ("-p", "harness.plugin")
 
 
 @pytest.fixture
-def run(pytester):
+def run(pytester, monkeypatch):
     """Runs pytest on the project in `pytester`, in this process; `-n` and killed workers need one of their own."""
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
     def run(*arguments, apart=False):
         chosen = [*OURS, "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]
