@@ -57,7 +57,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--oomtrial-{name}", dest=f"oomtrial_{name}", **attributes)
     group.addoption(
         "--oomtrial-out",
-        type=Path,
         metavar="DIR",
         help="keep the evidence of trials here [default: pytest's temporary directory]",
     )
@@ -75,7 +74,8 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, obje
     result = yield
     group = parser.getgroup("oomtrial")
     # No public API tells the options there are; without it the parser itself refuses, or pytest when it parses.
-    taken = {name for other in getattr(parser, "_groups", []) for option in other.options for name in option.names()}
+    groups = [*getattr(parser, "_groups", []), getattr(parser, "_anonymous", group)]
+    taken = {name for other in groups for option in other.options for name in option.names()}
     for name, attributes in _OPTIONS.items():
         with contextlib.suppress(argparse.ArgumentError, ValueError):
             if f"--{name}" not in taken:
@@ -197,7 +197,7 @@ def _oomtrial_trials(
     from harness.testing.trials import Trials
 
     out = request.config.getoption("oomtrial_out")
-    return Trials(_oomtrial_engines, out.absolute() if out else tmp_path_factory.mktemp("oomtrial-trials"))
+    return Trials(_oomtrial_engines, Path(out).absolute() if out else tmp_path_factory.mktemp("oomtrial-trials"))
 
 
 @pytest.fixture

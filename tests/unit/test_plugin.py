@@ -137,8 +137,9 @@ def test_a_marked_test_runs_once_for_each_scenario_that_is_wanted(pytester, run)
 def test_fewer_guests_than_workers_is_said_in_one_line(pytester, run, monkeypatch):
     monkeypatch.setattr("harness.seats.machine_budget", lambda: __import__("harness.seats").seats.Budget(2, 24105))
     pytester.makepyfile("def test_it(): pass")
-    shown = str(run("--kernel", "debian:6.1", "-n", "2").stdout)
+    shown = str(run("--kernel", "debian:6.1", "-n", "2", "--oomtrial-out", "kept").stdout)
     assert "oomtrial: debian:6.1; guests of 4 vCPUs and 2048 MiB" in shown
+    assert "1 passed" in shown
     line = "oomtrial: 2 workers, and room for 1 guest at a time (2 cores, 24105 MiB): the other workers wait their turn"
     assert line in shown
     assert "oomtrial:" not in str(run().stdout)
