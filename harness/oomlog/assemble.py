@@ -99,7 +99,7 @@ class Assembler:
 
     def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
-        where, record = found
+        where, record = found.where, found.record
         is_part = type(record) in _FILL
         if is_part or type(record) is Parts:  # most records; they neither begin a boot nor settle anything
             boot = self._hosts.get(where.host)
@@ -122,7 +122,7 @@ class Assembler:
         if isinstance(record, Orphans):
             self.missing.damaged_rows += record.rows
             return ()
-        where = where._replace(line=where.line + line_base) if line_base else where
+        where = where.at(where.line + line_base, where.offset) if line_base else where
         boot = self._boot_of(where, record)
         if boot is None:
             self.missing.duplicate_lines += 1
@@ -466,7 +466,7 @@ def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
     if where.time_s is None:
         return None
     if isinstance(record, Killed):
-        return (where.time_s, where.sequence, *record)
+        return (where.time_s, where.sequence, record)
     return (
         where.time_s,
         where.sequence,

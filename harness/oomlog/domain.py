@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 
-class Summary(NamedTuple):
+class Summary(Record, frozen=True):
     """The one-line summary of a report."""
 
     constraint: str
@@ -22,6 +22,10 @@ class Summary(NamedTuple):
     pid: int | None  # the process that was chosen
     uid: int | None
     is_complete: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_complete
 
 
 _SUMMARY = re.compile(
@@ -66,7 +70,7 @@ def parse_summary(text: str) -> Summary | None:
     )  # fmt: skip
 
 
-class TaskIn(NamedTuple):
+class TaskIn(Record, frozen=True):
     """Victim's memcg and the memcg that ran out, before there was a summary line."""
 
     task_memcg: str
@@ -83,7 +87,7 @@ def parse_task_in(text: str) -> TaskIn | None:
     return TaskIn(match[1], match[2]) if match else None
 
 
-class LimitReached(NamedTuple):
+class LimitReached(Record, frozen=True):
     """A report without a victim."""
 
     oom_memcg: str
@@ -99,7 +103,7 @@ def parse_limit_reached(text: str) -> LimitReached | None:
     return LimitReached(match[1]) if match else None
 
 
-class Usage(NamedTuple):
+class Usage(Record, frozen=True):
     """A counter of the OOM domain and its limit when the report was printed."""
 
     counter: str  # memory, memory+swap, kmem or swap
@@ -110,6 +114,10 @@ class Usage(NamedTuple):
     @property
     def is_complete(self) -> bool:
         return self.failcnt is not None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_complete
 
 
 _USAGE = re.compile(r"(memory|memory\+swap|kmem|swap): usage (\d{1,18})kB, limit (\d{1,18})kB(?:, failcnt (\d{1,18}))?")
@@ -127,7 +135,7 @@ def parse_usage(text: str) -> Usage | None:
     return Usage(match[1], int(match[2]), int(match[3]), None if match[4] is None else int(match[4]))
 
 
-class StatsHead(NamedTuple):
+class StatsHead(Record, frozen=True):
     """Memory statistics of a memcg, or their beginning."""
 
     memcg: str
@@ -156,7 +164,7 @@ def parse_stats_head(text: str) -> StatsHead | None:
     return StatsHead(match[1], values or {name: int(value) for name, value in STAT.findall(rest)})
 
 
-class Protection(NamedTuple):
+class Protection(Record, frozen=True):
     min_kb: int
     low_kb: int
 

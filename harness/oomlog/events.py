@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 
-class Event(NamedTuple):
+class Event(Record, frozen=True):
     """A line that is no kill and no release, but that a reader of kills wants to see."""
 
     kind: str
@@ -56,7 +56,7 @@ def parse_event(text: str) -> Event | None:
     return None
 
 
-class Boot(NamedTuple):
+class Boot(Record, frozen=True):
     """The kernel starts."""
 
     release: str | None

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from harness.oomlog.events import Boot, Event
+from harness.oomlog.header import CpuLine, Cpuset, Header
+from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped
+from harness.oomlog.losses import Dropped, Suppressed
+from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
+from harness.oomlog.record import Record
+from harness.oomlog.release import Reaped
+from harness.oomlog.tasks import TableHead, TaskTable
+
+Part = (
+    CpuLine | Cpuset | LimitReached | Protection | Ram | Reserve | StatsHead | Summary | Swap | TableHead | TaskIn | TaskTable | Usage | Zone
+)  # fmt: skip
+Line = Boot | Chosen | Dropped | Event | GroupKill | Header | Killed | Reaped | Sharing | Skipped | Suppressed
 
 
-class Where(NamedTuple):
+class Where(Record, frozen=True, tag=False):
     """Where a record stands in the log, and what its prefix says."""
 
     line: int  # from 1
@@ -29,27 +42,33 @@ class Where(NamedTuple):
             return "uptime"
         return "" if self.wall_s is None else "yearless" if self.wall_is_yearless else "wall"
 
+    def at(self, line: int, offset: int) -> Where:
+        """The same prefix at another place."""
+        return Where(
+            line, offset, self.uptime_s, self.wall_s, self.wall_is_yearless, self.caller, self.host, self.boot_id, self.sequence
+        )  # fmt: skip
 
-class Forged(NamedTuple):
+
+class Forged(Record, frozen=True):
     """A line of user space that looks like a kill."""
 
     pid: int
 
 
-class Orphans(NamedTuple):
+class Orphans(Record, frozen=True):
     """Rows of a table whose head is not in the block: a report of another host was cut by the block's end."""
 
     rows: int
 
 
-class Parts(NamedTuple):
+class Parts(Record, frozen=True):
     """Parts of the report whose header stands before them, in order: read together, as most lines are such."""
 
-    records: tuple[Any, ...]
+    records: tuple[Part, ...]
 
 
-class Found(NamedTuple):
+class Found(Record, frozen=True, tag=False):
     """A record and its place."""
 
     where: Where
-    record: Any
+    record: Line | Part | Parts | Forged | Orphans

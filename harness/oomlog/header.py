@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 
-class Header(NamedTuple):
+class Header(Record, frozen=True):
     """The first line of a report."""
 
     comm: str | None  # None: 2.6.11 to 2.6.18 do not print it, or the line is cut
@@ -18,6 +18,10 @@ class Header(NamedTuple):
     nodemask: str | None  # 4.9 to 4.20 in the header, later in the summary
     oom_score_adj: int | None
     is_complete: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_complete
 
 
 # Process names may hold anything, this line's own words included: the last of them counts.
@@ -69,7 +73,7 @@ def parse_header(text: str) -> Header | None:
     return Header(begun["comm"], None, None, None, None, None, False) if begun else None
 
 
-class CpuLine(NamedTuple):
+class CpuLine(Record, frozen=True):
     """Who triggered the report, and the kernel's release."""
 
     pid: int
@@ -93,7 +97,7 @@ def parse_cpu_line(text: str) -> CpuLine | None:
     return CpuLine(int(match[1] or match[2]), match[3], match[4]) if match else None
 
 
-class Cpuset(NamedTuple):
+class Cpuset(Record, frozen=True):
     """The trigger's cpuset, on a line of its own."""
 
     comm: str | None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 _MESSAGE = (
     r"(?P<message>Memory cgroup out of memory|Out of [mM]emory(?: \(oom_kill_allocating_task\))?"
@@ -18,7 +18,7 @@ def is_memcg(message: str) -> bool | None:
     return message.startswith("Memory cgroup") if message else None
 
 
-class Killed(NamedTuple):
+class Killed(Record, frozen=True):
     """One process killed. Sizes are the victim's own; a field is None where the kernel does not print it."""
 
     message: str  # empty where the message stands on the line before, to 4.20
@@ -34,9 +34,9 @@ class Killed(NamedTuple):
     is_complete: bool
 
     @property
-    def may_go_on(self) -> bool:
-        """Whether the sizes may stand on the next line, where a mailer put them."""
-        return self.total_vm_kb is None
+    def is_whole(self) -> bool:
+        """Whether no sizes stand on the next line, where a mailer put them."""
+        return self.is_complete and self.total_vm_kb is not None
 
 
 _RSS = r", anon-rss:(?P<anon>\d{1,18})kB(?:, file-rss:(?P<file>\d{1,18})kB(?:, shmem-rss:(?P<shmem>\d{1,18})kB)?)?"
@@ -92,18 +92,14 @@ def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
     text = text.strip()
     match = _WHOLE.fullmatch(text)
     if match:
-        uid = match["uid"] or match["uid6"] or match["uid7"]
+        message, pid, uid6, comm, uid7, total_vm, anon, file, shmem, uid, pgtables, adj = match.groups()
         # A line that stops after UID or pgtables, or after anon-rss, is cut: no kernel ends it there.
         # Without sizes it is of 2.6.11 to 2.6.32: with a message it ends in a full stop.
-        sized = match["vm"] is not None or not match["message"] or text.endswith(".")
-        whole = (
-            sized
-            and (match["uid"] is None or match["adj"] is not None)
-            and (match["vm"] is None or match["file"] is not None)
-        )
+        sized = total_vm is not None or not message or text.endswith(".")
+        whole = sized and (uid is None or adj is not None) and (total_vm is None or file is not None)
         return Killed(
-            match["message"] or "", int(match["pid"]), match["comm"], _int(match["vm"]), _int(match["anon"]),
-            _int(match["file"]), _int(match["shmem"]), _int(uid), _int(match["pgtables"]), _int(match["adj"]), whole,
+            message or "", int(pid), comm, _int(total_vm), _int(anon), _int(file), _int(shmem), _int(uid or uid6 or uid7),
+            _int(pgtables), _int(adj), whole,
         )  # fmt: skip
     match = (_CUT.fullmatch(text) or _CUT_BARE.fullmatch(text)) if may_be_cut else None
     if not match:
@@ -119,7 +115,7 @@ def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
     )  # fmt: skip
 
 
-class Chosen(NamedTuple):
+class Chosen(Record, frozen=True):
     """The process that was chosen; another may be killed: a child of it to 5.0, or its main thread."""
 
     message: str
@@ -142,7 +138,7 @@ def parse_chosen(text: str) -> Chosen | None:
     return Chosen(match["message"], int(match["pid"]), match["comm"]) if match else None
 
 
-class Sharing(NamedTuple):
+class Sharing(Record, frozen=True):
     """A process killed because it shares the victim's memory. From 4.4 the kernel does not print it."""
 
     pid: int
@@ -164,7 +160,7 @@ def parse_sharing(text: str) -> Sharing | None:
     return Sharing(int(match[1]), match[2]) if match else None
 
 
-class GroupKill(NamedTuple):
+class GroupKill(Record, frozen=True):
     """All tasks of a memcg follow."""
 
     memcg: str
@@ -185,7 +181,7 @@ def parse_group_kill(text: str) -> GroupKill | None:
     return GroupKill(match[1]) if match else None
 
 
-class Skipped(NamedTuple):
+class Skipped(Record, frozen=True):
     """The chosen process was gone: nobody is killed by this line."""
 
     message: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 
-class Suppressed(NamedTuple):
+class Suppressed(Record, frozen=True):
     """Reports that the rate limit kept back. Kills are never kept back."""
 
     reports: int
@@ -32,7 +32,7 @@ def parse_suppressed(text: str) -> Suppressed | None:
     return Suppressed(int(match[1])) if match else None
 
 
-class Dropped(NamedTuple):
+class Dropped(Record, frozen=True):
     """Records that never reached the log; who dropped them."""
 
     records: int

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 
-class Zone(NamedTuple):
+class Zone(Record, frozen=True):
     """A zone and its watermarks; the last attempt before a kill is made at `high_kb` (__alloc_pages_may_oom())."""
 
     node: int | None  # None: a kernel without NUMA, 2.6.11
@@ -36,7 +36,7 @@ def parse_zone(text: str) -> Zone | None:
     return Zone(None if match[1] is None else int(match[1]), match[2], *map(int, match.groups()[2:]))
 
 
-class Reserve(NamedTuple):
+class Reserve(Record, frozen=True):
     """Pages of the zone before that higher zones' allocations may not use."""
 
     pages: tuple[int, ...]
@@ -52,7 +52,7 @@ def parse_reserve(text: str) -> Reserve | None:
     return Reserve(tuple(map(int, match[1].split()))) if match else None
 
 
-class Swap(NamedTuple):
+class Swap(Record, frozen=True):
     kind: str  # Free or Total
     kb: int
 
@@ -67,7 +67,7 @@ def parse_swap(text: str) -> Swap | None:
     return Swap(match[1], int(match[2])) if match else None
 
 
-class Ram(NamedTuple):
+class Ram(Record, frozen=True):
     pages: int
 
 

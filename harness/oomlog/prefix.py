@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -18,8 +17,7 @@ from harness.oomlog.wall import LAST_SECOND, calendar_seconds, iso_seconds, seco
 UPTIME, WALL, YEARLESS = "uptime", "wall", "yearless"
 
 
-@dataclass(slots=True)
-class LogLine:
+class LogLine(msgspec.Struct, gc=False):
     """A line of a log without its prefixes."""
 
     text: str
@@ -350,8 +348,3 @@ _BY_FIRST: dict[str, Callable[[str, LogLine], str | None]] = {
     "&": _peel_quote,
     "\x1b": _peel_colour,
 }
-
-
-def with_text(line: LogLine, text: str) -> LogLine:
-    """The same prefix before another text."""
-    return replace(line, text=text)

@@ -14,14 +14,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from harness.oomlog.assemble import Assembler, Output
 from harness.oomlog.blocks import split_blocks
-from harness.oomlog.found import Found
 from harness.oomlog.kmsg import KmsgRecord
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.scan import Block, read_and_count
+from harness.oomlog.wire import ReadBlock, Sequences, pack, unpack
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
@@ -64,15 +64,7 @@ class Reader:
         yield from self.assembler.close()
 
 
-class _Sequences(NamedTuple):
-    """Numbers of the /dev/kmsg records of a block."""
-
-    first: int
-    last: int
-    gaps: int
-
-
-def count_gaps(missing: Missing, sequences: _Sequences | None, last: int | None) -> int | None:
+def count_gaps(missing: Missing, sequences: Sequences | None, last: int | None) -> int | None:
     """Counts the numbers that are left out in a block, and between it and the one before, which ended with `last`."""
     if sequences is None:
         return last
@@ -82,8 +74,6 @@ def count_gaps(missing: Missing, sequences: _Sequences | None, last: int | None)
     return sequences.last
 
 
-# records, lines of the block, where it ends in the log, numbers of records
-ReadBlock = tuple[list[Found], int, int, _Sequences | None]
 _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
@@ -92,22 +82,27 @@ def _read(block: Block) -> ReadBlock:
     return found, lines, block.offset + block.end, _sequences(block.data, block.end)
 
 
-def _sequences(data: bytes, end: int) -> _Sequences | None:
+def _sequences(data: bytes, end: int) -> Sequences | None:
     if not _KMSG.match(data) and not _KMSG.match(data, data.find(b"\n", 0, 1 << 16) + 1):
         return None
     numbers = [int(number) for number in _KMSG.findall(data[:end])]
     gaps = sum(b - a - 1 for a, b in pairwise(numbers) if b > a)  # a number that goes back is of another boot
-    return _Sequences(numbers[0], numbers[-1], gaps) if numbers else None
+    return Sequences(numbers[0], numbers[-1], gaps) if numbers else None
 
 
-def read_of_file(path: Path, offset: int, length: int, end: int) -> ReadBlock:
+def read_and_pack(block: Block) -> bytes:
+    """Reads a block that was sent."""
+    return pack(_read(block))
+
+
+def read_of_file(path: Path, offset: int, length: int, end: int) -> bytes:
     """Reads one block of a plain file.
 
     Raises OSError when it cannot be read.
     """
     with path.open("rb") as stream:
         stream.seek(offset)
-        return _read(Block(stream.read(length), end, offset, 0))
+        return read_and_pack(Block(stream.read(length), end, offset, 0))
 
 
 def _read_here(blocks: Iterable[Block]) -> Generator[ReadBlock, None, None]:
@@ -122,13 +117,13 @@ def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> 
     if last is None:
         yield from map(_read, first)
         return
-    waiting: deque[Future[ReadBlock]] = deque()
+    waiting: deque[Future[bytes]] = deque()
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         try:
-            submit: Callable[[Block], Future[ReadBlock]] = (
-                (lambda block: pool.submit(_read, block))
+            submit: Callable[[Block], Future[bytes]] = (
+                (lambda block: pool.submit(read_and_pack, block))
                 if path is None
                 else (lambda block: pool.submit(read_of_file, path, block.offset, len(block.data), block.end))
             )
@@ -136,10 +131,10 @@ def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> 
                 for block in source:
                     waiting.append(submit(block))
                     if len(waiting) > workers * _AHEAD:
-                        yield waiting.popleft().result()
+                        yield unpack(waiting.popleft().result())
                 first.clear()
             while waiting:
-                yield waiting.popleft().result()
+                yield unpack(waiting.popleft().result())
         finally:
             for future in waiting:
                 future.cancel()

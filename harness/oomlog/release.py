@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 
-class Reaped(NamedTuple):
+class Reaped(Record, frozen=True):
     """The oom_reaper's word about a victim. Absent for victims that exit before it starts (2 s from 5.18)."""
 
     kind: str  # reaped, unable (it will not try again), or giving-up (4.8)
@@ -18,6 +18,10 @@ class Reaped(NamedTuple):
     file_rss_kb: int | None
     shmem_rss_kb: int | None
     is_complete: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_complete
 
 
 _REAPED = re.compile(

@@ -73,9 +73,9 @@ class RowReader:
 
     def table(self) -> tasks.TaskTable:
         self._give_up()
-        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64).reshape(-1, self.width)
+        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64)
         names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
         return tasks.TaskTable(
-            self.head.columns, values, names, self.lines, self.damaged,
+            self.head.columns, values.tobytes(), names, np.array(self.lines, dtype=np.int64).tobytes(), self.damaged,
             self.foreign - min(self.run, self.foreign),
         )  # fmt: skip

@@ -14,10 +14,11 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
-from harness.oomlog.found import Forged, Found, Orphans, Parts, Where
+from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Where
+from harness.oomlog.origin import Origin
 from harness.oomlog.prefix import LogLine, peel
 from harness.oomlog.rows import PIECES, RowReader, joined
-from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, mark
+from harness.oomlog.words import KILL_PARSERS, Marked, Parser, mark
 
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped,)
@@ -28,6 +29,7 @@ _WRAPPABLE = frozenset(
 )  # fmt: skip
 # Forms that the kernel prints in pieces (pr_cont): a record of another CPU between two of them parts them for good.
 _CONTINUED = frozenset((domain.parse_summary, domain.parse_stats_head, domain.parse_task_in))
+_WITH_ZONES = (tasks.TableHead, domain.StatsHead)  # heads of what stands on the lines that follow
 _GROUP_TAIL = "are going to be killed due to"
 _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
@@ -61,41 +63,8 @@ def read_and_count(block: Block) -> tuple[list[Found], int]:
     return list(reader.read()), reader.count_lines()
 
 
-def _is_whole(record: Any) -> bool:
-    return getattr(record, "is_complete", True) and not getattr(record, "may_go_on", False)
-
-
 def _decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
-
-
-class _Prefix(NamedTuple):
-    """The prefix of a header: the lines of its report have the same, but for the digits of their stamps."""
-
-    masked: bytes
-    length: int
-    caller: bytes
-    host: bytes
-    line: LogLine
-    where: Where
-
-    @classmethod
-    def of(cls, raw: bytes, line: LogLine, where: Where) -> _Prefix | None:
-        """None where digits mean more than time: levels, numbers of records."""
-        text = line.text.encode("utf-8", "surrogateescape")
-        length = len(raw) - len(text)
-        prefix = raw[:length]
-        if not raw.endswith(text) or b"<" in prefix or b"{" in prefix or line.sequence is not None or line.is_bare:
-            return None
-        host = line.host.encode("utf-8", "surrogateescape")
-        return cls(prefix.translate(_DIGITS), length, line.caller.encode(), host, line, where)
-
-    def begins(self, raw: bytes) -> bool:
-        begin = raw[: self.length]
-        return begin.translate(_DIGITS) == self.masked and self.caller in begin and self.host in begin
 
 
 class _Reader:
@@ -103,7 +72,9 @@ class _Reader:
         self.block, self.data, self.in_bulk = block, block.data, in_bulk
         self.marked = mark(block.data, block.end)
         self.counted, self.line_number = 0, block.line
-        self.prefix: _Prefix | None = None  # of the last header
+        self.origin: Origin | None = None  # of the last header
+        self.parts: list[Part] = []  # of its report, not given yet
+        self.part_start = self.part_line = 0  # of the last
 
     def _line_of(self, position: int) -> int:
         """Number of the line at a position; positions must not go back."""
@@ -120,49 +91,64 @@ class _Reader:
 
     def read(self) -> Iterator[Found]:
         used = -1  # end of what wrapped lines have taken
-        parts: list[Any] = []
+        data, offset = self.data, self.block.offset
         if orphans := self._orphans():
             yield orphans
         for index, marked in enumerate(self.marked):
-            if marked.start <= used or not marked.parsers:
+            start, parsers = marked.start, marked.parsers
+            if start <= used or not parsers:
                 continue
-            raw = self.data[marked.start : marked.end]
-            if self.prefix is not None and marked.parsers[0] in PART_PARSERS:
+            raw = data[start : marked.end]
+            if self.origin is not None and parsers[0] in self.origin.parsers:
                 part = self._read_part(index, marked, raw)
                 if part is not None:
-                    parts.append(part)
+                    self.parts.append(part)
                     if isinstance(part, domain.Summary):
-                        # its own line tells whether a kill stands next to it; of the others none is asked
-                        line_number, offset = self._line_of(marked.start), self.block.offset + marked.start
-                        yield Found(self.prefix.where._replace(line=line_number, offset=offset), Parts(tuple(parts)))
-                        parts.clear()
+                        yield from self._take_parts(start)
                     continue
-            if parts and self.prefix is not None:
-                yield Found(self.prefix.where, Parts(tuple(parts)))
-                parts.clear()
+            if self.parts:
+                yield from self._take_parts()
             line = peel(_decode(raw))
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
                 continue
-            if line.text[:1] == "[" and tasks.ROW_TEXT.match(line.text):
+            text = line.text
+            if text[:1] == "[" and tasks.ROW_TEXT.match(text):
                 continue  # a row of a table: the words are the task's name
-            number = self._line_of(marked.start)
-            where = _where(line, number, self.block.offset + marked.start)
+            where = _where(line, self._line_of(start), offset + start)
             if line.dropped:
                 yield Found(where, losses.Dropped(line.dropped, "printk"))
-            pieces = _pieces(line.text)
-            if len(pieces) > 1:
-                for record in _of_pieces(line.text, pieces):
+            if ("\n" in text or "#012" in text) and len(pieces := _pieces(text)) > 1:
+                for record in _of_pieces(text, pieces):
                     yield Found(where, record)
                 continue
-            record, used = self._parse(marked, line)
-            if record is None:
-                continue
+            record = parsers[0](text)
+            if record is None or not record.is_whole:
+                record, used = self._parse(marked, line)
+                if record is None:
+                    continue
             if isinstance(record, header.Header):
-                self.prefix = _Prefix.of(raw, line, where)
-            yield Found(where, self._with_zone(index, record, line, max(used, marked.end)))
-        if parts and self.prefix is not None:
-            yield Found(self.prefix.where, Parts(tuple(parts)))
+                self.origin = Origin.of(raw, line, where)
+            elif isinstance(record, _WITH_ZONES):
+                record = self._with_zone(index, record, line, max(used, marked.end))
+            yield Found(where, record)
+        if self.parts:
+            yield from self._take_parts()
+
+    def _take_parts(self, start: int | None = None) -> Iterator[Found]:
+        """The parts so far, with the place of the last that is asked for it.
+
+        A summary's own line, `start`, tells whether a kill stands next to it; behind a prefix the others need none.
+        """
+        origin = self.origin
+        assert origin is not None
+        where = origin.where
+        if origin.is_bare:
+            where = where.at(self.part_line, self.block.offset + self.part_start)
+        elif start is not None:
+            where = where.at(self._line_of(start), self.block.offset + start)
+        yield Found(where, Parts(tuple(self.parts)))
+        self.parts.clear()
 
     def _orphans(self) -> Found | None:
         heads = (marked.start for marked in self.marked if tasks.parse_table_head in marked.parsers)
@@ -173,22 +159,24 @@ class _Reader:
 
     def _read_part(self, index: int, marked: Marked, raw: bytes) -> Any:
         """A line of a report whose prefix is that of the header but for the digits: it need not be peeled."""
-        prefix = self.prefix
-        if prefix is None or not prefix.begins(raw):
+        origin = self.origin
+        text = origin.text_of(raw) if origin is not None else None
+        if origin is None or text is None:
             return None
-        text = _decode(raw[prefix.length :])
         record = marked.parsers[0](text)
-        if record is None or "#012" in text or not getattr(record, "is_complete", True):
+        if record is None or not record.is_whole or "#012" in text:
             return None
-        return self._with_zone(index, record, prefix.line, marked.end)
+        if origin.is_bare:
+            self.part_start, self.part_line = marked.start, self._line_of(marked.start)
+        if isinstance(record, _WITH_ZONES):
+            return self._with_zone(index, record, origin.line, marked.end)
+        return record
 
     def _with_zone(self, index: int, record: Any, line: LogLine, end: int) -> Any:
         """A record with the table or statistics that follow it."""
         if isinstance(record, tasks.TableHead):
             return self._table(index, record, line, end)
-        if isinstance(record, domain.StatsHead):
-            return self._statistics(index, record, line, end)
-        return record
+        return self._statistics(index, record, line, end)
 
     def _user_space(self, marked: Marked, line: LogLine) -> Iterator[Found]:
         where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
@@ -209,7 +197,7 @@ class _Reader:
                 continue  # of these a line can be but one
             record = parser(line.text)
             if record is not None:
-                if _is_whole(record):
+                if record.is_whole:
                     return record, -1
                 cut, parsers = cut or record, (parser,)
         joinable = [_WHOLE.get(parser, parser) for parser in parsers if parser in _WRAPPABLE]
@@ -223,7 +211,7 @@ class _Reader:
             for text in joined(texts[0], [rest for rest, _ in rests[:count]]):
                 for parser in joinable:
                     record = parser(text)
-                    if record is not None and _is_whole(record):
+                    if record is not None and record.is_whole:
                         return record, rests[count - 1][1] if count else -1
         return self._parse_fragments(marked, line, cut)
 
@@ -294,7 +282,8 @@ class _Reader:
     def _zone(self, index: int, start: int, line: LogLine, is_row: Callable[[bytes], object]) -> tuple[int, int]:
         """The lines from `start` to the caller's next that holds a word and is no row: (begin, end)."""
         stop = self.block.end
-        caller = re.compile(rb"\[ *%b\]|caller=%b[;,]" % ((line.caller.encode(),) * 2)) if line.caller else None
+        name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
+        caller = re.compile(rb"\[ *%b\]|caller=%b[;,]" % (name, name)) if name else None
         host = line.host.encode("utf-8", "surrogateescape")
         for following in range(index + 1, len(self.marked)):
             marked = self.marked[following]
@@ -311,7 +300,8 @@ class _Reader:
         if raw[:1] in b"{<>|\x1b" or line.sequence is not None or raw[:6].rstrip() in (b"kern", b"kern:"):
             return None
         if line.caller:
-            found = re.search(rb"\[ *" + line.caller.encode() + rb"\]", raw)
+            name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
+            found = re.search(rb"\[ *" + name + rb"\]", raw)
             return found[0] if found else None
         token = b" %b kernel: " % line.host.encode("utf-8", "surrogateescape")
         return token if token in raw else b" kernel: " if b" kernel: " in raw else b"["
@@ -402,7 +392,7 @@ class _Reader:
             is_ours = line.is_bare or zone.count(token) >= count
             if self.in_bulk and len(entries) == count and is_ours and b"#012" not in zone:
                 values.update((_stat_name(name), int(value)) for name, value in entries)
-                return head._replace(values=values)
+                return domain.StatsHead(head.memcg, values)
         misses = others = 0
         for position, end in _lines(self.data, begin, stop):
             near = self.data[position:end]
@@ -424,7 +414,7 @@ class _Reader:
                 misses += 1
                 if misses > _FOREIGN_RUN:
                     break
-        return head._replace(values=values)
+        return domain.StatsHead(head.memcg, values)
 
 
 def _is_of_another(rest: LogLine, line: LogLine) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.oomlog.forms import form
+from harness.oomlog.record import Record
 
 # The kernel's column -> ours, with the unit in the name. Pages are of the kernel's page size.
 COLUMNS = {
@@ -31,11 +31,19 @@ COLUMNS = {
 }
 
 
-class TableHead(NamedTuple):
+_CELL_BYTES = 8
+_NO_CELLS = np.empty(0, dtype=np.int64)
+
+
+class TableHead(Record, frozen=True):
     """The columns of a table, pid first, the name left out."""
 
     columns: tuple[str, ...]
     is_complete: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_complete
 
 
 _HEAD = re.compile(r"\[ *pid *\] +(uid +tgid +total_vm .*)", re.DOTALL)
@@ -68,19 +76,29 @@ def parse_table_head(text: str) -> TableHead | None:
     return TableHead(("pid", *columns), whole and all(name in COLUMNS for name in columns))
 
 
-class TaskTable(NamedTuple):
+class TaskTable(Record, frozen=True):
     """The rows of a table: one array a table, not one object a row, as a report may list ten thousand tasks."""
 
     columns: tuple[str, ...]  # the kernel's names, pid first
-    values: npt.NDArray[np.int64]  # (rows, columns)
+    cells: bytes  # `values`, as 64-bit numbers one after the other
     names: bytes  # of the processes, each ended by a newline
-    lines: Sequence[int]  # number of each row's line
+    places: bytes  # `lines`, as 64-bit numbers
     damaged: int  # rows that could not be read
     foreign: int  # lines of others between the rows
 
     @property
+    def values(self) -> npt.NDArray[np.int64]:
+        """(rows, columns)"""
+        return np.frombuffer(self.cells, dtype=np.int64).reshape(-1, len(self.columns))
+
+    @property
+    def lines(self) -> npt.NDArray[np.int64]:
+        """Number of each row's line."""
+        return np.frombuffer(self.places, dtype=np.int64)
+
+    @property
     def row_count(self) -> int:
-        return len(self.values)
+        return len(self.places) // _CELL_BYTES
 
     def column(self, name: str) -> npt.NDArray[np.int64] | None:
         """A column by the kernel's name, or None where this kernel has none."""
@@ -88,9 +106,8 @@ class TaskTable(NamedTuple):
 
     def shifted(self, lines: int) -> TaskTable:
         """The same with so much added to the numbers of the lines."""
-        if isinstance(self.lines, range):
-            return self._replace(lines=range(self.lines.start + lines, self.lines.stop + lines))
-        return self._replace(lines=[line + lines for line in self.lines])
+        places = (self.lines + lines).tobytes()
+        return TaskTable(self.columns, self.cells, self.names, places, self.damaged, self.foreign)
 
     def comms(self) -> list[str]:
         return self.names.decode("utf-8", "surrogateescape").split("\n")[:-1]
@@ -128,10 +145,7 @@ def build_table(
     damaged: int, foreign: int,
 ) -> TaskTable:  # fmt: skip
     """A table of rows whose text is given column by column."""
-    width = len(head.columns)
-    if not pids:
-        empty = np.empty((0, width), dtype=np.int64)
-        return TaskTable(head.columns, empty, b"", lines, damaged, foreign)
     text = b" ".join([pid + rest for pid, rest in zip(pids, numbers, strict=True)])
-    values = np.fromstring(text.decode("ascii"), dtype=np.int64, sep=" ").reshape(-1, width)
-    return TaskTable(head.columns, values, b"\n".join([*names, b""]), lines, damaged, foreign)
+    values = np.fromstring(text.decode("ascii"), dtype=np.int64, sep=" ") if text else _NO_CELLS
+    places = np.arange(lines.start, lines.stop) if isinstance(lines, range) else np.array(lines, dtype=np.int64)
+    return TaskTable(head.columns, values.tobytes(), b"\n".join([*names, b""]), places.tobytes(), damaged, foreign)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from typing import Any
 
 import hyperscan
+import msgspec
 
 from harness.oomlog import domain, events, header, kill, losses, meminfo, release, tasks
 
@@ -74,6 +75,8 @@ PART_PARSERS = frozenset(
      domain.parse_summary, domain.parse_protection, tasks.parse_table_head, meminfo.parse_zone, meminfo.parse_reserve,
      meminfo.parse_swap, meminfo.parse_ram)
 )  # fmt: skip
+# Those whose line begins with a word of the kernel's that no prefix begins with, so that a match tells that there is none.
+BARE_PART_PARSERS = PART_PARSERS - {header.parse_cpuset, domain.parse_summary}
 _PARSERS_OF = tuple(parsers for _, parsers in WORDS)
 
 
@@ -85,7 +88,7 @@ def _database() -> hyperscan.Database:
     return database
 
 
-class Marked(NamedTuple):
+class Marked(msgspec.Struct, frozen=True, gc=False):
     """A line that holds words of forms."""
 
     start: int
@@ -96,21 +99,29 @@ class Marked(NamedTuple):
 def mark(data: bytes, end: int) -> list[Marked]:
     """The lines of `data` that hold a word and begin before `end`, in order."""
     hits: list[tuple[int, int]] = []
-    _database().scan(data, match_event_handler=lambda word, _start, to, _flags, _context: hits.append((to, word)))
+    take = hits.append
+    _database().scan(data, match_event_handler=lambda word, _start, to, _flags, _context: take((to, word)))
     marked: list[Marked] = []
-    line_end, parsers, start = -1, [], 0
+    start, line_end, parsers = 0, -1, _PARSERS_OF[0]
     for to, word in hits:
         if to <= line_end:
-            parsers += [p for p in _PARSERS_OF[word] if p not in parsers]
+            if (more := _PARSERS_OF[word]) is not parsers:
+                parsers = _merged(parsers, more)
             continue
         if line_end >= 0:
-            marked.append(Marked(start, line_end, tuple(parsers)))
+            marked.append(Marked(start, line_end, parsers))
         start = data.rfind(b"\n", 0, to) + 1
         if start >= end:
             return marked
         line_end = data.find(b"\n", to)
-        line_end = len(data) if line_end < 0 else line_end
-        parsers = list(_PARSERS_OF[word])
+        if line_end < 0:
+            line_end = len(data)
+        parsers = _PARSERS_OF[word]
     if line_end >= 0:
-        marked.append(Marked(start, line_end, tuple(parsers)))
+        marked.append(Marked(start, line_end, parsers))
     return marked
+
+
+@lru_cache(1024)
+def _merged(parsers: tuple[Parser, ...], more: tuple[Parser, ...]) -> tuple[Parser, ...]:
+    return (*parsers, *(parser for parser in more if parser not in parsers))

@@ -384,7 +384,7 @@ def task_rows(report: Report) -> list[Row]:
     blank = dict.fromkeys(COLUMNS.values())
     return [
         {"report": report.index, "comm": comm, **blank, **dict(zip(names, values, strict=True)), "line": line}
-        for values, comm, line in zip(table.values.tolist(), table.comms(), table.lines, strict=True)
+        for values, comm, line in zip(table.values.tolist(), table.comms(), table.lines.tolist(), strict=True)
     ]
 
 
@@ -399,7 +399,7 @@ def tasks_table(reports: Iterable[Report]) -> pa.Table:
     arrays: dict[str, Any] = {
         "report": np.repeat([report.index for report in found], counts),
         "comm": _comms(b"".join(table.names for table in tables)),
-        "line": np.concatenate([np.asarray(table.lines, dtype=np.int64) for table in tables]),
+        "line": np.concatenate([table.lines for table in tables]),
     }
     arrays |= _numbers(tables, counts)
     rows = sum(counts)
