@@ -68,6 +68,11 @@ _KERNEL_SYSLOG = re.compile(
     r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S*[^\s:]) kernel: "
     r"(?:\[ *(\d{1,12}\.\d{1,9})\](?:\[ *([TC]\d+)\])? ?)?"
 )
+# Texts that no prefix begins like: where one begins a line, the line has none.
+_KERNEL_TEXT = re.compile(
+    r"Memory cgroup |Killed process |Out of memory: |Out of memory \(|oom-kill:constraint=|oom_reaper: |Tasks in |CPU: \d|"
+    r"Task in "
+)
 _SHORT_FULL = re.compile(rf"[A-Z][a-z]{{2}} (\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ {_HOST} {_TAG}")
 _FACILITY = re.compile(
     r"(kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|res\d*|local\d) *:"
@@ -119,6 +124,9 @@ def peel(raw: str, after_grep: bool = False) -> LogLine:
             line.caller = plain[8] or ""
             return line
         text = text[plain.end() :]
+    elif _KERNEL_TEXT.match(text):
+        line.text = text
+        return line
     for _ in range(_LAYERS):
         rest = _peel_layer(text, line)
         if rest is None:

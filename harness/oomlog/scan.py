@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
@@ -74,13 +74,14 @@ class _Reader:
         self.counted, self.line_number = 0, block.line
         self.origin: Origin | None = None  # of the last header
         self.parts: list[Part] = []  # of its report, not given yet
-        self.part_start = self.part_line = 0  # of the last
+        self.part_start = 0  # of the last
 
     def _line_of(self, position: int) -> int:
-        """Number of the line at a position; positions must not go back."""
-        if position > self.counted:
-            self.line_number += self.data.count(b"\n", self.counted, position)
-            self.counted = position
+        """Number of the line at a position; one that lies back is counted anew."""
+        if position < self.counted:
+            return self.line_number - self.data.count(b"\n", position, self.counted)
+        self.line_number += self.data.count(b"\n", self.counted, position)
+        self.counted = position
         return self.line_number
 
     def count_lines(self) -> int:
@@ -103,8 +104,9 @@ class _Reader:
                 part = self._read_part(index, marked, raw)
                 if part is not None:
                     self.parts.append(part)
+                    self.part_start = start
                     if isinstance(part, domain.Summary):
-                        yield from self._take_parts(start)
+                        yield from self._take_parts(is_summary=True)
                     continue
             if self.parts:
                 yield from self._take_parts()
@@ -124,7 +126,7 @@ class _Reader:
                 continue
             record = parsers[0](text)
             if record is None or not record.is_whole:
-                record, used = self._parse(marked, line)
+                record, used = self._parse(marked, line, record)
                 if record is None:
                     continue
             if isinstance(record, header.Header):
@@ -135,18 +137,13 @@ class _Reader:
         if self.parts:
             yield from self._take_parts()
 
-    def _take_parts(self, start: int | None = None) -> Iterator[Found]:
-        """The parts so far, with the place of the last that is asked for it.
-
-        A summary's own line, `start`, tells whether a kill stands next to it; behind a prefix the others need none.
-        """
+    def _take_parts(self, is_summary: bool = False) -> Iterator[Found]:
+        """The parts so far. The line of a summary tells whether a kill stands next to it; of the others, bare ones do."""
         origin = self.origin
         assert origin is not None
         where = origin.where
-        if origin.is_bare:
-            where = where.at(self.part_line, self.block.offset + self.part_start)
-        elif start is not None:
-            where = where.at(self._line_of(start), self.block.offset + start)
+        if is_summary or origin.is_bare:
+            where = where.at(self._line_of(self.part_start), self.block.offset + self.part_start)
         yield Found(where, Parts(tuple(self.parts)))
         self.parts.clear()
 
@@ -166,8 +163,6 @@ class _Reader:
         record = marked.parsers[0](text)
         if record is None or not record.is_whole or "#012" in text:
             return None
-        if origin.is_bare:
-            self.part_start, self.part_line = marked.start, self._line_of(marked.start)
         if isinstance(record, _WITH_ZONES):
             return self._with_zone(index, record, origin.line, marked.end)
         return record
@@ -189,10 +184,13 @@ class _Reader:
                 yield Found(where, record)
                 return
 
-    def _parse(self, marked: Marked, line: LogLine) -> tuple[Any, int]:
-        """The record of a line, with the rest that it was wrapped into; and the end of what was used."""
-        cut, parsers = None, marked.parsers
-        for parser in marked.parsers:
+    def _parse(self, marked: Marked, line: LogLine, first: Any) -> tuple[Any, int]:
+        """The record of a line, with the rest that it was wrapped into; and the end of what was used.
+
+        `first` is what the first of its forms made of the line: nothing, or a record that is cut.
+        """
+        cut, parsers = first, marked.parsers if first is None else marked.parsers[:1]
+        for parser in marked.parsers[1:]:
             if cut is not None and parser in KILL_PARSERS:
                 continue  # of these a line can be but one
             record = parser(line.text)
@@ -316,8 +314,9 @@ class _Reader:
             count = zone.count(b"\n") + (not zone.endswith(b"\n") and stop > begin)
             rows = tasks.bulk_rows(len(head.columns)).findall(zone) if self.in_bulk else []
             if self.in_bulk and len(rows) == count and zone.count(token) >= count:
-                pids, numbers, names = (list(part) for part in zip(*rows, strict=True)) if rows else ([], [], [])
-                return tasks.build_table(head, pids, numbers, names, range(first_line, first_line + count), 0, 0)
+                return tasks.build_table(head, rows, range(first_line, first_line + count))
+            if self.in_bulk and (table := tasks.wrapped_table(head, raw, token, zone, first_line)) is not None:
+                return table
             if (table := self._table_of_lines(head, raw, token, zone, first_line)) is not None:
                 return table
         return self._table_by_lines(head, line, head_end > self.marked[index].end, begin, stop, first_line)
@@ -343,7 +342,7 @@ class _Reader:
         for text, number in zip(lines, numbers, strict=True):
             match = find(text) if token in text else None
             if match:
-                if number in wrapped and b" " in match[3]:
+                if number in wrapped and b" " in match[2]:
                     return None  # a name with a blank, or one that a terminal's edge cut
                 rows.append(match.groups())
                 places.append(number)
@@ -356,8 +355,7 @@ class _Reader:
                     return None
         if not rows:
             return None
-        pids, values, names = (list(part) for part in zip(*rows, strict=True))
-        return tasks.build_table(head, pids, values, names, places, 0, foreign)
+        return tasks.build_table(head, rows, places, foreign)
 
     def _table_by_lines(
         self, head: tasks.TableHead, line: LogLine, is_wrapped: bool, begin: int, stop: int, number: int
@@ -389,10 +387,12 @@ class _Reader:
             zone = self.data[begin:stop]
             entries, count = _BULK_STATS.findall(zone) if self.in_bulk else [], zone.count(b"\n")
             # a line of several, and a record of several lines without prefixes, are read one by one
-            is_ours = line.is_bare or zone.count(token) >= count
-            if self.in_bulk and len(entries) == count and is_ours and b"#012" not in zone:
-                values.update((_stat_name(name), int(value)) for name, value in entries)
-                return domain.StatsHead(head.memcg, values)
+            if self.in_bulk and len(entries) == count and b"#012" not in zone:
+                is_ours = line.is_bare or zone.count(token) >= count
+                if is_ours or all(token in text or _PLAIN_STAT.fullmatch(text) for text in zone.split(b"\n")[:-1]):
+                    names, numbers = zip(*entries, strict=True) if entries else ((), ())
+                    values.update(zip(map(_stat_name, names), map(int, numbers), strict=True))
+                    return domain.StatsHead(head.memcg, values)
         misses = others = 0
         for position, end in _lines(self.data, begin, stop):
             near = self.data[position:end]
@@ -424,10 +424,13 @@ def _is_of_another(rest: LogLine, line: LogLine) -> bool:
     return bool(line.caller and rest.caller and rest.caller != line.caller)
 
 
-_BULK_STATS = re.compile(rb"(?:^|[ \]:])([a-z]\w*) (\d{1,18})\r?$", re.MULTILINE)
+_BULK_STATS = re.compile(rb"(?<![^ \]:\n])([a-z]\w*+) (\d{1,18}+)\r?$", re.MULTILINE)
+_PLAIN_STAT = re.compile(
+    rb"[ \t]*+[a-z]\w*+ \d{1,18}+\r?"
+)  # without a prefix: of the record that began with the head's line
 
 
-@cache
+@lru_cache(4096)
 def _stat_name(name: bytes) -> str:
     """One string for each name: they are few, and sent between processes often."""
     return name.decode()

@@ -32,7 +32,6 @@ COLUMNS = {
 
 
 _CELL_BYTES = 8
-_NO_CELLS = np.empty(0, dtype=np.int64)
 
 
 class TableHead(Record, frozen=True):
@@ -113,19 +112,18 @@ class TaskTable(Record, frozen=True):
         return self.names.decode("utf-8", "surrogateescape").split("\n")[:-1]
 
 
-def _row_pattern(columns: int) -> str:
-    return r"\[ *+(\d{1,18}+)\](" + " ++-?\\d{1,18}+" * (columns - 1) + r") "
+_NUMBER = r"\d{1,18}+"
 
 
 @cache
 def bulk_rows(columns: int) -> re.Pattern[bytes]:
-    """Finds the rows of a table of so many numeric columns in a block of lines: pid, other numbers, name."""
-    return re.compile((_row_pattern(columns) + r"([^\r\n]*+)").encode())
+    """Finds the rows of a table of so many numeric columns in a block of lines: the numbers (``12]  0  12 ...``), and the name."""
+    return re.compile((rf"\[ *+({_NUMBER}\]" + rf" ++-?{_NUMBER}" * (columns - 1) + r") ([^\r\n]*+)").encode())
 
 
 @cache
 def _one_row(columns: int) -> re.Pattern[str]:
-    return re.compile(_row_pattern(columns) + "(.*)", re.DOTALL)
+    return re.compile(rf"\[ *+({_NUMBER})\](" + rf" ++-?{_NUMBER}" * (columns - 1) + r") (.*)", re.DOTALL)
 
 
 ROW_BEGUN = re.compile(r"\[ *\d+\]")
@@ -141,11 +139,39 @@ def parse_task_row(text: str, columns: int) -> tuple[list[int], str] | None:
 
 
 def build_table(
-    head: TableHead, pids: list[bytes], numbers: list[bytes], names: list[bytes], lines: Sequence[int],
-    damaged: int, foreign: int,
-) -> TaskTable:  # fmt: skip
-    """A table of rows whose text is given column by column."""
-    text = b" ".join([pid + rest for pid, rest in zip(pids, numbers, strict=True)])
-    values = np.fromstring(text.decode("ascii"), dtype=np.int64, sep=" ") if text else _NO_CELLS
+    head: TableHead, rows: Sequence[tuple[bytes, bytes]], lines: Sequence[int], foreign: int = 0
+) -> TaskTable:
+    """A table of what `bulk_rows` found."""
+    if not rows:
+        return TaskTable(head.columns, b"", b"", b"", 0, foreign)
+    numbers, names = zip(*rows, strict=True)
+    text = b" ".join(numbers).replace(b"]", b"").decode("ascii")
+    cells = np.fromstring(text, dtype=np.int64, sep=" ")
     places = np.arange(lines.start, lines.stop) if isinstance(lines, range) else np.array(lines, dtype=np.int64)
-    return TaskTable(head.columns, values.tobytes(), b"\n".join([*names, b""]), places.tobytes(), damaged, foreign)
+    return TaskTable(head.columns, cells.tobytes(), b"\n".join((*names, b"")), places.tobytes(), 0, foreign)
+
+
+_WRAP = re.compile(rb"\n(?=[^\[])")
+
+
+def wrapped_table(head: TableHead, raw: bytes, token: bytes, zone: bytes, first_line: int) -> TaskTable | None:
+    """A table whose rows a mailer wrapped, and nothing else: each begins with a stamp, the rest of it with none.
+
+    None where a line is anything else, or a name has a blank: it may have been cut there.
+    """
+    if not (raw.startswith(b"[") and zone.startswith(b"[") and zone.endswith(b"\n")):
+        return None
+    places = []
+    for number, line in enumerate(zone.split(b"\n")[:-1], start=first_line):
+        if line[:1] == b"[":
+            places.append(number)
+            if token not in line:
+                return None
+        elif b"[" in line:
+            return None
+        if not line or line.strip() != line:
+            return None  # blanks at a joint: which of them are the text's is for the careful reader
+    rows = bulk_rows(len(head.columns)).findall(_WRAP.sub(b" ", zone))
+    if len(rows) != len(places) or any(b" " in name for _, name in rows):
+        return None
+    return build_table(head, rows, places)
