@@ -15,6 +15,7 @@ from harness.oomlog.tasks import COLUMNS, TaskTable
 from harness.tables.schema import Column, Table, printable
 
 Row = dict[str, Any]
+_NEWLINE = ord("\n")
 
 _BOOT = Column("boot", "int", "", "boot of a kernel, from 1 in order of appearance; every file begins a new one")
 _PLACE = (
@@ -409,10 +410,15 @@ def tasks_table(reports: Iterable[Report]) -> pa.Table:
 
 
 def _comms(names: bytes) -> pa.Array:
+    """Names, each ended by a newline, as a column: its bytes and where each begins, no string a row."""
     try:
-        return pa.array(names.decode("utf-8").split("\n")[:-1], pa.string())
+        names.decode("utf-8")
     except UnicodeDecodeError:
-        return pa.array(printable(names.decode("utf-8", "surrogateescape")).split("\n")[:-1], pa.string())
+        names = printable(names.decode("utf-8", "surrogateescape")).encode()
+    ends = np.flatnonzero(np.frombuffer(names, dtype=np.uint8) == _NEWLINE)
+    starts = np.zeros(len(ends) + 1, dtype=np.int32)
+    starts[1:] = ends - np.arange(len(ends))  # the newlines are left out
+    return pa.StringArray.from_buffers(len(ends), pa.py_buffer(starts), pa.py_buffer(names.replace(b"\n", b"")))
 
 
 def _numbers(tables: Sequence[TaskTable], counts: list[int]) -> dict[str, Any]:

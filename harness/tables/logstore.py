@@ -34,6 +34,7 @@ class LogStore:
         self._writers: dict[str, Any] = {}
         self._rows = LogRows()
         self._waiting: dict[str, list[pa.Table]] = {table.name: [] for table in LOG_TABLES}
+        self._waiting_bytes = dict.fromkeys(self._waiting, 0)
 
     def add(self, output: Output, file: str) -> None:
         """Takes one record of the log."""
@@ -44,14 +45,16 @@ class LogStore:
     def add_tables(self, tables: dict[str, pa.Table]) -> None:
         """Takes rows as tables, in the order of the log."""
         for table in LOG_TABLES:
-            waiting = self._waiting[table.name]
-            waiting.append(tables[table.name])
-            if sum(part.nbytes for part in waiting) >= _GROUP_BYTES:
+            part = tables[table.name]
+            self._waiting[table.name].append(part)
+            self._waiting_bytes[table.name] += part.get_total_buffer_size()
+            if self._waiting_bytes[table.name] >= _GROUP_BYTES:
                 self._write(table)
 
     def _write(self, table: Table) -> None:
         content = pa.concat_tables(self._waiting[table.name]).combine_chunks()
         self._waiting[table.name].clear()
+        self._waiting_bytes[table.name] = 0
         if table.name not in self._writers:
             self._writers[table.name] = self._open(self._part(table), content.schema)
         self._writers[table.name].write_table(content)
