@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from harness.oomlog.scan import Block
 
@@ -14,9 +14,28 @@ _HEADER = b"oom-killer: gfp_mask="
 _KILLED = b"illed process "
 
 
+class Span(NamedTuple):
+    """Where a block stands in its log."""
+
+    offset: int
+    length: int  # with a little of what follows
+    end: int  # of the block itself, from `offset`
+
+
 def split_blocks(stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
     """Blocks of about `block_bytes`. Line numbers count from the block's own first line."""
-    data, offset = b"", 0
+    for span, data in _split(stream, block_bytes):
+        yield Block(bytes(memoryview(data)[: span.length]), span.end, span.offset, 0)
+
+
+def split_spans(stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Iterator[Span]:
+    """Where the blocks stand, for whoever reads them out of the file."""
+    for span, _ in _split(stream, block_bytes):
+        yield span
+
+
+def _split(stream: BinaryIO, block_bytes: int) -> Iterator[tuple[Span, bytearray]]:
+    data, offset = bytearray(), 0
     is_over = False
     while not is_over:
         more = stream.read(block_bytes)
@@ -24,13 +43,14 @@ def split_blocks(stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Iterator[B
         is_over = len(more) < block_bytes
         cut = 0 if is_over else _cut(data)
         if cut:
-            yield Block(data[: cut + _AHEAD_BYTES], cut, offset, 0)
-            data, offset = data[cut:], offset + cut
+            yield Span(offset, min(len(data), cut + _AHEAD_BYTES), cut), data
+            del data[:cut]
+            offset += cut
     if data:
-        yield Block(data, len(data), offset, 0)
+        yield Span(offset, len(data), len(data)), data
 
 
-def _cut(data: bytes) -> int:
+def _cut(data: bytearray) -> int:
     """Where to end a block: before the last header, as its report may go on; else after the last line."""
     if len(data) <= _AHEAD_BYTES:
         return 0

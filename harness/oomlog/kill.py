@@ -93,6 +93,10 @@ def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
     match = _WHOLE.fullmatch(text)
     if match:
         message, pid, uid6, comm, uid7, total_vm, anon, file, shmem, uid, pgtables, adj = match.groups()
+        if shmem is not None and adj is not None:  # 5.4 and later: most lines
+            return Killed(
+                message or "", int(pid), comm, int(total_vm), int(anon), int(file), int(shmem), int(uid), int(pgtables), int(adj), True
+            )  # fmt: skip
         # A line that stops after UID or pgtables, or after anon-rss, is cut: no kernel ends it there.
         # Without sizes it is of 2.6.11 to 2.6.32: with a message it ends in a full stop.
         sized = total_vm is not None or not message or text.endswith(".")

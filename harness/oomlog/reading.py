@@ -12,12 +12,13 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from harness.oomlog.assemble import Assembler, Output
-from harness.oomlog.blocks import split_blocks
+from harness.oomlog.blocks import Span, split_blocks, split_spans
 from harness.oomlog.kmsg import KmsgRecord
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.scan import Block, read_and_count
@@ -25,6 +26,7 @@ from harness.oomlog.wire import ReadBlock, Sequences, pack, unpack
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
+_Task = TypeVar("_Task", Block, Span)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -46,9 +48,12 @@ class Reader:
         """The records of one log, in order. Give `path` and `size` of a plain file to let workers read it themselves."""
         self.assembler.begin_file()
         self.lines = self.bytes = 0
-        blocks = split_blocks(stream)
-        parallel = self._workers > 1 and (size == 0 or size >= _PARALLEL_BYTES)
-        results = _read_parallel(blocks, path, self._workers) if parallel else _read_here(blocks)
+        if self._workers == 1 or 0 < size < _PARALLEL_BYTES:
+            results = _read_here(split_blocks(stream))
+        elif path is not None:
+            results = _read_file(stream, path, self._workers)
+        else:
+            results = _read_stream(stream, self._workers)
         last_sequence = None
         with contextlib.closing(results):
             try:
@@ -95,44 +100,58 @@ def read_and_pack(block: Block) -> bytes:
     return pack(_read(block))
 
 
-def read_of_file(path: Path, offset: int, length: int, end: int) -> bytes:
+def read_span(path: Path, span: Span) -> bytes:
     """Reads one block of a plain file.
 
     Raises OSError when it cannot be read.
     """
     with path.open("rb") as stream:
-        stream.seek(offset)
-        return read_and_pack(Block(stream.read(length), end, offset, 0))
+        stream.seek(span.offset)
+        return read_and_pack(Block(stream.read(span.length), span.end, span.offset, 0))
 
 
 def _read_here(blocks: Iterable[Block]) -> Generator[ReadBlock, None, None]:
     yield from map(_read, blocks)
 
 
-def _read_parallel(blocks: Iterable[Block], path: Path | None, workers: int) -> Generator[ReadBlock, None, None]:
-    """Blocks in order, read by worker processes; a short log is read here after all."""
-    iterator = iter(blocks)
-    first = [] if path else list(_take(iterator, _PARALLEL_BYTES))
-    last = next(iterator, None)
-    if last is None:
+def _read_stream(stream: BinaryIO, workers: int) -> Generator[ReadBlock, None, None]:
+    """Blocks in order, sent to worker processes; a short log is read here after all."""
+    blocks = split_blocks(stream)
+    first = list(_take(blocks, _PARALLEL_BYTES))
+    following = next(blocks, None)
+    if following is None:
         yield from map(_read, first)
         return
+    yield from _read_parallel(read_and_pack, _draining(first, following, blocks), workers)
+
+
+def _draining(first: list[Block], following: Block, rest: Iterator[Block]) -> Iterator[Block]:
+    """All blocks; none is kept here once it is given."""
+    first.reverse()
+    while first:
+        yield first.pop()
+    yield following
+    del following
+    yield from rest
+
+
+def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadBlock, None, None]:
+    """Blocks in order, which worker processes read out of the file themselves."""
+    yield from _read_parallel(partial(read_span, path), split_spans(stream), workers)
+
+
+def _read_parallel(
+    read: Callable[[_Task], bytes], tasks: Iterable[_Task], workers: int
+) -> Generator[ReadBlock, None, None]:
     waiting: deque[Future[bytes]] = deque()
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         try:
-            submit: Callable[[Block], Future[bytes]] = (
-                (lambda block: pool.submit(read_and_pack, block))
-                if path is None
-                else (lambda block: pool.submit(read_of_file, path, block.offset, len(block.data), block.end))
-            )
-            for source in (first, [last], iterator):
-                for block in source:
-                    waiting.append(submit(block))
-                    if len(waiting) > workers * _AHEAD:
-                        yield unpack(waiting.popleft().result())
-                first.clear()
+            for task in tasks:
+                waiting.append(pool.submit(read, task))
+                if len(waiting) > workers * _AHEAD:
+                    yield unpack(waiting.popleft().result())
             while waiting:
                 yield unpack(waiting.popleft().result())
         finally:

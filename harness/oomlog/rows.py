@@ -23,8 +23,13 @@ def joined(text: str, rests: list[str]) -> Iterator[str]:
         return
     # The summary has no blanks but in names.
     order = ("", " ") if text.startswith("oom-kill:") else (" ", "")
+    text = text.rstrip()
+    if len(rests) == 1:
+        yield text + order[0] + rests[0]
+        yield text + order[1] + rests[0]
+        return
     for joints in itertools.product(order, repeat=len(rests)):
-        yield text.rstrip() + "".join(joint + rest for joint, rest in zip(joints, rests, strict=True))
+        yield text + "".join(joint + rest for joint, rest in zip(joints, rests, strict=True))
 
 
 class RowReader:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
 from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Where
 from harness.oomlog.origin import Origin
@@ -34,6 +36,7 @@ _GROUP_TAIL = "are going to be killed due to"
 _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
 _ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
+_FEW_BYTES, _NEWLINE = 16 << 10, ord("\n")
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 # A line that begins a form of its own is no rest of another.
@@ -80,7 +83,7 @@ class _Reader:
         """Number of the line at a position; one that lies back is counted anew."""
         if position < self.counted:
             return self.line_number - self.data.count(b"\n", position, self.counted)
-        self.line_number += self.data.count(b"\n", self.counted, position)
+        self.line_number += _count_lines(self.data, self.counted, position)
         self.counted = position
         return self.line_number
 
@@ -190,15 +193,16 @@ class _Reader:
         `first` is what the first of its forms made of the line: nothing, or a record that is cut.
         """
         cut, parsers = first, marked.parsers if first is None else marked.parsers[:1]
-        for parser in marked.parsers[1:]:
+        # of the forms of a kill a line can be but one
+        for parser in () if first is not None and marked.parsers is KILL_PARSERS else marked.parsers[1:]:
             if cut is not None and parser in KILL_PARSERS:
-                continue  # of these a line can be but one
+                continue
             record = parser(line.text)
             if record is not None:
                 if record.is_whole:
                     return record, -1
                 cut, parsers = cut or record, (parser,)
-        joinable = [_WHOLE.get(parser, parser) for parser in parsers if parser in _WRAPPABLE]
+        joinable = _joinable(parsers)
         if not joinable:
             return self._parse_fragments(marked, line, cut)
         texts = [line.text]
@@ -255,14 +259,14 @@ class _Reader:
     def _rests(self, marked: Marked, line: LogLine) -> list[tuple[str, int]]:
         """The following lines that may be the rest of a wrapped one: they have no prefix and begin nothing."""
         rests: list[tuple[str, int]] = []
-        end = marked.end
-        is_stamped = self.data.startswith(b"[", marked.start)
+        data, end = self.data, marked.end
+        is_stamped = data.startswith(b"[", marked.start)
         for _ in range(PIECES - 1):
-            if end + 1 >= len(self.data) or (is_stamped and self.data.startswith(b"[", end + 1)):
+            if end + 1 >= len(data) or (is_stamped and data.startswith(b"[", end + 1)):
                 break
-            after = self.data.find(b"\n", end + 1)
-            after = len(self.data) if after < 0 else after
-            text = _decode(self.data[end + 1 : after])
+            after = data.find(b"\n", end + 1)
+            after = len(data) if after < 0 else after
+            text = _decode(data[end + 1 : after])
             if is_stamped:
                 text = text.strip()
             else:
@@ -415,6 +419,18 @@ class _Reader:
                 if misses > _FOREIGN_RUN:
                     break
         return domain.StatsHead(head.memcg, values)
+
+
+@lru_cache(1024)
+def _joinable(parsers: tuple[Parser, ...]) -> tuple[Parser, ...]:
+    """Those of forms that may be wrapped."""
+    return tuple(_WHOLE.get(parser, parser) for parser in parsers if parser in _WRAPPABLE)
+
+
+def _count_lines(data: bytes, begin: int, end: int) -> int:
+    if end - begin < _FEW_BYTES:
+        return data.count(b"\n", begin, end)
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8, end - begin, begin) == _NEWLINE))  # four times as fast
 
 
 def _is_of_another(rest: LogLine, line: LogLine) -> bool:

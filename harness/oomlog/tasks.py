@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.oomlog.forms import form
 from harness.oomlog.record import Record
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # The kernel's column -> ours, with the unit in the name. Pages are of the kernel's page size.
 COLUMNS = {
