@@ -99,7 +99,8 @@ class Assembler:
 
     def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
-        where, record = found.where, found.record
+        where = found.where
+        record: Any = found.record
         is_part = type(record) in _FILL
         if is_part or type(record) is Parts:  # most records; they neither begin a boot nor settle anything
             boot = self._hosts.get(where.host)

@@ -348,7 +348,7 @@ class _Reader:
             if match:
                 if number in wrapped and b" " in match[2]:
                     return None  # a name with a blank, or one that a terminal's edge cut
-                rows.append(match.groups())
+                rows.append((match[1], match[2]))
                 places.append(number)
                 foreign, run = foreign + run, 0
             elif tasks.ROW_LIKE.search(text):

@@ -37,6 +37,7 @@ def pack(block: ReadBlock) -> bytes:
 def unpack(data: bytes) -> ReadBlock:
     """The block that `pack` was given."""
     if data.startswith(_PICKLED):
-        found: ReadBlock = pickle.loads(data)
-        return found
-    return _decoder.decode(data)
+        block: ReadBlock = pickle.loads(data)
+    else:
+        block = _decoder.decode(data)
+    return block

@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import asdict
 from oomtext import Task, header, killed, reaped, report, stamped, summary
 
-from harness.oomlog.domain import parse_stats_head, parse_summary, parse_task_in, parse_usage
+from harness.oomlog.domain import TaskIn, parse_stats_head, parse_summary, parse_task_in, parse_usage
 from harness.oomlog.header import parse_cpu_line, parse_header
 from harness.oomlog.kill import parse_chosen, parse_killed
 from harness.oomlog.kmsg import lost_records, parse_kmsg, parse_kmsg_record
@@ -110,7 +111,7 @@ def test_a_cut_line_never_makes_up_a_number():
         found = parse_killed(whole[:length])
         if found is not None:
             assert found.pid == 1234
-            for field, value in found._asdict().items():
+            for field, value in asdict(found).items():
                 assert value in (None, False, getattr(truth, field)), (length, field)
 
 
@@ -126,7 +127,7 @@ def test_old_choices():
 def test_other_parts_of_a_report():
     assert parse_usage("memory: usage 51200kB, limit 52200kB, failcnt 237").usage_kb == 51200
     assert parse_usage("memory+swap: usage 0kB, limit 9007199254740988kB, failcnt 0").counter == "memory+swap"
-    assert parse_task_in("Task in /a b killed as a result of limit of /a") == ("/a b", "/a")
+    assert parse_task_in("Task in /a b killed as a result of limit of /a") == TaskIn("/a b", "/a")
     assert parse_stats_head("Memory cgroup stats for /a: cache:0KB rss:12KB").values == {"cache": 0, "rss": 12288}
     assert parse_zone("Node 0 DMA32 free:5kB boost:9kB min:1kB low:2kB high:3kB reserved") == (0, "DMA32", 5, 1, 2, 3)
     assert parse_zone("DMA free:5kB min:1kB low:2kB high:3kB").node is None

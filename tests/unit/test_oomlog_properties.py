@@ -13,9 +13,11 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 from oomtext import Task, killed, reaped, report, stamped
 from rich.console import Console
 
@@ -374,6 +376,7 @@ def plain(value):
     """What `read_block` finds, comparable: a task table holds an array."""
     if isinstance(value, TaskTable):
         return value.columns, value.values.tolist(), value.names, list(value.lines), value.foreign
+    value = astuple(value) if isinstance(value, msgspec.Struct) else value
     return tuple(map(plain, value)) if isinstance(value, tuple) else value
 
 
