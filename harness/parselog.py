@@ -84,6 +84,7 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
 
 class _NoPandas(MetaPathFinder):
     def find_spec(self, name: str, path: object, target: object = None) -> None:
+        del path, target
         if name == "pandas":
             raise ModuleNotFoundError(name)
 

@@ -46,6 +46,7 @@ _WHOLE = re.compile(
     r"(?:, UID:(?P<uid>\d{1,18}) pgtables:(?P<pgtables>\d{1,18})kB(?: oom_score_adj:(?P<adj>-?\d{1,18}))?)?)?\.?",
     re.DOTALL,
 )
+_LAST = "B).,"  # what it may end in, if not in a digit
 _CUT = re.compile(
     rf"{_MESSAGE}Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid>\d{{1,18}}),)? \((?P<rest>.*)", re.DOTALL
 )
@@ -90,7 +91,7 @@ def _int(value: str | None) -> int | None:
 def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
     """One process killed (__oom_kill_process(), mm/oom_kill.c). A cut line counts once its pid is whole."""
     text = text.strip()
-    match = _WHOLE.fullmatch(text)
+    match = _WHOLE.fullmatch(text) if text[-1:] in _LAST or text[-1:].isdecimal() else None
     if match:
         message, pid, uid6, comm, uid7, total_vm, anon, file, shmem, uid, pgtables, adj = match.groups()
         if shmem is not None and adj is not None:  # 5.4 and later: most lines
@@ -105,18 +106,21 @@ def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
             message or "", int(pid), comm, _int(total_vm), _int(anon), _int(file), _int(shmem), _int(uid or uid6 or uid7),
             _int(pgtables), _int(adj), whole,
         )  # fmt: skip
-    match = (_CUT.fullmatch(text) or _CUT_BARE.fullmatch(text)) if may_be_cut else None
-    if not match:
+    return _parse_cut(text) if may_be_cut else None
+
+
+def _parse_cut(text: str) -> Killed | None:
+    if match := _CUT.fullmatch(text):
+        message, pid, uid, rest = match.groups()
+    elif match := _CUT_BARE.fullmatch(text):
+        message, (pid, uid, rest) = "", match.groups()
+    else:
         return None
-    fields = _CUT_FIELDS.match(match["rest"])
-    sizes = {
-        f"{name}_kb": _int(fields[name]) if fields else None
-        for name in ("total_vm", "anon_rss", "file_rss", "shmem_rss")
-    }
+    fields = _CUT_FIELDS.match(rest)
+    comm, total_vm, anon, file, shmem = fields.groups() if fields else (None,) * 5
     return Killed(
-        match.groupdict().get("message") or "", int(match["pid"]), fields["comm"] if fields else None, **sizes,
-        uid=_int(match["uid"]), pgtables_kb=None, oom_score_adj=None, is_complete=False,
-    )  # fmt: skip
+        message, int(pid), comm, _int(total_vm), _int(anon), _int(file), _int(shmem), _int(uid), None, None, False
+    )
 
 
 class Chosen(Record, frozen=True):

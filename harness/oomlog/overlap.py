@@ -41,7 +41,7 @@ def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
         none = "no kill before it" if is_first else f"no kill in the {WINDOW_S:.0f} s before it"
         _set(kill, None if has_losses else False, none + (" that is in the log" if has_losses else ""))
         return
-    related = [(k, _related(k, kill)) for k in recent]
+    related = _all_related(recent, kill)
     pending = [(k, sure) for k, sure in related if sure is not False and not _released_before(k, kill)]
     if not pending:
         gone = "other memcgs'" if all(sure is False for _, sure in related) else "reaped, or other memcgs'"
@@ -169,6 +169,18 @@ def _has_pending(kill: Kill, kills: Sequence[Kill]) -> bool:
         if not _released_before(before, kill):
             return True
     return False
+
+
+def _all_related(recent: list[Kill], kill: Kill) -> list[tuple[Kill, bool | None]]:
+    """Each with its answer of `_related`: in a storm few memcgs are asked about again and again."""
+    known: dict[tuple[str | None, ...], bool | None] = {}
+    found = []
+    for before in recent:
+        memcgs = (before.task_memcg, before.group, before.oom_memcg)
+        if memcgs not in known:
+            known[memcgs] = _related(before, kill)
+        found.append((before, known[memcgs]))
+    return found
 
 
 def _related(before: Kill, kill: Kill) -> bool | None:
