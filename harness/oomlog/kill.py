@@ -46,7 +46,8 @@ _WHOLE = re.compile(
     r"(?:, UID:(?P<uid>\d{1,18}) pgtables:(?P<pgtables>\d{1,18})kB(?: oom_score_adj:(?P<adj>-?\d{1,18}))?)?)?\.?",
     re.DOTALL,
 )
-_LAST = "B).,"  # what it may end in, if not in a digit
+_LONGEST_NUMBER = 18
+_SCORE = "oom_score_adj:"
 _CUT = re.compile(
     rf"{_MESSAGE}Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid>\d{{1,18}}),)? \((?P<rest>.*)", re.DOTALL
 )
@@ -91,7 +92,7 @@ def _int(value: str | None) -> int | None:
 def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
     """One process killed (__oom_kill_process(), mm/oom_kill.c). A cut line counts once its pid is whole."""
     text = text.strip()
-    match = _WHOLE.fullmatch(text) if text[-1:] in _LAST or text[-1:].isdecimal() else None
+    match = _WHOLE.fullmatch(text) if _may_be_whole(text) else None
     if match:
         message, pid, uid6, comm, uid7, total_vm, anon, file, shmem, uid, pgtables, adj = match.groups()
         if shmem is not None and adj is not None:  # 5.4 and later: most lines
@@ -107,6 +108,14 @@ def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
             _int(pgtables), _int(adj), whole,
         )  # fmt: skip
     return _parse_cut(text) if may_be_cut else None
+
+
+def _may_be_whole(text: str) -> bool:
+    """A look at the end, as a wrapped line is tried with each way to join its pieces."""
+    last = text[-1:]
+    if last.isdecimal():
+        return _SCORE in text[-_LONGEST_NUMBER - len(_SCORE) - 1 :]
+    return last in (")", ".") or text.endswith("kB") or (last == "," and "UID" in text[-_LONGEST_NUMBER - 5 :])
 
 
 def _parse_cut(text: str) -> Killed | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -205,16 +205,16 @@ class _Reader:
         joinable = _joinable(parsers)
         if not joinable:
             return self._parse_fragments(marked, line, cut)
-        texts = [line.text]
-        if line.text.startswith("oom-killer:") and (before := self._line_before(marked.start)).endswith(" invoked"):
-            texts[0] = f"{before} {line.text}"
-        rests = self._rests(marked, line)
-        for count in range(0 if texts[0] is not line.text else 1, len(rests) + 1):
-            for text in joined(texts[0], [rest for rest, _ in rests[:count]]):
-                for parser in joinable:
-                    record = parser(text)
-                    if record is not None and record.is_whole:
-                        return record, rests[count - 1][1] if count else -1
+        begun = line.text
+        if begun.startswith("oom-killer:") and (before := self._line_before(marked.start)).endswith(" invoked"):
+            begun = f"{before} {begun}"
+            if (record := _first_whole(joinable, (begun,))) is not None:
+                return record, -1
+        rests = []
+        for rest, end in self._rests(marked, line):
+            rests.append(rest)
+            if (record := _first_whole(joinable, joined(begun, rests))) is not None:
+                return record, end
         return self._parse_fragments(marked, line, cut)
 
     def _parse_fragments(self, marked: Marked, line: LogLine, cut: Any) -> tuple[Any, int]:
@@ -256,9 +256,8 @@ class _Reader:
         begin = self.data.rfind(b"\n", 0, max(start - 1, 0)) + 1
         return peel(_decode(self.data[begin : max(start - 1, 0)])).text.rstrip()
 
-    def _rests(self, marked: Marked, line: LogLine) -> list[tuple[str, int]]:
+    def _rests(self, marked: Marked, line: LogLine) -> Iterator[tuple[str, int]]:
         """The following lines that may be the rest of a wrapped one: they have no prefix and begin nothing."""
-        rests: list[tuple[str, int]] = []
         data, end = self.data, marked.end
         is_stamped = data.startswith(b"[", marked.start)
         for _ in range(PIECES - 1):
@@ -277,9 +276,8 @@ class _Reader:
             # Where lines have stamps, one without begins nothing, whatever it says: a name may hold a newline.
             if not text or (line.is_bare and _BEGINS.match(text)):
                 break
-            rests.append((text.rstrip() if line.is_bare else text, after))
+            yield text.rstrip() if line.is_bare else text, after
             end = after
-        return rests
 
     def _zone(self, index: int, start: int, line: LogLine, is_row: Callable[[bytes], object]) -> tuple[int, int]:
         """The lines from `start` to the caller's next that holds a word and is no row: (begin, end)."""
@@ -419,6 +417,15 @@ class _Reader:
                 if misses > _FOREIGN_RUN:
                     break
         return domain.StatsHead(head.memcg, values)
+
+
+def _first_whole(parsers: tuple[Parser, ...], texts: Iterable[str]) -> Any:
+    for text in texts:
+        for parser in parsers:
+            record = parser(text)
+            if record is not None and record.is_whole:
+                return record
+    return None
 
 
 @lru_cache(1024)
