@@ -27,6 +27,7 @@ from harness.oomlog.wire import ReadBlock, Sequences, pack, unpack
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
 _Task = TypeVar("_Task", Block, Span)
+_SWITCH_S = 0.0005
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -146,6 +147,10 @@ def _read_parallel(
     waiting: deque[Future[bytes]] = deque()
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
+    # The pool's thread takes what a worker sends out of a pipe, 64 kB at a time, and before each it waits so long for
+    # the thread that puts records together; the worker waits with it.
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         try:
             for task in tasks:
@@ -155,6 +160,7 @@ def _read_parallel(
             while waiting:
                 yield unpack(waiting.popleft().result())
         finally:
+            sys.setswitchinterval(interval_s)
             for future in waiting:
                 future.cancel()
 

@@ -164,17 +164,16 @@ def wrapped_table(head: TableHead, raw: bytes, token: bytes, zone: bytes, first_
     """
     if not (raw.startswith(b"[") and zone.startswith(b"[") and zone.endswith(b"\n")):
         return None
-    places = []
-    for number, line in enumerate(zone.split(b"\n")[:-1], start=first_line):
-        if line[:1] == b"[":
-            places.append(number)
-            if token not in line:
-                return None
-        elif b"[" in line:
-            return None
-        if not line or line.strip() != line:
-            return None  # blanks at a joint: which of them are the text's is for the careful reader
-    rows = bulk_rows(len(head.columns)).findall(_WRAP.sub(b" ", zone))
-    if len(rows) != len(places) or any(b" " in name for _, name in rows):
+    lines = zone.split(b"\n")
+    del lines[-1]
+    if b"" in lines or list(map(bytes.strip, lines)) != lines:
+        return None  # blanks at a joint: which of them are the text's is for the careful reader
+    begun = [number for number, line in enumerate(lines) if line.startswith(b"[")]
+    if b"[" in b"".join([line for line in lines if not line.startswith(b"[")]):
         return None
-    return build_table(head, rows, places)
+    if token != b"[" and not all(token in lines[number] for number in begun):
+        return None
+    rows = bulk_rows(len(head.columns)).findall(_WRAP.sub(b" ", zone))
+    if len(rows) != len(begun) or b" " in b"".join([name for _, name in rows]):
+        return None
+    return build_table(head, rows, [first_line + number for number in begun])

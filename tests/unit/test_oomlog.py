@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from msgspec.structs import asdict
+from msgspec.structs import asdict, astuple
 from oomtext import Task, header, killed, reaped, report, stamped, summary
 
 from harness.oomlog.domain import TaskIn, parse_stats_head, parse_summary, parse_task_in, parse_usage
@@ -18,6 +18,9 @@ from harness.oomlog.meminfo import parse_zone
 from harness.oomlog.prefix import peel
 from harness.oomlog.reading import collect, collect_kmsg
 from harness.oomlog.release import parse_reaped
+from harness.oomlog.scan import Block, read_block
+from harness.oomlog.wire import Sequences, pack, unpack
+from harness.oomlog.words import BARE_PART_PARSERS
 
 
 def parse(lines):
@@ -129,7 +132,14 @@ def test_other_parts_of_a_report():
     assert parse_usage("memory+swap: usage 0kB, limit 9007199254740988kB, failcnt 0").counter == "memory+swap"
     assert parse_task_in("Task in /a b killed as a result of limit of /a") == TaskIn("/a b", "/a")
     assert parse_stats_head("Memory cgroup stats for /a: cache:0KB rss:12KB").values == {"cache": 0, "rss": 12288}
-    assert parse_zone("Node 0 DMA32 free:5kB boost:9kB min:1kB low:2kB high:3kB reserved") == (0, "DMA32", 5, 1, 2, 3)
+    assert astuple(parse_zone("Node 0 DMA32 free:5kB boost:9kB min:1kB low:2kB high:3kB reserved")) == (
+        0,
+        "DMA32",
+        5,
+        1,
+        2,
+        3,
+    )
     assert parse_zone("DMA free:5kB min:1kB low:2kB high:3kB").node is None
     assert parse_reaped("oom_reaper: unable to reap pid:12 (a)").kind == "unable"
     assert parse_dropped("systemd-journald[1]: Missed 12 kernel messages") == (12, "journald")
@@ -503,6 +513,55 @@ def test_collect_kmsg_is_the_same_reader():
 
 def test_a_line_of_many_colons_is_peeled_once():
     assert peel("1:" * 5000).text.startswith("1:")
+
+
+def test_what_a_worker_finds_goes_to_its_parent_unchanged():
+    name = "a\udcffb"
+    for lines in (
+        report(12, "/a", tasks=[Task(12), Task(13, "a b")]),
+        report(12, "/a", tasks=[Task(12, name)], comm=name),  # no UTF-8
+        [header(), f"Memory cgroup stats for /a: cache:{'9' * 18}KB rss:0KB"],  # no 64 bits
+    ):
+        data = "\n".join(stamped([*lines, killed(12), reaped(12)])).encode("utf-8", "surrogateescape")
+        found = list(read_block(Block(data, len(data), 0, 1)))
+        assert unpack(pack((found, 9, len(data), Sequences(1, 5, 2)))) == (found, 9, len(data), (1, 5, 2))
+        assert unpack(pack((found, 9, len(data), None))) == (found, 9, len(data), None)
+
+
+def test_parts_that_are_read_without_a_look_for_a_prefix_have_none():
+    """What a form of a bare report matches from its first byte is all text: peeling would find nothing to take off."""
+    begins = (
+        "",
+        "kern  :warn  : ",
+        "Nov 14 22:13:20 h kernel: ",
+        "[    1.0] ",
+        "> ",
+        "<4>",
+        "1:",
+        "a:",
+        " ",
+        "\0",
+        "\xa0",
+    )
+    lines = [
+        *report(12, "/a", tasks=[Task(12)]),
+        *report(12, None, tasks=[Task(12)]),
+        "Task in /a killed as a result of limit of /b",
+    ]
+    read = 0
+    for text in (begin + line + end for line in lines for begin in begins for end in ("", " ", "\xa0 [ 1.0] x")):
+        if any(record is not None and record.is_whole for record in (parser(text) for parser in BARE_PART_PARSERS)):
+            line = peel(text)
+            assert (line.text.strip(), line.is_bare, line.is_kernel, line.dropped) == (text.strip(), True, True, 0)
+            read += 1
+    assert read > 20
+
+
+def test_a_caller_of_odd_bytes_is_a_caller():
+    lines = [*report(12, "/a", tasks=[Task(12)]), killed(12)]
+    for caller in ("T\udcec1", "T(1", "[T1"):
+        (kill,) = parse([f"4,{n},{n},-,caller={caller};{line}" for n, line in enumerate(lines, start=1000)]).kills
+        assert (kill.killed.pid, kill.domain, kill.report.tasks.row_count) == (12, "/a", 1)
 
 
 def test_the_room_stands_alone():
