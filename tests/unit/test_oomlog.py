@@ -6,15 +6,15 @@ import subprocess
 import sys
 
 import pytest
-from msgspec.structs import asdict, astuple
+from msgspec.structs import asdict
 from oomtext import Task, header, killed, reaped, report, stamped, summary
 
 from harness.oomlog.domain import TaskIn, parse_stats_head, parse_summary, parse_task_in, parse_usage
-from harness.oomlog.header import parse_cpu_line, parse_header
+from harness.oomlog.header import CpuLine, parse_cpu_line, parse_header
 from harness.oomlog.kill import parse_chosen, parse_killed
 from harness.oomlog.kmsg import lost_records, parse_kmsg, parse_kmsg_record
-from harness.oomlog.losses import parse_dropped
-from harness.oomlog.meminfo import parse_zone
+from harness.oomlog.losses import Dropped, parse_dropped
+from harness.oomlog.meminfo import Zone, parse_zone
 from harness.oomlog.prefix import peel
 from harness.oomlog.reading import collect, collect_kmsg
 from harness.oomlog.release import parse_reaped
@@ -132,21 +132,15 @@ def test_other_parts_of_a_report():
     assert parse_usage("memory+swap: usage 0kB, limit 9007199254740988kB, failcnt 0").counter == "memory+swap"
     assert parse_task_in("Task in /a b killed as a result of limit of /a") == TaskIn("/a b", "/a")
     assert parse_stats_head("Memory cgroup stats for /a: cache:0KB rss:12KB").values == {"cache": 0, "rss": 12288}
-    assert astuple(parse_zone("Node 0 DMA32 free:5kB boost:9kB min:1kB low:2kB high:3kB reserved")) == (
-        0,
-        "DMA32",
-        5,
-        1,
-        2,
-        3,
-    )
+    zone = parse_zone("Node 0 DMA32 free:5kB boost:9kB min:1kB low:2kB high:3kB reserved")
+    assert zone == Zone(0, "DMA32", 5, 1, 2, 3)
     assert parse_zone("DMA free:5kB min:1kB low:2kB high:3kB").node is None
     assert parse_reaped("oom_reaper: unable to reap pid:12 (a)").kind == "unable"
-    assert parse_dropped("systemd-journald[1]: Missed 12 kernel messages") == (12, "journald")
+    assert parse_dropped("systemd-journald[1]: Missed 12 kernel messages") == Dropped(12, "journald")
     found = parse_cpu_line(
         "CPU: 1 UID: 0 PID: 7 Comm: a b Kdump: loaded Tainted: G S  OE  6.12.0-211.el10 #1 VOLUNTARY"
     )
-    assert found == (7, "a b", "6.12.0-211.el10")
+    assert found == CpuLine(7, "a b", "6.12.0-211.el10")
 
 
 def test_the_summary_line_with_and_without_a_domain():
