@@ -5,8 +5,11 @@ A log without an oracle never says that a kill was redundant: it says whether an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from harness.oomlog.domain import Summary
 from harness.oomlog.found import Where
@@ -20,8 +23,26 @@ DEFAULT_PAGE_KB = 4
 _UNLIMITED_KB = 1 << 50  # PAGE_COUNTER_MAX in kB is 2^53 with 4 kB pages; a "limit" up there is none
 
 
-@dataclass
-class Report:
+_Value = TypeVar("_Value")
+
+
+class _once(Generic[_Value]):  # noqa: N801
+    """functools.cached_property without the lock that it takes to 3.11: that costs more than what is computed here."""
+
+    def __init__(self, compute: Callable[[Any], _Value]) -> None:
+        self._compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        del owner
+        self._name = name
+
+    def __get__(self, record: Any, owner: type | None = None) -> _Value:
+        del owner
+        value = record.__dict__[self._name] = self._compute(record)
+        return value
+
+
+class Report(Struct, dict=True):
     """One printed OOM report; what it lacks is None. What is derived is computed once: ask when it is closed."""
 
     index: int
@@ -72,7 +93,7 @@ class Report:
     def limit_kb(self) -> int | None:
         return self.counters["memory"][1] if "memory" in self.counters else None
 
-    @cached_property
+    @_once
     def margin_kb(self) -> int | None:
         """Room under the limit: of memory, and of memory+swap where that is limited too (mem_cgroup_margin())."""
         rooms = [
@@ -83,7 +104,7 @@ class Report:
         ]
         return min(rooms) if rooms and "memory" in self.counters else None
 
-    @cached_property
+    @_once
     def zone_margin_kb(self) -> int | None:
         """Room above the high watermark and the reserve in the best zone: what __alloc_pages_may_oom() tries for last.
 
@@ -95,7 +116,7 @@ class Report:
         ]
         return max(rooms) if rooms else None
 
-    @cached_property
+    @_once
     def charged_anon_kb(self) -> int | None:
         """Anonymous memory charged to the OOM domain: v2 `anon`, v1 `total_rss` or the sum of `rss`."""
         if "cache" in self.stats and self.stats.get("swap"):
@@ -114,7 +135,7 @@ class Report:
                 return int(column.sum()) * (self.page_kb or DEFAULT_PAGE_KB)
         return None
 
-    @cached_property
+    @_once
     def in_flight_kb(self) -> int | None:
         """Charged anonymous memory that no listed task owns: it belongs to tasks on their way out.
 
@@ -125,7 +146,7 @@ class Report:
             return None
         return max(0, charged - owned)
 
-    @cached_property
+    @_once
     def missing_parts(self) -> tuple[str, ...]:
         """Parts that a report of its kind has, and this one lacks."""
         parts = []
@@ -152,8 +173,7 @@ class Report:
         return not self.missing_parts
 
 
-@dataclass(slots=True)
-class Kill:
+class Kill(Struct):
     """One process killed by a decision of the OOM killer."""
 
     index: int
@@ -183,8 +203,7 @@ class Kill:
         return self.oom_memcg or ("global" if self.is_global else None)
 
 
-@dataclass(slots=True)
-class Release:
+class Release(Struct):
     """What the log says of a victim's memory after its kill."""
 
     index: int
@@ -194,8 +213,7 @@ class Release:
     kill: int | None  # None: its kill is not in the log
 
 
-@dataclass(slots=True)
-class Other:
+class Other(Struct):
     """An event that is no kill and no release."""
 
     boot: int
