@@ -27,7 +27,7 @@ from harness.tables.log import (
 )
 from harness.tables.schema import Table
 
-_ROWS, _TASK_ROWS = 1 << 12, 1 << 18  # a row is an object, tasks are arrays
+_ROWS, _TASK_ROWS = 1 << 12, 1 << 16  # a row is an object, tasks are arrays
 
 
 @dataclass
