@@ -15,6 +15,7 @@ from harness.oomlog.tasks import COLUMNS, TaskTable
 from harness.tables.schema import Column, Table, printable
 
 Row = dict[str, Any]
+Values = tuple[Any, ...]  # of a row, in the order of its table's columns: of millions, no dict each
 _NEWLINE = ord("\n")
 
 _BOOT = Column("boot", "int", "", "boot of a kernel, from 1 in order of appearance; every file begins a new one")
@@ -235,145 +236,156 @@ LOG_STATS = Table(
 LOG_TABLES = (LOG_REPORTS, LOG_KILLS, LOG_RELEASES, LOG_TASKS, LOG_EVENTS, LOG_ZONES, LOG_STATS)
 
 
-def _place(where: Where) -> Row:
-    return {
-        "time_s": where.time_s,
-        "clock": where.clock or None,
-        "line": where.line,
-        "offset": where.offset,
-        "host": where.host or None,
-    }
+def _place(where: Where) -> Values:
+    """The values of _PLACE."""
+    return where.time_s, where.clock or None, where.line, where.offset, where.host or None
+
+
+def report_values(report: Report, file: str = "") -> Values:
+    """A report as values in the order of LOG_REPORTS."""
+    counters, header, missing = report.counters, report.header, report.missing_parts
+    memory, memsw = counters.get("memory", (None,) * 3), counters.get("memory+swap", (None,) * 3)
+    swap, kmem = counters.get("swap", (None,) * 3), counters.get("kmem", (None,) * 3)
+    return (
+        report.index,
+        report.boot,
+        *_place(report.where),
+        header.comm,
+        report.pid,
+        report.kernel,
+        header.gfp_mask,
+        header.gfp_flags,
+        header.order,
+        header.oom_score_adj,
+        report.constraint,
+        report.domain,
+        report.oom_memcg,
+        report.task_memcg,
+        report.cpuset,
+        report.mems_allowed,
+        report.chosen_pid,
+        report.chosen_comm,
+        memory[0],
+        memory[1],
+        memory[2],
+        memsw[0],
+        memsw[1],
+        swap[0],
+        swap[1],
+        kmem[0],
+        report.margin_kb,
+        report.zone_margin_kb,
+        report.charged_anon_kb,
+        report.in_flight_kb,
+        None if report.tasks is None else report.tasks.row_count,
+        report.page_kb,
+        report.total_swap_kb,
+        report.free_swap_kb,
+        report.outcome,
+        not missing,
+        ", ".join(missing) or None,
+        file,
+    )
 
 
 def report_row(report: Report, file: str = "") -> Row:
     """A report as a row of LOG_REPORTS."""
-    counters, header, missing = report.counters, report.header, report.missing_parts
-    memory, memsw = counters.get("memory", (None,) * 3), counters.get("memory+swap", (None,) * 3)
-    swap, kmem = counters.get("swap", (None,) * 3), counters.get("kmem", (None,) * 3)
-    return {
-        "report": report.index,
-        "boot": report.boot,
-        **_place(report.where),
-        "comm": header.comm,
-        "pid": report.pid,
-        "kernel": report.kernel,
-        "gfp_mask": header.gfp_mask,
-        "gfp_flags": header.gfp_flags,
-        "order": header.order,
-        "oom_score_adj": header.oom_score_adj,
-        "constraint": report.constraint,
-        "domain": report.domain,
-        "oom_memcg": report.oom_memcg,
-        "task_memcg": report.task_memcg,
-        "cpuset": report.cpuset,
-        "mems_allowed": report.mems_allowed,
-        "chosen_pid": report.chosen_pid,
-        "chosen_comm": report.chosen_comm,
-        "usage_kb": memory[0],
-        "limit_kb": memory[1],
-        "failcnt": memory[2],
-        "memsw_usage_kb": memsw[0],
-        "memsw_limit_kb": memsw[1],
-        "swap_usage_kb": swap[0],
-        "swap_limit_kb": swap[1],
-        "kmem_usage_kb": kmem[0],
-        "margin_kb": report.margin_kb,
-        "zone_margin_kb": report.zone_margin_kb,
-        "anon_kb": report.charged_anon_kb,
-        "in_flight_kb": report.in_flight_kb,
-        "tasks": None if report.tasks is None else report.tasks.row_count,
-        "page_kb": report.page_kb,
-        "total_swap_kb": report.total_swap_kb,
-        "free_swap_kb": report.free_swap_kb,
-        "outcome": report.outcome,
-        "complete": not missing,
-        "missing": ", ".join(missing) or None,
-        "file": file,
-    }
+    return LOG_REPORTS.row_of(report_values(report, file))
+
+
+def kill_values(kill: Kill, file: str = "") -> Values:
+    """A kill as values in the order of LOG_KILLS."""
+    killed, report = kill.killed, kill.report
+    return (
+        kill.index,
+        killed.pid,
+        killed.comm,
+        *_place(kill.where),
+        kill.boot,
+        kill.decision,
+        None if report is None else report.index,
+        kill.chosen_pid,
+        kill.domain,
+        kill.oom_memcg,
+        kill.domain_source,
+        kill.task_memcg,
+        kill.group,
+        killed.total_vm_kb,
+        killed.anon_rss_kb,
+        killed.file_rss_kb,
+        killed.shmem_rss_kb,
+        killed.uid,
+        killed.pgtables_kb,
+        killed.oom_score_adj,
+        None if report is None else report.margin_kb,
+        None if report is None else report.in_flight_kb,
+        kill.overlap_estimated,
+        kill.overlap_evidence,
+        kill.earlier_kills,
+        kill.sharing_pids,
+        killed.is_complete,
+        file,
+    )
 
 
 def kill_row(kill: Kill, file: str = "") -> Row:
     """A kill as a row of LOG_KILLS."""
-    killed, report = kill.killed, kill.report
-    return {
-        "kill": kill.index,
-        "pid": killed.pid,
-        "comm": killed.comm,
-        **_place(kill.where),
-        "boot": kill.boot,
-        "decision": kill.decision,
-        "report": None if report is None else report.index,
-        "chosen_pid": kill.chosen_pid,
-        "domain": kill.domain,
-        "oom_memcg": kill.oom_memcg,
-        "domain_source": kill.domain_source,
-        "task_memcg": kill.task_memcg,
-        "group_memcg": kill.group,
-        "total_vm_kb": killed.total_vm_kb,
-        "anon_rss_kb": killed.anon_rss_kb,
-        "file_rss_kb": killed.file_rss_kb,
-        "shmem_rss_kb": killed.shmem_rss_kb,
-        "uid": killed.uid,
-        "pgtables_kb": killed.pgtables_kb,
-        "oom_score_adj": killed.oom_score_adj,
-        "margin_kb": None if report is None else report.margin_kb,
-        "in_flight_kb": None if report is None else report.in_flight_kb,
-        "overlap_estimated": kill.overlap_estimated,
-        "overlap_evidence": kill.overlap_evidence,
-        "earlier_kills": kill.earlier_kills,
-        "sharing_pids": kill.sharing_pids,
-        "complete": killed.is_complete,
-        "file": file,
-    }
+    return LOG_KILLS.row_of(kill_values(kill, file))
+
+
+def release_values(release: Release, file: str = "") -> Values:
+    """A release as values in the order of LOG_RELEASES."""
+    reaped = release.reaped
+    return (
+        release.index,
+        reaped.kind,
+        reaped.pid,
+        reaped.comm,
+        *_place(release.where),
+        release.boot,
+        release.kill,
+        reaped.anon_rss_kb,
+        reaped.file_rss_kb,
+        reaped.shmem_rss_kb,
+        reaped.is_complete,
+        file,
+    )
 
 
 def release_row(release: Release, file: str = "") -> Row:
     """A release as a row of LOG_RELEASES."""
-    reaped = release.reaped
-    return {
-        "release": release.index,
-        "kind": reaped.kind,
-        "pid": reaped.pid,
-        "comm": reaped.comm,
-        **_place(release.where),
-        "boot": release.boot,
-        "kill": release.kill,
-        "anon_rss_kb": reaped.anon_rss_kb,
-        "file_rss_kb": reaped.file_rss_kb,
-        "shmem_rss_kb": reaped.shmem_rss_kb,
-        "complete": reaped.is_complete,
-        "file": file,
-    }
+    return LOG_RELEASES.row_of(release_values(release, file))
+
+
+def event_values(event: Other, file: str = "") -> Values:
+    """An event as values in the order of LOG_EVENTS."""
+    return (
+        event.kind,
+        event.pid,
+        event.text,
+        *_place(event.where),
+        event.boot,
+        event.report,
+        file,
+    )
 
 
 def event_row(event: Other, file: str = "") -> Row:
     """An event as a row of LOG_EVENTS."""
-    return {
-        "kind": event.kind,
-        "pid": event.pid,
-        "text": event.text,
-        **_place(event.where),
-        "boot": event.boot,
-        "report": event.report,
-        "file": file,
-    }
+    return LOG_EVENTS.row_of(event_values(event, file))
+
+
+def zone_values(report: Report) -> list[Values]:
+    """The zones of a report as values in the order of LOG_ZONES."""
+    return [
+        (report.index, zone.node, zone.name, zone.free_kb, zone.min_kb, zone.low_kb, zone.high_kb, list(reserve))
+        for zone, reserve in report.zones
+    ]
 
 
 def zone_rows(report: Report) -> list[Row]:
     """The zones of a report as rows of LOG_ZONES."""
-    return [
-        {
-            "report": report.index,
-            "node": zone.node,
-            "zone": zone.name,
-            "free_kb": zone.free_kb,
-            "min_kb": zone.min_kb,
-            "low_kb": zone.low_kb,
-            "high_kb": zone.high_kb,
-            "reserve_pages": list(reserve),
-        }
-        for zone, reserve in report.zones
-    ]
+    return [LOG_ZONES.row_of(values) for values in zone_values(report)]
 
 
 def task_rows(report: Report) -> list[Row]:

@@ -17,13 +17,13 @@ from harness.tables.log import (
     LOG_TABLES,
     LOG_TASKS,
     LOG_ZONES,
-    Row,
-    event_row,
-    kill_row,
-    release_row,
-    report_row,
+    Values,
+    event_values,
+    kill_values,
+    release_values,
+    report_values,
     tasks_table,
-    zone_rows,
+    zone_values,
 )
 from harness.tables.schema import Table
 
@@ -53,7 +53,7 @@ class LogRows:
     """Gathers rows until they are taken as tables."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[Row]] = {table.name: [] for table in LOG_TABLES}
+        self._rows: dict[str, list[Values]] = {table.name: [] for table in LOG_TABLES}
         self._reports: list[Report] = []
         self._stats: tuple[list[int], list[str], list[int]] = ([], [], [])
         self._pending = self._pending_tasks = 0
@@ -67,9 +67,9 @@ class LogRows:
         """Takes one record of the log."""
         match output:
             case Report():
-                self._put(LOG_REPORTS, report_row(output, file))
-                for row in zone_rows(output):
-                    self._put(LOG_ZONES, row)
+                self._put(LOG_REPORTS, report_values(output, file))
+                for values in zone_values(output):
+                    self._put(LOG_ZONES, values)
                 if output.tasks is not None:
                     self._reports.append(output)
                     self._pending_tasks += output.tasks.row_count
@@ -77,14 +77,14 @@ class LogRows:
                 self._stats[1].extend(output.stats)
                 self._stats[2].extend(output.stats.values())
             case Kill():
-                self._put(LOG_KILLS, kill_row(output, file))
+                self._put(LOG_KILLS, kill_values(output, file))
             case Release():
-                self._put(LOG_RELEASES, release_row(output, file))
+                self._put(LOG_RELEASES, release_values(output, file))
             case Other():
-                self._put(LOG_EVENTS, event_row(output, file))
+                self._put(LOG_EVENTS, event_values(output, file))
 
-    def _put(self, table: Table, row: Row) -> None:
-        self._rows[table.name].append(row)
+    def _put(self, table: Table, values: Values) -> None:
+        self._rows[table.name].append(values)
         self._pending += 1
 
     def take(self) -> dict[str, pa.Table]:
@@ -103,4 +103,4 @@ class LogRows:
         if table is LOG_STATS:
             columns = list(map(pa.array, self._stats)) if self._stats[0] else [[], [], []]
             return pa.table(columns, schema=LOG_STATS.arrow_schema())
-        return table.arrow_table(self._rows[table.name])
+        return table.arrow_of_values(self._rows[table.name])

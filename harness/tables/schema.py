@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -75,10 +76,22 @@ class Table:
 
         return pd.DataFrame({c.name: _series(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns})
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def row_of(self, values: Sequence[object]) -> dict[str, object]:
+        """A row by name, of values in the order of the columns."""
+        return dict(zip(self.names, values, strict=True))
+
     def arrow_table(self, rows: Sequence[Mapping[str, object]]) -> pa.Table:
         """Rows as an Arrow table with this table's columns, in order. Each row must have them all."""
+        return self.arrow_of_values(list(map(itemgetter(*self.names), rows)))
+
+    def arrow_of_values(self, rows: Sequence[tuple[object, ...]]) -> pa.Table:
+        """The same of rows that are values in the order of the columns."""
         schema = self.arrow_schema()
-        columns = list(zip(*map(itemgetter(*schema.names), rows), strict=True)) or [()] * len(schema)
+        columns = list(zip(*rows, strict=True)) or [()] * len(schema)
         return pa.table(
             [_arrow(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
         )
