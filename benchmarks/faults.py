@@ -165,7 +165,7 @@ def _wait_for_guest(process: subprocess.Popen[bytes]) -> psutil.Process | None:
     while process.poll() is None:
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(process.pid).children(recursive=True):
-                if "qemu" in child.name():
+                if "qemu" in child.name() and "-m" in child.cmdline():  # and is not asked for its version
                     return child
         time.sleep(0.02)
     return None

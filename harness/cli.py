@@ -492,11 +492,11 @@ _GIT_REPOSITORY = (
 
 def main() -> None:
     """Entry point: one line and an exit code for every expected error."""
-    signal.signal(signal.SIGTERM, _terminate)
     # git names its own repository to hooks and to what `git bisect run` runs: every git of ours would take that one.
     for name in _GIT_REPOSITORY:
         os.environ.pop(name, None)
     try:
+        signal.signal(signal.SIGTERM, _terminate)
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
