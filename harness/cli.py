@@ -5,6 +5,8 @@ Commands import what they need when they run: pandas, scipy and docker take seco
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import sys
@@ -12,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import msgspec
@@ -529,4 +531,19 @@ def main() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # it ends already
         kill_children()
+    if code == INTERRUPTED:
+        _exit_now(code)
     sys.exit(code)
+
+
+def _exit_now(code: int) -> NoReturn:
+    """Ends the process with this exit code and no other.
+
+    A KeyboardInterrupt that came within exec() of a text, as when a dataclass is imported, leaves a mark by which CPython
+    ends itself with SIGINT at last, though the exception was caught (Python/pythonrun.c, run_eval_code_obj; 3.8 and later).
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

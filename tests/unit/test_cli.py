@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +100,21 @@ def test_help_names_the_exit_codes(oomtrial):
         "130 interrupted",
     ):
         assert words in " ".join(text.split())
+
+
+INTERRUPTED_IN_EXEC = """
+import harness.cli
+@harness.cli.cli.command("boom")
+def boom():
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM); [None for _ in range(1000)]")
+harness.cli.main()
+"""
+
+
+def test_an_interruption_within_exec_has_the_exit_code_of_one(tmp_path):
+    """As when a dataclass is being imported: under `python -m`, CPython would end itself with SIGINT."""
+    (tmp_path / "boom.py").write_text(INTERRUPTED_IN_EXEC)
+    argv = [sys.executable, "-m", "boom", "boom"]
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path})
+    assert (done.returncode, done.stderr.strip()) == (130, "oomtrial: interrupted; what was measured is kept")
