@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.runsummary import summarize_runs
 
 RESULTS = Path(__file__).parents[2] / "results"
 SETS = sorted(RESULTS.glob("comparison/*"))
@@ -23,3 +24,17 @@ def test_the_controls_come_out_as_they_must(path):
     assert stock_again not in {"better", "worse", "mixed"}
     assert verdicts["ignore-pending-victim"] == "worse"
     assert verdicts["early-reap-no-margin"] != "better"
+
+
+def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
+    found = summarize_runs(sorted(RESULTS.glob("never-better/*")))
+    verdicts = {(each.kernel.split("+")[-1], each.scenario): each for each in found.comparisons}
+    assert {(arm, scenario): each.verdict for (arm, scenario), each in verdicts.items()} == {
+        ("wait-forever", "no-victim-then-big"): "worse",
+        ("gate-without-victim", "no-victim-then-big"): "worse",
+        ("gate-without-victim", "one-big-many-small"): "mixed",
+        ("gate-without-victim", "shmem-survivor"): "no difference shown",
+        ("wait-for-victim", "shmem-survivor"): "no difference shown",
+        ("wait-for-victim", "one-big-many-small"): "better",
+    }
+    assert "but worse in no-victim-then-big" in verdicts["gate-without-victim", "one-big-many-small"].because
