@@ -321,6 +321,11 @@ class Experiment:
                 for text in rebuild_tables(self.directory, record=record):
                     self.report.say(f"left out of the tables: {text}")
                 write_run(self.directory, record)
+            except KeyboardInterrupt:  # a second one, from an impatient hand
+                self.report.say(
+                    f"no tables yet: `oomtrial tables rebuild {self.directory}` makes them of what was measured"
+                )
+                raise
             finally:
                 self.close()
         if problems and len(problems) == len(self.blocks):

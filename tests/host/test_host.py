@@ -17,6 +17,7 @@ from harness.guest.local import kernel_log_trouble
 from harness.hostarm import HostArm
 from harness.paths import data_dir
 from harness.progress import Reporter
+from harness.runtables import rebuild_tables
 from harness.spec.scenario import decode, load_scenario
 from harness.tables.schema import FOREIGN_KILLS, KILLS, ROUNDS
 from harness.tables.store import load_table
@@ -130,6 +131,7 @@ def test_ctrl_c_leaves_nothing_behind(start_oomtrial, engine, engine_url, tmp_pa
     assert (run.returncode, "interrupted; what was measured is kept" in said) == (130, True), said
     assert leftovers(engine, engine_url) == []
     assert not any(path.exists() for path in instances)
+    assert rebuild_tables(tmp_path / "run") == []  # the second signal may have come in the midst of that
     assert (load_table(tmp_path / "run" / "tables", ROUNDS)["outcome"] == "completed").any()
 
 
