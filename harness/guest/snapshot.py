@@ -17,10 +17,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from harness.errors import GuestError
 from harness.guest.certs import NAMES as CERTIFICATES
 from harness.paths import cache_dir, content_key, hold, require_room
 
-FORMAT = "2"
+FORMAT = "3"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go
 _RAM, _WHOLE = "ram.zst", "whole"
 
@@ -43,7 +44,7 @@ class Snapshot:
 
     @property
     def is_there(self) -> bool:
-        """Whether it is whole: that is written last."""
+        """Whether it is whole: that, with the size of its memory in bytes, is written last."""
         return (self.directory / _WHOLE).is_file()
 
     def lock(self) -> FileLock:
@@ -52,7 +53,13 @@ class Snapshot:
         return FileLock(f"{self.directory}.lock")
 
     def use(self, private: Path) -> None:
-        """Copies the certificates into a guest's private directory, and notes that the snapshot is in use."""
+        """Copies the certificates into a guest's private directory, and notes that the snapshot is in use.
+
+        Raises GuestError when its memory is not as long as it was: QEMU would wait for the rest of it.
+        """
+        wanted, found = int((self.directory / _WHOLE).read_text()), self.ram.stat().st_size
+        if wanted != found:
+            raise GuestError(f"the snapshot {self.directory.name} is damaged: {found} of {wanted} bytes are there")
         for name in CERTIFICATES:
             shutil.copy(self.directory / f"{name}.pem", private)
         (self.directory / _WHOLE).touch()
@@ -73,7 +80,7 @@ class Snapshot:
             yield scratch / _RAM
             for name in CERTIFICATES:
                 shutil.copy(private / f"{name}.pem", scratch)
-            (scratch / _WHOLE).touch()
+            (scratch / _WHOLE).write_text(str((scratch / _RAM).stat().st_size))
             self.discard()
             scratch.rename(self.directory)
         finally:

@@ -31,7 +31,7 @@ def test_the_guest_is_reached_by_loopback_only(tmp_path):
     assert "-initrd initrd" in " ".join(qemu_argv(replace(spec, initrd=Path("initrd"))))
     assert "-incoming" not in text
     restoring = qemu_argv(replace(spec, restore=restoring_command(Path("a b/ram.zst"))))
-    assert restoring[restoring.index("-incoming") + 1] == "exec:zstd -dcq 'a b/ram.zst'"
+    assert restoring[restoring.index("-incoming") + 1] == "exec:zstd -dcq 'a b/ram.zst' || echo"
 
 
 def test_keys_are_for_their_owner_only(tmp_path):
