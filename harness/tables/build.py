@@ -64,6 +64,8 @@ def _outcome(evidence: TrialEvidence, found: RoundEvidence) -> str:
         return evidence.record.outcome if evidence.record.outcome != "completed" else "lost"
     if found.end.hung or found.end.stuck:
         return "hung"
+    if not found.kmsg_marked and evidence.record.outcome in ("lost", "panicked"):
+        return evidence.record.outcome  # it came to its end, but its records were lost with the guest
     return "completed" if found.end.recorded else "harness_error"
 
 
