@@ -4,13 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 import harness
 from harness.cli import cli
-from harness.collectors.evidence import edited_files, seal
+from harness.collectors.evidence import edited_files, read_trial, seal, write_trial
 from harness.errors import EvidenceError, UsageError
 from harness.exportset import export_set
 from harness.report.tabledocs import reference
@@ -48,6 +49,21 @@ def test_tables_made_anew_are_the_same_bytes(run):
     shutil.rmtree(run / "tables")
     assert rebuild_tables(run) == []
     assert contents(run) == before
+
+
+@pytest.mark.parametrize("how", ["lost", "panicked"])
+def test_a_round_whose_last_records_went_with_its_guest_is_not_completed(run, how):
+    """The supervisor's end of the round came through, the collector's did not."""
+    trial = run / "trials/001-1"
+    log = trial / "kmsg.log"
+    log.write_bytes(b"".join(line for line in log.read_bytes().splitlines(True) if b"round 1 end" not in line))
+    record = read_trial(trial)
+    write_trial(trial, msgspec.structs.replace(record, outcome=how))
+    seal(trial)
+    assert rebuild_tables(run) == []
+    rounds = load_tables(run / "tables", TABLES)["rounds"].set_index("trial_id")
+    assert rounds.loc["001-1", "outcome"] == how
+    assert load_tables(run / "tables", TABLES)["kills"]["trial_id"].eq("001-1").any()
 
 
 def test_details_stand_beside_the_facts(run):
