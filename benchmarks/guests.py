@@ -96,7 +96,11 @@ def virtme_s(vng: str, machine: Machine) -> float:
     started = time.monotonic()
     # It wants a terminal; script(1) is one.
     command = " ".join([*argv, "--exec", "true"])
-    subprocess.run(["script", "-qec", command, "/dev/null"], check=True, stdout=subprocess.DEVNULL, timeout=300)
+    # vng finds virtme-run by PATH, also where it was called by its own.
+    env = os.environ | {"PATH": f"{Path(vng).resolve().parent}:{os.environ['PATH']}"}
+    subprocess.run(
+        ["script", "-qec", command, "/dev/null"], check=True, stdout=subprocess.DEVNULL, timeout=300, env=env
+    )
     return time.monotonic() - started
 
 

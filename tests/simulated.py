@@ -33,7 +33,11 @@ def tables(name, boots, scenario="s", duration_us=1000):
             failed = isinstance(kinds, str)
             rounds.append(
                 where
-                | {"boot_id": f"{name}-{boot}", "outcome": kinds if failed else "completed", "duration_us": duration_us}
+                | {
+                    "boot_id": f"{name}-{boot}",
+                    "outcome": kinds if failed else "completed",
+                    "duration_us": duration_us + number % 3,
+                }
                 | {"lost_kmsg_records": 0, "lost_trace_events": 0, "missed_probes": 0, "witnesses_checked": True}
             )
             for order, kind in enumerate(() if failed else kinds, start=1):

@@ -65,6 +65,10 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     oom_without_kill_per_round: float | None  # of those, beyond the kills
     stall_ms_per_round: float | None  # from decisions to the next page that a survivor got
     stall_system_ms_per_round: float | None  # CPU time in the kernel of survivors while they waited for a page
+    # standard deviations from round to round, of the costs that are tested
+    duration_ms_sd: float | None
+    stall_ms_sd: float | None
+    system_ms_sd: float | None
     waited_ms_per_round: float | None  # in which some survivor waited 1 ms or longer for a page
     rounds_per_minute: (
         float | None
@@ -165,6 +169,9 @@ def summarize_arm(
         oom_without_kill_per_round=_mean((completed["memory_events_oom"] - completed["kmsg_kills"]).clip(lower=0), 1),
         stall_ms_per_round=_mean(completed["stall_us"], 1000),
         stall_system_ms_per_round=_mean(completed["stall_system_us"], 1000),
+        duration_ms_sd=_sd(completed["duration_us"], 1000),
+        stall_ms_sd=_sd(completed["stall_us"], 1000),
+        system_ms_sd=_sd(completed["system_us"], 1000),
         waited_ms_per_round=_mean(completed["waited_us"], 1000),
         rounds_per_minute=rounds_per_minute,
         foreign_kills=int(rounds["foreign_kills"].fillna(0).sum()),
@@ -197,3 +204,8 @@ def _rounds_with(kills: pd.DataFrame, rounds: pd.DataFrame) -> int:
 def _mean(values: pd.Series, divisor: float) -> float | None:
     known = values.dropna()
     return float(known.mean()) / divisor if len(known) else None
+
+
+def _sd(values: pd.Series, divisor: float) -> float | None:
+    known = values.dropna()
+    return float(known.std()) / divisor if len(known) > 1 else None

@@ -38,7 +38,7 @@ class BootTest:
 def boot_test(
     counts: Sequence[BootCount], base: Sequence[BootCount], hits: str, rounds: str, alternative: str = "two-sided"
 ) -> BootTest:
-    """Tests whether the share of hits in rounds (names of counts) is that of the baseline.
+    """Tests whether the share of hits in rounds (names of counts) is that of the baseline; of a cost, its mean over rounds.
 
     The statistic is the difference of the shares. One round or more is needed on either side.
     """

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import pandas as pd
 
+COSTS = ("duration", "stall", "system")  # of a round: columns in us of the table of rounds
+
 
 class BootCount(msgspec.Struct, frozen=True, kw_only=True):
     """Rounds of one boot within one block of the plan. Counts are of rounds."""
@@ -18,10 +20,20 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
     surplus: int = 0  # completed ones with a surplus kill
     unknown: int = 0  # completed ones with a kill of unknown class that may be redundant, and no redundant one
     failed: int = 0  # begun and not completed, or given up after all attempts
+    # sums over the completed rounds that have the figure, and how many they are
+    duration_us: int = 0
+    duration_rounds: int = 0
+    stall_us: int = 0
+    stall_rounds: int = 0
+    system_us: int = 0
+    system_rounds: int = 0
 
     @property
     def attempted(self) -> int:
         return self.completed + self.failed
+
+
+_SUMS = tuple(name for name in BootCount.__struct_fields__ if name not in ("block", "boot_id"))
 
 
 def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str, int]) -> list[BootCount]:
@@ -45,7 +57,10 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
         hit = pd.MultiIndex.from_frame(kills.loc[chosen.fillna(False).astype(bool), keys])
         frame[name] = where.isin(hit) & frame["completed"]
     frame["unknown"] &= ~frame["redundant"]
-    names = ["completed", "redundant", "surplus", "unknown", "failed"]
+    for cost in COSTS:
+        figure = rounds[f"{cost}_us"].where(frame["completed"])
+        frame[f"{cost}_us"], frame[f"{cost}_rounds"] = figure.fillna(0).astype("int64"), figure.notna()
+    names = list(_SUMS)
     sums = frame.groupby(["block", "boot_id"], sort=False)[names].sum().reset_index()
     counts = [
         BootCount(block=str(row["block"]), boot_id=str(row["boot_id"]), **{name: int(row[name]) for name in names})
@@ -69,5 +84,4 @@ def by_boot(counts: Iterable[BootCount]) -> list[BootCount]:
 
 
 def _add(one: BootCount, other: BootCount) -> BootCount:
-    counts = ("completed", "redundant", "surplus", "unknown", "failed")
-    return msgspec.structs.replace(one, **{name: getattr(one, name) + getattr(other, name) for name in counts})
+    return msgspec.structs.replace(one, **{name: getattr(one, name) + getattr(other, name) for name in _SUMS})

@@ -12,6 +12,8 @@
 until it is decided) by betting. Three questions are asked of every comparison: redundant kills (two-sided), surplus kills
 (two-sided), failed rounds (one-sided, at ALPHA / 2). Each is corrected for the number of comparisons (Holm). "Better" needs
 two of them at once, which takes no correction: its error is at most that of either.
+
+What takes markedly longer than on the baseline is said beside any verdict (`harness/analysis/costs.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ import msgspec
 
 from harness.analysis.arm import Arm
 from harness.analysis.betting import anytime_p, blocks_to_go
+from harness.analysis.costs import costs_of
+from harness.analysis.families import holm
 from harness.analysis.permutation import boot_test, paired_blocks
 from harness.analysis.power import ALPHA, POWER, rounds_needed
 from harness.analysis.rates import (
@@ -35,14 +39,6 @@ from harness.analysis.rates import (
     ratio_interval,
 )
 from harness.analysis.tally import by_boot
-
-# From here on a kernel that is slower is said to be, beside whatever verdict: it may only have delayed.
-_MARKEDLY = 1.5
-_COSTS = (
-    ("duration_ms_per_round", "rounds take"),
-    ("stall_ms_per_round", "stalls after a decision last"),
-    ("system_ms_per_round", "time in the kernel is"),
-)
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +64,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     rounds_wanted: int | None  # more an arm, where the verdict is that there are not enough
     verdict: str  # better, worse, mixed, no difference shown, or not enough rounds
     because: str
-    costs: list[str]  # what takes markedly longer than on the baseline
+    costs: list[str]  # what takes markedly longer than on the baseline, in words
 
 
 @dataclass(frozen=True)
@@ -118,10 +114,10 @@ def compare_all(pairs: Sequence[tuple[Arm, Arm]], *, is_sequential: bool = False
     `is_sequential`: the run was looked at after every turn of its arms, and ended when it was decided.
     """
     gathered = [_gather(arm, base, is_sequential) for arm, base in pairs]
-    families = [_holm([getattr(found.raw, name) for found in gathered]) for name in ("redundant", "surplus", "failed")]
+    families = [holm([getattr(found.raw, name) for found in gathered]) for name in ("redundant", "surplus", "failed")]
     results = [
-        _judge(found, _Adjusted(redundant, surplus, failed, len(pairs)))
-        for found, redundant, surplus, failed in zip(gathered, *families, strict=True)
+        _judge(found, _Adjusted(redundant, surplus, failed, len(pairs)), costs)
+        for found, redundant, surplus, failed, costs in zip(gathered, *families, costs_of(pairs), strict=True)
     ]
     worse = {(each.kernel, each.scenario) for each in results if each.verdict == "worse"}
     return [_mixed(each, [scenario for kernel, scenario in worse if kernel == each.kernel]) for each in results]
@@ -133,12 +129,6 @@ def _mixed(comparison: Comparison, worse_in: list[str]) -> Comparison:
         return comparison
     because = f"{comparison.because}; but worse in {', '.join(sorted(worse_in))}"
     return msgspec.structs.replace(comparison, verdict="mixed", because=because)
-
-
-def _holm(values: Sequence[float | None]) -> list[float]:
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests([1.0 if p is None else p for p in values], method="holm")[1]]
 
 
 def _gather(arm: Arm, base: Arm, is_sequential: bool) -> _Evidence:
@@ -171,7 +161,7 @@ def _gather(arm: Arm, base: Arm, is_sequential: bool) -> _Evidence:
     return _Evidence(arm, base, (rates[0], rates[1]), tests[0] if tests else "none", raw, is_sequential)
 
 
-def _judge(found: _Evidence, adjusted: _Adjusted) -> Comparison:
+def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str]) -> Comparison:
     arm, base = found.arm, found.base
     verdict, because, wanted = _verdict(found, adjusted)
     counts = compared(*found.rates)
@@ -197,7 +187,7 @@ def _judge(found: _Evidence, adjusted: _Adjusted) -> Comparison:
         rounds_wanted=wanted,
         verdict=verdict,
         because=because,
-        costs=_costs(arm, base),
+        costs=costs,
     )
 
 
@@ -280,17 +270,6 @@ def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> t
         if_so = "if the shares are as seen" if as_seen else "to tell half the baseline's share"
         return "not enough rounds", f"{said}; {wanted} more an arm for power {POWER} {if_so}: {shares}", wanted
     return "no difference shown", f"{said}; {shares} would have been told with power {POWER}", None
-
-
-def _costs(arm: Arm, base: Arm) -> list[str]:
-    costs = []
-    for field, words in _COSTS:
-        mine, others = getattr(arm, field), getattr(base, field)
-        # below a millisecond more, a ratio says nothing
-        if mine is not None and others is not None and mine > _MARKEDLY * others and mine - others > 1:
-            times = f"{mine / others:.1f} times as long, " if others else ""
-            costs.append(f"{words} {times}{mine:.0f} ms against {others:.0f} ms")
-    return costs
 
 
 def _failures(arm: Arm) -> str:

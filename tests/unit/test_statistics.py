@@ -1,10 +1,12 @@
 """Intervals cover, tests hold their level, and nothing is called better that is not, on data whose truth is known."""
 
+import msgspec
 import numpy as np
 import pytest
 from simulated import beta_binomial, boot_counts, rounds_with, simulated_arm
 
 from harness.analysis.betting import log_stakes
+from harness.analysis.costs import costs_of
 from harness.analysis.permutation import boot_test, paired_blocks
 from harness.analysis.power import exact_power, rounds_needed, size_of
 from harness.analysis.rates import exact_interval, exact_test, rate_of
@@ -157,7 +159,36 @@ def test_better_is_never_said_of_a_kernel_that_kills_as_many(boots, seed):
     found = compare(simulated_arm("delays", later, duration_us=5000), stock(boots, seed=seed))
     assert found.verdict == "no difference shown"
     assert "no fewer surplus kills" in found.because
-    assert found.costs == ["rounds take 5.0 times as long, 5 ms against 1 ms"]
+    (cost,) = found.costs
+    assert cost.startswith("rounds take 5.0 times as long, 5 ms against 1 ms, p = ")
+
+
+def stalled(arm, times_us):
+    """An arm whose rounds stalled so long, boot by boot."""
+    boots = [
+        msgspec.structs.replace(boot, stall_us=int(times.sum()), stall_rounds=len(times))
+        for boot, times in zip(arm.by_boot, times_us, strict=True)
+    ]
+    mean, sd = times_us.mean() / 1000, times_us.std(ddof=1) / 1000
+    return msgspec.structs.replace(arm, by_boot=boots, stall_ms_per_round=mean, stall_ms_sd=sd)
+
+
+@pytest.mark.parametrize("boots", [2, 8])
+def test_a_cost_is_said_if_a_test_says_so(boots):
+    """The same kernel twice on a machine whose speed changes from boot to boot; then one that is slower by itself."""
+    generator, said = np.random.default_rng(12), []
+    arms = [clean(name, boots, 10) for name in "ab"]
+    for factor in (1.0, 3.0):
+        count = 0
+        for _ in range(150):
+            speeds = generator.lognormal(0, 0.5, (2, boots, 1)) if boots == 8 else np.ones((2, boots, 1))
+            times = generator.exponential(5000, (2, boots, 10)) * speeds
+            times[1] *= factor
+            base, arm = (stalled(*pair) for pair in zip(arms, times, strict=True))
+            count += bool(costs_of([(arm, base)])[0])
+        said.append(count / 150)
+    assert said[0] <= 0.05 + 2 * 0.018
+    assert said[1] >= 0.85
 
 
 @pytest.mark.parametrize("boots", [1, 8])
