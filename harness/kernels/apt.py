@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from harness.paths import cache_dir
 from harness.proc import output_of, run
 
 _DOWNLOAD_DEADLINE_S = 900
+_PAUSES_S = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,15 @@ def package_names(prefix: str) -> list[str]:
 
 def find_package(name: str) -> Package | None:
     """What apt would fetch under a name, or None if it offers nothing."""
-    try:
-        shown = output_of(["apt-cache", "show", "--no-all-versions", name])
-    except HostError:
-        return None
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            shown = output_of(["apt-cache", "show", "--no-all-versions", name])
+            break
+        except HostError:
+            # While `apt-get update` runs, for a moment names are known and packages are not.
+            if pause_s is None or name not in package_names(name):
+                return None
+            time.sleep(pause_s)
     fields = dict(line.split(": ", 1) for line in shown.splitlines() if ": " in line and not line.startswith(" "))
     # a package that was installed by hand is shown without a hash: apt has nowhere to fetch it from
     return Package(name, fields["Version"], fields["SHA256"]) if "SHA256" in fields else None
