@@ -21,7 +21,7 @@ from harness.errors import GuestError
 from harness.guest.certs import NAMES as CERTIFICATES
 from harness.paths import cache_dir, content_key, hold, require_room
 
-FORMAT = "3"
+FORMAT = "4"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go
 _RAM, _WHOLE = "ram.zst", "whole"
 
