@@ -29,7 +29,7 @@ CHROOT = ["/host/usr/bin/busybox", "chroot", "/host", "/bin/sh", "-c"]
 LOOP = """
 i=0
 while [ $i -lt {rounds} ]; do
-    docker run --rm --network none --memory 30m --memory-swap 30m {image} vm bytes=40M >/dev/null 2>&1
+    docker run --rm --network none --memory 30m --memory-swap 30m {image} vm bytes=41943040 >/dev/null 2>&1
     [ $? = 137 ] || exit 1
     i=$((i + 1))
 done
