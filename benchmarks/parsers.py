@@ -10,7 +10,7 @@ another. A COMMAND is given a log as its last argument, and prints the pid of ea
    its hand-checked index) as it is, and on the captured logs (tests/data/captured, with the truth of the trace) as
    `dmesg -k` prints them, a form that each of the parsers knows.
 2. Time for one log of the corpus's reports, each program from its start to its end. Programs take turns; the median of
-   each, and of the ratios within one turn, is given.
+   the ratios within one turn is given, of CPU time (of all its processes) and of time. Beside other load the first counts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import importlib.metadata
 import json
 import lzma
 import os
+import resource
 import shlex
 import shutil
 import statistics
@@ -243,21 +244,33 @@ def found_rows(compared: list[Program], logs: dict[str, list[Log]]) -> Iterator[
 def time_rows(compared: list[Program], log: Path, parquet: Program, repeats: int) -> Iterator[str]:
     """The table of times: each against `oomtrial parse` with everything to Parquet, in the same turn."""
     timed = [parquet, *compared]
-    seconds: dict[str, list[float]] = {program.name: [] for program in timed}
+    turns = []
     for turn in range(repeats):
+        took = {}
         for program in timed[turn % len(timed) :] + timed[: turn % len(timed)]:
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), _children_s()
             program.find(log)
-            seconds[program.name].append(time.perf_counter() - began)
+            took[program.name] = _children_s() - cpu_began, time.perf_counter() - began
+        turns.append(took)
     size = log.stat().st_size / 1e6
-    yield f"| parser | MB/s, {size:.0f} MB of reports | times as long as oomtrial to Parquet | lowest and highest |"
-    yield "|---|---|---|---|"
+    yield (
+        f"| parser | MB a second of CPU, {size:.0f} MB of reports | times the CPU time of oomtrial to Parquet "
+        "| lowest and highest | times as long |"
+    )
+    yield "|---|---|---|---|---|"
     for program in timed:
-        ratios = [own / ours for own, ours in zip(seconds[program.name], seconds[parquet.name], strict=True)]
-        speed = size / statistics.median(seconds[program.name])
+        speed = size / statistics.median(took[program.name][0] for took in turns)
+        cpu, clock = ([took[program.name][kind] / took[parquet.name][kind] for took in turns] for kind in (0, 1))
         yield (
-            f"| {program.name} | {speed:.1f} | {statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} |"
+            f"| {program.name} | {speed:.1f} | {statistics.median(cpu):.2f} | {min(cpu):.2f} to {max(cpu):.2f} "
+            f"| {statistics.median(clock):.2f} |"
         )
+
+
+def _children_s() -> float:
+    """CPU time of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -270,19 +283,21 @@ def main() -> None:
     parser.add_argument("--other", action="append", default=[], metavar="NAME=COMMAND", help="prints a pid a line")
     parser.add_argument("--megabytes", type=int, default=50, help="of reports, to be timed")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=["kills", "time"], help="one of the two tables")
     options = parser.parse_args()
     compared = list(programs(options))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        logs = {"corpus": list(corpus(directory)), "captured": list(captured(directory))}
-        for row in found_rows(compared, logs):
-            print(row, flush=True)
-        log, out = directory / "log", directory / "out"
-        write_reports(log, options.megabytes * 10**6, with_storm=False)
-        parse = [sys.executable, "-m", "harness", "parse", "--format", "parquet", "--out", str(out)]
-        print()
-        for row in time_rows(compared, log, Program("oomtrial, everything to Parquet", "", parse), options.repeats):
-            print(row, flush=True)
+        if options.only != "time":
+            logs = {"corpus": list(corpus(directory)), "captured": list(captured(directory))}
+            for row in found_rows(compared, logs):
+                print(row, flush=True)
+        if options.only != "kills":
+            log, out = directory / "log", directory / "out"
+            write_reports(log, options.megabytes * 10**6, with_storm=False)
+            parse = [sys.executable, "-m", "harness", "parse", "--format", "parquet", "--out", str(out)]
+            parquet = Program("oomtrial, everything to Parquet", "", parse)
+            print("\n".join(["", *time_rows(compared, log, parquet, options.repeats)]))
 
 
 if __name__ == "__main__":
