@@ -50,23 +50,24 @@ class LogLine(msgspec.Struct, gc=False):
 
 _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag
-_TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?: |$)"
+_TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:[ \t]|$)"
 _HOST = r"(?P<host>\S*[^\s:])"
 
 _SGR = re.compile(r"(?:\x1b\[[\d;]*m)+")
 _QUOTE_MARK = r"(?:[>|]|&gt;)"  # the entity: source text of a page
 _QUOTE = re.compile(rf"{_QUOTE_MARK}(?:(?:{_QUOTE_MARK}| )*{_QUOTE_MARK})? ?")
-_PRINTK = re.compile(r"\[ *(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?:\[ *([TC]\d+)\])? ?")
+# Mailers and pastes put a tab in place of the blanks before a number, or of the one behind a bracket.
+_PRINTK = re.compile(r"\[[ \t]*(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?:\[[ \t]*([TC]\d+)\])?[ \t]?")
 _MONOTONIC_HOST = re.compile(rf"{_HOST} (?:(?P<tag>kernel)|(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
-_CALLER = re.compile(r"\[ *([TC]\d+)\] ?")
-_CTIME = re.compile(r"\[\S+ +(\S+) +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{4})\] ?")
-_CTIME_DAY_FIRST = re.compile(r"\[\S+ +(\d{1,2})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{4})\] ?")
-_RELTIME = re.compile(r"\[(?:([A-Z][a-z]{2})(\d\d) (\d\d):(\d\d)|  *\+ *\d+\.\d+)\] ?")
+_CALLER = re.compile(r"\[[ \t]*([TC]\d+)\][ \t]?")
+_CTIME = re.compile(r"\[\S+ +(\S+) +(\d{1,2}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{4})\][ \t]?")
+_CTIME_DAY_FIRST = re.compile(r"\[\S+ +(\d{1,2})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{4})\][ \t]?")
+_RELTIME = re.compile(r"\[(?:([A-Z][a-z]{2})(\d\d) (\d\d):(\d\d)|  *\+ *\d+\.\d+)\][ \t]?")
 _SYSLOG = re.compile(rf"([A-Z][a-z]{{2}}) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:\.\d+)? (?:{_HOST} )?{_TAG}")
 # What rsyslog writes of the kernel, by far the most common.
 _KERNEL_SYSLOG = re.compile(
     r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S*[^\s:]) kernel: "
-    r"(?:\[ *(\d{1,12}\.\d{1,9})\](?:\[ *([TC]\d+)\])? ?)?"
+    r"(?:\[[ \t]*(\d{1,12}\.\d{1,9})\](?:\[[ \t]*([TC]\d+)\])?[ \t]?)?"
 )
 # Texts that no prefix begins like: where one begins a line, the line has none.
 _KERNEL_TEXT = re.compile(
@@ -87,7 +88,7 @@ _RFC5424 = re.compile(
     r'1 (\S+) (\S+) (\S+) \S+ \S+ (?:-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: |$)(?:\ufeff|\xef\xbb\xbf)?'
 )
 _PRI = re.compile(r"<(\d{1,3})>")
-_PRI_BEFORE_STAMP = re.compile(r"<(\d{1,3})>(?=\[ *\d+\.\d)")
+_PRI_BEFORE_STAMP = re.compile(r"<(\d{1,3})>(?=\[[ \t]*\d+\.\d)")
 _DROPPED = re.compile(r"\*\* (\d{1,9}) printk messages? dropped \*\*\s*")
 _GREP = re.compile(r"(?:[^\s:\[<>{]+:)?(?:\d+[:-])?(?=[A-Z\[<{\d])")
 _BARE_TAG = re.compile(r"kernel: ?")

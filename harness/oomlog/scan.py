@@ -287,7 +287,7 @@ class _Reader:
         """The lines from `start` to the caller's next that holds a word and is no row: (begin, end)."""
         stop = self.block.end
         name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
-        caller = re.compile(rb"\[ *%b\]|caller=%b[;,]" % (name, name)) if name else None
+        caller = re.compile(rb"\[[ \t]*%b\]|caller=%b[;,]" % (name, name)) if name else None
         host = line.host.encode("utf-8", "surrogateescape")
         for following in range(index + 1, len(self.marked)):
             marked = self.marked[following]
@@ -305,7 +305,7 @@ class _Reader:
             return None
         if line.caller:
             name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
-            found = re.search(rb"\[ *" + name + rb"\]", raw)
+            found = re.search(rb"\[[ \t]*" + name + rb"\]", raw)
             return found[0] if found else None
         token = b" %b kernel: " % line.host.encode("utf-8", "surrogateescape")
         return token if token in raw else b" kernel: " if b" kernel: " in raw else b"["
@@ -445,7 +445,7 @@ def _is_of_another(rest: LogLine, line: LogLine) -> bool:
     return bool(line.caller and rest.caller and rest.caller != line.caller)
 
 
-_BULK_STATS = re.compile(rb"(?<![^ \]:\n])([a-z]\w*+) (\d{1,18}+)\r?$", re.MULTILINE)
+_BULK_STATS = re.compile(rb"(?<![^ \t\]:\n])([a-z]\w*+) (\d{1,18}+)\r?$", re.MULTILINE)
 _PLAIN_STAT = re.compile(
     rb"[ \t]*+[a-z]\w*+ \d{1,18}+\r?"
 )  # without a prefix: of the record that began with the head's line

@@ -64,6 +64,7 @@ AROUND = (
     "Killed process 12 (a) total-vm:1kB, anon-rss:1kB, file-rss:1kB", ", UID 48,", " score 1 or sacrifice child",
     ",cpuset=", ",mems_allowed=", ",oom_memcg=/", ",global_oom", ",task_memcg=/", ",task=", ",pid=12,uid=0", ", order=", ", oom_score_adj=",
     "[ pid ]   uid  tgid total_vm      rss nr_ptes swapents oom_score_adj name", "Killed process", " invoked oom-killer:", "\r\n", "\ufffd",
+    "[\t100.000000]\t", "[\t100.000000][\tT1234] ", "kernel:\t", "x invoked oom-killer:\ngfp_mask=0xcc0, order=0, oom_score_adj=0",
 )  # fmt: skip
 
 

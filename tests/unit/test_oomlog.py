@@ -196,6 +196,8 @@ def test_what_user_space_writes_never_counts():
         lambda n, line: f"<13>[  100.{n:06d}] {line}",
         lambda n, line: f"user  :notice: [  100.{n:06d}] {line}",
         lambda _, line: f"Nov 23 08:00:00 host app[12]: {line}",
+        lambda n, line: f"Nov 23 08:00:00 host app[12]:\t[\t100.{n:06d}]\t{line}",
+        lambda n, line: f"<13>[\t100.{n:06d}]\t{line}",
         lambda _, line: json.dumps({"_TRANSPORT": "syslog", "MESSAGE": line}),
         lambda _, line: json.dumps({"_TRANSPORT": "kernel", "SYSLOG_FACILITY": "1", "MESSAGE": line}),
     ):
@@ -254,12 +256,31 @@ def test_a_log_that_begins_within_a_report_still_has_the_domain_of_its_kill():
         "&gt; [  100.000000] ",
         "&gt; &gt; [  100.000000] ",
         "\x1b[32m> [  100.000000] ",
+        "[\t100.000000] ",
+        "[  100.000000]\t",
+        "<4>[\t100.000000]\t",
+        "host kernel:\t[  100.000000]\t".join(["Jun  2 10:24:51 ", ""]),
     ],
 )
 def test_what_mailers_and_pages_make_of_a_prefix(prefix):
     kill = "Out of memory: Killed process 7 (a\xa0 b) total-vm:4kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB"
     (found,) = parse([prefix + kill]).kills
     assert (found.killed.pid, found.killed.comm, found.where.uptime_s) == (7, "a\xa0 b", 100.0)
+
+
+@pytest.mark.parametrize("quote", ["", "> ", "> > ", "\t"])
+@pytest.mark.parametrize("stamp", ["", "[  100.000001] ", "[\t100.000001]\t"])
+def test_a_header_that_a_mailer_wrapped_before_its_mask(quote, stamp):
+    begun, rest = header().split(" gfp_mask")
+    lines = [f"{stamp}{begun}", f"gfp_mask{rest}", *(f"{stamp}{line}" for line in [*report(12)[1:], killed(12)])]
+    (kill,) = parse([quote + line for line in lines]).kills
+    assert (kill.report.header, kill.domain, kill.report.is_complete) == (parse_header(header()), "/m", True)
+
+
+@pytest.mark.parametrize("stamp", ["", "[    1.000000] "])
+def test_what_ends_like_a_header_is_none_without_its_mask(stamp):
+    texts = ["Today it invoked oom-killer:", "a second time", "x invoked oom-killer:", header()]
+    assert [report.header.comm for report in parse([stamp + text for text in texts]).reports] == ["hog"]
 
 
 def test_a_report_of_another_victim_is_not_this_kills():

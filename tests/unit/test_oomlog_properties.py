@@ -207,6 +207,7 @@ FORGED = [
     json.dumps({"_TRANSPORT": "syslog", "MESSAGE": killed(424242)}),
     f"12,999999,1,-;{killed(424242)}",
     f"<13>[  100.000000] {killed(424242)}",
+    f"Nov 14 22:13:20 node1 app:\t[\t100.000000]\t{killed(424242)}",
 ]
 
 
@@ -264,6 +265,15 @@ def indent(draw, data):
     return b"\n".join(margin + line.lstrip() for line in data.split(b"\n"))
 
 
+def put_tabs(draw, data):
+    """Before a stamp's number, behind its bracket, or both, as mailers and pastes do."""
+    before, behind = draw(st.sampled_from([(rb"\t", b" "), (b" ", rb"\t"), (rb"\t", rb"\t")]))
+    return _UPTIME.sub(rb"[%b\1]%b" % (before, behind), data)
+
+
+_UPTIME = re.compile(rb"\[ *(\d+\.\d+)\] ")
+
+
 def insert(draw, data):
     lines = data.split(b"\n")
     for line in draw(st.lists(st.sampled_from(FOREIGN), min_size=1, max_size=12)):
@@ -309,7 +319,7 @@ def glue_drops(draw, data):
 
 
 DAMAGES = (
-    cut_end, cut_begin, drop_lines, drop_bytes, wrap, indent, insert, duplicate, replace_bytes, with_cr, splice, glue_drops,
+    cut_end, cut_begin, drop_lines, drop_bytes, wrap, indent, put_tabs, insert, duplicate, replace_bytes, with_cr, splice, glue_drops,
 )  # fmt: skip
 # After these, numbers of a kill may be another's, and nobody could tell.
 MIXING = {drop_bytes}
