@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-import msgspec
 
+from harness.commands.options import FORMAT
+from harness.commands.output import console_on_stdout, print_json
 from harness.errors import CHECK_FAILED
-
-_PLAIN_WIDTH = 120  # where standard output is no terminal
 
 
 @click.command()
@@ -50,15 +48,12 @@ def compare(
     summary = summarize_runs(runs, baseline, by_run)
     checks = check_summary(summary, parsed)
     if style == "json":
-        content = msgspec.json.encode({"summary": summary, "checks": checks})
-        sys.stdout.buffer.write(msgspec.json.format(content) + b"\n")
+        print_json({"summary": summary, "checks": checks})
     elif style == "table":
-        from rich.console import Console
-
         from harness.report.comparisontable import print_checks
         from harness.report.terminal import print_summary
 
-        console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+        console = console_on_stdout()
         print_summary(console, summary, with_tests=True)
         print_checks(console, checks)
     else:
@@ -79,7 +74,7 @@ def compare(
 @click.option("--comparisons", type=click.IntRange(1, 1000), default=1, show_default=True, help="Arms times scenarios.")
 @click.option("--seconds-per-round", type=click.FloatRange(0), metavar="S")
 @click.option("--seconds-per-boot", type=click.FloatRange(0), default=0.0, metavar="S")
-@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@FORMAT
 def plan(
     rate: str,
     shares: tuple[str, ...],
@@ -93,7 +88,7 @@ def plan(
     style: str,
 ) -> None:
     """Say how many rounds and boots it takes to tell two shares of rounds apart."""
-    from rich.console import Console
+    import msgspec
 
     from harness.analysis.checks import parse_share
     from harness.analysis.power import ALPHA, size_of
@@ -115,6 +110,6 @@ def plan(
             size = msgspec.structs.replace(size, seconds=seconds)
         sizes.append(size)
     if style == "json":
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(sizes)) + b"\n")
+        print_json(sizes)
         return
-    print_sizes(Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH), sizes)
+    print_sizes(console_on_stdout(), sizes)

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from pathlib import Path
 
 import click
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from harness.commands.options import OWN_CONFIG
+from harness.commands.output import console_on_stdout
 from harness.progress import Reporter
-
-_PLAIN_WIDTH = 120  # where standard output is no terminal
-
-OWN_CONFIG = click.option(
-    "--config",
-    "own_config",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Config fragment over ours, for kernels that are built; repeatable.",
-)
 
 
 @click.group()
@@ -44,7 +33,7 @@ def list_() -> None:
     from harness.kernels.patches import library_names
     from harness.kernels.source import offered_versions
 
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    console = console_on_stdout()
     for version in offered_series():
         console.print(f"debian:{version}", highlight=False)
     for version in offered_versions():

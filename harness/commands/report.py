@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from harness.commands.output import console_on_stdout
 
 if TYPE_CHECKING:
     from harness.report.timeline import Timeline
@@ -58,10 +59,8 @@ def report(
 
 
 def _print_rounds(timelines: list[Timeline]) -> None:
-    from rich.console import Console
-
     from harness.report.timelinetext import timeline_text
 
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    console = console_on_stdout(_PLAIN_WIDTH)
     for timeline in timelines:
         console.print(timeline_text(timeline, console.width))

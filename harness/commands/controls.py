@@ -1,0 +1,65 @@
+"""`oomtrial controls`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.options import FORMAT, SEED, VCPUS
+from harness.commands.output import console_on_stdout, print_json
+from harness.errors import CHECK_FAILED
+from harness.progress import Reporter
+from harness.spec.machine import ACCELERATIONS
+
+
+@click.command()
+@click.option("--base", metavar="SPEC", help="The stock kernel.  [default: source:6.1, else source:6.12]")
+@click.option("--only", "names", multiple=True, metavar="NAME", help="Only this control; repeat it for more.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds an arm.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots an arm.")
+@SEED
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Directory of the runs; what is there is not measured again."
+)
+@VCPUS
+@click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
+@FORMAT
+def controls(
+    base: str | None,
+    names: tuple[str, ...],
+    rounds: int,
+    boots: int,
+    seed: int,
+    out: Path | None,
+    vcpus: int,
+    accel: str,
+    style: str,
+) -> None:
+    """Prove the harness: does it tell known-bad kernels from stock, and stock from stock not? Exit code 7 if it fails."""
+    from harness.controls import run_controls
+    from harness.experiment import Request, new_run_id
+    from harness.kernels.source import offered_versions
+    from harness.report.controltable import print_controls
+    from harness.rundir import read_run
+    from harness.spec.arm import ArmSpec
+
+    base = base or ("source:6.1" if "6.1" in offered_versions() else "source:6.12")
+    out = out or Path("results") / "runs" / f"controls-{new_run_id()}"
+
+    def request(arms: tuple[ArmSpec, ...], scenario: str, few: int | None, directory: Path) -> Request:
+        number = rounds if few is None else min(few, rounds)
+        return Request(
+            arms, (scenario,), number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
+        )
+
+    with Reporter() as report:
+        results = run_controls(base, names, out, report, request)
+    if style == "json":
+        print_json(results)
+    else:
+        record = read_run(next(path.parent for path in sorted(out.glob("*/run.json"))))
+        machine = f"{base}, {record.vcpus} vCPUs on {record.host.cores} host cores, {record.accel}; evidence: {out}"
+        print_controls(console_on_stdout(), results, machine)
+    if not all(result.passed for result in results):
+        raise SystemExit(CHECK_FAILED)

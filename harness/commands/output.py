@@ -1,0 +1,21 @@
+"""Standard output: for people, and for machines."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+_PLAIN_WIDTH = 120  # where standard output is no terminal
+
+
+def console_on_stdout(plain_width: int = _PLAIN_WIDTH) -> Console:
+    """As wide as the terminal, or as `plain_width` where there is none."""
+    return Console(width=None if sys.stdout.isatty() else plain_width)
+
+
+def print_json(value: object) -> None:
+    """Prints what msgspec can encode, indented."""
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value)) + b"\n")

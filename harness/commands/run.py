@@ -1,0 +1,194 @@
+"""`oomtrial run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from harness.commands.options import OWN_CONFIG, SEED
+from harness.commands.summary import print_run
+from harness.progress import Reporter
+from harness.spec.machine import ACCELERATIONS
+
+if TYPE_CHECKING:
+    from harness.experiment import Experiment
+
+_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config")
+
+
+@click.command()
+@click.option(
+    "--kernel",
+    "kernels",
+    multiple=True,
+    metavar="SPEC",
+    help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms,"
+    " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine.",
+)
+@click.option(
+    "--scenario",
+    "scenarios",
+    multiple=True,
+    metavar="NAME",
+    help='Name, or path of a .toml file; repeat it, or "all".  [default: one-big-many-small]',
+)
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds an arm.")
+@click.option(
+    "--boots",
+    type=click.IntRange(1, 10_000),
+    help="Boots an arm (containers, on host); rounds are spread over them.  [default: 2, on host 1; with --until-decided"
+    " one for 8 rounds, but 8 at least]",
+)
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="Look after every turn of the arms, and end when each is better or worse than stock; --rounds is then the most.",
+)
+@SEED
+@click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
+@click.option(
+    "--vcpus",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Of a guest; more than cores widens the window.",
+)
+@click.option(
+    "--memory",
+    "memory_mib",
+    type=click.IntRange(256, 1 << 20),
+    default=2048,
+    show_default=True,
+    help="Of a guest, in MiB.",
+)
+@click.option(
+    "--accel",
+    type=click.Choice(ACCELERATIONS),
+    default="auto",
+    show_default=True,
+    help="auto: KVM if a guest boots with it.",
+)
+@click.option(
+    "--probes",
+    type=click.Choice(["all", "none"]),
+    default="all",
+    show_default=True,
+    help="none: counts only, no kill is classified.",
+)
+@click.option(
+    "--snapshots/--no-snapshots",
+    default=True,
+    show_default=True,
+    help="Guests go on from snapshots of earlier boots of theirs.",
+)
+@click.option("--append", default="", metavar="TEXT", help="To the guest's kernel command line.")
+@click.option(
+    "--may-harm-host",
+    is_flag=True,
+    help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Run the blocks on the workers of a Dask scheduler: tcp://HOST:PORT, or local:N for N on this machine.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a run that was cut off, as its record says; no option but --cluster goes with it.",
+)
+@OWN_CONFIG
+@click.pass_context
+def run(
+    context: click.Context,
+    kernels: tuple[str, ...],
+    scenarios: tuple[str, ...],
+    rounds: int,
+    boots: int | None,
+    until_decided: bool,
+    seed: int,
+    out: Path | None,
+    vcpus: int,
+    memory_mib: int,
+    accel: str,
+    probes: str,
+    snapshots: bool,
+    append: str,
+    may_harm_host: bool,
+    cluster: str | None,
+    resume: Path | None,
+    own_config: tuple[Path, ...],
+) -> None:
+    """Measure kernels against each other, and print the summary.
+
+    --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
+    figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
+    """
+    from harness.cluster import run_experiment
+    from harness.experiment import Experiment, Request, resume_run
+    from harness.spec.arm import name_arms
+
+    if resume is not None:
+        if given := _given(context, lambda name: name not in ("resume", "cluster")):
+            raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
+        with Reporter() as report:
+            experiment = resume_run(resume, report, elsewhere=cluster is not None)
+            has_run = run_experiment(experiment, cluster)
+        print_run(resume)
+        if has_run:
+            _remember(experiment)
+        return
+    if not kernels:
+        raise click.MissingParameter(ctx=context, param=context.command.params[0])
+    if "host" in kernels:
+        _refuse_guest_options(context)
+    with Reporter() as report:
+        request = Request(
+            name_arms(kernels, probes),
+            scenarios or ("one-big-many-small",),
+            rounds,
+            boots or (max(8, rounds // 8) if until_decided else 1 if "host" in kernels else 2),
+            seed,
+            out,
+            vcpus,
+            memory_mib,
+            accel,
+            snapshots,
+            append,
+            own_config,
+            may_harm_host,
+            until_decided,
+        )
+        experiment = Experiment(request, report)
+        run_experiment(experiment, cluster)
+    print_run(experiment.directory)
+    _remember(experiment)
+
+
+def _remember(experiment: Experiment) -> None:
+    """Of the arm host, figures go to this machine's history."""
+    if "host" in experiment.request.kernels:
+        from harness.history import remember
+
+        for line in remember(experiment.directory):
+            click.echo(line)
+
+
+def _refuse_guest_options(context: click.Context) -> None:
+    options = _given(context, lambda name: name in _OF_GUESTS)
+    if options:
+        raise click.UsageError(f"{options[0]} is of guests, and --kernel host boots none")
+
+
+def _given(context: click.Context, which: Callable[[str], bool]) -> list[str]:
+    """Options that stand on the command line."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if which(str(option.name)) and context.get_parameter_source(str(option.name)) == ParameterSource.COMMANDLINE
+    ]

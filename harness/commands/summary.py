@@ -1,0 +1,31 @@
+"""`oomtrial summary`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.options import FORMAT
+from harness.commands.output import console_on_stdout, print_json
+
+
+@click.command()
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@FORMAT
+def summary(run_directory: Path, style: str) -> None:
+    """Print the summary of a run."""
+    if style == "table":
+        print_run(run_directory)
+        return
+    from harness.runtables import summarize
+
+    print_json(summarize(run_directory))
+
+
+def print_run(run_directory: Path) -> None:
+    """The summary of a run on the terminal."""
+    from harness.report.terminal import print_summary
+    from harness.runtables import summarize
+
+    print_summary(console_on_stdout(), summarize(run_directory))

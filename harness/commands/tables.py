@@ -1,0 +1,44 @@
+"""`oomtrial tables`: of a run, made anew or taken elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.errors import EvidenceError
+
+
+@click.group()
+def tables() -> None:
+    """Tables of a run."""
+
+
+@tables.command("rebuild")
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--accept-edited", is_flag=True, help="Take raw files too that changed since their trial ended.")
+def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
+    """Make a run's tables anew from its raw evidence. Exit code 6 when some of it was left out."""
+    from harness.runtables import rebuild_tables
+
+    problems = rebuild_tables(run_directory, accept_edited)
+    for problem in problems:
+        click.echo(f"left out: {problem}", err=True)
+    click.echo(f"{run_directory / 'tables'}")
+    if problems:
+        raise SystemExit(EvidenceError.exit_code)
+
+
+@tables.command("export")
+@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+def tables_export(run_directory: Path, directory: Path) -> None:
+    """Copy a run's tables and record, without raw evidence and without this machine's paths, to keep or to send.
+
+    summary, compare, report and harness.load_run take the copy as they take the run.
+    """
+    from harness.exportset import export_set
+
+    for text in export_set(run_directory, directory):
+        click.echo(f"without its directories: {text}", err=True)
+    click.echo(f"{directory}")
