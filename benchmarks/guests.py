@@ -40,8 +40,9 @@ class Machine:
     """One kernel, its guests, and what a run of ours needs."""
 
     def __init__(self, spec: str, vcpus: int, place: Path) -> None:
-        from harness.experiment import Experiment, Request
+        from harness.experiment import Experiment
         from harness.progress import Reporter
+        from harness.request import Request
         from harness.spec.arm import name_arms
 
         self.spec, self.vcpus, self.place = spec, vcpus, place

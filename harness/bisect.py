@@ -18,10 +18,11 @@ from harness.analysis.effects import count_effect
 from harness.analysis.rates import exact_test
 from harness.analysis.sequential import decide, likelihood_ratio
 from harness.errors import BuildError, CheckFailedError, EvidenceError, HostError, UsageError
-from harness.experiment import Experiment, Request
+from harness.experiment import Experiment
 from harness.paths import write_atomically
 from harness.proc import output_of
 from harness.progress import Reporter
+from harness.request import Request
 from harness.rundir import read_run
 from harness.spec.arm import ArmSpec
 from harness.tables.store import load_tables

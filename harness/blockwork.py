@@ -15,20 +15,20 @@ from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from harness.blockrun import BlockRunner, Standing
 from harness.errors import EvidenceError
 from harness.paths import held
+from harness.prepared import Prepared, at_home
 from harness.progress import Reporter, Task
-from harness.resume import BlockState
+from harness.request import Request
+from harness.resume import BlockState, refuse_unlike
 from harness.rundir import HostRecord
 from harness.spec.plan import Block
 from harness.spec.scenario import decode
-
-if TYPE_CHECKING:
-    from harness.experiment import Prepared, Request
+from harness.trialguests import TrialGuests, machine_of_guests
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,17 @@ def run_block(job: BlockJob) -> BlockResult:
 
     Raises UsageError on a machine that is not like the one that the run is of, HostError when this one lacks something.
     """
-    from harness.cluster import at_home
-    from harness.experiment import Experiment, machine_of_guests
-    from harness.resume import refuse_unlike
-
     refuse_unlike(job.host, machine_of_guests(), "this worker's")
     report = _Heard()
     with tempfile.TemporaryDirectory(prefix="oomtrial-block-") as scratch, held(Path(scratch)):
         request = dataclasses.replace(job.request, out=Path(scratch))
         scenarios = {name: decode(name, text) for name, text in job.scenarios.items()}
-        experiment = Experiment(request, report, scenarios=scenarios)
-        problem, refused, beside = experiment.run_block(job.block, job.state, at_home(job.prepared, job.cache))
+        standing = Standing({job.block.index: job.state})
+        guests = TrialGuests(request, at_home(job.prepared, job.cache), report)
+        problem = BlockRunner(request, scenarios, Path(scratch), report, guests, standing).run(job.block)
+        refused = standing.refused.get((job.block.arm, job.block.scenario), "")
         packed = _pack(Path(scratch) / "trials")
-        return BlockResult(job.block, problem, refused, tuple(report.said), packed, beside)
+        return BlockResult(job.block, problem, refused, tuple(report.said), packed, standing.beside)
 
 
 def _pack(directory: Path) -> bytes:

@@ -8,25 +8,22 @@ by content key. What a lost worker was at is run by another one.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
 import psutil
 import zstandard
 
 from harness.errors import HostError, UsageError
+from harness.experiment import Experiment
 from harness.guest.accel import kvm_openable
-from harness.kernels.kernel import RECORD
 from harness.paths import cache_dir
+from harness.prepared import Prepared, shipment
 from harness.rundir import COMPLETE, HostRecord
-
-if TYPE_CHECKING:
-    from harness.experiment import Experiment, Prepared
+from harness.trialguests import machine_of_guests
 
 LOCAL = "local:"
 _CONNECT_S = 30
@@ -179,37 +176,8 @@ def run_experiment(experiment: Experiment, where: str | None = None) -> bool:
         experiment.close()
 
 
-def shipment(prepared: Prepared) -> list[str]:
-    """The files of the cache that a guest is made of, as paths within it; their names hold their content keys."""
-    paths = [prepared.rootfs, *(image.binary for image in prepared.images.values())]
-    for kernel in prepared.kernels.values():
-        image = Path(kernel.image)
-        # the record comes last: a kernel without one is none
-        paths += [image, *([Path(kernel.initrd)] if kernel.initrd else []), image.with_name(RECORD)]
-    return [str(path.relative_to(cache_dir())) for path in paths]
-
-
-def at_home(prepared: Prepared, cache: Path) -> Prepared:
-    """The same with the paths of this machine's cache; `cache`: where they were."""
-    here = cache_dir()
-
-    def moved(path: str | Path) -> Path:
-        return here / Path(path).relative_to(cache)
-
-    kernels = {
-        text: msgspec.structs.replace(
-            kernel, image=str(moved(kernel.image)), initrd=str(moved(kernel.initrd)) if kernel.initrd else ""
-        )
-        for text, kernel in prepared.kernels.items()
-    }
-    images = {name: dataclasses.replace(image, binary=moved(image.binary)) for name, image in prepared.images.items()}
-    return dataclasses.replace(prepared, kernels=kernels, rootfs=moved(prepared.rootfs), images=images)
-
-
 def _describe(names: list[str]) -> dict[str, Any]:
     """On a worker: what its cache lacks, what machine it is, and why it has no KVM."""
-    from harness.experiment import machine_of_guests
-
     return {
         "machine": machine_of_guests(),
         "lacks": [name for name in names if not (cache_dir() / name).is_file()],

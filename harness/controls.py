@@ -7,8 +7,9 @@ from pathlib import Path
 
 from harness.analysis.controls import ControlResult, judge_control
 from harness.errors import EvidenceError, UsageError
-from harness.experiment import Experiment, Request
+from harness.experiment import Experiment
 from harness.progress import Reporter
+from harness.request import Request
 from harness.rundir import read_run
 from harness.spec.arm import ArmSpec
 from harness.spec.controls import Control, choose_controls

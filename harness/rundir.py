@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,11 @@ from harness.spec.arm import ArmSpec, name_arms
 RUN_FORMAT = 2
 RUN_FILE = "run.json"
 COMPLETE = "complete"  # state of a run
+
+
+def new_run_id() -> str:
+    """A name for a run that is about to begin: its date, and chance."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class HostRecord(msgspec.Struct, frozen=True):

@@ -38,10 +38,10 @@ def controls(
 ) -> None:
     """Prove the harness: does it tell known-bad kernels from stock, and stock from stock not? Exit code 7 if it fails."""
     from harness.controls import run_controls
-    from harness.experiment import Request, new_run_id
     from harness.kernels.source import offered_versions
     from harness.report.controltable import print_controls
-    from harness.rundir import read_run
+    from harness.request import Request
+    from harness.rundir import new_run_id, read_run
     from harness.spec.arm import ArmSpec
 
     base = base or ("source:6.1" if "6.1" in offered_versions() else "source:6.12")

@@ -130,7 +130,8 @@ def run(
     figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
     """
     from harness.cluster import run_experiment
-    from harness.experiment import Experiment, Request, resume_run
+    from harness.experiment import Experiment, resume_run
+    from harness.request import Request
     from harness.spec.arm import name_arms
 
     if resume is not None:

@@ -16,13 +16,15 @@ from harness.containers.images import plan_image
 from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER, FollowedContainer, find_container
 from harness.containers.session import Session
 from harness.errors import GuestError
-from harness.experiment import Experiment, Prepared, Request
+from harness.experiment import Experiment
 from harness.guest.local import connect_local, engine_of, require_host_arm
 from harness.guest.machine import Guest
 from harness.progress import Reporter
+from harness.request import Request
 from harness.seats import Seat, is_wanted, machine_budget, wait_for_seat
 from harness.spec.arm import name_arms
 from harness.testing.watcher import Watcher
+from harness.trialguests import TrialGuests
 
 HOST = "host"
 _AWAKE_DEADLINE_S = 60.0
@@ -92,7 +94,6 @@ class Engines:
         self.machine, self._scratch, self.showing = machine, scratch, showing
         self._local: Engine | None = None
         self._guest: tuple[Engine, contextlib.ExitStack] | None = None
-        self._prepared: dict[str, tuple[Experiment, Prepared]] = {}
 
     def open(self, kernel: str) -> Engine:
         """The engine of a kernel; a guest of another kernel ends first.
@@ -129,7 +130,8 @@ class Engines:
                 experiment = Experiment(request, report, seat)
                 experiment.check()
                 prepared = experiment.prepare()
-                guest = stack.enter_context(experiment.open_engine(prepared, experiment.directory / CONSOLE_FILE))
+                guests = TrialGuests(request, prepared, report, seat)
+                guest = stack.enter_context(guests.open_engine(experiment.directory / CONSOLE_FILE))
             _wake(guest.docker)
             return Engine(kernel, guest.docker, guest, None), stack.pop_all()
 

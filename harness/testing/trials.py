@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.errors import OomtrialError
-from harness.experiment import Experiment, Request
+from harness.experiment import Experiment
 from harness.progress import Reporter
+from harness.request import Request
 from harness.spec.arm import name_arms
 from harness.testing.engines import HOST, Engines
 from harness.testing.trialresult import TrialResult, open_result

@@ -14,14 +14,17 @@ from rich.console import Console
 
 from harness import cluster as clusters
 from harness.blockwork import BlockJob, run_all, unpack_trials
-from harness.cluster import Cluster, at_home, check_address, pack_file, run_experiment, unpack_file
+from harness.cluster import Cluster, check_address, pack_file, run_experiment, unpack_file
 from harness.errors import EvidenceError, HostError, UsageError
-from harness.experiment import Experiment, Request, machine_of_guests
+from harness.experiment import Experiment
 from harness.paths import cache_dir
+from harness.prepared import at_home
 from harness.progress import Reporter
+from harness.request import Request
 from harness.resume import BlockState
 from harness.spec.arm import name_arms
 from harness.spec.plan import Block
+from harness.trialguests import machine_of_guests
 from tests.unit.test_resume import PREPARED, _no_guests, check_whole, quiet  # noqa: F401
 
 REQUEST = Request(name_arms(["source:6.1"]), ("one-big-many-small",), 5, 2, 1)

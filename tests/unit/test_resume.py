@@ -13,20 +13,23 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from harness import experiment as experiments
+from harness import blockrun
 from harness.cli import cli
 from harness.cluster import run_experiment
 from harness.collectors.evidence import EvidenceWriter, read_trial, write_trial
 from harness.errors import GuestError, HostError, UsageError
-from harness.experiment import Experiment, Prepared, Request, resume_run
+from harness.experiment import Experiment, resume_run
 from harness.kernels.kernel import Kernel
 from harness.paths import cache_dir
+from harness.prepared import Prepared
 from harness.progress import Reporter
+from harness.request import Request
 from harness.resume import recover_trials, refuse_other_host, refuse_other_images
 from harness.rundir import hold_run, read_run, write_run
 from harness.runtables import rebuild_tables, summarize
 from harness.spec.arm import name_arms
 from harness.spec.plan import plan_blocks
+from harness.trialguests import TrialGuests
 
 ARMS = name_arms(("source:6.1", "source:6.1"))
 ROUNDS, BOOTS = 5, 2
@@ -96,14 +99,14 @@ def fake_trial(_client, job, evidence, on_round, _save, end):
 
 @pytest.fixture(autouse=True)
 def _no_guests(monkeypatch):
-    monkeypatch.setattr(Experiment, "_guest", fake_guest)
-    monkeypatch.setattr(experiments, "run_trial", fake_trial)
+    monkeypatch.setattr(TrialGuests, "of_trial", fake_guest)
+    monkeypatch.setattr(blockrun, "run_trial", fake_trial)
     monkeypatch.setattr(Experiment, "prepare", lambda _: PREPARED)
     monkeypatch.setattr(Experiment, "_check_resumed", check_resumed)
 
 
 def check_resumed(self, *_):
-    self._states, _ = recover_trials(self.directory)
+    self.standing.states, _ = recover_trials(self.directory)
 
 
 def quiet():
@@ -216,7 +219,7 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
         return end
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "run_trial", die)
+        patch.setattr(blockrun, "run_trial", die)
         assert in_child(lambda: start(out)) == 9
     first = read_run(out).blocks[0]
     go_on(out)
@@ -261,7 +264,7 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiments, "run_trial", hang)
+        patch.setattr(blockrun, "run_trial", hang)
         with pytest.raises(KeyboardInterrupt):
             start(out)
     go_on(out)
@@ -304,7 +307,7 @@ def test_a_block_that_was_given_up_stays_so(tmp_path, monkeypatch):
         yield
 
     with monkeypatch.context() as patch:
-        patch.setattr(Experiment, "_guest", dead)
+        patch.setattr(TrialGuests, "of_trial", dead)
         assert in_child(lambda: start(out)) == 9
     go_on(out)
     assert sorted(path.name for path in (out / "trials").glob("001-*")) == [f"001-{n}" for n in range(1, 5)]

@@ -1,0 +1,100 @@
+"""Everything that is built for a run: kernels, the guest's root file system, our images; here, or on another machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from harness.containers.images import NAMES, Image, plan_image
+from harness.guest.rootfs import build_rootfs, plan_rootfs
+from harness.kernels.kernel import RECORD, Kernel, Plan, make_kernel
+from harness.paths import cache_dir
+from harness.proc import kill_children
+from harness.progress import Reporter
+from harness.resume import find_rootfs, plan_same_rootfs, refuse_other_images
+from harness.rundir import RunRecord
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is built: what remains is to measure."""
+
+    kernels: dict[str, Kernel]  # by the text of the spec
+    rootfs: Path
+    images: dict[str, Image]
+    accel: str
+    accel_reason: str
+
+
+def build_images(resumed: RunRecord | None) -> dict[str, Image]:
+    """Our images. `resumed`: a run whose images they must be.
+
+    Raises UsageError when they are others, BuildError when one does not compile.
+    """
+    images = {name: plan_image(name) for name in NAMES}
+    if resumed:
+        refuse_other_images(resumed, images)
+    return images
+
+
+def build_parts(
+    plans: list[Plan], cached: dict[str, Kernel], resumed: RunRecord | None, report: Reporter
+) -> tuple[dict[str, Kernel], Path, dict[str, Image]]:
+    """Kernels, root file system and images, side by side, whatever the cache lacks. `cached`: kernels that need no plan.
+
+    Raises BuildError when a download, a patch or a compilation fails, UsageError as in `build_images`.
+    """
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        rootfs_job = pool.submit(_build_rootfs, resumed, report)
+        kernels_job = pool.submit(lambda: cached | {plan.spec.text: make_kernel(plan, report) for plan in plans})
+        try:
+            images = build_images(resumed)
+            for job in (rootfs_job, kernels_job):
+                # A failure of either is told at once, not after the other has ended.
+                while not job.done():
+                    for other in (rootfs_job, kernels_job):
+                        if other.done():
+                            other.result()
+                    time.sleep(0.1)
+            return kernels_job.result(), rootfs_job.result(), images
+        except BaseException:
+            kill_children()  # threads wait for their children, and the pool for its threads
+            raise
+
+
+def _build_rootfs(resumed: RunRecord | None, report: Reporter) -> Path:
+    if resumed is None:
+        return build_rootfs(plan_rootfs(), report)
+    return find_rootfs(resumed) or build_rootfs(plan_same_rootfs(resumed), report)
+
+
+def shipment(prepared: Prepared) -> list[str]:
+    """The files of the cache that a guest is made of, as paths within it; their names hold their content keys."""
+    paths = [prepared.rootfs, *(image.binary for image in prepared.images.values())]
+    for kernel in prepared.kernels.values():
+        image = Path(kernel.image)
+        # the record comes last: a kernel without one is none
+        paths += [image, *([Path(kernel.initrd)] if kernel.initrd else []), image.with_name(RECORD)]
+    return [str(path.relative_to(cache_dir())) for path in paths]
+
+
+def at_home(prepared: Prepared, cache: Path) -> Prepared:
+    """The same with the paths of this machine's cache; `cache`: where they were."""
+    here = cache_dir()
+
+    def moved(path: str | Path) -> Path:
+        return here / Path(path).relative_to(cache)
+
+    kernels = {
+        text: msgspec.structs.replace(
+            kernel, image=str(moved(kernel.image)), initrd=str(moved(kernel.initrd)) if kernel.initrd else ""
+        )
+        for text, kernel in prepared.kernels.items()
+    }
+    images = {name: dataclasses.replace(image, binary=moved(image.binary)) for name, image in prepared.images.items()}
+    return dataclasses.replace(prepared, kernels=kernels, rootfs=moved(prepared.rootfs), images=images)

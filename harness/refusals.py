@@ -1,0 +1,51 @@
+"""What is refused before a minute is spent: requests that nothing can meet, or not this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from harness.analysis.rates import MIN_BOOTS
+from harness.errors import HostError, UsageError
+from harness.kernels.config import lacks
+from harness.kernels.kernel import Kernel
+from harness.request import Request
+from harness.rundir import RUN_FILE
+from harness.spec.kernel import KernelSpec
+from harness.spec.scenario import Scenario
+
+
+def refuse_existing(directory: Path) -> None:
+    """Raises UsageError where a run is already."""
+    if (directory / RUN_FILE).exists():
+        raise UsageError(f"{directory} already holds a run", "choose another --out, or go on with --resume")
+
+
+def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:
+    """Raises UsageError when looks at the run could never decide anything."""
+    if len(request.arms) < 2 or not any(spec.is_stock for spec in specs):
+        raise UsageError("--until-decided needs arms to compare", "name a stock kernel and another one")
+    if request.boots < MIN_BOOTS:
+        raise UsageError(
+            f"--until-decided with {request.boots} boots an arm could never decide",
+            f"ask for {MIN_BOOTS} or more",
+        )
+
+
+def refuse_little_memory(memory_mib: int, scenarios: Iterable[Scenario]) -> None:
+    """Raises UsageError when a guest is too small for a scenario, HostError when this machine is too small for the guest."""
+    for scenario in scenarios:
+        need_mib = sum(limit.bytes for limit in scenario.limits) // (1 << 20) + 512
+        if memory_mib < need_mib:
+            raise UsageError(f"--memory {memory_mib} MiB is too little for {scenario.name}", f"it needs {need_mib} MiB")
+    available_mib = psutil.virtual_memory().available >> 20
+    if available_mib < memory_mib + 256:
+        raise HostError(f"a guest of {memory_mib} MiB does not fit: {available_mib} MiB of memory are available")
+
+
+def lacking(kernel: Kernel, scenario: Scenario) -> str | None:
+    """Why a kernel cannot run a scenario, or None."""
+    options = lacks(kernel, scenario.needed_options)
+    return f"{kernel.spec} lacks {', '.join(options)}, which scenario {scenario.name} needs" if options else None
