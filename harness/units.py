@@ -1,4 +1,4 @@
-"""Sizes are parsed once, at the border; inside, everything is bytes, microseconds or seconds."""
+"""Numbers are parsed and worded at the border; inside, everything is bytes, microseconds or seconds."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def format_size(size_bytes: int) -> str:
         if size_bytes and size_bytes % _SUFFIXES[suffix] == 0:
             return f"{size_bytes // _SUFFIXES[suffix]}{suffix}"
     return str(size_bytes)
+
+
+def format_count(number: int, noun: str) -> str:
+    """``1 kill``, ``2 kills``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

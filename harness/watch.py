@@ -20,6 +20,7 @@ from harness.oomlog.live import LiveLog
 from harness.oomlog.records import Kill
 from harness.proc import has_initial_pids
 from harness.report.watchtext import Seen
+from harness.units import format_count
 
 _TICK_MS = 100
 _RECORD_BYTES = 8192  # kernel/printk/printk.c, PRINTK_MESSAGE_MAX and what stands before it
@@ -171,7 +172,7 @@ class Watch:
             "forged_kills": missing.forged_kills,
             "seconds": round(seconds, 1),
         }
-        text = f"{_count(self._kills, 'kill')} in {_count(len(self._domains), 'domain')} in {_duration(seconds)}"
+        text = f"{format_count(self._kills, 'kill')} in {format_count(len(self._domains), 'domain')} in {_duration(seconds)}"
         if self._kills:
             text += f", {self._overlaps} estimated to come before an earlier victim's memory was free"
         if missing.sequence_gaps:
@@ -186,10 +187,6 @@ def _wall(kill: Kill) -> float:
     if kill.where.uptime_s is None:
         return time.time()
     return time.time() - max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - kill.where.uptime_s)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _duration(seconds: float) -> str:

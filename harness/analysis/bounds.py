@@ -8,6 +8,7 @@ import msgspec
 from scipy.stats import beta
 
 from harness.analysis.rates import MIN_BOOTS, effective_rounds
+from harness.analysis.search import least_enough
 
 _MOST_ROUNDS = 1_000_000
 
@@ -68,13 +69,4 @@ def rounds_that_decide(found: Bounds, limit: float, confidence: float) -> int | 
 
     if share == limit or not 0 < limit < 1:
         return None
-    high = max(1, found.rounds)
-    while not is_enough(high):
-        high *= 2
-        if high > _MOST_ROUNDS:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
+    return least_enough(is_enough, max(1, found.rounds), _MOST_ROUNDS)

@@ -15,6 +15,7 @@ from scipy.special import gammaln
 from scipy.stats import binom, t
 
 from harness.analysis.rates import MIN_BOOTS
+from harness.analysis.search import bisect_enough, least_enough
 
 ALPHA = 0.05
 POWER = 0.9
@@ -88,10 +89,7 @@ def rounds_needed(base_share: float, share: float, power: float, alpha: float = 
         low, high = high, math.ceil(high * 1.2)
     while low > 1 and is_enough(low):
         low, high = math.floor(low / 1.2), low
-    while high - low > max(1, high // 200):
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
-    return high
+    return bisect_enough(is_enough, low, high, 200)
 
 
 def design_effect(rounds_per_boot: float, correlation: float) -> float:
@@ -120,16 +118,7 @@ def boots_needed(needed: int, rounds_per_boot: int, correlation: float, at_least
 
 def rounds_per_boot_needed(needed: int, boots: int, correlation: float) -> int | None:
     """Rounds in each of so many boots that are worth `needed` independent ones; None where no number is enough."""
-    high = 1
-    while worth(high, boots, correlation) < needed:
-        high *= 2
-        if high > _MOST_ROUNDS:
-            return None
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if worth(middle, boots, correlation) < needed else (low, middle)
-    return high
+    return least_enough(lambda rounds: worth(rounds, boots, correlation) >= needed, 1, _MOST_ROUNDS)
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):

@@ -162,13 +162,15 @@ def volume_of(container: Container) -> str:
     return str(next(mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"))
 
 
-# To read /dev/kmsg under dmesg_restrict, and to mount tracefs. An engine may itself lack some of what `privileged` asks for.
-_READS: dict[str, Any] = {
-    "cap_add": ["SYSLOG", "SYS_ADMIN"],
+# What it takes to read /dev/kmsg under dmesg_restrict, and no more.
+READS_KMSG: dict[str, Any] = {
+    "cap_add": ["SYSLOG"],
     "devices": ["/dev/kmsg:/dev/kmsg:rw"],
     "security_opt": ["apparmor=unconfined", "seccomp=unconfined", "label=disable"],
     "userns_mode": "host",  # under userns-remap it would have no say in the kernel log
 }
+# To mount tracefs too. An engine may itself lack some of what `privileged` asks for.
+_READS = READS_KMSG | {"cap_add": ["SYSLOG", "SYS_ADMIN"]}
 
 
 def create_collector(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, deque
 from datetime import UTC, datetime
 from itertools import groupby
@@ -16,11 +15,11 @@ from rich.text import Text
 from harness.oomlog.assemble import Output
 from harness.oomlog.found import Where
 from harness.oomlog.records import Kill, Missing, Report
+from harness.report.killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from harness.report.visible import visible
+from harness.units import format_count
 
 _SHOWN = 200
-_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
-_VERDICTS = {True: ("yes", "bold red"), False: ("no", "green"), None: ("unknown", "yellow")}
 
 _ENDS = {
     "none": "cut, or without an end",
@@ -84,8 +83,8 @@ class LogTable:
     def _summary(self, totals: dict[str, Any], missing: Missing, is_whole: bool) -> list[Text]:
         kills, reports = totals["kills"], totals["reports"]
         head = (
-            f"{_count(kills['printed'], 'kill')} in {_count(totals['decisions']['printed'], 'decision')}, "
-            f"{_count(reports['printed'], 'report')}, {_count(len(self._boots), 'boot')}"
+            f"{format_count(kills['printed'], 'kill')} in {format_count(totals['decisions']['printed'], 'decision')}, "
+            f"{format_count(reports['printed'], 'report')}, {format_count(len(self._boots), 'boot')}"
         )
         lines = [Text(head, style="bold")]
         if kills["at_least"] != kills["printed"] or kills["at_most"] != kills["at_least"]:
@@ -94,7 +93,7 @@ class LogTable:
                 more = f"between {kills['at_least']} and {kills['at_most']}"
             lines.append(Text(f"  in truth {more}: see what is missing"))
         if kills["printed"]:
-            verdicts = ", ".join(f"{self._verdicts[key]} {_VERDICTS[key][0]}" for key in (True, False, None))
+            verdicts = ", ".join(f"{self._verdicts[key]} {VERDICTS[key][0]}" for key in (True, False, None))
             lines.append(Text(f"  before an earlier victim's memory was free (estimated): {verdicts}"))
             sources = ", ".join(
                 f"{n} {name}" for name, n in sorted(self._sources.items(), key=lambda s: s[0] != "known")
@@ -121,15 +120,15 @@ class LogTable:
                     name, justify="right" if right else "left", overflow="fold", no_wrap=name in ("line", "time", "MB")
                 )
         for kill in kills:
-            killed, report = kill.killed, kill.report
-            verdict, style = _VERDICTS[kill.overlap_estimated]
+            report = kill.report
+            verdict, style = VERDICTS[kill.overlap_estimated]
             cells: list[Text | str] = [str(kill.where.line), _time(kill.where)]
             if many_boots:
                 cells.append(str(kill.boot))
             cells += [
-                Text(_domain(kill)),
-                Text(f"{killed.pid} {visible(killed.comm or '(cut)')}" + (" (group)" if kill.group else "")),
-                _megabytes(killed.anon_rss_kb, killed.file_rss_kb, killed.shmem_rss_kb),
+                Text(domain_of(kill)),
+                Text(victim_of(kill)),
+                megabytes_of(kill),
                 _kb(report.margin_kb if report else None),
                 _kb(report.in_flight_kb if report else None),
                 Text(verdict, style=style),
@@ -139,17 +138,6 @@ class LogTable:
         return table
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def _domain(kill: Kill) -> str:
-    if kill.domain is None:
-        return "memcg, unknown" if kill.is_global is False else "unknown"
-    name = _CONTAINER_ID.sub(lambda match: match[0][:12], visible(kill.domain))
-    return name if kill.domain_source == "known" else f"{name}?"
-
-
 def _time(where: Where) -> str:
     if where.time_s is None:
         return ""
@@ -157,11 +145,6 @@ def _time(where: Where) -> str:
         return f"{where.time_s:.3f}"
     moment = datetime.fromtimestamp(where.time_s + (946684800 if where.wall_is_yearless else 0), UTC)
     return moment.strftime("%b %e %H:%M:%S" if where.wall_is_yearless else "%Y-%m-%d %H:%M:%S")
-
-
-def _megabytes(*sizes_kb: int | None) -> str:
-    known = [size for size in sizes_kb if size is not None]
-    return f"{sum(known) / 1024:.1f}" if known else ""
 
 
 def _kb(size_kb: int | None) -> str:

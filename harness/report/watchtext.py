@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import UTC, datetime
 from typing import IO, Protocol
@@ -12,12 +11,11 @@ from rich.text import Text
 
 from harness.containers.names import Ended
 from harness.oomlog.records import Kill
+from harness.report.killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from harness.report.logjson import encode
 from harness.report.visible import visible
 from harness.tables.log import kill_row
 
-_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
-_VERDICTS = {True: ("yes", "bold red"), False: ("no", "green"), None: ("unknown", "yellow")}
 _COLUMNS = f"{'time':8}  {'container':24}  {'domain':22}  {'victim':18} {'MB':>7}  {'margin kB':>9}  overlap  why"
 
 
@@ -48,14 +46,12 @@ class WatchText:
         self._console.print(Text(_COLUMNS, style="bold"), soft_wrap=True)
 
     def kill(self, seen: Seen) -> None:
-        kill, killed = seen.kill, seen.kill.killed
-        sizes = [kb for kb in (killed.anon_rss_kb, killed.file_rss_kb, killed.shmem_rss_kb) if kb is not None]
+        kill = seen.kill
         margin = kill.report.margin_kb if kill.report else None
-        verdict, style = _VERDICTS[kill.overlap_estimated]
+        verdict, style = VERDICTS[kill.overlap_estimated]
         name = visible(seen.name) if seen.name else "-"
-        victim = f"{killed.pid} {visible(killed.comm or '(cut)')}" + (" (group)" if kill.group else "")
-        line = Text(f"{_clock(seen.time_s)}  {name:24}  {_domain(kill):22}  {victim:18} ")
-        line.append(f"{sum(sizes) / 1024:7.1f}" if sizes else " " * 7)
+        line = Text(f"{_clock(seen.time_s)}  {name:24}  {domain_of(kill):22}  {victim_of(kill):18} ")
+        line.append(f"{megabytes_of(kill):>7}")
         line.append(f"  {'' if margin is None else margin:>9}  ")
         line.append(f"{verdict:7}", style=style)
         line.append(f"  {visible(kill.overlap_evidence)}", style="dim")
@@ -105,13 +101,6 @@ class WatchJson:
 
 def json_on_stdout() -> WatchJson:
     return WatchJson(sys.stdout.buffer)
-
-
-def _domain(kill: Kill) -> str:
-    if kill.domain is None:
-        return "memcg, unknown" if kill.is_global is False else "unknown"
-    name = _CONTAINER_ID.sub(lambda match: match[0][:12], visible(kill.domain))
-    return name if kill.domain_source == "known" else f"{name}?"
 
 
 def _clock(time_s: float) -> str:

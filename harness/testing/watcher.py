@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import docker
 import msgspec
@@ -14,20 +13,13 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from harness.containers.images import Image, load_image
-from harness.containers.running import API_ERRORS, WATCHER, FollowedContainer, OutputEndedError
+from harness.containers.running import API_ERRORS, READS_KMSG, WATCHER, FollowedContainer, OutputEndedError
 from harness.errors import GuestError, HostError
 from harness.oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg_record
 
 _READY_DEADLINE_S = 120.0
 _MARK_DEADLINE_S = 60.0
 _STOP_S = 10
-# What it takes to read /dev/kmsg under dmesg_restrict, and no more.
-_READS: dict[str, Any] = {
-    "cap_add": ["SYSLOG"],
-    "devices": ["/dev/kmsg:/dev/kmsg:rw"],
-    "security_opt": ["apparmor=unconfined", "seccomp=unconfined", "label=disable"],
-    "userns_mode": "host",  # under userns-remap it would have no say in the kernel log
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,7 @@ class Watcher:
                 pid_mode="host",
                 cgroupns="host",
                 network_mode="none",
-                **_READS,
+                **READS_KMSG,
                 volumes={"/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "rw"}},
                 log_config=LogConfig(type=LogConfig.types.JSON),
                 labels=labels,
