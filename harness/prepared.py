@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,19 +49,16 @@ def build_parts(
 
     Raises BuildError when a download, a patch or a compilation fails, UsageError as in `build_images`.
     """
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        rootfs_job = pool.submit(_build_rootfs, resumed, report)
+    with ThreadPoolExecutor(max_workers=3) as pool:
         kernels_job = pool.submit(lambda: cached | {plan.spec.text: make_kernel(plan, report) for plan in plans})
+        rootfs_job = pool.submit(_build_rootfs, resumed, report)
+        images_job = pool.submit(build_images, resumed)
         try:
-            images = build_images(resumed)
-            for job in (rootfs_job, kernels_job):
-                # A failure of either is told at once, not after the other has ended.
-                while not job.done():
-                    for other in (rootfs_job, kernels_job):
-                        if other.done():
-                            other.result()
-                    time.sleep(0.1)
-            return kernels_job.result(), rootfs_job.result(), images
+            # A failure of any is told at once, not after the others have ended.
+            jobs: tuple[Future[Any], ...] = (kernels_job, rootfs_job, images_job)
+            for job in wait(jobs, return_when=FIRST_EXCEPTION).done:
+                job.result()
+            return kernels_job.result(), rootfs_job.result(), images_job.result()
         except BaseException:
             kill_children()  # threads wait for their children, and the pool for its threads
             raise
