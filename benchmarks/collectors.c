@@ -57,8 +57,9 @@ static const struct mode *mode = modes;
 static enum request request_now = OTHER;
 static int round_now, own_work, marker_given;
 static struct reading at_begin, at_start, at_end;
-/* Of this process, in microseconds: by request; what is not the collector's; when the round and the request began. */
-static long long cpu[OTHER], wall[OTHER], cpu_off, wall_off, cpu_at_begin, wall_at_begin, cpu_then, wall_then;
+/* In microseconds, CPU time of this process: by request (gap: since the reply to the one before); what is not the
+   collector's; when the round and the request began. */
+static long long cpu[OTHER], wall[OTHER], gap[OTHER], replied, cpu_off, wall_off, cpu_at_begin, wall_at_begin, cpu_then, wall_then;
 
 static long long us_of(clockid_t clock)
 {
@@ -101,10 +102,12 @@ static void begin_round(int round)
 	if (round_now)
 		emit("C {\"event\":\"cost\",\"round\":%d,\"mode\":%d,\"wall_us\":%lld,\"workload_us\":%lld,\"workload_in_round_us\":%lld,"
 		     "\"engine_us\":%lld,\"engine_in_round_us\":%lld,\"collector_us\":%lld,\"begin_us\":%lld,\"armed_us\":%lld,\"end_us\":%lld,"
-		     "\"clean_us\":%lld,\"begin_wall_us\":%lld,\"armed_wall_us\":%lld,\"end_wall_us\":%lld,\"clean_wall_us\":%lld}",
+		     "\"clean_us\":%lld,\"begin_wall_us\":%lld,\"armed_wall_us\":%lld,\"end_wall_us\":%lld,\"clean_wall_us\":%lld,"
+		     "\"fork_wall_us\":%lld,\"reap_wall_us\":%lld}",
 		     round_now, (int)(mode - modes), wall_then - wall_off - wall_at_begin, now.workload - at_begin.workload,
 		     at_end.workload - at_start.workload, now.engine - at_begin.engine, at_end.engine - at_start.engine,
-		     cpu_then - cpu_off - cpu_at_begin, cpu[BEGIN], cpu[ARMED], cpu[END], cpu[CLEAN], wall[BEGIN], wall[ARMED], wall[END], wall[CLEAN]);
+		     cpu_then - cpu_off - cpu_at_begin, cpu[BEGIN], cpu[ARMED], cpu[END], cpu[CLEAN], wall[BEGIN], wall[ARMED], wall[END], wall[CLEAN],
+		     gap[ARMED], gap[CLEAN]);
 	round_now = round;
 	cpu_at_begin = cpu_then - cpu_off;
 	wall_at_begin = wall_then - wall_off;
@@ -143,6 +146,8 @@ static ssize_t timed_recvmsg(int fd, struct msghdr *message, int flags)
 		for (int i = 0; i < OTHER; i++)
 			if (!strcmp(name, names[i]))
 				request_now = i;
+	if (request_now != OTHER)
+		gap[request_now] = wall_then - replied;
 	own_work = 1;
 	if (request_now == BEGIN)
 		begin_round(round);
@@ -166,6 +171,7 @@ static ssize_t timed_send(int fd, const void *text, size_t size, int flags)
 		at_start = take_reading();
 	own_work = 0;
 	take_off();
+	replied = wall_then;
 	return send(fd, text, size, flags);
 }
 

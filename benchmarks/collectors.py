@@ -32,6 +32,7 @@ from harness.collectors.events import HogEnd, RoundEnd, RoundStart, read_supervi
 from harness.collectors.evidence import EvidenceWriter, read_trial
 from harness.collectors.trial import TrialJob, run_trial
 from harness.containers.images import Image
+from harness.errors import GuestError
 from harness.experiment import Experiment, Prepared, Request
 from harness.guest.machine import Guest
 from harness.paths import content_key
@@ -41,6 +42,15 @@ from harness.spec.scenario import load_scenario
 
 SOURCE = Path(__file__).with_suffix(".c")
 MODES = ("nothing", "the probes", "reading the trace", "reading the kernel log", "reading memcg files", "all of it")
+PARTS = {
+    "begin": "collector: begin",
+    "fork": "hogs forked and ready",
+    "armed": "collector: memcg files, trace on, marker",
+    "in_round": "the round itself",
+    "end": "collector: marker, memcg files, kernel log, trace",
+    "reap": "survivors killed and reaped, ends of hogs written",
+    "clean": "collector: usage back at its baseline",
+}
 TURN = 5  # rounds in one mode, one after the other
 _RESAMPLES = 4000
 
@@ -64,6 +74,8 @@ class Cost(msgspec.Struct, frozen=True):
     armed_wall_us: int
     end_wall_us: int
     clean_wall_us: int
+    fork_wall_us: int  # from the reply to begin until all hogs are there
+    reap_wall_us: int  # from the reply to end until the survivors are dead and the hogs' ends written
 
 
 def build_collector(image: Image, place: Path) -> Image:
@@ -110,7 +122,7 @@ def run_boot(bench: Bench, prepared: Prepared, boot: int, turns: int) -> pd.Data
     with guest, EvidenceWriter(directory) as evidence:
         end = run_trial(guest.docker, job, evidence, lambda _: None)
     if end.outcome != "completed":
-        raise SystemExit(f"boot {boot}: {end.outcome}, {end.reason}")
+        raise GuestError(f"{end.outcome}, {end.reason}")
     return read_rounds(directory).assign(boot=boot)
 
 
@@ -181,7 +193,9 @@ def print_costs(rounds: pd.DataFrame) -> None:
         cells = [name, str(len(of_mode)), figures.text(mode, "in_round_wall"), figures.ratio(mode, "in_round_wall")]
         cells += [figures.text(mode, "wall"), figures.ratio(mode, "wall"), figures.text(mode, *waits)]
         print("| " + " | ".join([*cells, str(int((of_mode["kills"] > 1).sum()))]) + " |")
-    print("\n| left out | collector, CPU ms a round | engine | of that in the round | workload | of that in the round |")
+    print(
+        "\n| left out | collector, CPU ms a round | engine | of that in the round | workload | of that in the round |"
+    )
     print("|---|---|---|---|---|---|")
     columns = ("collector", "engine", "engine_in_round", "workload", "workload_in_round")
     for mode, name in enumerate(MODES):
@@ -191,9 +205,10 @@ def print_costs(rounds: pd.DataFrame) -> None:
         f"{100 * figures.mean(0, column) / whole:.1f} % {column}" for column in ("collector", "engine", "workload")
     ]
     print(f"\nOf their CPU time with nothing left out: {', '.join(shares)}.\n")
-    print("| request of the supervisor | CPU ms a round | waits, ms |\n|---|---|---|")
-    for name in ("begin", "armed", "end", "clean"):
-        print(f"| {name} | {figures.text(0, name)} | {figures.text(0, f'{name}_wall')} |")
+    print("| part of a round, nothing left out | ms | CPU ms of the collector |\n|---|---|---|")
+    for name, what in PARTS.items():
+        own = figures.text(0, name) if name in ("begin", "armed", "end", "clean") else ""
+        print(f"| {what} | {figures.text(0, f'{name}_wall')} | {own} |")
 
 
 def costs(bench: Bench, boots: int, turns: int, keep: Path | None) -> None:
@@ -204,16 +219,24 @@ def costs(bench: Bench, boots: int, turns: int, keep: Path | None) -> None:
         prepared = experiment.prepare()
         measured = build_collector(prepared.images["collector"], bench.place)
         prepared = dataclasses.replace(prepared, images=prepared.images | {"collector": measured})
-        frames = []
+        frames, failed = [], 0
         for boot in range(1, boots + 1):
             report.say(f"boot {boot} of {boots}")
-            frames.append(run_boot(bench, prepared, boot, turns))
+            try:
+                frames.append(run_boot(bench, prepared, boot, turns))
+            except GuestError as error:
+                failed += 1
+                report.say(f"boot {boot} is left out: {error.what}")
+        if not frames:
+            raise SystemExit("no boot came to its end")
         experiment.close()
     rounds = pd.concat(frames)
     if keep:
         rounds.to_csv(keep, index=False)
-    print(f"{bench.scenario}, {bench.kernel}, {bench.vcpus} vCPUs on {os.cpu_count()} cores, {prepared.accel};", end=" ")
-    print(f"{boots} boots, {len(rounds)} rounds counted\n")
+    print(
+        f"{bench.scenario}, {bench.kernel}, {bench.vcpus} vCPUs on {os.cpu_count()} cores, {prepared.accel};", end=" "
+    )
+    print(f"{len(frames)} boots ({failed} more failed), {len(rounds)} rounds counted\n")
     print_costs(rounds)
 
 
@@ -223,6 +246,7 @@ class Parts:
 
     wall_s: dict[str, float] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
+    within_s: dict[str, float] = field(default_factory=dict)  # of the parts within a part
     _stack: list[str] = field(default_factory=list)
     _then: tuple[float, float] = (0.0, 0.0)
 
@@ -232,6 +256,8 @@ class Parts:
             part = self._stack[-1]
             self.wall_s[part] = self.wall_s.get(part, 0.0) + now[0] - self._then[0]
             self.cpu_s[part] = self.cpu_s.get(part, 0.0) + now[1] - self._then[1]
+            for outer in self._stack[:-1]:
+                self.within_s[outer] = self.within_s.get(outer, 0.0) + now[0] - self._then[0]
         self._then = now
 
     @contextlib.contextmanager
@@ -294,13 +320,15 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
                 in_rounds_s += event.time_ns / 1e9 * (1 if isinstance(event, RoundEnd) else -1)
     containers_s, rounds_s = sum(one.containers_start_s for one in records), sum(one.rounds_s for one in records)
     trials_s = parts.wall_s.pop("trials")
+    # a cold guest's second snapshot is made between the start of its containers and the first round
+    own_containers_s = containers_s - parts.within_s.get("trials", 0.0)
     parts.wall_s = {
         "interpreter and imports": imports_s,
         **parts.wall_s,
-        "containers: start, or found in the guest": containers_s,
+        "containers: start, or found in the guest": own_containers_s,
         "rounds": in_rounds_s,
         "around rounds: forks, evidence, clean-up": rounds_s - in_rounds_s,
-        "last lines of a trial": trials_s - containers_s - rounds_s,
+        "last lines of a trial": trials_s - own_containers_s - rounds_s,
     }
     whole_s = sum(parts.wall_s.values())
     cold = sum(one.started == "cold" for one in records)
