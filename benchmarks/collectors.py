@@ -118,6 +118,7 @@ def run_boot(bench: Bench, prepared: Prepared, boot: int, turns: int) -> pd.Data
         vcpus=bench.vcpus,
         memory_mib=2048,
         console=bench.place / "console.log",
+        api_deadline_s=600,
     )
     with guest, EvidenceWriter(directory) as evidence:
         end = run_trial(guest.docker, job, evidence, lambda _: None)
