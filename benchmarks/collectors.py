@@ -2,7 +2,9 @@
 
 1. Rounds with and without each thing that is recorded or read. One guest a boot, one collector (the shipped source, with a
    clock beside it: collectors.c), which leaves out something else every five rounds; the first of the five is not counted.
-2. A run of two arms as anybody would make it, by part: wall time, and CPU time of the harness itself.
+   Every guest boots cold.
+2. A run of two arms as anybody would make it, by part: wall time, and CPU time of the harness itself. Guests go on from
+   snapshots where there are some; the first time there are none.
 
 Intervals are 95 %, by bootstrap over boots. The machine should have nothing else to do. Prints Markdown tables.
 """
@@ -187,7 +189,9 @@ def print_costs(rounds: pd.DataFrame) -> None:
     """Three tables: wall time by mode, CPU time by mode, and the collector's by request with nothing left out."""
     figures = Figures(rounds)
     waits = ("begin_wall", "armed_wall", "end_wall", "clean_wall")
-    print("| left out | rounds | the round, ms | against nothing | with what is around it, ms | against nothing")
+    print(
+        "| left out | rounds | the round, ms | against nothing | with what is around it, ms | against nothing", end=""
+    )
     print(" | in it, waiting for the collector, ms | rounds with a second kill |\n|---|---|---|---|---|---|---|---|")
     for mode, name in enumerate(MODES):
         of_mode = rounds[rounds["mode"] == mode]
@@ -354,7 +358,7 @@ def main() -> None:
     parser.add_argument("--scenario", default="one-big-many-small")
     parser.add_argument("--vcpus", type=int, default=4)
     parser.add_argument("--boots", type=int, default=8, help="of the first table; 0: without it")
-    parser.add_argument("--turns", type=int, default=3, help="of each mode in each boot, five rounds long")
+    parser.add_argument("--turns", type=int, default=2, help="of each mode in each boot, five rounds long")
     parser.add_argument("--csv", type=Path, help="keeps the rounds of the first table there")
     parser.add_argument("--run-boots", type=int, default=4, help="an arm of the run; 0: without the second table")
     parser.add_argument("--run-rounds", type=int, default=25, help="of the run, a boot")
