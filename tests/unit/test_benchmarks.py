@@ -1,0 +1,62 @@
+"""What the benchmarks take from the rest still fits; their figures are measured by hand."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.collectors import MODES, SOURCE, TURN, Cost, Parts, build_collector, read_rounds
+from harness.containers.images import plan_image
+
+
+def test_the_measured_collector_is_the_shipped_one_with_a_clock(tmp_path: Path) -> None:
+    shipped = plan_image("collector")
+    measured = build_collector(shipped, tmp_path)
+    assert measured.changes == shipped.changes
+    assert measured.key != shipped.key
+    table = re.search(r"modes\[\] = \{\n(.*?)\n\};", SOURCE.read_text(), re.DOTALL)
+    assert table is not None
+    assert table[1].count("{") == len(MODES)
+
+
+def _line(event: object) -> str:
+    return msgspec.json.encode(event).decode() + "\n"
+
+
+def test_every_field_of_a_cost_is_written(tmp_path: Path) -> None:
+    written = set(re.findall(r'\\"(\w+)\\":%', SOURCE.read_text()))
+    assert written == set(Cost.__struct_fields__)
+    cost = {"event": "cost"} | dict.fromkeys(Cost.__struct_fields__, 1000) | {"mode": 2}
+    numbers = range(TURN + 1, 2 * TURN + 1)
+    (tmp_path / "collector.jsonl").write_text("".join(_line(cost | {"round": n}) for n in numbers))
+    hog = {"event": "hog", "hog": 0, "name": "a", "demand_bytes": 1, "touched_bytes": 1, "full_ns": 1, "dead": True}
+    hog |= {"dead_ns": 1, "signal": 9, "exit": -1, "cleanup": False}
+    events = [
+        event
+        for n in numbers
+        for event in (
+            {"event": "round_start", "round": n, "time_ns": 0, "hogs": 1},
+            hog | {"round": n},
+            {"event": "round_end", "round": n, "time_ns": 5_000_000}
+            | dict.fromkeys(("hung", "stuck"), False)
+            | {"recorded": True},
+        )
+    ]
+    (tmp_path / "supervisor.jsonl").write_text("".join(map(_line, events)))
+    rounds = read_rounds(tmp_path)
+    assert list(rounds["round"]) == list(numbers)[1:]  # the first of a turn is not counted
+    assert set(rounds["mode"]) == {2}
+    assert set(rounds["wall"]) == {1.0}
+    assert set(rounds["in_round_wall"]) == {5.0}
+    assert set(rounds["kills"]) == {1}
+
+
+def test_a_part_is_charged_without_the_parts_within_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([0.0, 1.0, 3.0, 7.0])
+    monkeypatch.setattr("benchmarks.collectors.time.perf_counter", lambda: next(moments))
+    parts = Parts()
+    with parts.part("outer"), parts.part("inner"):
+        pass
+    assert parts.wall_s == {"outer": 5.0, "inner": 2.0}
+    assert parts.within_s == {"outer": 2.0}
