@@ -18,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from harness.blockwork import remove_leftovers
 from harness.containers.running import API_ERRORS
 from harness.containers.session import abandoned_sessions, remove_session
 from harness.errors import HostError
@@ -29,7 +30,7 @@ from harness.proc import owner_is_alive
 
 # What TemporaryDirectory makes for us lives for minutes.
 _STALE_S = 3600.0
-_SCRATCH = ("oomtrial-block-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
+_SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def _temporary_files() -> Iterator[Removed]:
 
 
 def _scratch_directories() -> Iterator[Removed]:
+    for path in remove_leftovers():
+        yield Removed(str(path), "the evidence of a block whose worker is gone; another one has run it, or will")
     root = Path(tempfile.gettempdir())
     for pattern in _SCRATCH:
         for path in sorted(root.glob(pattern)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import Any
 import psutil
 import zstandard
 
+from harness.blockwork import remove_leftovers
 from harness.errors import HostError, UsageError
 from harness.experiment import Experiment
 from harness.guest.accel import kvm_openable
-from harness.paths import cache_dir
+from harness.paths import cache_dir, held
 from harness.prepared import Prepared, shipment
 from harness.rundir import COMPLETE, HostRecord
 from harness.trialguests import machine_of_guests
@@ -87,16 +89,21 @@ class Cluster:
                 f"--cluster local:{max(fit, 1)}, or a smaller --memory",
             )
         resources = {"cores": max(1, cores // workers), "memory": self._memory_mib, "kvm": 1}
-        with self._distributed.LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            resources=resources,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=0,  # a guest's memory is QEMU's, which Dask does not count
-            silence_logs="ERROR",
-        ) as cluster:
-            yield cluster
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="oomtrial-dask-"))
+            stack.enter_context(held(Path(scratch)))
+            stack.callback(remove_leftovers)  # of workers that were killed
+            cluster = self._distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                resources=resources,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=0,  # a guest's memory is QEMU's, which Dask does not count
+                silence_logs="ERROR",
+                local_directory=scratch,
+            )
+            yield stack.enter_context(cluster)
 
     def prepare(self, prepared: Prepared) -> HostRecord:
         """Ships what the workers' caches lack. Returns what machine each worker is.

@@ -42,6 +42,7 @@ class FollowedContainer:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{container.name}", daemon=True)
         self._stream: Any = None
+        self._is_closed = False
         self._failure: OSError | None = None  # of the sink: what came could not be kept
 
     def start(self) -> None:
@@ -60,6 +61,9 @@ class FollowedContainer:
         rest = b""
         with contextlib.suppress(*_STREAM_ERRORS):
             self._stream = self.container.logs(stream=True, follow=True)
+            if self._is_closed:
+                self._stream.close()
+                return
             for chunk in self._stream:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
@@ -79,10 +83,12 @@ class FollowedContainer:
 
     def close(self) -> None:
         """Stops following. The container is left as it is."""
+        self._is_closed = True
         with contextlib.suppress(*_STREAM_ERRORS):
             if self._stream is not None:
                 self._stream.close()
-        if self._thread.is_alive():
+        # a thread whose request an engine has not answered yet would be waited for in vain; it ends with the engine
+        if self._stream is not None and self._thread.is_alive():
             self._thread.join(timeout=5.0)
         # CancellableStream.close() shuts the socket down; its descriptor stays open as long as the response does.
         with contextlib.suppress(*_STREAM_ERRORS):

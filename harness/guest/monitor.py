@@ -1,22 +1,34 @@
-"""QEMU's monitor (QMP), through the QEMU project's own library."""
+"""QEMU's monitor (QMP), through the QEMU project's own library.
+
+Its event loop runs in a thread of its own, which nobody waits for longer than a deadline: signals are the main thread's, and
+an event loop that is left in the midst by a KeyboardInterrupt does not come to its end again.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import shlex
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from pathlib import Path
 
-from qemu.qmp import QMPError
-from qemu.qmp.legacy import QEMUMonitorProtocol
+from qemu.qmp import QMPClient, QMPError
 
 from harness.errors import GuestError
 
 _SAVE_DEADLINE_S = 120.0
 _READ_DEADLINE_S = 60.0  # 0.5 s for 2 GiB of which little is used
+_ANSWER_S = 30.0  # for one command
+_CLOSE_S = 2.0
 _GONE = (QMPError, OSError, EOFError, TimeoutError)
+
+_Talk = Callable[[QMPClient], Awaitable[None]]
+
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # what matters comes as an exception
 
 
 def restoring_command(ram: Path) -> str:
@@ -27,40 +39,12 @@ def restoring_command(ram: Path) -> str:
     return f"exec:zstd -dcq {shlex.quote(str(ram))} || echo"
 
 
-@contextmanager
-def monitor(socket: Path) -> Iterator[QEMUMonitorProtocol]:
-    """A connection to a running QEMU.
-
-    Raises GuestError when it does not answer, or a command fails.
-    """
-    qmp = QEMUMonitorProtocol(str(socket))
-    try:
-        qmp.connect(negotiate=True)
-        qmp.settimeout(30.0)
-        yield qmp
-    except _GONE as error:
-        raise GuestError(f"QEMU's monitor: {error or 'the connection ended'}") from error
-    finally:
-        with contextlib.suppress(*_GONE):
-            qmp.close()
-
-
 def save(socket: Path, ram: Path) -> None:
-    """Stops a guest, writes its memory and devices to a file, and lets it go on.
+    """Stops a guest, writes its memory and devices to a file, and lets it go on. The file is there once it is whole.
 
     Raises GuestError when QEMU cannot.
     """
-    with monitor(socket) as qmp:
-        qmp.cmd("stop")
-        try:
-            qmp.cmd("migrate", uri=f"exec:zstd -1 -q > {shlex.quote(str(ram))}")
-            end = time.monotonic() + _SAVE_DEADLINE_S
-            while (status := _migration(qmp)) != "completed":
-                if status in ("failed", "cancelled") or time.monotonic() > end:
-                    raise GuestError(f"QEMU cannot save the guest: {status}")
-                time.sleep(0.05)
-        finally:
-            qmp.cmd("cont")
+    _converse(socket, lambda qmp: _save(qmp, ram))
 
 
 def go_on(socket: Path) -> None:
@@ -68,20 +52,70 @@ def go_on(socket: Path) -> None:
 
     Raises GuestError when QEMU cannot read it.
     """
-    with monitor(socket) as qmp:
-        end = time.monotonic() + _READ_DEADLINE_S
-        while _run_state(qmp) == "inmigrate":
-            if time.monotonic() > end:
-                raise GuestError("QEMU does not come to the end of the snapshot")
-            time.sleep(0.01)
-        qmp.cmd("cont")
+    _converse(socket, _go_on)
 
 
-def _migration(qmp: QEMUMonitorProtocol) -> str:
-    answer = qmp.cmd("query-migrate")
+async def _save(qmp: QMPClient, ram: Path) -> None:
+    part, whole = (shlex.quote(f"{ram}{end}") for end in (".part", ""))
+    await _command(qmp, "stop")
+    try:
+        await _command(qmp, "migrate", uri=f"exec:zstd -1 -q > {part} && mv {part} {whole}")
+        end = time.monotonic() + _SAVE_DEADLINE_S
+        # QEMU has written all of it before zstd has
+        while (status := await _status(qmp, "query-migrate")) != "completed" or not ram.exists():
+            if status in ("failed", "cancelled") or time.monotonic() > end:
+                raise GuestError(f"QEMU cannot save the guest: {status}")
+            await asyncio.sleep(0.05)
+    finally:
+        await _command(qmp, "cont")
+
+
+async def _go_on(qmp: QMPClient) -> None:
+    end = time.monotonic() + _READ_DEADLINE_S
+    while await _status(qmp, "query-status") == "inmigrate":
+        if time.monotonic() > end:
+            raise GuestError("QEMU does not come to the end of the snapshot")
+        await asyncio.sleep(0.01)
+    await _command(qmp, "cont")
+
+
+async def _command(qmp: QMPClient, name: str, **arguments: object) -> object:
+    return await asyncio.wait_for(qmp.execute(name, arguments), _ANSWER_S)
+
+
+async def _status(qmp: QMPClient, query: str) -> str:
+    answer = await _command(qmp, query)
     return str(answer.get("status", "none")) if isinstance(answer, dict) else "none"
 
 
-def _run_state(qmp: QEMUMonitorProtocol) -> str:
-    answer = qmp.cmd("query-status")
-    return str(answer["status"]) if isinstance(answer, dict) else "unknown"
+def _converse(socket: Path, talk: _Talk) -> None:
+    """Connects, talks and closes.
+
+    Raises GuestError when QEMU does not answer, or a command fails. A signal leaves at once; the conversation then ends
+    with QEMU, or at its deadline.
+    """
+    done: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            asyncio.run(_connected(socket, talk))
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="qmp", daemon=True).start()
+    try:
+        done.result()
+    except _GONE as error:
+        raise GuestError(f"QEMU's monitor: {error or 'the connection ended'}") from error
+
+
+async def _connected(socket: Path, talk: _Talk) -> None:
+    qmp = QMPClient()
+    await asyncio.wait_for(qmp.connect(str(socket)), _ANSWER_S)
+    try:
+        await talk(qmp)
+    finally:
+        with contextlib.suppress(*_GONE):
+            await asyncio.wait_for(qmp.disconnect(), _CLOSE_S)

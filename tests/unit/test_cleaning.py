@@ -58,6 +58,7 @@ def test_each_thing_that_the_dead_left_goes_and_is_named(cache, tmp_path):
         made(cache / "snapshots/.new-x/ram.zst").parent,
         made(cache / "snapshots/key-1/ram.zst").parent,
         made(cache / f"accel/.key.json.{pid}.tmp"),
+        made(tmp_path / f"tmp/oomtrial-block-{pid}-x/trials/001-1/kmsg.log").parents[2],
         made(tmp_path / "tmp/oomtrial-accel-x/console.log").parent,
     ]
     os.utime(left[-1], (1, time.time() - 7200))
@@ -82,6 +83,7 @@ def test_what_is_of_the_living_stays(cache, tmp_path):
         made(cache / "snapshots/.new-x/ram.zst").parent,
         made(cache / "snapshots/key-1/ram.zst").parent,
         made(cache / f"accel/.key.json.{os.getpid()}.tmp"),
+        made(tmp_path / f"tmp/oomtrial-block-{os.getpid()}-x/f").parent,
         made(tmp_path / "tmp/oomtrial-accel-x/console.log").parent,
         made(tmp_path / "tmp/somebody-else/x").parent,
         whole,
