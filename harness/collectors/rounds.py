@@ -43,6 +43,7 @@ class RoundEvidence:
     hog_ends: dict[int, HogEnd] = field(default_factory=dict)  # hog number -> how it fared
     start: RoundStart | None = None
     end: RoundEnd | None = None
+    kmsg_overrun: bool = False  # the kernel said that it had overwritten records
     lost_kmsg_records: int = 0
     lost_trace_events: int = 0
     missed_probes: int = 0
@@ -117,7 +118,10 @@ def read_evidence(directory: Path) -> TrialEvidence:
 
     errors = _read_supervisor(directory, of)
     missing, boot_id, memcg = _read_collector(directory, of)
-    _cut_kmsg(parse_kmsg(_lines(directory / CHANNEL_FILES[b"K"])), record.token, of)
+    _cut_kmsg(parse_kmsg(_lines(directory / CHANNEL_FILES[b"K"])), record.token, rounds)
+    for found in rounds.values():
+        if found.kmsg_overrun:  # at the start of the log no number tells how many
+            found.lost_kmsg_records = max(found.lost_kmsg_records, 1)
     trace_lines = _lines(directory / CHANNEL_FILES[b"T"])
     _cut_trace(parse_trace(trace_lines), record.token, of)
     if lost := count_lost(trace_lines):
@@ -158,8 +162,10 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
             current.child_pids[event.pid] = event.hog
         elif event.event == "armed":
             of(event.round).armed = True
+        elif event.event == "kmsg_overrun" and current is not None:
+            current.kmsg_overrun = True
         elif event.event == "end":
-            of(event.round).drained = True
+            of(event.round).drained, current = True, None
         elif event.event == "trace_losses":
             current = of(event.round)
             current.lost_trace_events = event.lost_events_total - before.lost_events_total
@@ -177,21 +183,33 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
     return missing, boot_id, memcg
 
 
-def _cut_kmsg(records: Iterable[KmsgRecord], token: str, of: _RoundOf) -> None:
-    current: RoundEvidence | None = None
-    span: list[KmsgRecord] = []
+def _cut_kmsg(records: Iterable[KmsgRecord], token: str, rounds: dict[int, RoundEvidence]) -> None:
+    """A marker may itself be among what was lost: what stands where a round must have been is that round's, with its gap."""
+    current: RoundEvidence | None = None  # whose start was found, and not its end
+    span: list[KmsgRecord] = []  # since the last marker, with it
+    ended = 0  # the round of the last end that was found
     for record in records:
         marker = _MARKER.fullmatch(record.text) if not record.is_kernel else None
-        if marker and marker[1] == token:
-            if marker[3] == "start":
-                current, span = of(int(marker[2])), [record]
-            elif current is not None and current.number == int(marker[2]):
-                current.kmsg, current.kmsg_marked = span[1:], True
-                current.lost_kmsg_records = lost_records([*span, record])
-                current = None
-        elif current is not None:
+        if not marker or marker[1] != token:
             span.append(record)
-            current.kmsg = span[1:]  # kept even if the end never comes
+            if current is not None:
+                current.kmsg = span[1:]  # kept even if the end never comes
+            continue
+        number, is_start = int(marker[2]), marker[3] == "start"
+        found, before = rounds.setdefault(number, RoundEvidence(number)), rounds.get(number - 1)
+        span.append(record)
+        if current is not None:
+            current.lost_kmsg_records = lost_records(span)
+            current.kmsg_marked = found is current and not is_start
+        elif not is_start:
+            found.kmsg = [each for each in span if not _MARKER.fullmatch(each.text)]
+            found.lost_kmsg_records = lost_records(span)
+        elif before is not None and before.number > ended:  # neither its start nor its end is left
+            before.lost_kmsg_records = lost_records(span)
+        ended = ended if is_start else number
+        current, span = found if is_start else None, [record]
+    if current is not None:
+        current.lost_kmsg_records = lost_records(span)
 
 
 def _cut_trace(events: Iterable[TraceEvent], token: str, of: _RoundOf) -> None:

@@ -108,7 +108,8 @@ def _converse(socket: Path, talk: _Talk) -> None:
     try:
         done.result()
     except _GONE as error:
-        raise GuestError(f"QEMU's monitor: {error or 'the connection ended'}") from error
+        what = str(error) or ("it does not answer" if isinstance(error, TimeoutError) else "the connection ended")
+        raise GuestError(f"QEMU's monitor: {what}") from error
 
 
 async def _connected(socket: Path, talk: _Talk) -> None:

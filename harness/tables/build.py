@@ -58,15 +58,17 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
     return rows
 
 
-def _outcome(evidence: TrialEvidence, found: RoundEvidence) -> str:
-    """A round is lost until proved otherwise; without an end of its own it shares its trial's."""
+def _outcome(evidence: TrialEvidence, found: RoundEvidence, witnesses: Witnesses) -> str:
+    """A round is lost until proved otherwise; without an end of its own it shares its trial's. One whose kernel log has a
+    hole is completed only if every kill that the memcg counted is there all the same."""
     if found.end is None:
         return evidence.record.outcome if evidence.record.outcome != "completed" else "lost"
     if found.end.hung or found.end.stuck:
         return "hung"
     if not found.kmsg_marked and evidence.record.outcome in ("lost", "panicked"):
         return evidence.record.outcome  # it came to its end, but its records were lost with the guest
-    return "completed" if found.end.recorded else "harness_error"
+    has_kills = witnesses.kmsg_complete or (found.kmsg_marked and len(witnesses.kmsg) == witnesses.oom_kill)
+    return "completed" if found.end.recorded and has_kills else "harness_error"
 
 
 def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) -> Witnesses:
@@ -98,7 +100,7 @@ def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected, ki
     if found.start and found.end:
         duration = (found.end.time_ns - found.start.time_ns) // 1000
     return {
-        "outcome": _outcome(evidence, found),
+        "outcome": _outcome(evidence, found, witnesses),
         "hogs": len(found.hog_pids),
         "kmsg_kills": len(witnesses.kmsg),
         "oom_kill": witnesses.oom_kill,

@@ -22,6 +22,7 @@ from harness.errors import GuestError, HostError
 from harness.guest import machine
 from harness.spec.scenario import load_scenario
 from harness.tables.build import trial_rows
+from tests.conftest import guest_maker
 
 pytestmark = pytest.mark.guest
 
@@ -148,40 +149,86 @@ def test_a_disk_that_fills_up_stops_the_trial(make_guest, prepared, tmp_path):
     assert len(rounds) < 20
 
 
-def test_a_supervisor_that_is_killed_from_outside_is_the_harness_error_it_is(make_guest, prepared, tmp_path):
-    """The kernel did nothing wrong, and the guest lives: neither hung nor lost."""
+# In a guest, for every second round of three: stops the collector in the midst of it, and writes more to the kernel log than
+# its 2 MB. Only what happens in the guest counts, however slow the host is.
+FLOOD = """
+B=/host/usr/bin/busybox
+X=$($B head -c 900 /dev/zero | $B tr '\\0' x)
+for round in 2 4 6; do
+    $B grep -qm1 "oomtrial: troubled round $round start" /dev/kmsg
+    $B killall -STOP collector
+    i=0; while [ $i -lt 3500 ]; do echo "$X"; i=$((i + 1)); done > /dev/kmsg
+    $B killall -CONT collector
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def troubled(prepared, tmp_path_factory):
+    """A trial in a guest whose kernel log is flooded, whose supervisor is killed after eight rounds, and at last its engine.
+    How the trial ended, how the guest did, and the rounds."""
+    directory = tmp_path_factory.mktemp("troubled")
     scenario = load_scenario("one-big-many-small")
-    job = TrialJob(prepared.images, scenario, "killed", first_round=1, rounds=200, probes="all")
-    with make_guest() as guest, EvidenceWriter(tmp_path / "killed") as evidence:
+    job = TrialJob(prepared.images, scenario, "troubled", first_round=1, rounds=200, probes="all")
+    make = guest_maker(prepared, next(iter(prepared.kernels.values())), directory)
+    with make() as guest, EvidenceWriter(directory / "trial") as evidence:
+        reference = load_image(guest.docker, prepared.images["hog"])
 
-        def kill_after_two(done):
-            if done == 2:
-                guest.docker.containers.get("oomtrial-killed-workload").kill()
-
-        end = run_trial(guest.docker, job, evidence, kill_after_two)
-        assert guest.docker.ping()
-        # The engine's end is the guest's; no kernel is to blame for it either.
-        with contextlib.suppress(*API_ERRORS):
-            guest.docker.containers.run(
-                prepared.images["hog"].reference,
-                entrypoint=["/host/usr/bin/busybox", "killall", "-KILL", "dockerd"],
+        def run(*command, **options):
+            return guest.docker.containers.run(
+                reference,
+                entrypoint=["/host/usr/bin/busybox", *command],
                 volumes={"/": {"bind": "/host", "mode": "ro"}},
                 log_config=LogConfig(type=LogConfig.types.JSON),
                 network_mode="none",
                 pid_mode="host",
                 privileged=True,
+                **options,
             )
-        outcome, reason = guest.ending(30.0)
-        assert outcome == "lost"
-        assert reason.startswith("the guest's Docker Engine ended: Attempted to kill init! exitcode=0x00008900")
+
+        def kill_after_eight(done):
+            if done == 8:
+                guest.docker.containers.get("oomtrial-troubled-workload").kill()
+
+        run("sh", "-c", FLOOD, detach=True)
+        end = run_trial(guest.docker, job, evidence, kill_after_eight)
+        assert guest.docker.ping()
+        with contextlib.suppress(*API_ERRORS):
+            run("killall", "-KILL", "dockerd")
+        ending = guest.ending(30.0)
+    record = TrialRecord(trial_id="troubled", block=1, arm="a", scenario=scenario.name, boot=1, first_round=1, rounds=200,
+                         token="troubled", outcome=end.outcome)  # fmt: skip
+    write_trial(directory / "trial", record)
+    return end, ending, trial_rows(read_evidence(directory / "trial"), scenario)["rounds"]
+
+
+def test_a_supervisor_that_is_killed_from_outside_is_the_harness_error_it_is(troubled):
+    """The kernel did nothing wrong, and the guest lives: neither hung nor lost."""
+    end, _, rounds = troubled
     assert (end.outcome, end.reason) == ("harness_error", "the supervisor ended with status 137")
-    assert 2 <= end.rounds_begun < 20
-    record = TrialRecord(trial_id="killed", block=1, arm="a", scenario=scenario.name, boot=1, first_round=1, rounds=200,
-                         token="killed", outcome=end.outcome)  # fmt: skip
-    write_trial(tmp_path / "killed", record)
-    outcomes = [row["outcome"] for row in trial_rows(read_evidence(tmp_path / "killed"), scenario)["rounds"]]
-    assert outcomes[:2] == ["completed", "completed"]
-    assert set(outcomes[2:]) <= {"completed", "harness_error"}
+    assert 8 <= end.rounds_begun < 40
+    assert [row["round"] for row in rounds] == list(range(1, end.rounds_begun + 1))
+    assert rounds[0]["outcome"] == "completed"
+    assert {row["outcome"] for row in rounds} == {"completed", "harness_error"}
+
+
+def test_the_engines_end_is_the_guests_and_no_kernel_is_to_blame(troubled):
+    _, (outcome, reason), _ = troubled
+    assert outcome == "lost"
+    assert reason.startswith("the guest's Docker Engine ended: Attempted to kill init! exitcode=0x00008900")
+
+
+def test_a_round_whose_records_were_overwritten_says_so_and_is_not_completed(troubled):
+    """The marker of its start is the first to go."""
+    _, _, rounds = troubled
+    flooded = [row for row in rounds[:8] if row["lost_kmsg_records"]]
+    assert 1 <= len(flooded) <= 6
+    assert {row["outcome"] for row in flooded} == {"harness_error"}
+    for row in rounds[:8]:
+        assert row["witness_disagreement"] is None
+        assert row["witnesses_checked"] == (row["outcome"] == "completed")
+        assert row not in flooded or row["lost_kmsg_records"] > 500
+        assert row in flooded or row["kmsg_kills"] == row["oom_kill"] == row["supervisor_kills"] >= 1
 
 
 def test_a_taken_port_is_given_up_for_another(make_guest, monkeypatch):

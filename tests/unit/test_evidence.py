@@ -78,6 +78,30 @@ def test_a_gap_inside_a_round_is_that_rounds_loss(tmp_path):
     assert (found.rounds[1].lost_kmsg_records, found.rounds[2].lost_kmsg_records) == (3, 0)
 
 
+def test_a_marker_that_was_overwritten_leaves_its_gap_to_its_round(tmp_path):
+    """A flood of the kernel log takes the oldest records first, and the start of the round is one of them."""
+    armed = [b'C {"event":"begin","round":%d}\nC {"event":"armed","round":%d}' % (n, n) for n in range(1, 6)]
+    found = write(
+        tmp_path,
+        [line for pair in armed for line in pair.split(b"\n")]
+        + [marker(1, 1, "start"), kernel(2, "in one"), marker(3, 1, "end"), marker(4, 2, "start"), kernel(5, "in two")]
+        + [marker(9, 3, "start"), marker(10, 3, "end")]  # the end of 2 is lost
+        + [kernel(30, "in four"), marker(31, 4, "end")]  # the start of 4 is
+        + [kernel(60, "after five"), marker(61, 6, "start"), marker(62, 6, "end")],  # all of 5
+    )
+    rounds = [found.rounds[n] for n in range(1, 7)]
+    assert [e.lost_kmsg_records for e in rounds] == [0, 3, 0, 19, 28, 0]
+    assert [e.kmsg_marked for e in rounds] == [True, False, True, False, False, True]
+    assert [[r.text for r in e.kmsg] for e in rounds] == [["in one"], ["in two"], [], ["in four"], [], []]
+
+
+def test_an_overrun_that_no_number_tells_of_is_told_by_the_kernel(tmp_path):
+    lines = [b'C {"event":"begin","round":1}', b'C {"event":"kmsg_overrun"}', kernel(9, "x"), marker(10, 1, "end")]
+    between = [b'C {"event":"end","round":1}', b'C {"event":"kmsg_overrun"}', b'C {"event":"begin","round":2}']
+    found = write(tmp_path, [*lines, *between, marker(20, 2, "start"), marker(21, 2, "end")])
+    assert [found.rounds[n].lost_kmsg_records for n in (1, 2)] == [1, 0]
+
+
 def test_a_round_without_its_end_keeps_its_records_and_says_so(tmp_path):
     found = write(tmp_path, [marker(1, 1, "start"), kernel(2, "x")])
     assert [r.text for r in found.rounds[1].kmsg] == ["x"]
