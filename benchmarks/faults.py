@@ -36,7 +36,7 @@ KINDS = ("INT", "TERM", "KILL", "QEMU")
 _SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 _EXIT_CODES = {"INT": {130}, "TERM": {130}, "KILL": {-9}, "QEMU": {0}}
 _DEADLINE_S = 300.0
-_DIES_S = 15.0  # what a harness may take to end its guests, and the kernel after it
+_DIES_S = 15.0  # what a harness may take to end its guests, and the kernel after it; or to end after a signal
 
 
 @dataclass
@@ -283,6 +283,10 @@ def disturb(plan: Plan, injections: int, seed: int, run_s: float) -> Outcome:
             if found is not None:
                 found.recovery_s = time.monotonic() - hit_at
                 outcome.injections.append(found)
+                if found.kind in _SIGNALS and found.recovery_s > _DIES_S:
+                    outcome.violations.append(
+                        f"{out.name}: ended {found.recovery_s:.1f} s after {found.kind} in {found.phase}, status {status}"
+                    )
                 if status not in _exit_codes(found):
                     outcome.violations.append(f"{out.name}: exit status {status} after {found.kind} in {found.phase}")
             elif status:

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -125,6 +126,19 @@ def output_of(
         detail = done.stderr.decode(errors="replace").strip().splitlines()
         raise HostError(f"{' '.join(argv)} failed: {detail[-1] if detail else f'exit status {done.returncode}'}")
     return done.stdout.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that is waited for at its end, but not when an exception ends it: a thread may be waiting for the lock of
+    another process, and whoever is interrupted does not."""
+    pool = ThreadPoolExecutor(max_workers=number)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _is_resource_tracker(process: psutil.Process) -> bool:

@@ -117,7 +117,7 @@ def test_ctrl_c_leaves_nothing_behind(start_oomtrial, engine, engine_url, tmp_pa
         "run", "--kernel", "host", "--rounds", 100_000, "--out", tmp_path / "run", env={"DOCKER_HOST": engine_url}
     )
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "run").glob("trials/*/supervisor.jsonl")) or not _rounds_done(tmp_path / "run"):
+    while not _rounds_in(tmp_path / "run"):
         assert time.monotonic() < deadline
         assert run.poll() is None, run.communicate()
         time.sleep(0.05)
@@ -135,29 +135,44 @@ def test_ctrl_c_leaves_nothing_behind(start_oomtrial, engine, engine_url, tmp_pa
     assert (load_table(tmp_path / "run" / "tables", ROUNDS)["outcome"] == "completed").any()
 
 
-def _rounds_done(run):
-    return "round_end" in next(run.glob("trials/*/supervisor.jsonl")).read_text()
+def test_a_run_that_was_ended_and_then_killed_is_gone_on_with_and_leaves_nothing(
+    start_oomtrial, oomtrial, engine, engine_url, tmp_path
+):
+    out = tmp_path / "run"
+    env = {"DOCKER_HOST": engine_url, "OOMTRIAL_STATE": str(tmp_path / "state")}
 
+    def hit(signal_number, *arguments):
+        before = _rounds_in(out)
+        run = start_oomtrial("run", *arguments, env=env)
+        deadline = time.monotonic() + 60
+        while _rounds_in(out) <= before + 1:
+            assert time.monotonic() < deadline
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.05)
+        run.send_signal(signal_number)
+        run.communicate(timeout=60)
+        return run.returncode
 
-def test_what_a_killed_run_left_is_removed_by_the_next(start_oomtrial, oomtrial, engine, engine_url, tmp_path):
-    run = start_oomtrial(
-        "run", "--kernel", "host", "--rounds", 100_000, "--out", tmp_path / "killed", env={"DOCKER_HOST": engine_url}
-    )
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "killed").glob("trials/*/supervisor.jsonl")) or not _rounds_done(tmp_path / "killed"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    run.kill()
-    run.wait()
+    assert hit(signal.SIGTERM, "--kernel", "host", "--rounds", 60, "--out", out) == 130
+    assert leftovers(engine, engine_url) == []
+    assert hit(signal.SIGKILL, "--resume", out) == -signal.SIGKILL
     # Nobody is there to end them: they end themselves, and are there no longer than that
+    deadline = time.monotonic() + 60
     while engine.containers.list(filters={"label": LABEL}):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert leftovers(engine, engine_url) != []
-    env = {"DOCKER_HOST": engine_url, "OOMTRIAL_STATE": str(tmp_path / "state")}
-    done = oomtrial("run", "--kernel", "host", "--rounds", 1, "--out", tmp_path / "next", env=env)
-    assert "removing what a killed oomtrial left" in done.stderr
+    done = oomtrial("run", "--resume", out, env=env)
+    assert (done.returncode, "removing what a killed oomtrial left" in done.stderr) == (0, True), done.stderr
     assert leftovers(engine, engine_url) == []
+    rounds = load_table(out / "tables", ROUNDS)
+    assert sorted(rounds["round"]) == list(range(1, 61))
+    assert set(rounds["outcome"]) == {"completed"}
+    assert len(set(rounds["trial_id"])) == 3
+
+
+def _rounds_in(run):
+    return sum(path.read_bytes().count(b'"round_end"') for path in run.glob("trials/*/supervisor.jsonl"))
 
 
 def test_what_could_hurt_the_machine_is_refused(oomtrial, engine_url, monkeypatch):
