@@ -156,7 +156,7 @@ ROUNDS = Table(
             "growth of memory.events oom: charges that failed",
             "no snapshot after the round",
         ),
-        Column("lost_kmsg_records", "int", "", "gaps in the sequence numbers"),
+        Column("lost_kmsg_records", "int", "", "gaps in the sequence numbers; at the start of the log at least one"),
         Column("lost_trace_events", "int", "", "events that did not fit in the trace buffer"),
         Column("missed_probes", "int", "", "kprobe hits that were not recorded"),
         Column("forged_kills", "int", "", "lines of user space that look like a kill"),
