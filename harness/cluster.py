@@ -81,6 +81,8 @@ class Cluster:
     @contextlib.contextmanager
     def _local(self, workers: int) -> Iterator[Any]:
         """Workers on this machine that share it: each has its part."""
+        import dask
+
         cores, memory_mib = len(os.sched_getaffinity(0)), psutil.virtual_memory().available >> 20
         if workers * self._memory_mib > memory_mib:
             fit = memory_mib // self._memory_mib
@@ -93,6 +95,7 @@ class Cluster:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="oomtrial-dask-"))
             stack.enter_context(held(Path(scratch)))
             stack.callback(remove_leftovers)  # of workers that were killed
+            stack.enter_context(dask.config.set({"temporary-directory": scratch}))
             cluster = self._distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -101,7 +104,6 @@ class Cluster:
                 dashboard_address="127.0.0.1:0",
                 memory_limit=0,  # a guest's memory is QEMU's, which Dask does not count
                 silence_logs="ERROR",
-                local_directory=scratch,
             )
             yield stack.enter_context(cluster)
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import psutil
 
 from harness.errors import HostError
 
+_TIDY_S = 3.0  # for threads whose children were killed
 _CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
 
 # Commands whose Debian package has another name.
@@ -130,13 +132,16 @@ def output_of(
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that is waited for at its end, but not when an exception ends it: a thread may be waiting for the lock of
-    another process, and whoever is interrupted does not."""
+    """A pool that is waited for at its end, but only for a moment when an exception ends it: a thread may be waiting for
+    the lock of another process, and whoever is interrupted does not."""
     pool = ThreadPoolExecutor(max_workers=number)
     try:
         yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
+        tidying = threading.Thread(target=pool.shutdown, daemon=True)
+        tidying.start()
+        tidying.join(_TIDY_S)
         raise
     pool.shutdown()
 
