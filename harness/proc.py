@@ -132,16 +132,19 @@ def output_of(
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that is waited for at its end, but only for a moment when an exception ends it: a thread may be waiting for
-    the lock of another process, and whoever is interrupted does not."""
+    """A pool that is waited for at its end, but only for a moment when a signal ends it: a thread may be waiting for the
+    lock of another process, and whoever is interrupted does not."""
     pool = ThreadPoolExecutor(max_workers=number)
     try:
         yield pool
-    except BaseException:
+    except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         tidying = threading.Thread(target=pool.shutdown, daemon=True)
         tidying.start()
         tidying.join(_TIDY_S)
+        raise
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
 

@@ -8,7 +8,7 @@ import pytest
 from harness.proc import threads
 
 
-def test_a_pool_is_not_waited_for_when_an_exception_ends_it():
+def test_a_pool_is_not_waited_for_when_a_signal_ends_it():
     built, started, jobs = threading.Event(), time.monotonic(), []
 
     def build():
@@ -21,7 +21,7 @@ def test_a_pool_is_not_waited_for_when_an_exception_ends_it():
     assert time.monotonic() - started < 5
     built.set()
     assert jobs[0].result(5)
-    assert jobs[1].cancelled()  # not begun when the exception came
+    assert jobs[1].cancelled()  # not begun when the signal came
 
 
 def test_else_it_is():
