@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from harness.containers.images import NAMES, Image, plan_image
 from harness.guest.rootfs import build_rootfs, plan_rootfs
 from harness.kernels.kernel import RECORD, Kernel, Plan, make_kernel
 from harness.paths import cache_dir
-from harness.proc import kill_children
+from harness.proc import kill_children, threads
 from harness.progress import Reporter
 from harness.resume import find_rootfs, plan_same_rootfs, refuse_other_images
 from harness.rundir import RunRecord
@@ -49,7 +49,7 @@ def build_parts(
 
     Raises BuildError when a download, a patch or a compilation fails, UsageError as in `build_images`.
     """
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with threads(3) as pool:
         kernels_job = pool.submit(lambda: cached | {plan.spec.text: make_kernel(plan, report) for plan in plans})
         rootfs_job = pool.submit(_build_rootfs, resumed, report)
         images_job = pool.submit(build_images, resumed)
