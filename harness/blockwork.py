@@ -6,7 +6,6 @@ content (harness/cluster.py ships it). A block that is run twice, as its worker 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import os
@@ -22,9 +21,9 @@ from rich.console import Console
 
 from harness.blockrun import BlockRunner, Standing
 from harness.errors import EvidenceError
-from harness.paths import held, is_held
+from harness.paths import held
 from harness.prepared import Prepared, at_home
-from harness.proc import owner_is_alive
+from harness.proc import BLOCK_SCRATCH, remove_leftovers
 from harness.progress import Reporter, Task
 from harness.request import Request
 from harness.resume import BlockState, refuse_unlike
@@ -32,8 +31,6 @@ from harness.rundir import HostRecord
 from harness.spec.plan import Block
 from harness.spec.scenario import decode
 from harness.trialguests import TrialGuests, machine_of_guests
-
-_SCRATCH = "oomtrial-block-"  # and the worker's pid
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def run_block(job: BlockJob) -> BlockResult:
     refuse_unlike(job.host, machine_of_guests(), "this worker's")
     report = _Heard()
     remove_leftovers()
-    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-") as scratch, held(Path(scratch)):
+    with tempfile.TemporaryDirectory(prefix=f"{BLOCK_SCRATCH}{os.getpid()}-") as scratch, held(Path(scratch)):
         request = dataclasses.replace(job.request, out=Path(scratch))
         scenarios = {name: decode(name, text) for name, text in job.scenarios.items()}
         standing = Standing({job.block.index: job.state})
@@ -92,23 +89,6 @@ def run_block(job: BlockJob) -> BlockResult:
         refused = standing.refused.get((job.block.arm, job.block.scenario), "")
         packed = _pack(Path(scratch) / "trials")
         return BlockResult(job.block, problem, refused, tuple(report.said), packed, standing.beside)
-
-
-def remove_leftovers() -> list[Path]:
-    """Removes what blocks of killed workers left among this machine's temporary files. Returns what it was."""
-    removed = []
-    for left in sorted(Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*")):
-        pid = left.name.split("-")[2]
-        with contextlib.suppress(OSError):
-            if (
-                pid.isdigit()
-                and left.lstat().st_uid == os.geteuid()
-                and not owner_is_alive(int(pid), left)
-                and not is_held(left)
-            ):
-                shutil.rmtree(left)
-                removed.append(left)
-    return removed
 
 
 def _pack(directory: Path) -> bytes:

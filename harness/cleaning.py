@@ -18,7 +18,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.blockwork import remove_leftovers
 from harness.containers.running import API_ERRORS
 from harness.containers.session import abandoned_sessions, remove_session
 from harness.errors import HostError
@@ -26,7 +25,7 @@ from harness.guest.local import connect_local
 from harness.guest.snapshot import is_whole
 from harness.kernels.inventory import remove, unfinished
 from harness.paths import cache_dir, is_held
-from harness.proc import owner_is_alive
+from harness.proc import owner_is_alive, remove_leftovers
 
 # What TemporaryDirectory makes for us lives for minutes.
 _STALE_S = 3600.0

@@ -18,12 +18,12 @@ from typing import Any
 import psutil
 import zstandard
 
-from harness.blockwork import remove_leftovers
 from harness.errors import HostError, UsageError
 from harness.experiment import Experiment
 from harness.guest.accel import kvm_openable
 from harness.paths import cache_dir, held
 from harness.prepared import Prepared, shipment
+from harness.proc import remove_leftovers
 from harness.rundir import COMPLETE, HostRecord
 from harness.trialguests import machine_of_guests
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +17,9 @@ from pathlib import Path
 import psutil
 
 from harness.errors import HostError
+from harness.paths import is_held
+
+BLOCK_SCRATCH = "oomtrial-block-"  # and the worker's pid: where a block's evidence is, until it goes back
 
 _TIDY_S = 3.0  # for threads whose children were killed
 _CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
@@ -165,6 +170,23 @@ def owner_is_alive(pid: int, path: Path) -> bool:
         return False
     except psutil.Error:
         return True
+
+
+def remove_leftovers() -> list[Path]:
+    """Removes what blocks of killed workers left among this machine's temporary files. Returns what it was."""
+    removed = []
+    for left in sorted(Path(tempfile.gettempdir()).glob(f"{BLOCK_SCRATCH}*-*")):
+        pid = left.name.split("-")[2]
+        with contextlib.suppress(OSError):
+            if (
+                pid.isdigit()
+                and left.lstat().st_uid == os.geteuid()
+                and not owner_is_alive(int(pid), left)
+                and not is_held(left)
+            ):
+                shutil.rmtree(left)
+                removed.append(left)
+    return removed
 
 
 def kill_children() -> None:
