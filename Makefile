@@ -6,7 +6,7 @@ ROUNDS ?= 100
 BOOTS ?= 2
 SEED ?= 1
 
-.PHONY: demo test setup packages clean
+.PHONY: demo test bench setup packages clean
 
 # Debian 12 offers linux-source-6.1; Debian 13 offers 6.12.
 demo: setup
@@ -21,6 +21,9 @@ demo: setup
 test: setup
 	@sh containers/install-packages.sh containers/test-packages.txt || echo "make: without an engine the tests of the arm host are skipped"
 	$(BIN)/tox run
+
+bench: setup
+	$(BIN)/tox run -e bench,bench-guests
 
 setup: packages $(VENV)/ready
 

@@ -35,10 +35,12 @@ from harness.collectors.evidence import EvidenceWriter, read_trial
 from harness.collectors.trial import TrialJob, run_trial
 from harness.containers.images import Image
 from harness.errors import GuestError
-from harness.experiment import Experiment, Prepared, Request
+from harness.experiment import Experiment
 from harness.guest.machine import Guest
 from harness.paths import content_key
+from harness.prepared import Prepared
 from harness.progress import Reporter
+from harness.request import Request
 from harness.spec.arm import name_arms
 from harness.spec.scenario import load_scenario
 
@@ -289,7 +291,7 @@ class Parts:
 
 def profile(bench: Bench, boots: int, rounds: int) -> None:
     """The second table: stock against stock, `boots` boots an arm, `rounds` rounds a boot."""
-    import harness.experiment
+    from harness import blockrun, experiment, trialguests
     from harness.cluster import run_experiment
     from harness.report.terminal import print_summary
     from harness.runtables import summarize
@@ -305,11 +307,11 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
     parts.watch(Guest, "start", "guests: start")
     parts.watch(Guest, "save", "guests: snapshots made")
     parts.watch(Guest, "stop", "guests: stop")
-    parts.watch(harness.experiment, "prepare_engine", "images and collector into a new guest")
-    parts.watch(harness.experiment, "run_trial", "trials")
-    for name in ("seal", "write_trial", "write_run"):
-        parts.watch(harness.experiment, name, "records and seals")
-    parts.watch(harness.experiment, "rebuild_tables", "parse and tables")
+    parts.watch(trialguests, "prepare_engine", "images and collector into a new guest")
+    parts.watch(blockrun, "run_trial", "trials")
+    for module, name in ((blockrun, "seal"), (blockrun, "write_trial"), (experiment, "write_run")):
+        parts.watch(module, name, "records and seals")
+    parts.watch(experiment, "rebuild_tables", "parse and tables")
     request = bench.request(boots * rounds, boots, arms=2, name="run")
     with parts.part("all else"), Reporter() as report:
         run_experiment(Experiment(request, report))
