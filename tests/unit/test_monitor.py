@@ -28,6 +28,15 @@ def test_a_monitor_that_says_nothing_is_given_up(silent, monkeypatch, talk):
         talk(silent)
 
 
+@pytest.fixture
+def heard():
+    """A shell's background jobs ignore SIGINT, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_signal_does_not_wait_for_it(silent):
     started = time.monotonic()
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
