@@ -92,6 +92,7 @@ class Timeline:
     lives: tuple[Life, ...]  # the victims in the order of their kills, then the others
     teardowns: tuple[Teardown, ...]
     entries: tuple[Entry, ...]
+    has_entries: bool  # entries into the OOM killer were traced
     usage: tuple[Reading, ...]  # of the memcg
     limit_bytes: int | None
     notes: tuple[str, ...]
@@ -175,6 +176,7 @@ def round_timeline(
         lives=lives,
         teardowns=teardowns,
         entries=entries,
+        has_entries=raw is not None and any(event.name == "oom_entry" for event in raw.trace),
         usage=usage,
         limit_bytes=min(limits, default=None),
         notes=tuple(_notes(row, raw, teardowns, unplaced)),

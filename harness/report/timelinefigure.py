@@ -132,7 +132,7 @@ def _draw_rows(axes: Axes, timeline: Timeline, places: dict[int, float], bottom:
     victims = {teardown.pid: teardown for teardown in timeline.teardowns}
     axes.set_ylim(bottom + 0.2, _GAP - 0.75)
     _name(axes, _DECISIONS, "out_of_memory()", 8)
-    _name(axes, _ENTRIES, f"entered, no kill: {len(timeline.entries)}", 8)
+    _name(axes, _ENTRIES, f"entered, no kill: {len(timeline.entries) if timeline.has_entries else '?'}", 8)
     for start, end in _not_waited_for(timeline):
         axes.axvspan(start, end, facecolor=ORANGE, alpha=0.2, linewidth=0, zorder=0)
     drawn = [life for life in timeline.lives if life.pid in places]
@@ -288,8 +288,10 @@ def _draw_ticks(axes: Axes, times_ms: list[float], lane: float) -> None:
 
 def _legend(figure: Figure, timeline: Timeline) -> None:
     def patches() -> Iterable[Patch | Line2D]:
-        yield Line2D([], [], color=GREY, linewidth=0.8, label="alive")
-        yield Patch(facecolor=PALE, edgecolor=GREY, linewidth=0.5, label="done growing")
+        if any(life.start_us is not None for life in timeline.lives):
+            yield Line2D([], [], color=GREY, linewidth=0.8, label="alive")
+        if any(life.full_us is not None for life in timeline.lives):
+            yield Patch(facecolor=PALE, edgecolor=GREY, linewidth=0.5, label="done growing")
         if any(life.rss for life in timeline.lives):
             yield Patch(facecolor="none", edgecolor=_LISTED, linewidth=0.6, label="rss as reported: height")
         for name, style in CLASSES.items():
@@ -300,6 +302,8 @@ def _legend(figure: Figure, timeline: Timeline) -> None:
             yield Patch(facecolor=ORANGE, alpha=0.3, label="not waited for")
 
     handles = list(patches())
+    if not handles:
+        return
     columns = math.ceil(len(handles) / math.ceil(len(handles) / _LEGEND_COLUMNS))
     figure.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0.005, 0.0), ncols=columns, columnspacing=1.4,

@@ -92,7 +92,7 @@ def _append_chart(text: Text, timeline: Timeline, shown: tuple[Teardown, ...], c
     line("out_of_memory(), kill", decisions)
     if any(cell.strip() for cell, _ in alarms):
         line("redundant one decided", alarms)
-    line("  entered, no kill", entries, str(len(timeline.entries)))
+    line("  entered, no kill", entries, str(len(timeline.entries)) if timeline.has_entries else "?")
     lives = {life.pid: life for life in timeline.lives}
     for teardown in shown:
         cells = blank()
