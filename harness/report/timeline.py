@@ -87,6 +87,7 @@ class Timeline:
     outcome: str
     disagreement: str | None
     start_us: int
+    origin: str  # what that is, in words
     end_us: int
     has_end: bool  # the round ended by itself; otherwise `end_us` is the last thing that was seen
     lives: tuple[Life, ...]  # the victims in the order of their kills, then the others
@@ -171,6 +172,7 @@ def round_timeline(
         outcome=row["outcome"],
         disagreement=row["witness_disagreement"],
         start_us=start_us,
+        origin="the round began" if raw and raw.start else "the first that is known of it",
         end_us=end_us,
         has_end=has_end,
         lives=lives,

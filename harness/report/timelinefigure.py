@@ -56,7 +56,7 @@ def draw_timeline(timeline: Timeline, title: str = "") -> Figure:
         _draw_rows(main, timeline, places, bottom, folded)
         whole = timeline.ms(timeline.end_us)
         main.set_xlabel(
-            "ms since the round began"
+            f"ms since {timeline.origin}"
             + (
                 f"; shown in part, it {'took' if timeline.has_end else 'was seen for'} {whole:.0f} ms"
                 if high < whole or low > 0

@@ -76,7 +76,7 @@ def _append_chart(text: Text, timeline: Timeline, shown: tuple[Teardown, ...], c
         return [(" ", "")] * columns
 
     ruler = f"{timeline.ms(low):.0f} ms"
-    right = f"{timeline.ms(high):.0f} of {timeline.ms(timeline.end_us):.0f} ms since the round began"
+    right = f"{timeline.ms(high):.0f} of {timeline.ms(timeline.end_us):.0f} ms since {timeline.origin}"
     text.append(" " * _NAME_CELLS + ruler + right.rjust(columns + 2 - len(ruler)) + "\n", style="dim")
     decisions, alarms, entries = blank(), blank(), blank()
     for teardown in sorted(shown, key=lambda each: each.is_redundant):
