@@ -41,6 +41,9 @@ _READY_DEADLINE_S = 120.0
 _LAST_LINES_DEADLINE_S = 60.0
 # Beyond the round's own deadline: clean-up, draining the logs, baseline; all slow under emulation.
 _ROUND_GRACE_S = 240.0
+# workloads/collector.c: what is waited for during a trial
+_RESTORED, _CLOSED = b'C {"event":"restored"', b'C {"event":"closed"'
+_AWAITED = (_RESTORED, _CLOSED)
 # workloads/hog/hog.h: exit codes of the supervisor
 _EXIT_HUNG, _EXIT_UNCLEAN, _EXIT_DEMAND = 66, 67, 69
 _GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
@@ -238,7 +241,7 @@ def _start(
             end.rounds_begun = number - job.first_round + 1
             end.under_way = number, time.monotonic()
 
-    collector = FollowedContainer(containers[0], keep)
+    collector = FollowedContainer(containers[0], keep, lambda line: line.startswith(_AWAITED))
     followed.callback(collector.close)
     collector.follow()
     if not job.session:
@@ -300,12 +303,12 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
 
 
 def _is_last(line: bytes) -> bool:
-    return line.startswith(b'C {"event":"closed"')
+    return line.startswith(_CLOSED)
 
 
 def _is_awake(line: bytes, job: TrialJob) -> bool:
     """Not for an earlier job, of which the collector's log tells too."""
-    awake = line.startswith(b'C {"event":"restored"')
+    awake = line.startswith(_RESTORED)
     return awake and (not job.waits or _field(line[2:], "token") == job.token)
 
 

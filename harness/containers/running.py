@@ -36,9 +36,12 @@ class FollowedContainer:
     The log is kept by the engine (json-file), so that the stream has no gap however late the follower is.
     """
 
-    def __init__(self, container: Container, sink: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, container: Container, sink: Callable[[bytes], None], is_awaited: Callable[[bytes], bool] = lambda _: True
+    ) -> None:
+        """`is_awaited`: the lines that somebody will ask for; the others are not held in memory until then."""
         self.container = container
-        self._sink = sink
+        self._sink, self._is_awaited = sink, is_awaited
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{container.name}", daemon=True)
         self._stream: Any = None
@@ -69,7 +72,8 @@ class FollowedContainer:
                 for line in lines:
                     if not self._keep(line):
                         return
-                    self._lines.put(line)
+                    if self._is_awaited(line):
+                        self._lines.put(line)
         self._lines.put(None)
 
     def _keep(self, line: bytes) -> bool:
@@ -101,7 +105,7 @@ class FollowedContainer:
             raise HostError(what, "make room on the disk of the run's directory")
 
     def next_line(self, deadline: float) -> bytes | None:
-        """The next line, or None when none came by the deadline (of time.monotonic()).
+        """The next line that is awaited, or None when none came by the deadline (of time.monotonic()).
 
         Raises OutputEndedError after the last line, HostError when a line could not be written to the evidence.
         """
