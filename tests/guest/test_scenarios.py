@@ -43,7 +43,9 @@ def test_rounds_end_as_the_scenarios_say_and_the_witnesses_agree(measured):
     for name, arm in arms.items():
         assert (arm["rounds"], arm["unexpected_outcomes"]) == (ROUNDS, 0), arm
         assert arm["outcomes"]["hung" if name == "unkillable" else "completed"] == ROUNDS
-        assert (arm["collateral_kills"], arm["lost_records"]) == (0, 0), arm
+        assert arm["collateral_kills"] == 0, arm
+        # every turn of a hang prints a report, whatever the rate limit, until the log's oldest records are overwritten
+        assert arm["lost_records"] == 0 or name == "unkillable", arm
     assert (rounds["failed_hogs"] == 0).all()
 
 
