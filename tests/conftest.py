@@ -1,5 +1,6 @@
 """What the tests share: kernels and image built once, the command line as a user runs it."""
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -148,5 +149,10 @@ def start_oomtrial():
 
 
 def guests_of(pid):
-    """QEMU processes below a process."""
-    return [child for child in psutil.Process(pid).children(recursive=True) if "qemu" in child.name()]
+    """Guests below a process; a QEMU that is only asked for its version is none."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "qemu" in child.name() and "-kernel" in child.cmdline():
+                found.append(child)
+    return found
