@@ -67,20 +67,20 @@ def test_it(guest):
 
 def test_a_killed_worker_leaves_no_guest_and_no_seat(version, tmp_path):
     (tmp_path / "test_it.py").write_text(HOLDS)
-    before = guests_of_others()
     process = start(["-n", "1", "--max-worker-restart", "0", "--kernel", f"source:{version}"], tmp_path)
     try:
         end = time.monotonic() + 180
         while process.poll() is None and time.monotonic() < end and not guests_of(process.pid):
             time.sleep(0.1)
         (guest,) = guests_of(process.pid)
-        assert guests_of_others() == before + 1
+        seated = guests_of_others()  # with any that others have
+        assert seated
         (worker,) = psutil.Process(process.pid).children()
         worker.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
         psutil.wait_procs([guest], timeout=10)
         assert not guest.is_running()
-        assert guests_of_others() == before
+        assert guests_of_others() == seated - 1
     finally:
         process.kill()
         process.stdout.close()
