@@ -19,7 +19,7 @@ def kernels() -> None:
     """Kernels without a run: what there is, what a spec means, builds, checks, tidying up.
 
     SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (its source, built with our config),
-    tree:PATH[@REF] (a kernel tree of yours, only read), image:PATH (a bzImage) or host (not yet). source: and tree:
+    tree:PATH[@REF] (a kernel tree of yours, only read) or image:PATH (a bzImage). source: and tree:
     take +PATCH, repeatable: a name from the library, or the path of a diff, a mail, a mailbox, or a directory with a
     series. In a path, + and @ are written twice.
     """
