@@ -34,6 +34,7 @@ def private_engine():
     with (directory / "log").open("wb") as log:
         daemon = subprocess.Popen(
             [
+                "setpriv", "--pdeathsig", "TERM",  # tests that are killed leave no engine
                 "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none",
                 f"--data-root={directory}/data", f"--exec-root={directory}/exec", f"--pidfile={directory}/pid",
                 "--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent={cgroup}", f"--host={url}",
