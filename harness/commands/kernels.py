@@ -30,7 +30,7 @@ def list_() -> None:
     """What can be asked for on this machine, and what the cache holds."""
     from harness.kernels.debian import offered_series
     from harness.kernels.inventory import cached_kernels
-    from harness.kernels.patches import library_names
+    from harness.kernels.library import library_names
     from harness.kernels.source import offered_versions
 
     console = console_on_stdout()

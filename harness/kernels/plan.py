@@ -33,9 +33,12 @@ def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] =
         return plan_debian(spec)
     if spec.kind == "image":
         return plan_image(spec)
-    fragment = kconfig.fragment_text(own_config)
     base = _find_base(spec, report)
+    fragment = kconfig.fragment_text(base.version, own_config)
     patches = tuple(patch for name in spec.patches for patch in load_patches(name, base.version))
+    for patch in patches:
+        if patch.note:
+            report.say(f"{spec.text}: {patch.name}: {patch.note}")
     require_toolchain()
     return BuildPlan(spec, base, patches, fragment, compiler_version(), tuple(map(str, own_config)))
 

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from harness.kernels.patches import LIBRARY
+from harness.kernels.library import LIBRARY
 
 ROOT = Path(__file__).parents[2]
 
