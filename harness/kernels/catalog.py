@@ -156,6 +156,10 @@ class Index:
         """What was read the last time."""
         return read_catalog(self._file)
 
+    def is_fresh(self, max_age_s: float) -> bool:
+        age_s = self.age_s()
+        return age_s is not None and 0 <= age_s < max_age_s and self.known() is not None
+
     def read(self, report: Reporter, max_age_s: float) -> Catalog:
         """What was read the last time if that is not too old, else what the mirror says now.
 
@@ -163,10 +167,9 @@ class Index:
         """
         directory = cache_dir() / "apt" / self.state
         with wait_for(state_lock(directory), f"the package lists of {self.suite}", report):
-            age_s, catalog = self.age_s(), self.known()
-            if catalog is None or age_s is None or not 0 <= age_s < max_age_s:
-                with report.task(f"read the {self.kind} package lists of {self.suite}"):
-                    catalog = self._update(directory)
+            catalog = self.known()
+            if catalog is None or not self.is_fresh(max_age_s):
+                catalog = self._update(directory)
                 write_atomically(self._file, msgspec.json.encode(catalog))
         if catalog.lacking:
             raise SuiteLackingError(f"{self.archive.uri} has no suite {self.suite}")

@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from harness.errors import BuildError, OomtrialError
@@ -14,7 +13,7 @@ from harness.kernels.apt import Package, find_packages, package_names
 from harness.kernels.catalog import Catalog, Index, Kind, MirrorDownError, SuiteLackingError, is_of_kernel, read_state
 from harness.kernels.debversion import is_candidate, nearest, release_of, version_order
 from harness.kernels.mirror import SUITES, Host, read_host
-from harness.progress import Reporter
+from harness.progress import Reporter, Task
 
 _FRESH_S = 86400.0
 _RECENT_S = 3600.0  # a version that nobody offers is worth another look at lists older than this
@@ -32,9 +31,9 @@ class Offers:
     problems: list[OomtrialError] = field(default_factory=list)
     _read: dict[Index, float] = field(default_factory=dict)  # and how fresh it was asked to be
 
-    @cached_property
+    @property
     def host(self) -> Host:
-        return read_host()
+        return _host(_configuration())
 
     def newest(self, kind: Kind, suite: str, rank: Rank) -> Package | None:
         """The best package of a kind by a rank: of the host's apt, else of the suites of its mirror, or of one suite.
@@ -65,17 +64,31 @@ class Offers:
 
         Raises BuildError when a named suite cannot be read.
         """
-        if suite:
-            catalog = self._catalog(Index(self.host.archive(suite), suite, kind), max_age_s)
-            return [catalog] if catalog else []
+        indexes = [Index(self.host.archive(suite), suite, kind)] if suite else self.indexes(kind)
+        stale = [] if self.offline else [index for index in indexes if not self._is_settled(index, max_age_s)]
+        if not stale:
+            return self._read_all(indexes, max_age_s, is_named=bool(suite))
+        what = f"the {'source' if kind == 'source' else 'package'} lists of {', '.join(one.suite for one in stale)}"
+        with self.report.task(f"read {what}", total=len(stale)) as task:
+            return self._read_all(indexes, max_age_s, is_named=bool(suite), task=task)
+
+    def _read_all(
+        self, indexes: list[Index], max_age_s: float, *, is_named: bool, task: Task | None = None
+    ) -> list[Catalog]:
         found = []
-        for index in self.indexes(kind):
+        for index in indexes:
             try:
+                if task and not self._is_settled(index, max_age_s):
+                    task.update(done=task.done + 1, detail=index.suite)
                 if catalog := self._catalog(index, max_age_s):
                     found.append(catalog)
             except SuiteLackingError:
-                continue  # not every mirror has every suite
+                if is_named:
+                    raise
+                # not every mirror has every suite
             except BuildError as error:
+                if is_named:
+                    raise
                 self._note(error)
         return found
 
@@ -97,6 +110,10 @@ class Offers:
         if self.problems:
             hint = f"{hint}; not asked: {self.problems[0].what}"
         return BuildError(f"{where} {verb} no {what} {wanted}", hint)
+
+    def _is_settled(self, index: Index, max_age_s: float) -> bool:
+        """Whether the mirror need not be asked."""
+        return index.is_fresh(max_age_s) or self._read.get(index, max_age_s + 1) <= max_age_s
 
     def _catalog(self, index: Index, max_age_s: float) -> Catalog | None:
         known = index.known()
@@ -123,7 +140,17 @@ class Offers:
 
 def host_packages() -> list[Package]:
     """Kernels and their sources that the host's own apt offers."""
-    return _host_packages(os.environ.get("APT_CONFIG", ""))
+    return _host_packages(_configuration())
+
+
+def _configuration() -> str:
+    """Of the host's apt: it is asked once."""
+    return os.environ.get("APT_CONFIG", "")
+
+
+@functools.cache
+def _host(_config: str) -> Host:
+    return read_host()
 
 
 @functools.cache
