@@ -129,7 +129,7 @@ def prune(older_than: float, dry_run: bool) -> None:
 
     freed = 0
     with Reporter() as report:
-        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), report)))
+        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), report, offline=True)))
         for leftover in found:
             size = f"{leftover.size_bytes / (1 << 20):.1f} MiB"
             if remove(leftover, dry_run=dry_run):

@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import BuildError, HostError, UsageError
-from harness.kernels.base import makefile_version
+from harness.kernels.base import makefile_release, makefile_version
 from harness.kernels.manifest import Entry, Manifest, blob_id, read_entries, read_manifest, write_manifest
 from harness.paths import cache_dir, content_key, require_room
 from harness.proc import install_line, output_of
@@ -42,6 +42,7 @@ class Tree:
     ref: str  # as it was typed; empty for the files as they are
     commit: str  # what the ref means; empty likewise
     version: str
+    release: str
     manifest: Manifest
 
     @property
@@ -121,12 +122,13 @@ def find_tree(spec: KernelSpec, report: Reporter) -> Tree:
     if spec.ref:
         return _at_commit(spec, path)
     makefile = path / "Makefile"
-    version = makefile_version(makefile.read_text(errors="replace")) if makefile.is_file() else None
+    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
+    version = makefile_version(text)
     _require_kernel(spec.argument, version, [name for name in _LOOKS_LIKE if not (path / name).exists()])
     with report.task(f"read {path}") as task:
         manifest = read_entries(path, _listed(path), lambda done: task.update(done=done))
     assert version is not None
-    return Tree(path, "", "", version, manifest)
+    return Tree(path, "", "", version, makefile_release(text) or version, manifest)
 
 
 def _require_kernel(path: str, version: str | None, lacking: list[str]) -> None:
@@ -165,7 +167,7 @@ def _at_commit(spec: KernelSpec, path: Path) -> Tree:
     version = makefile_version(makefile)
     _require_kernel(f"{path} at {spec.ref}", version, [name for name in _LOOKS_LIKE if name not in manifest])
     assert version is not None
-    return Tree(path, spec.ref, commit, version, manifest)
+    return Tree(path, spec.ref, commit, version, makefile_release(makefile) or version, manifest)
 
 
 def _listed(path: Path) -> list[str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError, HostError
-from harness.kernels import build
-from harness.kernels.debian import parse_names
+from harness.kernels import build, offers
+from harness.kernels.apt import Package
+from harness.kernels.debian import rank_debian
 from harness.kernels.initramfs import depends, loading_order, make_archive
 from harness.kernels.kernel import hold_kernel, read_record
 from harness.kernels.overlay import lay_over, restore
@@ -240,33 +241,44 @@ def test_host_is_nothing_to_be_built(kernels, oomtrial):
 
 
 def test_a_debian_version_that_apt_does_not_offer(kernels):
-    assert "apt offers no prebuilt kernel 1.0; offered: " in one_line(kernels("build", "debian:1.0"), 4)
+    assert "apt offers no prebuilt kernel 1.0; nearest: " in one_line(kernels("build", "debian:1.0"), 4)
 
 
-def test_the_newest_package_of_the_best_flavour_comes_first():
-    names = [
-        "linux-image-6.1.0-9-cloud-amd64",
-        "linux-image-6.1.0-56-cloud-amd64",
-        "linux-image-6.1.0-57-amd64",
-        "linux-image-6.1.0-56-cloud-amd64-unsigned",
-        "linux-image-6.1.0-56-rt-amd64",
-        "linux-image-6.1.0-56-cloud-amd64-dbg",
-        "linux-image-6.12.9+deb12-cloud-amd64",
-        "linux-image-6.12.117+deb12-cloud-amd64",
-        "linux-image-cloud-amd64",
-        "linux-image-6.12-cloud-amd64",
+def image(name, version, *depends):
+    return Package(f"linux-image-{name}", version, "0", depends)
+
+
+def test_the_newest_package_of_the_best_flavour_comes_first(monkeypatch):
+    offered = [
+        image("6.1.0-9-cloud-amd64", "6.1.27-1"),
+        image("6.1.0-56-cloud-amd64", "6.1.192-2"),
+        image("6.1.0-57-amd64", "6.1.193-1"),
+        image("6.1.0-58-cloud-amd64-unsigned", "6.1.194-1"),
+        image("6.1.0-58-rt-amd64", "6.1.194-1"),
+        image("6.1.0-58-cloud-amd64-dbg", "6.1.194-1"),
+        image("cloud-amd64", "6.1.194-1"),
+        image("6.12.9+deb12-cloud-amd64", "6.12.9-1~bpo12+1"),
+        image("6.12.117+deb12-cloud-amd64", "6.12.117-1~deb12u1"),
+        image("7.3-cloud-amd64", "7.3~rc7-1~exp1"),
+        image("7.3-rc8-cloud-amd64", "7.3~rc8-1~exp1"),
+        image("7.4.1+deb13-cloud-amd64", "7.4.1-1", "linux-binary-7.4.1+deb13-cloud-amd64"),
     ]
-    found = parse_names(names)
-    assert [one.version for one in found] == [
-        "6.12.117+deb12",
-        "6.12.9+deb12",
-        "6.1.0-56",
-        "6.1.0-9",
-        "6.1.0-57",
-    ]
-    assert [one.version for one in found if one.answers("6.1")] == ["6.1.0-56", "6.1.0-9", "6.1.0-57"]
-    assert [one.version for one in found if one.answers("6.1.0-56")] == ["6.1.0-56"]
-    assert [one.version for one in found if one.answers("6.12.117")] == ["6.12.117+deb12"]
+    monkeypatch.setattr(offers, "host_packages", lambda: offered)
+
+    def meant(wanted):
+        found = offers._best(offered, rank_debian(wanted))
+        return found and found.version
+
+    assert meant("6.1") == "6.1.192-2"
+    assert meant("6.1.0-57") == meant("6.1.193") == "6.1.193-1"
+    assert meant("6.1.0-9") == "6.1.27-1"
+    assert meant("6.12") == meant("6.12.117") == meant("6.12.117+deb12") == "6.12.117-1~deb12u1"
+    assert meant("6.12.9-1~bpo12+1") == "6.12.9-1~bpo12+1"
+    assert meant("6.12.11") is None
+    assert meant("7.3") == meant("7.3~rc7") == "7.3~rc7-1~exp1"
+    assert meant("7.4") is None  # the rest of it is not offered
+    offered.append(image("7.3.1+deb14-amd64", "7.3.1-1"))
+    assert meant("7.3") == "7.3.1-1"
 
 
 def module(*needs):
