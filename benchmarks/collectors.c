@@ -37,12 +37,13 @@ static FILE *chosen_fopen(const char *path, const char *how);
 static const struct mode {
 	int probes, trace, kmsg, memcg; /* what is recorded or read */
 } modes[] = {
-	{ 1, 1, 1, 1 }, /* everything */
-	{ 0, 1, 1, 1 }, /* --probes none */
-	{ 1, 0, 1, 1 },
-	{ 1, 1, 0, 1 },
-	{ 1, 1, 1, 0 },
-	{ 0, 0, 0, 0 },
+	{ ALL_PROBES, 1, 1, 1 }, /* everything */
+	{ KILL_PROBES, 1, 1, 1 }, /* --probes kills */
+	{ NO_PROBES, 1, 1, 1 }, /* --probes none */
+	{ ALL_PROBES, 0, 1, 1 },
+	{ ALL_PROBES, 1, 0, 1 },
+	{ ALL_PROBES, 1, 1, 0 },
+	{ NO_PROBES, 0, 0, 0 },
 };
 
 enum request { BEGIN, ARMED, END, CLEAN, OTHER };
@@ -83,15 +84,17 @@ static void enter_mode(const struct mode *next)
 		snprintf(path, sizeof path, "%s/trace", instance);
 		close(open(path, O_WRONLY | O_TRUNC));
 	}
-	if (mode->probes && !next->probes)
+	if (mode->probes != next->probes) {
 		in_instance("events/enable", "0");
-	if (!mode->probes && next->probes) {
-		snprintf(path, sizeof path, "oomtrial_%s/oom_entry", collector_name);
-		enable_event(path);
-		snprintf(path, sizeof path, "oomtrial_%s/mm_release", collector_name);
-		enable_event(path);
-		enable_event("sched/sched_process_exit");
-		enable_event("oom");
+		for (size_t i = 0; i < N_KPROBES; i++) {
+			snprintf(path, sizeof path, "oomtrial_%s/%s", collector_name, kprobes[i].event);
+			if (kprobes[i].level <= next->probes)
+				enable_event(path);
+		}
+		if (next->probes != NO_PROBES) {
+			enable_event("sched/sched_process_exit");
+			enable_event("oom");
+		}
 	}
 	mode = next;
 }

@@ -45,7 +45,10 @@ from harness.spec.arm import name_arms
 from harness.spec.scenario import load_scenario
 
 SOURCE = Path(__file__).with_suffix(".c")
-MODES = ("nothing", "the probes", "reading the trace", "reading the kernel log", "reading memcg files", "all of it")
+MODES = (
+    "nothing", "the probes that explain a kill", "the probes", "reading the trace", "reading the kernel log",
+    "reading memcg files", "all of it",
+)  # fmt: skip
 PARTS = {
     "begin": "collector: begin",
     "fork": "hogs forked and ready",

@@ -139,6 +139,7 @@ def _circumstances(record: RunRecord, scenario: ScenarioRecord) -> Circumstances
         ("acceleration", f"{record.accel} ({record.accel_reason})"),
         ("host", f"{record.host.cores} cores, {record.host.cpu}, {record.host.qemu}"),
         ("images", ", ".join(f"{name} {key}" for name, key in record.images.items())),
+        ("without mechanisms", ", ".join(arm.name for arm in record.arms if arm.probes == "kills") or "no arm"),
         ("counts only", ", ".join(arm.name for arm in record.arms if arm.probes == "none") or "no arm"),
     ]
     kernels = []

@@ -39,6 +39,12 @@ class Lines:
     def mark(self, time_ms, pid, victim):
         self.trace(time_ms, "mark_victim", f"pid={victim} comm=x total-vm=1kB", pid)
 
+    def choice(self, time_ms, pid):
+        self.trace(time_ms, "scan_end", "(select_bad_process+0x4d/0x60 <- mem_cgroup_scan_tasks)", pid)
+
+    def back(self, time_ms, pid):
+        self.trace(time_ms, "oom_return", "(mem_cgroup_out_of_memory+0x9b/0xb0 <- out_of_memory)", pid)
+
     def release(self, time_ms, pid):
         self.trace(time_ms, "mm_release", "(mmput+0x3b/0xf0 <- exit_mmap)", pid)
 
@@ -71,19 +77,26 @@ def begin(lines, number, start_ms):
 
 
 def two_redundant_kills(lines):
-    """BIG is killed; before its memory is back SMALL is decided on, before that one's OTHER; memory.events has one more."""
+    """BIG is killed; before its memory is back SMALL is decided on, and chosen after that; before SMALL's is back OTHER is
+    decided on and chosen. memory.events has one more."""
     begin(lines, 1, 10_000)
     lines.entry(10_100, DECIDER)
+    lines.choice(10_110, DECIDER)
     lines.kmsg(*report(BIG, margin=0, tasks=[Task(BIG, rss=5120), Task(SMALL, rss=10)], limit=30720))
+    lines.choice(10_140, DECIDER)  # the report's task table
     lines.mark(10_150, DECIDER, BIG)
+    lines.back(10_155, DECIDER)
     lines.kmsg(killed(BIG, "<script>.0"))
     lines.entry(10_160, OTHER)
     lines.entry(10_170, LAST)
     lines.release(10_180, BIG)
     lines.trace(10_181, "sched_process_exit", f"comm=x pid={BIG} prio=120", BIG)
+    lines.choice(10_190, LAST)
     lines.mark(10_200, LAST, SMALL)
+    lines.back(10_210, LAST)
     lines.kmsg(killed(SMALL, "x"))
     lines.entry(10_220, LAST)
+    lines.choice(10_225, LAST)
     lines.mark(10_230, LAST, OTHER)
     lines.kmsg(killed(OTHER, "x"))
     lines.release(10_250, SMALL)

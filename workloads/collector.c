@@ -2,7 +2,7 @@
 /*
  * collector: what an oomtrial container sees of the kernel, as one stream of lines on stdout.
  *
- *   collector --socket PATH --name TEXT [--trace-kb N] [--probes all|none] [--owner PID]
+ *   collector --socket PATH --name TEXT [--trace-kb N] [--probes all|kills|none] [--owner PID]
  *
  * It runs privileged, in the host's pid and cgroup namespaces, beside the container under test, and is quiet
  * during a round: trace and kernel log wait in the kernel's buffers until the round has ended.
@@ -21,11 +21,15 @@
  * SIGUSR1 says that the guest may have gone on from a snapshot: it then takes new random bytes from fw_cfg, the time from the
  * clock of the machine, and, for a supervisor that waits for one, the job: "TOKEN FIRST_ROUND ROUNDS CALIBRATE".
  *
- * The trace is a private tracefs instance. Its probes:
+ * The trace is a private tracefs instance. Its probes, of which `--probes kills` takes those that classify a kill:
  *   oom:* and sched:sched_process_exit
  *   kprobe at the entry of out_of_memory(): the time of a decision, never rate-limited
  *   kretprobe at the return of exit_mmap(): the release, all pages freed and uncharged; on a kernel without kprobe events
  *   the tracepoint mmap:exit_mmap (6.1 and later) at its end stands in
+ * and, with `all`, those that tell why it was made:
+ *   kretprobe at the return of mem_cgroup_scan_tasks(): the first one after the entry is the choice of the victim, later
+ *   ones are the report's task table and the group's kill. select_bad_process() and oom_kill_process() are often inlined
+ *   kretprobe at the return of out_of_memory()
  * A kernel without tracefs has no trace; kernel log and memcg files are read all the same.
  */
 #define _GNU_SOURCE
@@ -50,8 +54,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* From include/linux/oom.h, 4.9 to 6.18: struct oom_control { zonelist; nodemask; memcg; gfp_mask; order; ... } */
-#define OOM_ENTRY_ARGS "memcg=+16(%%di):x64 gfp_mask=+24(%%di):x32 order=+28(%%di):s32"
+/* From include/linux/oom.h, 4.9 to 7.3: struct oom_control { zonelist; nodemask; memcg; gfp_mask; order; ... } */
+#define OOM_ENTRY_ARGS "memcg=+16(%di):x64 gfp_mask=+24(%di):x32 order=+28(%di):s32"
 /* include/uapi/linux/random.h is not in musl's include path; these are ABI. */
 #define RNDADDENTROPY 0x40085203
 #define RNDRESEEDCRNG 0x5207
@@ -65,7 +69,8 @@ static char memcg_dir[4096]; /* of the container under test */
 static char top_dir[4096];   /* whose files are read: the same, or a parent of ours that holds more containers */
 static const char *socket_path;
 static int v1; /* the container's memory controller is on a hierarchy of cgroup v1 */
-static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, probes = 1, armed_hogs;
+static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, armed_hogs;
+static enum { NO_PROBES, KILL_PROBES, ALL_PROBES } probes = ALL_PROBES;
 static long long baseline_bytes = -1;
 static volatile sig_atomic_t stopping, restored;
 static pid_t owner; /* who would end us; 0: nobody that we could see */
@@ -225,12 +230,34 @@ static void enable_event(const char *name)
 		emit("C {\"event\":\"probe\",\"probe\":\"%s\"}", name);
 }
 
-static int add_kprobe(const char *definition)
+/*
+ * The number behind r is how many calls may be under way at a time; one more is missed, and counted. out_of_memory() runs
+ * under oom_lock, and only it calls mem_cgroup_scan_tasks(): one call each.
+ */
+static const struct kprobe {
+	const char *type, *event, *function, *arguments;
+	int level;
+	const char *stand_in; /* a tracepoint */
+} kprobes[] = {
+	{ "p", "oom_entry", "out_of_memory", OOM_ENTRY_ARGS, KILL_PROBES, NULL },
+	{ "r64", "mm_release", "exit_mmap", "", KILL_PROBES, "mmap/exit_mmap" },
+	{ "r8", "scan_end", "mem_cgroup_scan_tasks", "", ALL_PROBES, NULL },
+	{ "r8", "oom_return", "out_of_memory", "", ALL_PROBES, NULL },
+};
+#define N_KPROBES (sizeof kprobes / sizeof *kprobes)
+
+static void enable_kprobe(const struct kprobe *probe)
 {
-	if (!write_file(TRACEFS "/kprobe_events", definition))
-		return 1;
-	emit("C {\"event\":\"probe_missing\",\"probe\":\"%.*s\",\"errno\":%d}", (int)strcspn(definition, "\n"), definition, errno);
-	return 0;
+	char text[256];
+	snprintf(text, sizeof text, "%s:oomtrial_%s/%s %s %s\n", probe->type, collector_name, probe->event, probe->function, probe->arguments);
+	if (!write_file(TRACEFS "/kprobe_events", text)) {
+		snprintf(text, sizeof text, "oomtrial_%s/%s", collector_name, probe->event);
+		enable_event(text);
+		return;
+	}
+	emit("C {\"event\":\"probe_missing\",\"probe\":\"%.*s\",\"errno\":%d}", (int)strcspn(text, "\n"), text, errno);
+	if (probe->stand_in)
+		enable_event(probe->stand_in);
 }
 
 static void open_trace(const char *buffer_kb)
@@ -257,21 +284,12 @@ static void open_trace(const char *buffer_kb)
 	/* A full buffer keeps what it has; the loss is counted per CPU. */
 	in_instance("options/overwrite", "0");
 	in_instance("options/record-tgid", "1");
-	if (!probes)
+	if (probes == NO_PROBES)
 		emit("C {\"event\":\"probe_missing\",\"probe\":\"all\",\"errno\":0}");
-	if (probes) {
-		snprintf(text, sizeof text, "p:oomtrial_%s/oom_entry out_of_memory " OOM_ENTRY_ARGS "\n", collector_name);
-		if (add_kprobe(text)) {
-			snprintf(text, sizeof text, "oomtrial_%s/oom_entry", collector_name);
-			enable_event(text);
-		}
-		snprintf(text, sizeof text, "r64:oomtrial_%s/mm_release exit_mmap\n", collector_name);
-		if (add_kprobe(text)) {
-			snprintf(text, sizeof text, "oomtrial_%s/mm_release", collector_name);
-			enable_event(text);
-		} else {
-			enable_event("mmap/exit_mmap");
-		}
+	for (size_t i = 0; i < N_KPROBES; i++)
+		if (kprobes[i].level <= (int)probes)
+			enable_kprobe(&kprobes[i]);
+	if (probes != NO_PROBES) {
 		enable_event("sched/sched_process_exit");
 		enable_event("oom");
 	}
@@ -293,10 +311,10 @@ static void close_trace(void)
 	close(marker_fd);
 	close(trace_fd);
 	rmdir(instance);
-	snprintf(text, sizeof text, "-:oomtrial_%s/oom_entry\n", collector_name);
-	write_file(TRACEFS "/kprobe_events", text);
-	snprintf(text, sizeof text, "-:oomtrial_%s/mm_release\n", collector_name);
-	write_file(TRACEFS "/kprobe_events", text);
+	for (size_t i = 0; i < N_KPROBES; i++) {
+		snprintf(text, sizeof text, "-:oomtrial_%s/%s\n", collector_name, kprobes[i].event);
+		write_file(TRACEFS "/kprobe_events", text);
+	}
 }
 
 /* Prints each line of a file behind a prefix. */
@@ -857,7 +875,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "--trace-kb"))
 			buffer_kb = argv[i + 1];
 		else if (!strcmp(argv[i], "--probes"))
-			probes = strcmp(argv[i + 1], "none") != 0;
+			probes = !strcmp(argv[i + 1], "none") ? NO_PROBES : !strcmp(argv[i + 1], "kills") ? KILL_PROBES : ALL_PROBES;
 		else if (!strcmp(argv[i], "--owner"))
 			owner = atoi(argv[i + 1]);
 	}

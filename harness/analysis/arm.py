@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 import pandas as pd
 
+from harness.analysis.mechanism import MechanismCount, count_mechanisms
 from harness.analysis.rates import MIN_BOOTS, rate_of
 from harness.analysis.tally import BootCount, by_boot, count_boots, may_be_redundant
 
@@ -74,6 +75,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
         float | None
     )  # of its trials, with calibration and clean-up; starts of containers and guests apart
     foreign_kills: int  # of others in the span of its rounds, on the arm host; they count for nothing
+    redundant_mechanisms: dict[str, MechanismCount]  # of the redundant kills: stalled-decider, hidden-victim, unknown
     decisions_traced: bool  # the trace has the decision of some kill; without any, a second kill of a round is unknown
     overlaps_estimated: int  # kills that by the kernel log alone came before an earlier victim was released
     overlaps_not_told: int  # of which the log does not say
@@ -175,6 +177,7 @@ def summarize_arm(
         waited_ms_per_round=_mean(completed["waited_us"], 1000),
         rounds_per_minute=rounds_per_minute,
         foreign_kills=int(rounds["foreign_kills"].fillna(0).sum()),
+        redundant_mechanisms=count_mechanisms(redundant),
         decisions_traced=bool(kills["decision_time_us"].notna().any()),
         overlaps_estimated=int(estimated.sum()),
         overlaps_not_told=int(kills["overlap_estimated"].isna().sum()),

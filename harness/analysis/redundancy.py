@@ -13,6 +13,7 @@ overlapping: out_of_memory() was entered before an earlier victim of the same OO
 exit_mmap() for its mm). The invariant is that of the 2006 patch "mm: avoid unnecessary OOM kills".
 surplus: the declared demand of all hogs not killed before, the victim included, and what killed ones left behind,
 already fitted under every limit that holds the victim. Null where the scenario declares no demand; no kill is redundant there.
+mechanism: what kept the kernel from waiting for that victim (harness/analysis/mechanism.py).
 With memory.oom.group a decision kills many: what was alive is asked once a decision, and each of its kills shares the class.
 """
 
@@ -25,6 +26,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.mechanism import mechanism_of
 from harness.spec.scenario import Scenario
 from harness.tables.schema import KILLS
 
@@ -40,7 +42,7 @@ _GLOBAL = "0x0"
 
 
 def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenarios: Mapping[str, Scenario]) -> pd.DataFrame:
-    """Kills with `overlapping`, `surplus` and `kill_class` filled in. Evidence that is missing gives null and unknown."""
+    """Kills with `overlapping`, `surplus`, `kill_class` and `mechanism` filled in. Evidence that is missing gives null and unknown."""
     incomplete = rounds[(rounds["lost_trace_events"] > 0) | (rounds["missed_probes"] > 0)]
     lossy = set(incomplete[_ROUND].itertuples(index=False, name=None))
     # Sorted and converted once, not round by round.
@@ -58,7 +60,8 @@ def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: boo
     surplus: bool | None = None
     decision: tuple[Any, Any] | None = None
     for index, kill in enumerate(kills):
-        overlapping = _overlapping(kill, kills[:index], traced, scenario)
+        pending = _pending(kill, kills[:index], traced, scenario)
+        overlapping = None if pending is None else bool(pending)
         if decision is None or _decision(kill) != decision:
             surplus = _fits(scenario, alive, kill["hog"])
             decision = _decision(kill) if kill["decision_time_us"] is not None else None
@@ -68,7 +71,8 @@ def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: boo
             kill_class = "unknown"
         else:
             kill_class = _CLASS[surplus, overlapping]
-        kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": kill_class}
+        mechanism = str(mechanism_of(kill, pending)) if pending else None
+        kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": kill_class, "mechanism": mechanism}
         alive.discard(kill["hog"])
     return kills
 
@@ -82,26 +86,29 @@ def _decision(kill: dict[str, Any]) -> tuple[Any, Any]:
     return kill["decider_pid"], kill["decision_time_us"]
 
 
-def _overlapping(kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bool, scenario: Scenario) -> bool | None:
-    """Whether an earlier victim that could have helped was not released when this kill was decided."""
+def _pending(
+    kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bool, scenario: Scenario
+) -> list[dict[str, Any]] | None:
+    """The earlier victims that could have helped and were not released when this kill was decided. None: the evidence does
+    not say whether there is one."""
     if not earlier:
-        return False
+        return []
     decided = kill["decision_time_us"]
     if decided is None or not traced:
         return None
-    verdict: bool | None = False
+    pending, is_known = [], True
     for victim in earlier:
         if _decision(victim) == _decision(kill):
             continue  # members of one group decision
         if victim["mark_time_us"] is None:
-            verdict = None
+            is_known = False
         elif kill["domain"] in (_GLOBAL, victim["domain"]):
             released = victim["release_time_us"]
             if released is None or released > decided:
-                return True
+                pending.append(victim)
         elif not _far_apart(kill, victim, scenario):
-            verdict = None  # another domain: whether it lies below this one, the trace does not say
-    return verdict
+            is_known = False  # another domain: whether it lies below this one, the trace does not say
+    return pending if pending or is_known else None
 
 
 def _far_apart(kill: dict[str, Any], victim: dict[str, Any], scenario: Scenario) -> bool:

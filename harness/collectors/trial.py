@@ -58,7 +58,7 @@ class TrialJob:
     token: str  # in the markers and in the containers' names
     first_round: int
     rounds: int
-    probes: str  # all or none
+    probes: str  # all, kills or none
     calibrate: bool = False  # try the declared demand before the first round
     session: str = ""  # in an engine that is not ours alone: what is of this trial, and removed after it
     owner: int = 0  # the process of the collector's pid namespace without which no round begins; 0: none

@@ -74,10 +74,10 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
 )
 @click.option(
     "--probes",
-    type=click.Choice(["all", "none"]),
+    type=click.Choice(["all", "kills", "none"]),
     default="all",
     show_default=True,
-    help="none: counts only, no kill is classified.",
+    help="kills: what classifies a kill, without its mechanism. none: counts only, no kill is classified.",
 )
 @click.option(
     "--snapshots/--no-snapshots",

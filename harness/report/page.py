@@ -14,6 +14,7 @@ from harness.analysis.verdict import Comparison
 from harness.report.charts import draw_charts, letter
 from harness.report.drawing import to_svg
 from harness.report.gaps import gap_lines
+from harness.report.mechanismwords import mechanism_sentence
 from harness.report.palette import arm_style
 from harness.report.picks import Pick, Picks
 from harness.report.terminal import arm_lines
@@ -85,6 +86,7 @@ def render_page(
         ],
         verdicts=[(*_VERDICTS.get(each.verdict, ("open", "•")), each, _difference(each)) for each in summary.comparisons],
         arm_lines=[(label.strip(), label.startswith(" "), cells) for label, cells in arm_lines(summary.arms)],
+        mechanisms=[(arm.kernel, says) for arm in summary.arms if (says := mechanism_sentence(arm))],
         charts=charts,
         picks=picks,
         timelines=[_draw(pick, timeline) for pick, timeline in timelines],

@@ -11,6 +11,7 @@ from rich.table import Table
 from harness.analysis.arm import Arm
 from harness.analysis.summary import Summary
 from harness.report.comparisontable import print_comparison
+from harness.report.mechanismwords import mechanism_cells, mechanism_sentence
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
 _ARMS_BESIDE = 4  # in one table
@@ -151,6 +152,9 @@ def _print_scenario(console: Console, summary: Summary, scenario: str, *, with_t
     arms = [arm for arm in summary.arms if arm.scenario == scenario]
     for first in range(0, len(arms), _ARMS_BESIDE):
         console.print(_arms_table(arms[first : first + _ARMS_BESIDE]))
+    for arm in arms:
+        if says := mechanism_sentence(arm):
+            console.print(f"{arm.kernel}: {says}", highlight=False, markup=False)
     for comparison in summary.comparisons:
         if comparison.scenario == scenario:
             print_comparison(console, comparison, with_tests=with_tests)
@@ -169,6 +173,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
             else []
         ),
         ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills)) for arm in arms]),
+        *mechanism_cells(arms),
         ("  surplus in all", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
         (
             "  premature",

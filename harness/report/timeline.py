@@ -56,10 +56,12 @@ class Teardown:
     decider_pid: int | None
     decider_name: str
     decision_us: int | None  # entry of out_of_memory(); None: no trace of it
+    choice_us: int | None  # end of the scan for a victim; None: no trace of it, or a global OOM
     mark_us: int | None  # oom:mark_victim
     release_us: int | None  # return of exit_mmap(); None: not in this round, or lost
     margin_bytes: int | None  # room under the limit as reported; None: no report
     anon_bytes: int | None  # of the victim
+    mechanism: str | None  # what kept the OOM killer from waiting for these; None: nothing to wait for, or not known
     inside: tuple[int, ...]  # kills (by order) whose teardown was not over when this one was decided
 
     @property
@@ -199,14 +201,20 @@ def _teardowns(kills: list[Row], names: dict[int, str]) -> tuple[Teardown, ...]:
             decider_pid=kill["decider_pid"],
             decider_name=names.get(kill["decider_pid"], ""),
             decision_us=kill["decision_time_us"],
+            choice_us=_sum(kill["decision_time_us"], kill["decision_to_choice_us"]),
             mark_us=kill["mark_time_us"],
             release_us=kill["release_time_us"],
             margin_bytes=_bytes(kill["margin_kb"]),
             anon_bytes=_bytes(kill["anon_rss_kb"]),
+            mechanism=kill["mechanism"],
             inside=_inside(kill, kills[:index]) if kill["overlapping"] else (),
         )
         for index, kill in enumerate(kills)
     )
+
+
+def _sum(time_us: int | None, later_us: int | None) -> int | None:
+    return None if time_us is None or later_us is None else time_us + later_us
 
 
 def _inside(kill: Row, earlier: list[Row]) -> tuple[int, ...]:

@@ -228,6 +228,9 @@ def _draw_teardown(axes: Axes, timeline: Timeline, teardown: Teardown, row: floa
     if teardown.decision_us is not None:
         decided = timeline.ms(teardown.decision_us)
         axes.add_patch(Rectangle((decided, _DECISIONS - 0.36), mark - decided, 0.72, **bar))
+        if teardown.choice_us is not None:
+            chosen = timeline.ms(teardown.choice_us)
+            axes.plot([chosen, chosen], [_DECISIONS - 0.36, _DECISIONS + 0.36], color=BLACK, linewidth=1.4, zorder=2.1)
         if teardown.is_redundant and row is not None:
             axes.plot(
                 [decided, decided], [_GAP - 0.4, bottom], color=VERMILLION, linewidth=0.9, linestyle=_DASHES, zorder=1.2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.cells import set_cell_size
 from rich.text import Text
 
+from harness.analysis.mechanism import Mechanism
 from harness.report.timeline import Life, Teardown, Timeline
 from harness.report.visible import shorten, visible
 
@@ -52,7 +53,15 @@ def explain(timeline: Timeline, teardown: Teardown) -> str:
     last = max(others, key=lambda other: other.release_us or 0)
     early = ((last.release_us or 0) - teardown.decision_us) / 1000
     room = f"; {_size(teardown.margin_bytes)} room as reported" if teardown.margin_bytes else ""
-    return f"decided {early:.1f} ms before kill {last.order}'s memory was free{room}"
+    return f"decided {early:.1f} ms before kill {last.order}'s memory was free{_mechanism(teardown)}{room}"
+
+
+def _mechanism(teardown: Teardown) -> str:
+    if teardown.mechanism == Mechanism.HIDDEN_VICTIM:
+        return ", did not see it"
+    if teardown.mechanism == Mechanism.STALLED_DECIDER and teardown.choice_us is not None:
+        return f", stalled {(teardown.choice_us - (teardown.decision_us or 0)) / 1000:.1f} ms"
+    return ""
 
 
 def _size(size_bytes: int) -> str:
@@ -132,10 +141,12 @@ def _append_kills(text: Text, timeline: Timeline, shown: tuple[Teardown, ...], w
     def ms(time_us: int | None) -> str:
         return f"{'-' if time_us is None else format(timeline.ms(time_us), '.1f'):>10}"
 
-    text.append(f"kill  {'victim':<22}{'decided':>10}{'marked':>10}{'released':>10}  class\n", style="bold")
+    text.append(
+        f"kill  {'victim':<22}{'decided':>10}{'chosen':>10}{'marked':>10}{'released':>10}  class\n", style="bold"
+    )
     for teardown in shown:
         name = set_cell_size(f"{teardown.pid} {shorten(teardown.name, 14)}", 22)
-        times = ms(teardown.decision_us) + ms(teardown.mark_us) + ms(teardown.release_us)
+        times = "".join(map(ms, (teardown.decision_us, teardown.choice_us, teardown.mark_us, teardown.release_us)))
         style = _STYLES.get(teardown.kill_class, "") if teardown.is_redundant else ""
         text.append(f"{teardown.order:>4}  {name}{times}  {teardown.kill_class}\n", style=style)
         if why := explain(timeline, teardown):

@@ -71,6 +71,7 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
             "margin_bytes": teardown.margin_bytes,
             "anon_rss_bytes": teardown.anon_bytes,
             "why": explain(timeline, teardown),
+            "mechanism": teardown.mechanism,
             "rss_bytes": {
                 f"{life.pid} {visible(life.name)}": reading.size_bytes
                 for life in timeline.lives
@@ -81,6 +82,8 @@ def _round_events(group: int, timeline: Timeline) -> Iterator[Event]:
         if teardown.decision_us is not None:
             decided, marked = teardown.decision_us, teardown.mark_us
             yield event("X", label, _OOM_THREAD, decided, dur=marked - decided, args=args)
+            if teardown.choice_us is not None:
+                yield event("i", f"chosen, {label}", _OOM_THREAD, teardown.choice_us, s="t")
             flow = {"id": group * 1_000_000 + teardown.order}
             yield event("s", "kill", _OOM_THREAD, decided, **flow)
             yield event("f", "kill", teardown.pid, marked, bp="e", **flow)

@@ -13,7 +13,7 @@ class ArmSpec(msgspec.Struct, frozen=True):
 
     name: str  # in tables and reports; unlike any other arm's
     kernel: str  # text of the kernel spec
-    probes: str = "all"  # all, or none: counts only
+    probes: str = "all"  # all; kills: what classifies one, without its mechanism; none: counts only
 
 
 def name_arms(kernels: Iterable[str], probes: str = "all") -> tuple[ArmSpec, ...]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from harness.collectors.rounds import RoundEvidence, TrialEvidence
-from harness.collectors.trace import TraceEvent
 from harness.oomlog.events import TROUBLE
 from harness.oomlog.reading import Collected, collect_kmsg
 from harness.oomlog.records import Kill, Report
@@ -15,12 +13,11 @@ from harness.tables.details import counter_rows, task_rows, trace_rows, trial_ro
 from harness.tables.foreign import part_foreign
 from harness.tables.schema import TABLES
 from harness.tables.stalls import next_progress_ns, union_us
+from harness.tables.traced import RELEASES, named, traced_facts
 from harness.tables.witnesses import SUPERVISOR_COMM, Witnesses
 
 Row = dict[str, Any]
 _SIGKILL = 9
-# The return of exit_mmap(), or on a kernel without kprobe events the tracepoint at its end.
-_RELEASES = ("mm_release", "exit_mmap")
 
 
 def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None = None) -> dict[str, list[Row]]:
@@ -77,7 +74,7 @@ def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) ->
     if found.end is not None:
         dead = (end for end in found.hog_ends.values() if end.dead and end.signal == _SIGKILL and not end.cleanup)
         supervisor = frozenset(pid_of.get(end.hog, -end.hog - 1) for end in dead)
-    marks = frozenset(pid for event in _named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None)
+    marks = frozenset(pid for event in named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None)
     if evidence.is_shared:
         marks &= found.hog_pids.keys() | found.child_pids.keys() | {kill.killed.pid for kill in oom.kills}
     return Witnesses(
@@ -112,7 +109,7 @@ def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected, ki
         "witnesses_checked": witnesses.can_be_checked,
         "reports": len(oom.reports),
         "suppressed_reports": oom.missing.suppressed_reports,
-        "oom_entries": len(_named(found.trace, "oom_entry")),
+        "oom_entries": len(named(found.trace, "oom_entry")),
         "memory_events_oom": evidence.counter_growth(found.number, "memory.events oom"),
         "lost_kmsg_records": found.lost_kmsg_records,
         "lost_trace_events": found.lost_trace_events,
@@ -149,16 +146,8 @@ def _stall_facts(found: RoundEvidence, kills: list[Row]) -> Row:
     }
 
 
-def _named(events: Sequence[TraceEvent], *names: str) -> list[TraceEvent]:
-    return [event for event in events if event.name in names]
-
-
-def _first(events: Sequence[TraceEvent], not_before_us: int) -> TraceEvent | None:
-    return next((event for event in events if event.time_us >= not_before_us), None)
-
-
 def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list[Row]:
-    marks = {event.subject_pid: event for event in reversed(_named(found.trace, "mark_victim"))}
+    marks = {event.subject_pid: event for event in reversed(named(found.trace, "mark_victim"))}
     # The kernel's own order: of marking, which happens under oom_lock; the log has the same order.
     kills = sorted(
         oom.kills,
@@ -170,7 +159,7 @@ def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list
     for order, kill in enumerate(kills, start=1):
         pid = kill.killed.pid
         hog = found.hog_pids.get(pid, found.child_pids.get(pid))
-        row = {"order": order, **_kill_facts(kill), **_traced_facts(found, marks.get(pid), hog)}
+        row = {"order": order, **_kill_facts(kill), **traced_facts(found, marks.get(pid), hog)}
         if hog is not None:
             row |= {"hog": hog, "demand_bytes": scenario.hogs[hog].demand_bytes}
         if (decided := row.get("decision_time_us")) is not None:
@@ -205,29 +194,6 @@ def _kill_facts(kill: Kill) -> Row:
     }
 
 
-def _traced_facts(found: RoundEvidence, mark: TraceEvent | None, hog: int | None) -> Row:
-    """Decision and release of a victim. The decision is the entry of out_of_memory() by the task that then marks it.
-
-    An mm that processes of one hog share is released by the last of them.
-    """
-    if mark is None:
-        return {}
-    entries = [e for e in _named(found.trace, "oom_entry") if e.pid == mark.pid and e.time_us <= mark.time_us]
-    sharers = {pid for pid, owner in (found.hog_pids | found.child_pids).items() if hog is not None and owner == hog}
-    victims = {mark.subject_pid} | (sharers if found.child_pids else set())
-    released = [e for e in _named(found.trace, *_RELEASES) if e.tgid in victims or e.pid in victims]
-    release = _first(released, mark.time_us)
-    row: Row = {
-        "decider_pid": mark.pid,
-        "mark_time_us": mark.time_us,
-        "release_time_us": release.time_us if release else None,
-    }
-    if entries:
-        memcg = entries[-1].memcg
-        row |= {"decision_time_us": entries[-1].time_us, "domain": None if memcg is None else hex(memcg)}
-    return row
-
-
 def _report_row(report: Report) -> Row:
     return {
         "report": report.index,
@@ -249,7 +215,7 @@ def _report_row(report: Report) -> Row:
 
 def _release_rows(found: RoundEvidence, oom: Collected) -> list[Row]:
     rows: list[Row] = []
-    for event in _named(found.trace, *_RELEASES):
+    for event in named(found.trace, *RELEASES):
         pid = event.tgid if event.tgid is not None else event.pid
         if pid in found.hog_pids:
             rows.append({"pid": pid, "kind": "exit_mmap", "time_us": event.time_us})

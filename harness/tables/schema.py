@@ -227,6 +227,23 @@ KILLS = Table(
         ),
         Column("mark_time_us", "int", "us", "oom:mark_victim, on the trace's clock", "no trace of the kill"),
         Column(
+            "decision_to_choice_us",
+            "int",
+            "us",
+            "from the decision to the choice of the victim: the end of the scan of the domain's tasks",
+            "no trace of the decision or of the scan (--probes kills, an older run), or a global OOM",
+        ),
+        Column(
+            "choice_to_mark_us",
+            "int",
+            "us",
+            "from the choice to the mark; the report is printed meanwhile",
+            "decision_to_choice_us is null",
+        ),
+        Column(
+            "mark_to_return_us", "int", "us", "from the mark to the return of out_of_memory()", "no trace of the return"
+        ),
+        Column(
             "release_time_us",
             "int",
             "us",
@@ -247,6 +264,14 @@ KILLS = Table(
             "surplus", "bool", "", "what was alive fitted under the limit when it was decided", "no declared demand"
         ),
         Column("kill_class", "string", "", "redundant, fruitless, premature, necessary, collateral or unknown"),
+        Column(
+            "mechanism",
+            "string",
+            "",
+            "why it overlaps: stalled-decider (the earlier victims were released by the time of the choice), hidden-victim (one"
+            " was not, and the scan passed over it), or unknown (no trace of the choice)",
+            "the kill does not overlap, or it is not known whether it does",
+        ),
         Column(
             "overlap_estimated",
             "bool",

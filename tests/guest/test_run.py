@@ -54,6 +54,9 @@ def test_the_known_bad_kernel_is_told_from_the_others(compared):
     assert stock["rate"] < bad["rate"]
     assert patched["rate"] < bad["rate"]
     assert patched["ci_high"] > 0  # none seen is not none
+    mechanisms = bad["redundant_mechanisms"]
+    assert mechanisms["unknown"]["kills"] == 0
+    assert mechanisms["hidden-victim"]["kills"] > mechanisms["stalled-decider"]["kills"]
 
 
 def test_the_patched_kernel_never_decides_before_a_release(compared):
@@ -71,6 +74,9 @@ def test_the_evidence_is_on_disk_and_the_tables_come_from_it(compared):
     assert len(kills) == sum(arm["kills"] for arm in summary["arms"])
     assert (kills["decision_time_us"] <= kills["mark_time_us"]).all()
     assert (kills["mark_time_us"] <= kills["release_time_us"]).all()
+    chosen = kills["decision_time_us"] + kills["decision_to_choice_us"]
+    assert (chosen + kills["choice_to_mark_us"] == kills["mark_time_us"]).all()
+    assert (kills["mark_to_return_us"] > 0).all()
     trial = out / "trials/001-1"
     assert edited_files(trial) == []
     for name in (

@@ -1,0 +1,67 @@
+"""Why an arm's redundant kills were made, in words."""
+
+from __future__ import annotations
+
+from harness.analysis.arm import Arm
+from harness.analysis.mechanism import Mechanism, MechanismCount
+
+_SAYS = {
+    Mechanism.STALLED_DECIDER: "the decider stalled{}between its decision and its choice of a victim, and the earlier victim's memory"
+    " was back by then",
+    Mechanism.HIDDEN_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer did not see it",
+    Mechanism.UNKNOWN: "the trace does not say when the victim was chosen",
+}  # fmt: skip
+
+
+def mechanism_sentence(arm: Arm) -> str:
+    """How many of the arm's redundant kills have which mechanism; empty where the trace says it of none."""
+    found = {Mechanism(name): count for name, count in arm.redundant_mechanisms.items() if count.kills}
+    if not set(found) - {Mechanism.UNKNOWN}:
+        return ""
+    parts = [
+        f"in {count.kills} of {arm.redundant_kills} {_SAYS[mechanism].format(_delay(mechanism, count))}"
+        for mechanism, count in found.items()
+    ]
+    return f"redundant kills: {'; '.join(parts)}"
+
+
+def _delay(mechanism: Mechanism, count: MechanismCount) -> str:
+    if count.decision_to_choice_us_median is None:
+        return " " if mechanism is Mechanism.STALLED_DECIDER else ""
+    median, least, most = (
+        f"{time_us / 1000:.1f}"
+        for time_us in (
+            count.decision_to_choice_us_median,
+            count.decision_to_choice_us_least or 0,
+            count.decision_to_choice_us_most or 0,
+        )
+    )
+    spread = f"(median; {least} to {most})"
+    return (
+        f" for {median} ms {spread} "
+        if mechanism is Mechanism.STALLED_DECIDER
+        else f", {median} ms {spread} after the decision"
+    )
+
+
+def mechanism_cells(arms: list[Arm]) -> list[tuple[str, list[str]]]:
+    """Lines of the table of arms; none where no trace says anything of it."""
+    if not any(mechanism_sentence(arm) for arm in arms):
+        return []
+    lines = [
+        ("    decider stalled", [_kills(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
+        ("      for, median", [_median(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
+        ("    victim not seen", [_kills(arm, Mechanism.HIDDEN_VICTIM) for arm in arms]),
+    ]
+    if any(arm.redundant_mechanisms[Mechanism.UNKNOWN].kills for arm in arms):
+        lines.append(("    mechanism unknown", [_kills(arm, Mechanism.UNKNOWN) for arm in arms]))
+    return lines
+
+
+def _kills(arm: Arm, mechanism: Mechanism) -> str:
+    return str(arm.redundant_mechanisms[mechanism].kills) if arm.redundant_kills else "-"
+
+
+def _median(arm: Arm, mechanism: Mechanism) -> str:
+    median_us = arm.redundant_mechanisms[mechanism].decision_to_choice_us_median
+    return "-" if median_us is None else f"{median_us / 1000:.1f} ms"
