@@ -13,40 +13,62 @@ from harness.commands.options import OWN_CONFIG
 from harness.commands.output import console_on_stdout
 from harness.progress import Reporter
 
+_WIDTH = 100
+
 
 @click.group()
 def kernels() -> None:
     """Kernels without a run: what there is, what a spec means, builds, checks, tidying up.
 
-    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (its source, built with our config),
-    tree:PATH[@REF] (a kernel tree of yours, only read) or image:PATH (a bzImage). source: and tree:
-    take +PATCH, repeatable: a name from the library, or the path of a diff, a mail, a mailbox, or a directory with a
+    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (its source, built with our config), each with
+    @SUITE to name one (debian:7.2@sid), tree:PATH[@REF] (a kernel tree of yours, only read) or image:PATH (a bzImage).
+    source: and tree: take +PATCH, repeatable: a name from the library, or the path of a diff, a mail, a mailbox, or a directory with a
     series. In a path, + and @ are written twice.
     """
 
 
 @kernels.command("list")
-def list_() -> None:
-    """What can be asked for on this machine, and what the cache holds."""
-    from harness.kernels.debian import offered_series
+@click.option("--offline", is_flag=True, help="Read no package list anew: only what is known.")
+def list_(offline: bool) -> None:
+    """What can be asked for on this machine, and what the cache holds.
+
+    Versions come from the host's own apt and from the other suites of its mirror, whose lists are read once a day.
+    """
+    from harness.kernels.debversion import series_of
     from harness.kernels.inventory import cached_kernels
     from harness.kernels.library import library_names
-    from harness.kernels.source import offered_versions
+    from harness.kernels.listing import incomplete_series, listed_kernels
+    from harness.kernels.offers import Offers, age_text
 
-    console = console_on_stdout()
-    for version in offered_series():
-        console.print(f"debian:{version}", highlight=False)
-    for version in offered_versions():
-        names = ", ".join(library_names(version)) or "none in the library"
-        console.print(f"source:{version}  patches: {names}", highlight=False, soft_wrap=True)
-    console.print("tree:PATH[@REF]\nimage:PATH", highlight=False)
+    console = console_on_stdout(_WIDTH)
+    with Reporter() as report:
+        offers = Offers(report, offline)
+        offered = list(listed_kernels(offers))
+        incomplete = incomplete_series(offers)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("newest of", "package version", "from", "as"):
+        table.add_column(heading)
+    for one in offered:
+        table.add_row(one.spec, one.version, one.origin, one.form)
+    console.print(table)
+    for one in offered:
+        names = library_names(series_of(one.version)) if one.spec.startswith("source:") else []
+        if names:
+            console.print(f"patches of the library for {one.spec}: {', '.join(names)}", highlight=False)
+    console.print("also exact versions (source:6.1.176), tree:PATH[@REF], image:PATH", highlight=False, markup=False)
+    if incomplete:
+        console.print(f"prebuilt, but listed without their modules: {', '.join(incomplete)}", highlight=False)
+    age_s = offers.age_s()
+    read = "not known: no package list was read yet" if age_s is None else f"as of {age_text(age_s)} ago"
+    if offline or offers.problems or age_s is None:
+        console.print(f"without a network; what the mirror's other suites offer is {read}", highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("in the cache", "made of", "key", "MiB", "last used"):
         table.add_column(heading, justify="right" if heading == "MiB" else "left", overflow="fold")
-    for one in cached_kernels():
-        used = datetime.datetime.fromtimestamp(one.used_at).strftime("%Y-%m-%d %H:%M")
-        size = f"{one.size_bytes / (1 << 20):.0f}"
-        table.add_row(one.kernel.spec, one.kernel.source, one.kernel.key, size, used)
+    for cached in cached_kernels():
+        used = datetime.datetime.fromtimestamp(cached.used_at).strftime("%Y-%m-%d %H:%M")
+        size = f"{cached.size_bytes / (1 << 20):.0f}"
+        table.add_row(cached.kernel.spec, cached.kernel.source, cached.kernel.key, size, used)
     if table.row_count:
         console.print(table)
 

@@ -34,7 +34,9 @@ from harness.proc import output_of, run
 from harness.progress import Reporter
 
 Kind = Literal["binary", "source"]
+KINDS: tuple[Kind, ...] = ("binary", "source")
 _UPDATE_DEADLINE_S = 600
+_LACKING_S = 3600.0
 _LISTS_BYTES = 256 << 20
 _APT_HELPER = "/usr/lib/apt/apt-helper"
 _KERNEL_PACKAGE = re.compile(r"linux-(?:(?:image|binary|modules|base)-\d.*amd64|source-\d.*)$")
@@ -157,8 +159,11 @@ class Index:
         return read_catalog(self._file)
 
     def is_fresh(self, max_age_s: float) -> bool:
-        age_s = self.age_s()
-        return age_s is not None and 0 <= age_s < max_age_s and self.known() is not None
+        """Whether what was read is not older than that; that a mirror lacks a suite is believed for an hour."""
+        age_s, catalog = self.age_s(), self.known()
+        if age_s is None or catalog is None:
+            return False
+        return 0 <= age_s < (min(max_age_s, _LACKING_S) if catalog.lacking else max_age_s)
 
     def read(self, report: Reporter, max_age_s: float) -> Catalog:
         """What was read the last time if that is not too old, else what the mirror says now.

@@ -10,10 +10,19 @@ from typing import Any
 
 from harness.errors import BuildError, OomtrialError
 from harness.kernels.apt import Package, find_packages, package_names
-from harness.kernels.catalog import Catalog, Index, Kind, MirrorDownError, SuiteLackingError, is_of_kernel, read_state
+from harness.kernels.catalog import (
+    KINDS,
+    Catalog,
+    Index,
+    Kind,
+    MirrorDownError,
+    SuiteLackingError,
+    is_of_kernel,
+    read_state,
+)
 from harness.kernels.debversion import is_candidate, nearest, release_of, version_order
 from harness.kernels.mirror import SUITES, Host, read_host
-from harness.progress import Reporter, Task
+from harness.progress import Reporter
 
 _FRESH_S = 86400.0
 _RECENT_S = 3600.0  # a version that nobody offers is worth another look at lists older than this
@@ -29,7 +38,8 @@ class Offers:
     report: Reporter
     offline: bool = False  # only what is known from the last time
     problems: list[OomtrialError] = field(default_factory=list)
-    _read: dict[Index, float] = field(default_factory=dict)  # and how fresh it was asked to be
+    _asked: dict[Index, float] = field(default_factory=dict)  # and how old an answer would have done
+    _down: set[str] = field(default_factory=set)  # mirrors that did not answer
 
     @property
     def host(self) -> Host:
@@ -66,31 +76,22 @@ class Offers:
         """
         indexes = [Index(self.host.archive(suite), suite, kind)] if suite else self.indexes(kind)
         stale = [] if self.offline else [index for index in indexes if not self._is_settled(index, max_age_s)]
-        if not stale:
-            return self._read_all(indexes, max_age_s, is_named=bool(suite))
-        what = f"the {'source' if kind == 'source' else 'package'} lists of {', '.join(one.suite for one in stale)}"
-        with self.report.task(f"read {what}", total=len(stale)) as task:
-            return self._read_all(indexes, max_age_s, is_named=bool(suite), task=task)
-
-    def _read_all(
-        self, indexes: list[Index], max_age_s: float, *, is_named: bool, task: Task | None = None
-    ) -> list[Catalog]:
-        found = []
-        for index in indexes:
-            try:
-                if task and not self._is_settled(index, max_age_s):
-                    task.update(done=task.done + 1, detail=index.suite)
-                if catalog := self._catalog(index, max_age_s):
-                    found.append(catalog)
-            except SuiteLackingError:
-                if is_named:
-                    raise
-                # not every mirror has every suite
-            except BuildError as error:
-                if is_named:
-                    raise
-                self._note(error)
-        return found
+        found = {index: index.known() for index in indexes if index not in stale}
+        if stale:
+            what = f"the {'source' if kind == 'source' else 'package'} lists of {', '.join(one.suite for one in stale)}"
+            with self.report.task(f"read {what}", total=len(stale)) as task:
+                for done, index in enumerate(stale):
+                    task.update(done=done, detail=index.suite)
+                    try:
+                        found[index] = self._read(index, max_age_s)
+                    except BuildError as error:
+                        if suite:
+                            raise
+                        if not isinstance(error, SuiteLackingError):  # not every mirror has every suite
+                            self._note(error)
+        elif suite and (known := found[indexes[0]]) and known.lacking:
+            raise SuiteLackingError(f"{known.uri} has no suite {suite}")
+        return [catalog for catalog in found.values() if catalog and not catalog.lacking]
 
     def indexes(self, kind: Kind) -> list[Index]:
         """Of the suites that are asked when none is named. Prebuilt packages of the host's own suites come through its apt."""
@@ -98,39 +99,43 @@ class Offers:
         names = [suite for suite in SUITES if suite not in own]
         return [Index(self.host.archive(suite), suite, kind) for suite in names]
 
+    def age_s(self) -> float | None:
+        """Of the oldest list that was used; None if none is known."""
+        ages = [index.age_s() for kind in KINDS for index in self.indexes(kind) if index.known()]
+        return max((age for age in ages if age is not None), default=None)
+
     def refusal(self, what: str, wanted: str, suite: str, packages: Iterable[Package], why: str = "") -> BuildError:
         """Nobody offers a version; `packages`: what is offered in its place, `why`: what is wrong with one that is listed."""
-        where = f"{suite} of {self.host.archive(suite).uri}" if suite else "apt, and the suites of its mirror,"
-        verb = "offers" if suite else "offer"
-        by_release = {release_of(one.version).replace("-", "~"): one for one in packages}
-        near = nearest(wanted, set(by_release)) if by_release else []
-        hint = f"nearest: {', '.join(near)}" if near else "nothing like it is known"
+        by_release = {release_of(one.version).replace("-", "~") for one in packages}
+        near = nearest(wanted, by_release)
+        hint = (
+            f"nearest: {', '.join(near)}" if near else "no package list is known" if self.offline else "nor any other"
+        )
         if why:
             hint = f"{why}; {hint}"
         if self.problems:
-            hint = f"{hint}; not asked: {self.problems[0].what}"
-        return BuildError(f"{where} {verb} no {what} {wanted}", hint)
+            return BuildError(self.problems[0].what, f"what could be asked offers no {what} {wanted}; {hint}")
+        if suite:
+            return BuildError(f"{suite} of {self.host.archive(suite).uri} offers no {what} {wanted}", hint)
+        return BuildError(f"neither the host's apt nor {self.host.main.uri} offers a {what} {wanted}", hint)
 
     def _is_settled(self, index: Index, max_age_s: float) -> bool:
         """Whether the mirror need not be asked."""
-        return index.is_fresh(max_age_s) or self._read.get(index, max_age_s + 1) <= max_age_s
+        return index.is_fresh(max_age_s) or self._asked.get(index, max_age_s + 1) <= max_age_s
 
-    def _catalog(self, index: Index, max_age_s: float) -> Catalog | None:
+    def _read(self, index: Index, max_age_s: float) -> Catalog | None:
         known = index.known()
-        if self.offline or self._read.get(index, max_age_s + 1) <= max_age_s:
-            return known if known and not known.lacking else None
-        if any(isinstance(one, MirrorDownError) for one in self.problems):
-            max_age_s = float("inf")  # one wait for a mirror that is down is enough
-            if known is None:
-                return None
-        self._read[index] = max_age_s
+        if index.archive.uri in self._down:
+            return known  # one wait for a mirror that is down is enough
+        self._asked[index] = max_age_s
         try:
             return index.read(self.report, max_age_s)
         except MirrorDownError as error:
-            if known and not known.lacking:
-                self._note(error, f"{known.suite}: the package lists of {_age(index)} ago are used")
-                return known
-            raise
+            self._down.add(index.archive.uri)
+            if known is None:
+                raise
+            self._note(error, f"the package lists of {age_text(index.age_s() or 0)} ago are used")
+            return known
 
     def _note(self, error: OomtrialError, more: str = "") -> None:
         if error.what not in {one.what for one in self.problems}:
@@ -175,6 +180,6 @@ def _best(packages: Iterable[Package], rank: Rank) -> Package | None:
     return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
 
 
-def _age(index: Index) -> str:
-    hours = (index.age_s() or 0) / 3600
-    return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.0f} h"
+def age_text(age_s: float) -> str:
+    hours = age_s / 3600
+    return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.0f} h" if hours >= 1 else f"{age_s / 60:.0f} min"

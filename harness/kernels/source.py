@@ -105,21 +105,26 @@ def find_source(spec: KernelSpec, offers: Offers) -> Base:
     if found:
         return _of(found)
     listed = offers.of_suites("binary", spec.suite) + ([] if spec.suite else host_packages())
-    sources = [one for one in listed if _NAME.fullmatch(one.name)] + offers.of_suites("source", spec.suite)
+    sources = [one for one in listed if is_source(one)] + offers.of_suites("source", spec.suite)
     raise offers.refusal("source of Linux", spec.argument, spec.suite, sources)
 
 
 def known_sources() -> list[Source]:
     """The linux-source packages that apt and the suites offer, as far as is known without asking a mirror."""
     listed = [*host_packages(), *(one for catalog in kept_catalogs("binary") for one in catalog.packages)]
-    return [_of(package) for package in listed if _NAME.fullmatch(package.name)]
+    return [_of(package) for package in listed if is_source(package)]
+
+
+def is_source(package: Package) -> bool:
+    """Whether it is a linux-source package."""
+    return _NAME.fullmatch(package.name) is not None
 
 
 def rank_source(wanted: str) -> Rank:
     """Which linux-source packages ``source:WANTED`` may mean: a release before a candidate, then the newest."""
 
     def rank(package: Package) -> bool | None:
-        if not _NAME.fullmatch(package.name) or not answers(wanted, package.version):
+        if not is_source(package) or not answers(wanted, package.version):
             return None
         return not is_candidate(package.version)
 

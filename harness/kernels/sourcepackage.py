@@ -126,19 +126,23 @@ def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | Non
 
     A mirror may list what it does not have: the .dsc, 150 kB of description, is fetched to see.
     """
-    while package := offers.newest("source", spec.suite, rank_source_package(spec.argument)):
-        found = SourcePackage(package.version, package.sha256, package.suite, package.state)
-        if found.tree.is_dir() or _description(package).is_file():
-            return found
-        if offers.offline:
-            raise BuildError(f"whether the mirror has the {found.name} is not known", "ask it without --offline")
-        try:
-            with offers.report.task(f"look for the {found.name}"):
+    gone: list[str] = []
+    try:
+        while package := offers.newest("source", spec.suite, rank_source_package(spec.argument)):
+            found = _of(package)
+            if is_known_to_be_there(package):
+                return found
+            if offers.offline:
+                raise BuildError(f"whether the mirror has the {found.name} is not known", "ask it")
+            try:
                 _fetch_description(package)
-            return found
-        except NotOnMirrorError:
-            offers.report.say(f"{package.suite} lists the {found.name}, and the mirror does not have it")
-            forget_version(package.state, package.version)
+                return found
+            except NotOnMirrorError:
+                gone.append(f"{package.version} ({package.suite})")
+                forget_version(package.state, package.version)
+    finally:
+        if gone:
+            offers.report.say(f"listed, but not on the mirror: source package linux {', '.join(gone)}")
     return None
 
 
@@ -149,6 +153,15 @@ def rank_source_package(wanted: str) -> Rank:
         return not is_candidate(package.version) if answers(wanted, package.version) else None
 
     return rank
+
+
+def is_known_to_be_there(package: Package) -> bool:
+    """Whether it was fetched, or the mirror has given its description at least."""
+    return _of(package).tree.is_dir() or _description(package).is_file()
+
+
+def _of(package: Package) -> SourcePackage:
+    return SourcePackage(package.version, package.sha256, package.suite, package.state)
 
 
 def _description(package: Package) -> Path:
