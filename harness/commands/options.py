@@ -7,6 +7,14 @@ from pathlib import Path
 import click
 
 FORMAT = click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+MAIL_FORMAT = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json", "mail"]),
+    default="table",
+    show_default=True,
+    help="mail: plain text of 72 columns, for a patch mail.",
+)
 SEED = click.option("--seed", type=int, default=1, show_default=True, help="Of the order in which the arms take turns.")
 VCPUS = click.option("--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Of a guest.")
 OWN_CONFIG = click.option(

@@ -23,6 +23,7 @@ ABOVE = [
     "runtables",
     "runframes",
     "runreport",
+    "runmail",
     "exportset",
     "estimator",
     "history",
