@@ -56,7 +56,7 @@ def _version(spec: KernelSpec) -> str:
     if spec.kind == "host":
         return "host"
     if spec.kind in ("debian", "source"):
-        return spec.argument
+        return f"{spec.argument}@{spec.ref}" if spec.ref else spec.argument
     name = _cut(PurePath(spec.argument).name or spec.kind)
     if not spec.ref:
         return name

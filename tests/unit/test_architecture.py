@@ -46,6 +46,7 @@ ABOVE = [
     "cluster",
     "controls",
     "bisect",
+    "series",
     # who asks for them
     "testing",
     "plugin",
