@@ -6,8 +6,10 @@ built in place is copied without its objects, and a tree that is no repository i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ _GIT_DEADLINE_S = 300
 _GIT_ENV = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 # What a build leaves at the top of a tree.
 _TOP_PRODUCT = re.compile(r"\.[^/]*|vmlinux[^/]*|System\.map|[Mm]odules?[-.][^/]*|[^/]*\.[oa]")
+_OWN_FILES = ".oomtrial-"  # at the top of a copy
 _LOOKS_LIKE = ("Kconfig", "mm/oom_kill.c", "scripts/kconfig/merge_config.sh", "arch/x86/Makefile")
 
 
@@ -80,6 +83,8 @@ class Tree:
             for path in gone:
                 (self.tree / path).unlink(missing_ok=True)
             try:
+                if self._version_of_copy() not in (None, self.version):
+                    self._remove_products()
                 self._copy(changed, task)
             except OSError as error:
                 raise HostError(
@@ -88,6 +93,25 @@ class Tree:
         write_manifest(self.tree, self.manifest)
         # A copy that somebody reads should say what it is.
         report.say(f"{len(changed)} files of {self.path} copied, {len(gone)} removed")
+
+    def _version_of_copy(self) -> str | None:
+        makefile = self.tree / "Makefile"
+        return makefile_version(makefile.read_text(errors="replace")) if makefile.is_file() else None
+
+    def _remove_products(self) -> None:
+        """Leaves nothing that a build of another version made: headers that it generated would be found by this one, and
+        a directory of its objects may stand where this one has a file. Nothing is lost, as make would make all of it anew.
+        """
+        for directory, names, files in os.walk(self.tree, topdown=False):
+            here = Path(directory)
+            for name in (*files, *(name for name in names if (here / name).is_symlink())):
+                path = here / name
+                is_ours = here == self.tree and name.startswith(_OWN_FILES)
+                if not is_ours and str(path.relative_to(self.tree)) not in self.manifest:
+                    path.unlink()
+            if here != self.tree:
+                with contextlib.suppress(OSError):
+                    here.rmdir()  # where nothing is left in it
 
     def _copy(self, changed: Manifest, task: Task) -> None:
         contents = _blobs(self.path, changed) if self.commit else _files(self.path, changed)
@@ -101,6 +125,8 @@ class Tree:
 
 def _put(target: Path, entry: Entry, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)  # what was tracked in it is gone already
     if target.is_symlink() or entry.is_link:
         target.unlink(missing_ok=True)
     if entry.is_link:

@@ -23,6 +23,7 @@ ABOVE = [
     "runtables",
     "runframes",
     "runreport",
+    "runmail",
     "exportset",
     "estimator",
     "history",
@@ -45,6 +46,7 @@ ABOVE = [
     "cluster",
     "controls",
     "bisect",
+    "series",
     # who asks for them
     "testing",
     "plugin",

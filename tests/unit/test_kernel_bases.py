@@ -120,6 +120,44 @@ def test_a_commit_is_built_without_being_checked_out(kernels, tree):
     assert "has no commit 'v2'" in one_line(kernels("show", f"tree:{tree}@v2"), 2)
 
 
+def test_a_commit_of_another_version_finds_nothing_that_the_one_before_made(kernels, tree, tmp_path):
+    """As with a history of Debian's source versions: headers are generated, and directories become files and links."""
+    makefile = (tree / "Makefile").read_text()
+    (tree / "Makefile").write_text(
+        makefile.replace(
+            "\t@cat mm/oom_kill.c >", "\t@mkdir -p lib/gen made && touch lib/gen/old.h made/x\n\t@cat mm/oom_kill.c >"
+        )
+    )
+    (tree / "lib").mkdir()
+    (tree / "lib/crc.c").write_text("int crc;\n")
+    (tree / "link").mkdir()
+    (tree / "link/file").write_text("x\n")
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "6.1")
+    git(tree, "tag", "v6.1")
+    shutil.rmtree(tree / "lib")
+    shutil.rmtree(tree / "link")
+    (tree / "lib").write_text("a file\n")
+    (tree / "link").symlink_to("mm")
+    (tree / "Makefile").write_text(makefile.replace("PATCHLEVEL = 1", "PATCHLEVEL = 2"))
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "6.2")
+    assert built(kernels("build", f"tree:{tree}@v6.1")) == OOM_KILL
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    assert (copy / "lib/gen/old.h").is_file()
+    done = kernels("build", f"tree:{tree}@HEAD")
+    assert built(done) == OOM_KILL
+    assert not (copy / "made").exists()
+    assert (copy / "lib").read_text() == "a file\n"
+    assert (copy / "link").is_symlink()
+    assert built(kernels("build", f"tree:{tree}@v6.1")) == OOM_KILL
+    shutil.rmtree(tmp_path / "cache/kernels")
+    assert built(kernels("build", f"tree:{tree}@v6.1")) == OOM_KILL
+    assert (copy / "lib/crc.c").read_text() == "int crc;\n"
+    assert (copy / "link/file").read_text() == "x\n"
+
+
 def test_a_tree_that_was_killed_while_it_was_built_is_built_right(kernels, tree, tmp_path):
     kernels("build", f"tree:{tree}")
     (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
