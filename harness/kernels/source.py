@@ -12,6 +12,7 @@ from filelock import FileLock
 from harness.errors import BuildError
 from harness.kernels.apt import Package, download, find_package, package_names
 from harness.paths import cache_dir, require_room
+from harness.proc import start
 from harness.progress import Reporter
 
 _UNPACK_DEADLINE_S = 600
@@ -91,8 +92,14 @@ def find_source(version: str) -> Source:
 def _unpack(package: Path, name: str, scratch: Path) -> None:
     member = f"./usr/src/{name}.tar.xz"
     with (
-        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb,
-        subprocess.Popen(["tar", "-xO", member], stdin=deb.stdout, stdout=subprocess.PIPE) as inner,
+        start(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb,
+        start(["tar", "-xO", member], stdin=deb.stdout, stdout=subprocess.PIPE) as inner,
+        start(["tar", "-xJ", "-C", scratch], stdin=inner.stdout) as outer,
     ):
-        subprocess.run(["tar", "-xJ", "-C", scratch], stdin=inner.stdout, check=True, timeout=_UNPACK_DEADLINE_S)
+        try:
+            status = outer.wait(_UNPACK_DEADLINE_S)
+        finally:
+            outer.kill()  # nothing, if it has ended
+        if status:
+            raise subprocess.CalledProcessError(status, outer.args)
     package.unlink()
