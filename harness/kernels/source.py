@@ -18,6 +18,7 @@ from harness.kernels.debversion import answers, is_candidate, release_of, versio
 from harness.kernels.offers import Offers, Rank, host_packages
 from harness.kernels.sourcepackage import find_source_package
 from harness.paths import cache_dir, require_room
+from harness.proc import start
 from harness.progress import Reporter
 from harness.spec.kernel import KernelSpec
 
@@ -138,8 +139,14 @@ def _of(package: Package) -> Source:
 def _unpack(package: Path, name: str, scratch: Path) -> None:
     member = f"./usr/src/{name}.tar.xz"
     with (
-        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb,
-        subprocess.Popen(["tar", "-xO", member], stdin=deb.stdout, stdout=subprocess.PIPE) as inner,
+        start(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb,
+        start(["tar", "-xO", member], stdin=deb.stdout, stdout=subprocess.PIPE) as inner,
+        start(["tar", "-xJ", "-C", scratch], stdin=inner.stdout) as outer,
     ):
-        subprocess.run(["tar", "-xJ", "-C", scratch], stdin=inner.stdout, check=True, timeout=_UNPACK_DEADLINE_S)
+        try:
+            status = outer.wait(_UNPACK_DEADLINE_S)
+        finally:
+            outer.kill()  # nothing, if it has ended
+        if status:
+            raise subprocess.CalledProcessError(status, outer.args)
     package.unlink()
