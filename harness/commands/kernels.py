@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -12,6 +13,9 @@ from rich.table import Table
 from harness.commands.options import OWN_CONFIG
 from harness.commands.output import console_on_stdout
 from harness.progress import Reporter
+
+if TYPE_CHECKING:
+    from harness.kernels.kernel import Plan
 
 _WIDTH = 100
 
@@ -120,17 +124,51 @@ def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
 
 
 @kernels.command()
-@click.argument("text", metavar="SPEC")
+@click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
+@click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC, which names no patch.")
 @OWN_CONFIG
-def check(text: str, own_config: tuple[Path, ...]) -> None:
-    """Whether patches apply and the config has what a guest needs. Nothing is compiled."""
+def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -> None:
+    """Check whether patches apply and the config has what a guest needs. Nothing is compiled.
+
+    With --library, exit code 4 when a patch that is meant for a version does not apply to it.
+    """
     from harness.kernels.check import check_kernel
     from harness.kernels.plan import plan_kernel
     from harness.spec.kernel import parse_kernel_spec
 
     with Reporter() as report:
-        for line in check_kernel(plan_kernel(parse_kernel_spec(text), report, own_config), report):
-            click.echo(line)
+        plans = [plan_kernel(parse_kernel_spec(text), report, own_config) for text in texts]
+        if library:
+            _check_library(plans, report)
+            return
+        for plan in plans:
+            for line in check_kernel(plan, report):
+                click.echo(f"{plan.spec.text}: {line}" if len(plans) > 1 else line)
+
+
+def _check_library(plans: list[Plan], report: Reporter) -> None:
+    """Prints a table of patches by kernel.
+
+    Raises UsageError for a kernel that is not built here, BuildError when a patch does not apply.
+    """
+    from harness.errors import BuildError, UsageError
+    from harness.kernels.build import BuildPlan
+    from harness.kernels.librarycheck import check_library
+
+    columns = []
+    for plan in plans:
+        if not isinstance(plan, BuildPlan) or plan.patches:
+            raise UsageError(f"{plan.spec.text} takes no library", "name source:VERSION or tree:PATH, without a patch")
+        columns.append(check_library(plan.base, report))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("patch")
+    for plan in plans:
+        table.add_column(f"{plan.spec.text}\n{plan.source}", overflow="fold")
+    for row in zip(*columns, strict=True):
+        table.add_row(row[0].name, *(f"{one.state}, {one.detail}" for one in row))
+    console_on_stdout(_WIDTH).print(table)
+    if bad := [f"{one.name}: {one.detail}" for column in columns for one in column if not one.is_good]:
+        raise BuildError(f"{len(bad)} patches do not apply: {bad[0]}")
 
 
 @kernels.command()

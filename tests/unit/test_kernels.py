@@ -6,15 +6,18 @@ import re
 import shutil
 
 import pytest
+from filelock import FileLock
 
 from harness.errors import BuildError, UsageError
 from harness.kernels import build
-from harness.kernels.config import not_taken, parse_config
+from harness.kernels.config import for_version, fragment_text, not_taken, parse_config
 from harness.kernels.kernel import kernel_directory, ready_kernel
 from harness.kernels.library import files_of, library_files, library_names, nearest_file, parse_version
+from harness.kernels.librarycheck import PatchState, check_library
 from harness.kernels.overlay import lay_over, restore
 from harness.kernels.patches import Patch, load_patches
 from harness.kernels.source import Source
+from harness.progress import Reporter
 from harness.spec.controls import CONTROLS
 from harness.spec.kernel import parse_kernel_spec
 
@@ -188,3 +191,72 @@ def test_a_half_built_kernel_is_never_taken():
     (directory / "kernel.json").write_text('{"spec": "source:6.1", "key"')
     assert ready_kernel(plan) is None
     shutil.rmtree(directory)
+
+
+def test_a_fragment_has_the_lines_of_a_version():
+    fragment = "CONFIG_A=y\n## versions ..6.5\nCONFIG_B=y\n## versions 6.6..6.12\nCONFIG_C=y\n## versions 6.12..\nCONFIG_D=y\n## versions all\nCONFIG_E=y\n"
+    lines = {version: for_version(fragment, version).split() for version in ("6.5", "6.6", "6.12", "7.3")}
+    assert lines == {
+        "6.5": ["CONFIG_A=y", "CONFIG_B=y", "CONFIG_E=y"],
+        "6.6": ["CONFIG_A=y", "CONFIG_C=y", "CONFIG_E=y"],
+        "6.12": ["CONFIG_A=y", "CONFIG_C=y", "CONFIG_D=y", "CONFIG_E=y"],
+        "7.3": ["CONFIG_A=y", "CONFIG_D=y", "CONFIG_E=y"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "preemption", "mglru"),
+    [("6.1", "VOLUNTARY", "n"), ("6.12", "VOLUNTARY", "y"), ("6.18", "LAZY", "y"), ("7.3", "LAZY", "y")],
+)
+def test_the_guests_config_is_as_debians_in_what_matters_to_oom(version, preemption, mglru):
+    options = parse_config(fragment_text(version))
+    assert [name for name in options if name.startswith("CONFIG_PREEMPT")] == [f"CONFIG_PREEMPT_{preemption}"]
+    assert (options["CONFIG_LRU_GEN"], options["CONFIG_LRU_GEN_ENABLED"]) == ("y", mglru)
+    assert all(line.startswith(("CONFIG_", "# ")) or not line for line in fragment_text(version).splitlines())
+
+
+@pytest.fixture
+def small_library(tmp_path, monkeypatch):
+    """A library of three patches, in place of the project's."""
+    library = tmp_path / "library"
+    head = "Subject: x\n{}\n\n"
+    for name, bounds, limit, diff in (
+        ("good", "6.1..6.5", "", DIFF),
+        ("newer", "7.0..7.3", "Not before: 7.0 (older kernels do so)", DIFF),
+        ("stale", "6.1", "", DIFF.replace("-two", "-2")),
+    ):
+        (library / name).mkdir(parents=True)
+        (library / name / f"{bounds}.patch").write_text(head.format(limit) + diff)
+    monkeypatch.setattr("harness.kernels.library.LIBRARY", library)
+    library_files.cache_clear()
+    yield library
+    library_files.cache_clear()
+
+
+class SmallBase:
+    """A source that is a directory of the test's."""
+
+    name, version, identity = "linux-source-6.2 6.2.9-1", "6.2", "0"
+
+    def __init__(self, tree, release="6.2.9"):
+        self.tree, self.release = tree, release
+
+    def lock(self):
+        return FileLock(f"{self.tree}.lock")
+
+    def fetch(self, report):
+        pass
+
+
+@pytest.mark.usefixtures("small_library")
+def test_every_patch_of_the_library_is_tried_and_the_tree_stays_as_it_is(tree):
+    before = digest(tree)
+    with Reporter() as report:
+        found = {patch.name: patch for patch in check_library(SmallBase(tree), report)}
+        later = {patch.name: patch for patch in check_library(SmallBase(tree, "6.12"), report)}
+    assert found["good"].state == PatchState.APPLIES
+    assert later["good"].state == PatchState.APPLIES_NEAREST
+    assert (found["newer"].state, found["newer"].detail) == (PatchState.NO_MEANING, "older kernels do so")
+    assert not found["stale"].is_good
+    assert "mm/oom.c, hunk 1" in found["stale"].detail
+    assert digest(tree) == before
