@@ -30,6 +30,7 @@
  *   kretprobe at the return of mem_cgroup_scan_tasks(): the first one after the entry is the choice of the victim, later
  *   ones are the report's task table and the group's kill. select_bad_process() and oom_kill_process() are often inlined
  *   kretprobe at the return of out_of_memory()
+ *   kprobe at the entry of exit_mmap(): whether a victim that was reaped had begun to tear down its mm by itself
  * A kernel without tracefs has no trace; kernel log and memcg files are read all the same.
  */
 #define _GNU_SOURCE
@@ -243,6 +244,7 @@ static const struct kprobe {
 	{ "r64", "mm_release", "exit_mmap", "", KILL_PROBES, "mmap/exit_mmap" },
 	{ "r8", "scan_end", "mem_cgroup_scan_tasks", "", ALL_PROBES, NULL },
 	{ "r8", "oom_return", "out_of_memory", "", ALL_PROBES, NULL },
+	{ "p", "mm_exit", "exit_mmap", "", ALL_PROBES, NULL },
 };
 #define N_KPROBES (sizeof kprobes / sizeof *kprobes)
 

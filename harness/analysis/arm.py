@@ -75,7 +75,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
         float | None
     )  # of its trials, with calibration and clean-up; starts of containers and guests apart
     foreign_kills: int  # of others in the span of its rounds, on the arm host; they count for nothing
-    redundant_mechanisms: dict[str, MechanismCount]  # of the redundant kills: stalled-decider, hidden-victim, unknown
+    redundant_mechanisms: dict[str, MechanismCount]  # of the redundant kills
     decisions_traced: bool  # the trace has the decision of some kill; without any, a second kill of a round is unknown
     overlaps_estimated: int  # kills that by the kernel log alone came before an earlier victim was released
     overlaps_not_told: int  # of which the log does not say

@@ -6,10 +6,11 @@ that was decided while an earlier victim was still there has passed that victim 
 | mechanism | the trace shows | so |
 |---|---|---|
 | stalled-decider | every such victim was released between the decision and the choice | the decider went on with a decision that time had overtaken: it was put to sleep meanwhile (cond_resched() in mem_cgroup_scan_tasks(), 06717a7b6c86), or its CPU was taken away |
-| hidden-victim | one was not released when the next was chosen | the scan did not meet it, or did not count it: css_task_iter hides exiting tasks (7.0 and later, a72f73c4dd9b), or it was given up (MMF_OOM_SKIP) before its memory was back |
-| unknown | the time of the choice is not in the trace, and the victim was released before the mark | |
+| hidden-victim | one was not released when the next was chosen, nor reaped | the scan did not meet it, or it did not count: css_task_iter hides exiting tasks (7.0 and later, a72f73c4dd9b) |
+| given-up-victim | one was not released by then, and any such had been reaped | the kernel had given it up (MMF_OOM_SKIP), though its memory was not back |
+| unknown | none of these for certain: the time of the choice is not in the trace, or a victim had exited and its release is not | |
 
-The end of the scan is the choice. Where it is missing, the mark stands in as the latest time that it can have had.
+The end of the scan is the choice. Where it is missing, it lies between the decision and the mark.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Mechanism(StrEnum):
 
     STALLED_DECIDER = "stalled-decider"
     HIDDEN_VICTIM = "hidden-victim"
+    GIVEN_UP_VICTIM = "given-up-victim"
     UNKNOWN = "unknown"
 
 
@@ -42,11 +44,36 @@ class MechanismCount(msgspec.Struct, frozen=True, kw_only=True):
 def mechanism_of(kill: Mapping[str, Any], pending: Sequence[Mapping[str, Any]]) -> Mechanism:
     """Of one kill; `pending`: the earlier victims of its domain that were not released when it was decided."""
     scanned_us = kill["decision_to_choice_us"]
-    latest_choice = kill["mark_time_us"] if scanned_us is None else kill["decision_time_us"] + scanned_us
-    releases = [victim["release_time_us"] for victim in pending]
-    if any(release is None or release > latest_choice for release in releases):
+    earliest_choice = kill["decision_time_us"] + (scanned_us or 0)
+    latest_choice = kill["mark_time_us"] if scanned_us is None else earliest_choice
+    found = {_passed(victim, earliest_choice, latest_choice) for victim in pending}
+    if Mechanism.HIDDEN_VICTIM in found:
         return Mechanism.HIDDEN_VICTIM
-    return Mechanism.UNKNOWN if scanned_us is None else Mechanism.STALLED_DECIDER
+    if Mechanism.UNKNOWN in found or not found:
+        return Mechanism.UNKNOWN
+    return Mechanism.GIVEN_UP_VICTIM if Mechanism.GIVEN_UP_VICTIM in found else Mechanism.STALLED_DECIDER
+
+
+def _passed(victim: Mapping[str, Any], earliest_choice: int, latest_choice: int) -> Mechanism:
+    """How one victim was passed by: what would be the mechanism if there were no other."""
+    held = is_held(victim, latest_choice)
+    if held is None:
+        return Mechanism.UNKNOWN
+    if not held:
+        return Mechanism.STALLED_DECIDER if earliest_choice == latest_choice else Mechanism.UNKNOWN
+    reaped_us = victim["reaped_time_us"]
+    if reaped_us is None or reaped_us > latest_choice:
+        return Mechanism.HIDDEN_VICTIM
+    return Mechanism.GIVEN_UP_VICTIM if reaped_us <= earliest_choice else Mechanism.UNKNOWN
+
+
+def is_held(victim: Mapping[str, Any], time_us: int) -> bool | None:
+    """Whether a victim's memory was not back at a time. None: it had exited by then, and the trace has no release: another
+    process had its mm pinned, and released it at some time."""
+    if victim["release_time_us"] is not None:
+        return bool(victim["release_time_us"] > time_us)
+    exited_us = victim["exit_time_us"]
+    return True if exited_us is None or exited_us >= time_us else None
 
 
 def count_mechanisms(kills: pd.DataFrame) -> dict[str, MechanismCount]:

@@ -10,7 +10,7 @@
 | unknown | evidence missing | |
 
 overlapping: out_of_memory() was entered before an earlier victim of the same OOM domain was released (the return of
-exit_mmap() for its mm). The invariant is that of the 2006 patch "mm: avoid unnecessary OOM kills".
+exit_mmap() for its mm, or the end of its reaping). Unknown once it has exited without a release: somebody pins its mm. The invariant is that of the 2006 patch "mm: avoid unnecessary OOM kills".
 surplus: the declared demand of all hogs not killed before, the victim included, and what killed ones left behind,
 already fitted under every limit that holds the victim. Null where the scenario declares no demand; no kill is redundant there.
 mechanism: what kept the kernel from waiting for that victim (harness/analysis/mechanism.py).
@@ -26,7 +26,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.mechanism import mechanism_of
+from harness.analysis.mechanism import is_held, mechanism_of
 from harness.spec.scenario import Scenario
 from harness.tables.schema import KILLS
 
@@ -103,9 +103,10 @@ def _pending(
         if victim["mark_time_us"] is None:
             is_known = False
         elif kill["domain"] in (_GLOBAL, victim["domain"]):
-            released = victim["release_time_us"]
-            if released is None or released > decided:
+            held = is_held(victim, decided)
+            if held:
                 pending.append(victim)
+            is_known &= held is not None
         elif not _far_apart(kill, victim, scenario):
             is_known = False  # another domain: whether it lies below this one, the trace does not say
     return pending if pending or is_known else None

@@ -9,6 +9,8 @@ _SAYS = {
     Mechanism.STALLED_DECIDER: "the decider stalled{}between its decision and its choice of a victim, and the earlier victim's memory"
     " was back by then",
     Mechanism.HIDDEN_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer did not see it",
+    Mechanism.GIVEN_UP_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer no longer waited"
+    " for it: the oom_reaper had been over it",
     Mechanism.UNKNOWN: "the trace does not say when the victim was chosen",
 }  # fmt: skip
 
@@ -53,8 +55,12 @@ def mechanism_cells(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ("      for, median", [_median(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
         ("    victim not seen", [_kills(arm, Mechanism.HIDDEN_VICTIM) for arm in arms]),
     ]
-    if any(arm.redundant_mechanisms[Mechanism.UNKNOWN].kills for arm in arms):
-        lines.append(("    mechanism unknown", [_kills(arm, Mechanism.UNKNOWN) for arm in arms]))
+    for mechanism, label in (
+        (Mechanism.GIVEN_UP_VICTIM, "    victim given up"),
+        (Mechanism.UNKNOWN, "    mechanism unknown"),
+    ):
+        if any(arm.redundant_mechanisms[mechanism].kills for arm in arms):
+            lines.append((label, [_kills(arm, mechanism) for arm in arms]))
     return lines
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.mechanism import is_held
 from harness.collectors.rounds import RoundEvidence, TrialEvidence
 from harness.errors import UsageError
 from harness.oomlog.reading import collect_kmsg
@@ -225,7 +226,7 @@ def _inside(kill: Row, earlier: list[Row]) -> tuple[int, ...]:
         for other in earlier
         if kill["domain"] in ("0x0", other["domain"])
         and (other["decider_pid"], other["decision_time_us"]) != (kill["decider_pid"], decided)
-        and (other["release_time_us"] is None or other["release_time_us"] > decided)
+        and is_held(other, decided)
     )
 
 

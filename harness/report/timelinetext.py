@@ -59,6 +59,8 @@ def explain(timeline: Timeline, teardown: Teardown) -> str:
 def _mechanism(teardown: Teardown) -> str:
     if teardown.mechanism == Mechanism.HIDDEN_VICTIM:
         return ", did not see it"
+    if teardown.mechanism == Mechanism.GIVEN_UP_VICTIM:
+        return ", had given it up"
     if teardown.mechanism == Mechanism.STALLED_DECIDER and teardown.choice_us is not None:
         return f", stalled {(teardown.choice_us - (teardown.decision_us or 0)) / 1000:.1f} ms"
     return ""

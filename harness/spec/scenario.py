@@ -26,6 +26,7 @@ KINDS = (
     "vm", "mlock", "memfd", "shm", "pagecache", "pipe", "sock", "fork", "pthread", "clone", "vfork", "vma", "sparse",
 )  # fmt: skip
 _OUTLIVES, _RECLAIMABLE = {"shm"}, {"pagecache"}
+_ON_ONE_MM = {"clone", "vfork"}
 _SHARING = {"fork", "pthread", "clone"}
 _ANONYMOUS = {"vm", "mlock", "fork", "pthread", "clone", "vfork", "vma"}
 _OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
@@ -97,6 +98,7 @@ class Hog:
     demand_bytes: int  # its own memory plus its overhead
     outlives_bytes: int  # of that, what stays charged when it is dead
     containers: tuple[str, ...]  # limits that it counts for: its container, and all parents
+    shares_mm: bool  # its children run on its mm (CLONE_VM); those of a fork have one each
 
 
 @dataclass(frozen=True)
@@ -373,7 +375,15 @@ def _hogs_of(file: ScenarioFile) -> tuple[Hog, ...]:
         size = 0 if group.until_enomem or group.kind in _RECLAIMABLE else parse_size(group.size)
         for number in range(group.count):
             outlives = size if group.kind in _OUTLIVES else 0
-            hogs.append(Hog(f"{group.name}.{number}", size + overhead, outlives, (group.container, *parents)))
+            hogs.append(
+                Hog(
+                    f"{group.name}.{number}",
+                    size + overhead,
+                    outlives,
+                    (group.container, *parents),
+                    group.kind in _ON_ONE_MM,
+                )
+            )
     return tuple(hogs)
 
 

@@ -18,6 +18,7 @@ from harness.tables.witnesses import SUPERVISOR_COMM, Witnesses
 
 Row = dict[str, Any]
 _SIGKILL = 9
+_LEFT_BEHIND = 0.1  # of its anonymous memory, at most, by a victim that was reaped
 
 
 def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None = None) -> dict[str, list[Row]]:
@@ -155,11 +156,16 @@ def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list
     )
     if any(kill.killed.pid not in marks for kill in kills):
         kills = sorted(oom.kills, key=lambda kill: kill.where.sequence or 0)
+    reaped = _reaped_pids(oom)
     rows = []
     for order, kill in enumerate(kills, start=1):
         pid = kill.killed.pid
         hog = found.hog_pids.get(pid, found.child_pids.get(pid))
-        row = {"order": order, **_kill_facts(kill), **traced_facts(found, marks.get(pid), hog)}
+        sharers = frozenset[int]()
+        if hog is not None and scenario.hogs[hog].shares_mm:
+            sharers = frozenset(pid for pid, owner in (found.hog_pids | found.child_pids).items() if owner == hog)
+        facts = traced_facts(found, marks.get(pid), sharers, pid in reaped)
+        row = {"order": order, **_kill_facts(kill), **facts}
         if hog is not None:
             row |= {"hog": hog, "demand_bytes": scenario.hogs[hog].demand_bytes}
         if (decided := row.get("decision_time_us")) is not None:
@@ -167,6 +173,13 @@ def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list
             row["stall_us"] = None if progress_ns is None else max(0, progress_ns // 1000 - decided)
         rows.append(row)
     return rows
+
+
+def _reaped_pids(oom: Collected) -> set[int]:
+    """Victims whose memory the oom_reaper had. Before 5.17 it left alone what is locked."""
+    left_kb = {each.reaped.pid: each.reaped.anon_rss_kb or 0 for each in oom.releases if each.reaped.kind == "reaped"}
+    had_kb = {kill.killed.pid: kill.killed.anon_rss_kb or 0 for kill in oom.kills}
+    return {pid for pid, left in left_kb.items() if left <= _LEFT_BEHIND * had_kb.get(pid, 0)}
 
 
 def _time_us(uptime_s: float | None) -> int | None:

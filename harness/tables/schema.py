@@ -247,8 +247,24 @@ KILLS = Table(
             "release_time_us",
             "int",
             "us",
-            "return of exit_mmap(), on the trace's clock",
-            "not released by the end of the round, or lost",
+            "its memory is back: return of exit_mmap(), or the end of a reaping that was over before exit_mmap() began, on the"
+            " trace's clock",
+            "not released by the end of the round, or by another process that had the mm pinned, or lost",
+        ),
+        Column("released_by", "string", "", "exit_mmap or oom_reaper", "release_time_us is null"),
+        Column(
+            "reaped_time_us",
+            "int",
+            "us",
+            "oom:finish_task_reaping, on the trace's clock; from then on the kernel does not wait for it",
+            "the oom_reaper did not have it",
+        ),
+        Column(
+            "exit_time_us",
+            "int",
+            "us",
+            "sched:sched_process_exit of its last thread, on the trace's clock: after its exit_mmap() up to 6.12, before it on 7.x",
+            "it had not exited by the end of the round, or lost",
         ),
         Column(
             "stall_us",
@@ -269,7 +285,7 @@ KILLS = Table(
             "string",
             "",
             "why it overlaps: stalled-decider (the earlier victims were released by the time of the choice), hidden-victim (one"
-            " was not, and the scan passed over it), or unknown (no trace of the choice)",
+            " was not, and the scan passed over it), given-up-victim (the same, but the oom_reaper had been over it), or unknown",
             "the kill does not overlap, or it is not known whether it does",
         ),
         Column(

@@ -38,7 +38,7 @@ def facts(*events, memcg="0xa"):
     entry = event(100, "oom_entry", fields=f"memcg={memcg}")
     mark = event(900, "mark_victim", fields=f"pid={VICTIM}")
     found = RoundEvidence(1, trace=sorted([entry, mark, *events], key=lambda each: each.time_us))
-    row = traced_facts(found, mark, None)
+    row = traced_facts(found, mark)
     return row.get("decision_to_choice_us"), row.get("choice_to_mark_us"), row.get("mark_to_return_us")
 
 
@@ -61,6 +61,10 @@ def test_without_a_scan_there_is_no_time_of_the_choice(events, memcg):
     assert facts(*events, memcg=memcg) == (None, None, None)
 
 
+def victim(release, exited=None, reaped=None):
+    return {"release_time_us": release, "exit_time_us": exited, "reaped_time_us": reaped}
+
+
 def kill(decided, choice, marked):
     return {"decision_time_us": decided, "decision_to_choice_us": choice, "mark_time_us": marked}
 
@@ -78,7 +82,27 @@ def kill(decided, choice, marked):
     ],
 )
 def test_the_rule(choice, releases, expected):
-    assert mechanism_of(kill(100, choice, 900), [{"release_time_us": release} for release in releases]) is expected
+    assert mechanism_of(kill(100, choice, 900), [victim(release) for release in releases]) is expected
+
+
+@pytest.mark.parametrize(("exited", "expected"), [(400, "hidden-victim"), (399, "unknown")])
+def test_of_a_victim_that_exited_without_a_release_nothing_is_guessed(exited, expected):
+    assert mechanism_of(kill(100, 300, 900), [victim(None, exited)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("choice", "victims", "expected"),
+    [
+        (300, [victim(500, reaped=350)], "given-up-victim"),
+        (300, [victim(500, reaped=450)], "hidden-victim"),
+        (300, [victim(500, reaped=350), victim(500)], "hidden-victim"),
+        (300, [victim(500, reaped=350), victim(200)], "given-up-victim"),
+        (None, [victim(950, reaped=50)], "given-up-victim"),
+        (None, [victim(950, reaped=350)], "unknown"),  # before the choice, or after it
+    ],
+)
+def test_a_victim_that_was_reaped_is_waited_for_no_more(choice, victims, expected):
+    assert mechanism_of(kill(100, choice, 900), victims) == expected
 
 
 def kills_of(trial):
@@ -124,6 +148,7 @@ def test_terminal_page_and_timeline_say_it(made_run, tmp_path):  # noqa: F811
     assert {name: count.kills for name, count in arm.redundant_mechanisms.items()} == {
         "stalled-decider": 1,
         "hidden-victim": 1,
+        "given-up-victim": 0,
         "unknown": 0,
     }
     shown = StringIO()

@@ -1,0 +1,110 @@
+"""When a victim's memory was back: by its own exit_mmap(), a sharer's, the oom_reaper, or nobody knows."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.analysis.redundancy import classify
+from harness.collectors.rounds import RoundEvidence
+from harness.collectors.trace import TraceEvent
+from harness.tables.schema import KILLS, ROUNDS
+from harness.tables.traced import traced_facts
+from tests.unit.test_analysis import BIG, SCENARIO, SMALL, kill, round_row
+
+RECORDED = Path(__file__).parents[1] / "data" / "rounds"
+VICTIM, CHILD, THREAD, READER, DECIDER, REAPER = 100, 101, 102, 103, 50, 42
+
+
+def event(time_us, name, pid, tgid=None, subject=None):
+    return TraceEvent("x", pid, tgid or pid, 0, time_us, name, f"pid={subject or pid}")
+
+
+def marked(*events, victim=VICTIM, **known):
+    mark = event(10, "mark_victim", DECIDER, subject=victim)
+    row = traced_facts(RoundEvidence(1, trace=[mark, *events]), mark, **known)
+    return row["release_time_us"], row["released_by"], row["exit_time_us"]
+
+
+def gone(time_us, pid, tgid=None):
+    """An exit as on 6.1: the mm first."""
+    return event(time_us, "mm_release", pid, tgid), event(time_us + 1, "sched_process_exit", pid, tgid)
+
+
+@pytest.mark.parametrize("name", ["mm_release", "exit_mmap"])
+def test_the_release_is_the_victims_own(name):
+    assert marked(event(15, name, CHILD), event(20, name, VICTIM)) == (20, "exit_mmap", None)
+    assert marked(*gone(20, VICTIM)) == (20, "exit_mmap", 21)
+
+
+def test_on_7_x_the_exit_comes_before_the_release():
+    assert marked(event(15, "sched_process_exit", VICTIM), event(20, "mm_release", VICTIM)) == (20, "exit_mmap", 15)
+
+
+def test_a_forked_child_has_an_mm_of_its_own():
+    """In a fork tree the child of a victim goes on, or dies earlier."""
+    assert marked(*gone(15, CHILD), *gone(20, VICTIM)) == (20, "exit_mmap", 21)
+
+
+def test_an_mm_that_is_shared_goes_with_the_last_of_its_users():
+    trace = [event(15, "sched_process_exit", VICTIM), *gone(20, CHILD)]
+    assert marked(*trace, sharers=frozenset({VICTIM, CHILD})) == (20, "exit_mmap", 21)
+    assert marked(*trace) == (None, None, 15)
+
+
+def test_the_mm_of_a_fork_or_exec_that_failed_is_not_the_victims():
+    """dup_mm() and exec take down what they had made, in the victim's own context, when the kill arrives."""
+    assert marked(event(15, "mm_release", VICTIM), *gone(20, VICTIM)) == (20, "exit_mmap", 21)
+
+
+def test_a_mark_may_name_a_thread():
+    """find_lock_task_mm() takes the first thread that still has an mm; the last one to exit takes it down."""
+    exits = [event(15, "sched_process_exit", THREAD, VICTIM), *gone(20, VICTIM)]
+    assert marked(*exits, victim=THREAD) == (20, "exit_mmap", 21)
+
+
+def test_an_mm_that_somebody_pins_is_released_unseen():
+    assert marked(event(15, "sched_process_exit", VICTIM), event(40, "mm_release", READER)) == (None, None, 15)
+
+
+def reaping(start_us, end_us, subject=VICTIM):
+    return event(start_us, "start_task_reaping", REAPER, subject=subject), event(end_us, "finish_task_reaping", REAPER, subject=subject)  # fmt: skip
+
+
+def begun(time_us, pid=VICTIM):
+    return event(time_us, "mm_exit", pid)
+
+
+def test_a_reaping_that_was_over_before_the_exit_began_gave_the_memory_back():
+    assert marked(*reaping(15, 18), begun(20), *gone(30, VICTIM), reaped=True) == (18, "oom_reaper", 31)
+    assert marked(*reaping(15, 18), begun(20), reaped=True) == (18, "oom_reaper", None)
+    assert marked(*reaping(15, 18), reaped=True) == (18, "oom_reaper", None)
+    # an attempt that was cut short finishes too; the log has a word for the one that did it
+    assert marked(*reaping(15, 18), *reaping(20, 25), begun(26), *gone(30, VICTIM), reaped=True)[0] == 25
+
+
+def test_of_an_mm_that_is_being_torn_down_the_reaper_gives_nothing_back():
+    """What is left is in the mmu_gather of exit_mmap()."""
+    assert marked(begun(12), *reaping(15, 18), *gone(30, VICTIM), reaped=True) == (30, "exit_mmap", 31)
+    assert marked(begun(12), *reaping(15, 18), reaped=True) == (None, None, None)
+    # when it began is not known: --probes kills, and older runs
+    assert marked(*reaping(15, 18), *gone(30, VICTIM), reaped=True) == (30, "exit_mmap", 31)
+    # the log says nothing of it, or it was another's
+    assert marked(*reaping(15, 18), begun(20), *gone(30, VICTIM)) == (30, "exit_mmap", 31)
+    assert marked(*reaping(15, 18, CHILD), begun(20), *gone(30, VICTIM), reaped=True) == (30, "exit_mmap", 31)
+
+
+@pytest.mark.parametrize(
+    ("decided", "expected"),
+    [(40, "redundant"), (60, "unknown")],  # the first victim exits at 50, and its release is never seen
+)
+def test_after_an_exit_without_release_nobody_knows(decided, expected):
+    first = {**kill(1, BIG, 10, None), "exit_time_us": 50}
+    found = classify(KILLS.frame([first, kill(2, SMALL, decided, 90)]), ROUNDS.frame([round_row()]), {"t": SCENARIO})
+    assert list(found["kill_class"]) == ["necessary", expected]
+
+
+def test_another_victim_that_is_there_settles_it():
+    pinned = {**kill(1, SMALL, 10, None), "exit_time_us": 20}
+    kills = [pinned, kill(2, SMALL + 1, 30, 100), kill(3, SMALL + 2, 50, 120)]
+    found = classify(KILLS.frame(kills), ROUNDS.frame([round_row()]), {"t": SCENARIO})
+    assert found["overlapping"].astype(object).fillna("?").tolist() == [False, "?", True]
