@@ -18,7 +18,7 @@ from harness.oomlog.header import CpuLine, Cpuset, Header
 from harness.oomlog.infer import DomainMemory
 from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
 from harness.oomlog.losses import KERNEL_DROPS, Dropped, Suppressed
-from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
+from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.release import Reaped
@@ -254,7 +254,7 @@ class Assembler:
 
     def _header(self, boot: _Boot, caller: _Caller, where: Where, record: Header) -> None:
         self._close_report(caller, "none")
-        report = Report(self._report_count, boot.number, where, record, kernel=boot.kernel)
+        report = Report(self._report_count, boot.number, where, record, kernel=boot.kernel, nodemask=record.nodemask)
         self._report_count += 1
         self._reports.append(report)
         boot.callers[where.caller] = _Caller(report=report, last_line=where.line)
@@ -534,6 +534,14 @@ def _take_reserve(report: Report, reserve: Reserve) -> None:
         report.zones[-1] = (report.zones[-1][0], reserve.pages)
 
 
+def _take_buddy(report: Report, buddy: Buddy) -> None:
+    report.buddies.setdefault((buddy.node, buddy.zone), buddy)
+
+
+def _take_lists(report: Report, lists: Lists) -> None:
+    report.lists = {**lists.pages, **report.lists}
+
+
 def _take_swap(report: Report, swap: Swap) -> None:
     if swap.kind == "Free":
         report.free_swap_kb = swap.kb
@@ -557,6 +565,7 @@ def _take_summary(report: Report, summary: Summary) -> None:
     report.oom_memcg = summary.oom_memcg
     report.task_memcg = summary.task_memcg
     report.cpuset, report.mems_allowed = summary.cpuset, summary.mems_allowed
+    report.nodemask = summary.nodemask
     report.chosen_pid, report.chosen_comm = summary.pid, summary.comm
     if summary.oom_memcg is not None:
         report.is_global = False
@@ -587,6 +596,8 @@ _FILL: dict[type, Callable[[Report, Any], None]] = {
     Cpuset: _take_cpuset,
     Zone: _take_zone,
     Reserve: _take_reserve,
+    Buddy: _take_buddy,
+    Lists: _take_lists,
     Swap: _take_swap,
     Ram: _take_ram,
 }

@@ -53,6 +53,7 @@ _BEGUN = re.compile(r"(?:(?P<comm>.*) invoked )?oom-killer: (?:gfp_mask=|$)", re
 )
 def parse_header(text: str) -> Header | None:
     """The first line of a report (dump_header(), mm/oom_kill.c). A line cut after the mask is given as partial."""
+    text = text.rstrip()
     match = _INVOKED.fullmatch(text)
     if match:
         order, adj, mask = match["order"], match["adj"], int(match["mask"], 16)

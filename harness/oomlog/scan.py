@@ -27,7 +27,7 @@ _FROM_USER_SPACE = (losses.Dropped,)
 # Forms that a mailer or a terminal may have wrapped.
 _WRAPPABLE = frozenset(
     (kill.parse_killed, kill.parse_chosen, kill.parse_skipped, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
-     domain.parse_task_in, tasks.parse_table_head, header.parse_cpuset, header.parse_cpu_line)
+     domain.parse_task_in, tasks.parse_table_head, header.parse_cpuset, header.parse_cpu_line, meminfo.parse_buddy)
 )  # fmt: skip
 # Forms that the kernel prints in pieces (pr_cont): a record of another CPU between two of them parts them for good.
 _CONTINUED = frozenset((domain.parse_summary, domain.parse_stats_head, domain.parse_task_in))
@@ -515,5 +515,6 @@ def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
 
 
 _PIECE_PARSERS: tuple[Parser, ...] = (
-    domain.parse_usage, domain.parse_task_in, meminfo.parse_zone, meminfo.parse_reserve, meminfo.parse_swap, meminfo.parse_ram,
+    domain.parse_usage, domain.parse_task_in, meminfo.parse_zone, meminfo.parse_reserve, meminfo.parse_buddy, meminfo.parse_lists,
+    meminfo.parse_swap, meminfo.parse_ram,
 )  # fmt: skip
