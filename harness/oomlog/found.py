@@ -59,6 +59,12 @@ class Forged(Record, frozen=True):
     pid: int
 
 
+class Unread(Record, frozen=True):
+    """A line that holds the words of a kill, of a report's head or of a summary, and cannot be read."""
+
+    kind: str  # kill, head or summary
+
+
 class Orphans(Record, frozen=True):
     """Rows of a table whose head is not in the block: a report of another host was cut by the block's end."""
 
@@ -75,4 +81,4 @@ class Found(Record, frozen=True, tag=False):
     """A record and its place."""
 
     where: Where
-    record: Line | Part | Parts | Forged | Orphans
+    record: Line | Part | Parts | Forged | Orphans | Unread

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from harness.oomlog.domain import Summary
 from harness.oomlog.found import Where
 from harness.oomlog.header import Header
 from harness.oomlog.kill import Killed
@@ -207,7 +207,6 @@ class Kill(Struct):
     is_global: bool | None = None
     domain_source: str = "unknown"  # known, inferred (how), unknown
     task_memcg: str | None = None
-    summary: Summary | None = None  # of a report whose beginning is not in the log
     group: str | None = None  # memcg of a memory.oom.group kill
     message: str = ""  # of its line, or of the line before it, to 5.0
     sharing_pids: list[int] = field(default_factory=list)  # killed with it as they share its memory, to 4.3
@@ -261,9 +260,13 @@ class Missing:
     kills_without_report: int = 0
     partial_kills: int = 0
     partial_reports: int = 0
+    unended_reports: int = 0  # their end is not in the log: each may have been a kill
     damaged_rows: int = 0  # of task tables
     duplicate_lines: int = 0  # records pasted twice, dropped
     forged_kills: int = 0  # lines of user space that look like a kill, dropped
+    unread_kills: int = 0  # lines that speak of a kill and could not be read: each may have been one
+    unread_heads: int = 0  # lines that speak of a report and could not be read: heads and summaries
+    unread_lines: list[int] = dataclass_field(default_factory=list)  # numbers of these lines, the first hundred
     releases_without_kill: int = 0  # victims whose kill is not in the log: it begins too late, or lost it
 
     @property

@@ -32,6 +32,7 @@ WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"ill process ", KILL_PARSERS),
     (b"No available memory", KILL_PARSERS),
     (b"oom-killer:", (header.parse_header,)),  # a mailer wraps behind it: the mask is one long word
+    (b" invoked oom-killer", (header.parse_header,)),
     (b"oom-kill:", (domain.parse_summary,)),
     (b"oom_reaper: ", (release.parse_reaped,)),
     (b"are going to be killed", (kill.parse_group_kill,)),

@@ -483,6 +483,7 @@ def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
     """
     at_least = kills + missing.releases_without_kill
     lost = missing.dropped_records + missing.sequence_gaps
+    lost += missing.unread_kills + missing.unread_heads + missing.unended_reports
     return {
         "kills": {"printed": kills, "at_least": at_least, "at_most": at_least + lost},
         "decisions": {"printed": decisions},
