@@ -2,12 +2,13 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from harness.errors import BuildError
-from harness.kernels.catalog import Index
+from harness.kernels.catalog import Catalog, Index
 from harness.kernels.kernel import make_kernel
 from harness.kernels.mirror import read_host
 from harness.kernels.plan import plan_kernel
@@ -377,3 +378,30 @@ def test_a_host_without_the_archives_keyring_is_told_what_to_install(monkeypatch
     (tmp_path / "apt/sources.list").write_text(text.replace("keyring.gpg", "gone.gpg"))
     with pytest.raises(Exception, match="keyring of the Debian archive is not installed; apt-get install"):
         read_host()
+
+
+def test_prune_takes_lists_that_were_not_read_for_long(kernels, environment):
+    assert source_of("debian:7.2@sid")
+    (catalog,) = lists(environment)
+    assert "package lists" not in kernels("prune", "--dry-run").stdout
+    os.utime(catalog, (time.time() - 40 * 86400,) * 2)
+    assert "package lists that were not read for long" in kernels("prune").stdout
+    assert not catalog.exists()
+    assert not catalog.with_suffix("").exists()
+    assert image_of("debian:7.2@sid") == "7.2.13+deb14-cloud-amd64"
+
+
+def test_two_at_once_read_a_list_once(monkeypatch):
+    index = Index(read_host().archive("sid"), "sid", "binary")
+    begun = []
+
+    def update(self, _directory):
+        begun.append(self)
+        time.sleep(0.3)
+        return Catalog("sid", self.archive.uri, ())
+
+    monkeypatch.setattr(Index, "_update", update)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(index.read, Reporter(), 60.0) for _ in range(2)]
+    assert [future.result().suite for future in both] == ["sid", "sid"]
+    assert len(begun) == 1
