@@ -140,7 +140,7 @@ def _sources() -> Finding:
         )
     offered = [f"source:{version} with {', '.join(library_names(version))}" for version in versions]
     offered += [f"debian:{version}" for version in offered_series()]
-    return Finding("apt", "ok", "; ".join(offered))
+    return Finding("apt", "ok", "; ".join([*offered, "more in the suites of its mirror: oomtrial kernels list"]))
 
 
 def _cache() -> Finding:

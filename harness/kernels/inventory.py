@@ -74,10 +74,23 @@ def leftovers(older_than_days: float, resolve: Callable[[str], Plan]) -> Iterato
             yield Leftover(cached.directory, f"{cached.kernel.spec}: {why}", cached.size_bytes)
     yield from unfinished()
     yield from _old_trees(oldest)
-    for pattern, what in (("logs/*.log", "an old log"), ("manifests/*.json", "of a tree that was not read for long")):
+    yield from _old_lists(oldest)
+    for pattern, what in (
+        ("logs/*.log", "an old log"),
+        ("manifests/*.json", "of a tree that was not read for long"),
+        ("apt/descriptions/*.dsc", "of a source package that was not asked for long"),
+    ):
         for path in sorted(cache_dir().glob(pattern)):
             if path.stat().st_mtime < oldest:
                 yield Leftover(path, what, disk_bytes(path))
+
+
+def _old_lists(oldest: float) -> Iterator[Leftover]:
+    """Package lists of suites that were not read for long: of a mirror that the host has left, or of a suite named once."""
+    for catalog in sorted(cache_dir().glob("apt/*.json")):
+        if catalog.stat().st_mtime < oldest:
+            for path in (catalog, catalog.with_suffix("")):
+                yield Leftover(path, "package lists that were not read for long", disk_bytes(path))
 
 
 def unfinished() -> Iterator[Leftover]:
@@ -165,6 +178,8 @@ def _alone(path: Path) -> Iterator[bool]:
 
 def _locks(path: Path) -> list[FileLock]:
     """The locks of those who may be making it."""
+    if path.parent.name == "apt":
+        return [FileLock(f"{path.with_suffix('')}.lock")]
     if path.parent.name == "trees":
         return [FileLock(path.with_name(f"{path.name.removeprefix('.').removesuffix('.new')}.lock"))]
     if path.parent.name == "kernels" and not (path / RECORD).is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +23,11 @@ from harness.kernels.catalog import (
 )
 from harness.kernels.debversion import is_candidate, nearest, release_of, version_order
 from harness.kernels.mirror import SUITES, Host, read_host
+from harness.proc import threads
 from harness.progress import Reporter
 
 _FRESH_S = 86400.0
+_AT_ONCE = 4
 _RECENT_S = 3600.0  # a version that nobody offers is worth another look at lists older than this
 
 # Greater for the better package, None for one that is not meant.
@@ -39,7 +42,7 @@ class Offers:
     offline: bool = False  # only what is known from the last time
     problems: list[OomtrialError] = field(default_factory=list)
     _asked: dict[Index, float] = field(default_factory=dict)  # and how old an answer would have done
-    _down: set[str] = field(default_factory=set)  # mirrors that did not answer
+    _refused: set[Index] = field(default_factory=set)  # did not verify, or could not be read at all
 
     @property
     def host(self) -> Host:
@@ -76,22 +79,38 @@ class Offers:
         """
         indexes = [Index(self.host.archive(suite), suite, kind)] if suite else self.indexes(kind)
         stale = [] if self.offline else [index for index in indexes if not self._is_settled(index, max_age_s)]
-        found = {index: index.known() for index in indexes if index not in stale}
         if stale:
-            what = f"the {'source' if kind == 'source' else 'package'} lists of {', '.join(one.suite for one in stale)}"
-            with self.report.task(f"read {what}", total=len(stale)) as task:
-                for done, index in enumerate(stale):
-                    task.update(done=done, detail=index.suite)
-                    try:
-                        found[index] = self._read(index, max_age_s)
-                    except BuildError as error:
-                        if suite:
-                            raise
-                        if not isinstance(error, SuiteLackingError):  # not every mirror has every suite
-                            self._note(error)
-        elif suite and (known := found[indexes[0]]) and known.lacking:
-            raise SuiteLackingError(f"{known.uri} has no suite {suite}")
-        return [catalog for catalog in found.values() if catalog and not catalog.lacking]
+            self._read(stale, max_age_s, is_named=bool(suite))
+        known = [catalog for index in indexes if index not in self._refused and (catalog := index.known())]
+        if suite and known and known[0].lacking:
+            raise SuiteLackingError(f"{known[0].uri} has no suite {suite}")
+        return [catalog for catalog in known if not catalog.lacking]
+
+    def _is_settled(self, index: Index, max_age_s: float) -> bool:
+        """Whether the mirror need not be asked."""
+        return index.is_fresh(max_age_s) or self._asked.get(index, max_age_s + 1) <= max_age_s
+
+    def _read(self, indexes: list[Index], max_age_s: float, *, is_named: bool) -> None:
+        """Reads lists anew, some at a time: a mirror's answers, and the work on them, take turns."""
+        kinds = "source lists" if indexes[0].kind == "source" else "package lists"
+        what = f"read the {kinds} of {', '.join(index.suite for index in indexes)}"
+        with self.report.task(what, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
+            reading = {pool.submit(index.read, self.report, max_age_s): index for index in indexes}
+            for done, future in enumerate(as_completed(reading), 1):
+                index = reading[future]
+                task.update(done=done, detail=index.suite)
+                self._asked[index] = max_age_s
+                error = future.exception()
+                if error is None or (isinstance(error, SuiteLackingError) and not is_named):
+                    continue  # not every mirror has every suite
+                known = index.known()
+                if isinstance(error, MirrorDownError) and known:
+                    self._note(error, f"the package lists of {age_text(index.age_s() or 0)} ago are used")
+                elif is_named or not isinstance(error, BuildError):
+                    raise error
+                else:
+                    self._refused.add(index)
+                    self._note(error)
 
     def indexes(self, kind: Kind) -> list[Index]:
         """Of the suites that are asked when none is named. Prebuilt packages of the host's own suites come through its apt."""
@@ -118,24 +137,6 @@ class Offers:
         if suite:
             return BuildError(f"{suite} of {self.host.archive(suite).uri} offers no {what} {wanted}", hint)
         return BuildError(f"neither the host's apt nor {self.host.main.uri} offers a {what} {wanted}", hint)
-
-    def _is_settled(self, index: Index, max_age_s: float) -> bool:
-        """Whether the mirror need not be asked."""
-        return index.is_fresh(max_age_s) or self._asked.get(index, max_age_s + 1) <= max_age_s
-
-    def _read(self, index: Index, max_age_s: float) -> Catalog | None:
-        known = index.known()
-        if index.archive.uri in self._down:
-            return known  # one wait for a mirror that is down is enough
-        self._asked[index] = max_age_s
-        try:
-            return index.read(self.report, max_age_s)
-        except MirrorDownError as error:
-            self._down.add(index.archive.uri)
-            if known is None:
-                raise
-            self._note(error, f"the package lists of {age_text(index.age_s() or 0)} ago are used")
-            return known
 
     def _note(self, error: OomtrialError, more: str = "") -> None:
         if error.what not in {one.what for one in self.problems}:

@@ -278,8 +278,12 @@ def test_host_is_nothing_to_be_built(kernels, oomtrial):
     assert "host and debian:6.1 cannot be arms of one run" in one_line(mixed, 2)
 
 
-def test_a_debian_version_that_apt_does_not_offer(kernels):
-    assert "apt offers no prebuilt kernel 1.0; nearest: " in one_line(kernels("build", "debian:1.0"), 4)
+def test_the_real_mirror_gives_a_kernel_that_this_host_lacks(kernels):
+    """The one test that asks a Debian mirror; this suite's lists are small."""
+    done = kernels("show", "debian:6.18@trixie-backports")
+    if done.returncode and "does not answer" in done.stderr:
+        pytest.skip("the mirror of this host does not answer")
+    assert "linux-image-6.18." in done.stdout or "nearest: " in one_line(done, 4)
 
 
 def image(name, version, *depends):
@@ -377,7 +381,7 @@ def test_prune_leaves_what_is_in_use(kernels, tree, tmp_path):
 
 def test_list_names_what_the_cache_holds(kernels, tree):
     kernels("build", f"tree:{tree}")
-    shown = kernels("list").stdout
+    shown = kernels("list", "--offline").stdout
     assert "debian:" in shown
     assert "source:" in shown
     assert "tree:" in shown
