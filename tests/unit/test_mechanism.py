@@ -12,6 +12,7 @@ from harness.analysis.mechanism import Mechanism, count_mechanisms, mechanism_of
 from harness.analysis.redundancy import classify
 from harness.collectors.rounds import RoundEvidence, read_evidence
 from harness.collectors.trace import TraceEvent
+from harness.oomlog.reading import collect_kmsg
 from harness.report.mechanismwords import mechanism_cells, mechanism_sentence
 from harness.report.terminal import print_summary
 from harness.report.timeline import round_timeline
@@ -120,6 +121,27 @@ def test_a_decider_that_was_stalled_as_recorded_on_6_1():
     assert (first["decision_to_choice_us"], second["decision_to_choice_us"]) == (113, 38529)
     assert first["release_time_us"] - second["decision_time_us"] == 27550
     assert second["mechanism"] == "stalled-decider"
+
+
+def test_a_victim_that_was_hidden_as_recorded_on_7_3():
+    first, second = kills_of(ROUNDS / "7.3-hidden").to_dict("records")
+    assert (second["kill_class"], second["mechanism"]) == ("redundant", "hidden-victim")
+    assert second["decision_to_choice_us"] == 179
+    chosen = second["decision_time_us"] + second["decision_to_choice_us"]
+    assert first["exit_time_us"] < second["decision_time_us"] < chosen < first["release_time_us"]
+
+
+def test_a_victim_that_was_given_up_as_recorded_on_6_1():
+    first, second, _ = kills_of(ROUNDS / "6.1-reaped").to_dict("records")
+    assert (second["kill_class"], second["mechanism"]) == ("redundant", "given-up-victim")
+    chosen = second["decision_time_us"] + second["decision_to_choice_us"]
+    assert first["reaped_time_us"] < chosen < first["release_time_us"]
+
+
+def test_a_report_of_7_3_is_whole_and_its_protection_is_read():
+    """The line came with 6.19; it has no newline of its own."""
+    reports = collect_kmsg(read_evidence(ROUNDS / "7.3-hidden").rounds[38].kmsg).reports
+    assert [(report.is_complete, report.min_kb, report.low_kb) for report in reports] == [(True, 0, 0)] * 2
 
 
 def test_old_evidence_without_the_probe_is_unknown(tmp_path):
