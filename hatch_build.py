@@ -14,13 +14,35 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _IMPORT = re.compile(r"^(\s*(?:from|import) )harness\b", re.MULTILINE)
-_ALIAS = '''"""The name under which the documentation has `parse_log` and `load_run`: an alias of `oomtrial`."""
+_ALIAS = '''"""The name under which the documentation has `parse_log`, `load_run` and `errors`: an alias of `oomtrial`."""
+
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 
 import oomtrial
 from oomtrial import __version__
 
 __all__ = ["OomLog", "Run", "__version__", "load_run", "parse_log"]
-__path__ = oomtrial.__path__
+
+
+class _Alias(MetaPathFinder, Loader):
+    """`harness.errors` is the module `oomtrial.errors` itself: a copy would raise and catch other classes."""
+
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self) if name.startswith(__name__ + ".") else None
+
+    def create_module(self, spec):
+        module = import_module("oomtrial" + spec.name.removeprefix(__name__))
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module):
+        module.__spec__ = module.__spec__.loader_state  # its own; the import system has put ours there
+
+
+sys.meta_path.insert(0, _Alias())  # the path finder would make a copy of what is below oomtrial.spec
 
 
 def __getattr__(name: str) -> object:

@@ -17,13 +17,13 @@ import msgspec
 from harness.analysis.effects import count_effect
 from harness.analysis.rates import exact_test
 from harness.analysis.sequential import decide, likelihood_ratio
-from harness.errors import BuildError, CheckFailedError, EvidenceError, HostError, UsageError
+from harness.errors import BuildError, CheckFailedError, EvidenceError, GuestError, HostError, OomtrialError, UsageError
 from harness.experiment import Experiment
 from harness.paths import write_atomically
 from harness.proc import output_of
 from harness.progress import Reporter
 from harness.request import Request
-from harness.rundir import read_run
+from harness.rundir import COMPLETE, RUN_FILE, read_run
 from harness.spec.arm import ArmSpec
 from harness.tables.store import load_tables
 
@@ -151,17 +151,37 @@ def _arm(plan: Plan, commit: str) -> ArmSpec:
     return ArmSpec(kernel, kernel)
 
 
+class _CannotMeasureError(Exception):
+    """There is nothing to measure of a commit, which git bisect then skips."""
+
+    def __init__(self, why: str, error: OomtrialError) -> None:
+        super().__init__(f"{why}: {error.what}")
+        self.error = error
+
+
 def _measure(plan: Plan, commits: tuple[str, ...], rounds: int, boots: int, directory: Path, report: Reporter) -> None:
-    """A run of these commits, unless it is there."""
-    if (directory / "run.json").is_file():
-        if read_run(directory).state == "complete":
+    """A run of these commits, unless it is there.
+
+    Raises _CannotMeasureError when a commit is no kernel tree, or cannot be built, or boots in no guest.
+    """
+    if (directory / RUN_FILE).is_file():
+        if read_run(directory).state == COMPLETE:
             return
         shutil.rmtree(directory)  # cut off by an interruption
     arms = tuple(_arm(plan, commit) for commit in commits)
     request = Request(arms, (plan.scenario,), rounds, boots, plan.seed, directory, plan.vcpus, accel=plan.accel)
     experiment = Experiment(request, report)
-    experiment.check()
-    experiment.measure(experiment.prepare())
+    try:
+        experiment.check()
+        prepared = experiment.prepare()
+    except BuildError as error:
+        raise _CannotMeasureError("cannot be built", error) from error
+    except UsageError as error:
+        raise _CannotMeasureError("cannot be measured", error) from error
+    try:
+        experiment.measure(prepared)
+    except GuestError as error:
+        raise _CannotMeasureError("boots in no guest", error) from error
 
 
 def _seen(plan: Plan, directory: Path, commit: str, effect: str) -> tuple[int, int]:
@@ -172,7 +192,10 @@ def _seen(plan: Plan, directory: Path, commit: str, effect: str) -> tuple[int, i
 
 
 def _measure_ends(plan: Plan, out: Path, effect: str | None, report: Reporter) -> Plan:
-    _measure(plan, (plan.good, plan.bad), plan.rounds, plan.boots, out / _ENDS, report)
+    try:
+        _measure(plan, (plan.good, plan.bad), plan.rounds, plan.boots, out / _ENDS, report)
+    except _CannotMeasureError as failure:
+        raise failure.error from None
     found = {}
     for name in EFFECTS if effect is None else (effect,):
         good, bad = (_seen(plan, out / _ENDS, commit, name) for commit in (plan.good, plan.bad))
@@ -217,20 +240,25 @@ def _judge(plan: Plan, out: Path, commit: str, report: Reporter) -> Verdict:
         return Verdict(commit=commit, subject=subject, verdict=verdict, hits=hits, rounds=rounds, reason=reason)
 
     hits = rounds = 0
-    share = max(1, plan.rounds // _BATCHES)
-    while rounds < plan.rounds:
-        batch = out / "steps" / commit / f"{rounds // share + 1}"
+    for number, size in enumerate(_batch_sizes(plan.rounds), start=1):
+        batch = out / "steps" / commit / str(number)
         try:
-            _measure(plan, (commit,), share, 1, batch, report)
-        except BuildError as error:
-            return result("skip", f"cannot be built: {error.what}")
+            _measure(plan, (commit,), size, 1, batch, report)
+        except _CannotMeasureError as error:
+            return result("skip", str(error))
         batch_hits, batch_rounds = _seen(plan, batch, commit, plan.effect)
-        if not batch_rounds:
-            return result("skip", "no round counts")
         hits, rounds = hits + batch_hits, rounds + batch_rounds
         if side := decide(likelihood_ratio(hits, rounds, plan.good_seen, plan.bad_seen)):
             return result("bad" if side > 0 else "good")
-    return result("skip", "undecided")
+        if not rounds:
+            return result("skip", f"no round of {size} counts")
+    lost = plan.rounds - rounds
+    return result("skip", f"undecided; {lost} rounds more do not count" if lost else "undecided")
+
+
+def _batch_sizes(rounds: int) -> list[int]:
+    """The rounds of a step, boot by boot. What is lost of a boot is not made up for: the next one is another batch."""
+    return [rounds // _BATCHES + (number < rounds % _BATCHES) for number in range(_BATCHES)]
 
 
 def _first_bad(clone: Path) -> str | None:

@@ -109,7 +109,8 @@ def unpack_trials(packed: bytes, run: Path) -> list[str]:
     with tempfile.TemporaryDirectory(prefix=".incoming-", dir=run) as scratch:
         try:
             with tarfile.open(fileobj=io.BytesIO(packed), mode="r:xz") as tar:
-                tar.extractall(scratch, filter="data")
+                for entry in tar:
+                    _unpack(tar, entry, Path(scratch))
         except (tarfile.TarError, EOFError, OSError) as error:
             raise EvidenceError(f"a block's evidence cannot be read: {error}") from error
         names = sorted(path.name for path in Path(scratch).iterdir())
@@ -117,6 +118,27 @@ def unpack_trials(packed: bytes, run: Path) -> list[str]:
             shutil.rmtree(trials / name, ignore_errors=True)
             (Path(scratch) / name).rename(trials / name)
     return names
+
+
+def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: Path) -> None:
+    """A file of a trial, or the directory of one. Python's own `data` filter is not in Debian 12's 3.11.2.
+
+    Raises TarError for anything else: a link, a path that leads elsewhere.
+    """
+    parts = entry.name.split("/")
+    if len(parts) > 2 or any(part in ("", ".", "..") for part in parts):
+        raise tarfile.TarError(f"{entry.name} is no file of a trial")
+    path = directory.joinpath(*parts)
+    if entry.isdir() and len(parts) == 1:
+        path.mkdir(exist_ok=True)
+    elif entry.isreg() and len(parts) == 2:
+        content = tar.extractfile(entry)
+        assert content is not None
+        path.parent.mkdir(exist_ok=True)
+        with path.open("xb") as file:
+            shutil.copyfileobj(content, file)
+    else:
+        raise tarfile.TarError(f"{entry.name} is no file of a trial")
 
 
 def run_all(

@@ -23,6 +23,7 @@ from harness.commands.parse import parse
 from harness.commands.report import report
 from harness.commands.run import run
 from harness.commands.scenarios import scenarios
+from harness.commands.series import series
 from harness.commands.summary import summary
 from harness.commands.tables import tables
 from harness.commands.watch import watch
@@ -54,6 +55,7 @@ for _command in (
     controls,
     bisect,
     bisect_step,
+    series,
     scenarios,
     kernels,
     parse,

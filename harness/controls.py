@@ -8,27 +8,45 @@ from pathlib import Path
 from harness.analysis.controls import ControlResult, judge_control
 from harness.errors import EvidenceError, UsageError
 from harness.experiment import Experiment
+from harness.kernels.build import BuildPlan
+from harness.kernels.plan import plan_kernel
 from harness.progress import Reporter
 from harness.request import Request
 from harness.rundir import read_run
 from harness.spec.arm import ArmSpec
-from harness.spec.controls import Control, choose_controls
+from harness.spec.controls import REPAIR, Control, choose_controls, hides_victims
+from harness.spec.kernel import parse_kernel_spec
 from harness.tables.store import load_tables
 
 
-def _spec(base: str, patch: str) -> str:
-    return f"{base}+{patch}" if patch else base
+def _spec(base: str, *patches: str) -> str:
+    return "+".join([base, *(patch for patch in patches if patch)])
 
 
-def reference_arm(control: Control, base: str) -> ArmSpec:
-    kernel = _spec(base, control.reference_patch)
+def _repair(control: Control, release: str) -> str:
+    return REPAIR if control.is_repaired and hides_victims(release) else ""
+
+
+def reference_arm(control: Control, base: str, release: str) -> ArmSpec:
+    kernel = _spec(base, REPAIR if hides_victims(release) else "", control.reference_patch)
     return ArmSpec(kernel, kernel)
 
 
-def control_arm(control: Control, base: str) -> ArmSpec:
+def control_arm(control: Control, base: str, release: str) -> ArmSpec:
     """The control's own arm; one that is stock too has the control's name beside it."""
-    kernel = _spec(base, control.patch)
+    kernel = _spec(base, _repair(control, release), control.patch)
     return ArmSpec(kernel if control.patch else f"{kernel} ({control.name})", kernel, control.probes)
+
+
+def base_release(base: str, report: Reporter) -> str:
+    """The full version of the kernel that controls are laid upon.
+
+    Raises UsageError for a kernel that takes no patch, and what planning it raises.
+    """
+    plan = plan_kernel(parse_kernel_spec(base), report)
+    if not isinstance(plan, BuildPlan):
+        raise UsageError(f"{base} takes no patch, and most controls are patches", "name source:VERSION or tree:PATH")
+    return plan.base.release
 
 
 def _runs(controls: tuple[Control, ...]) -> dict[str, list[Control]]:
@@ -49,7 +67,10 @@ def run_controls(
 
     Raises what Experiment raises; runs that are there already are not measured again.
     """
-    controls = choose_controls(names)
+    release = base_release(base, report)
+    controls = choose_controls(names, release)
+    if hides_victims(release):
+        report.say(f"{base} is {release}, which hides exiting victims: controls and references have {REPAIR}")
     experiments = []
     for name, members in _runs(controls).items():
         if (out / name / "run.json").is_file():
@@ -57,26 +78,29 @@ def run_controls(
                 raise UsageError(f"{out / name} holds a run that did not end", "remove it, or choose another --out")
             report.say(f"{name}: measured already, {out / name}")
             continue
-        arms = dict.fromkeys([*(reference_arm(c, base) for c in members), *(control_arm(c, base) for c in members)])
+        arms = dict.fromkeys(
+            [*(reference_arm(c, base, release) for c in members), *(control_arm(c, base, release) for c in members)]
+        )
         experiment = Experiment(request(tuple(arms), members[0].scenario, members[0].rounds, out / name), report)
         experiment.check()
         experiments.append(experiment)
     for experiment, prepared in [(experiment, experiment.prepare()) for experiment in experiments]:
         experiment.measure(prepared)
-    return judge_controls(base, names, out)
+    return judge_controls(base, release, names, out)
 
 
-def judge_controls(base: str, names: tuple[str, ...], out: Path) -> list[ControlResult]:
+def judge_controls(base: str, release: str, names: tuple[str, ...], out: Path) -> list[ControlResult]:
     """Judges controls by the tables of their runs.
 
     Raises EvidenceError when a run is missing.
     """
     results = []
-    for name, members in _runs(choose_controls(names)).items():
+    for name, members in _runs(choose_controls(names, release)).items():
         tables = load_tables(out / name / "tables")
         known = {arm.name for arm in read_run(out / name).arms}
         for control in members:
-            reference, arm = reference_arm(control, base).name, control_arm(control, base).name
+            reference = reference_arm(control, base, release).name
+            arm = control_arm(control, base, release).name
             if missing := {reference, arm} - known:
                 raise EvidenceError(f"{out / name} has no arm {min(missing)}", "measure it: choose another --out")
             results.append(judge_control(control, reference, arm, tables["rounds"], tables["kills"]))

@@ -17,7 +17,7 @@ from harness.guest.local import connect_local, engine_of, kernel_log_trouble, re
 from harness.guest.rootfs import plan_rootfs
 from harness.hostarm import require_kernel
 from harness.kernels.debian import offered_series
-from harness.kernels.patches import library_names
+from harness.kernels.library import library_names
 from harness.kernels.source import offered_versions
 from harness.paths import cache_dir, data_dir
 from harness.proc import output_of

@@ -22,6 +22,7 @@ STDIN = "-"
 _GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
 _JOURNAL = b"LPKSHHRH"  # systemd's journal files
 _HEAD_BYTES = 64 << 10
+_WRITE_BYTES = 32 << 10  # asked of the allocator at a time
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,35 @@ def _open(name: str) -> BinaryIO:
 _DAMAGE = (gzip.BadGzipFile, EOFError, lzma.LZMAError, zstandard.ZstdError, zlib.error)
 
 
+class _Zstd:
+    """Decompresses zstd frames. zstandard's stream_reader takes the end of a file that was cut off for the end of the log."""
+
+    # What it becomes is held in memory: zeros are 30,000 times as much (4 bytes for a block of 128 KiB).
+    _FEED_BYTES = 1 << 10
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+        self._frame: Any = None  # that is under way
+        self._data = b""  # not decompressed yet
+        self._left = io.BytesIO()  # not asked for yet
+
+    def read1(self, size: int) -> bytes:
+        """Raises EOFError within a frame, ZstdError where it is none."""
+        while not (given := self._left.read(size)):
+            data = self._data or self._raw.read1(self._FEED_BYTES)  # type: ignore[attr-defined]
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("it ends within a frame")
+                return b""
+            if self._frame is None:
+                self._frame = self._decompressor.decompressobj(write_size=_WRITE_BYTES)
+            self._left, self._data = io.BytesIO(self._frame.decompress(data)), b""
+            if self._frame.eof:
+                self._data, self._frame = self._frame.unused_data, None
+        return given
+
+
 class _Archive(io.RawIOBase):
     """What an archive holds up to its end, or up to where it is damaged."""
 
@@ -110,8 +140,7 @@ def _decompressed(raw: BinaryIO) -> tuple[BinaryIO, _Archive | None]:
     elif head.startswith(_XZ):
         archive = _Archive(lzma.LZMAFile(raw))  # noqa: SIM115 - closed with `raw`
     elif head.startswith(_ZSTD):
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-        archive = _Archive(decompressor.stream_reader(raw, read_across_frames=True))
+        archive = _Archive(_Zstd(raw))
     else:
         return raw, None
     return cast(BinaryIO, io.BufferedReader(archive, _HEAD_BYTES)), archive

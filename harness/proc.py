@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -21,6 +22,7 @@ from harness.paths import is_held
 
 BLOCK_SCRATCH = "oomtrial-block-"  # and the worker's pid: where a block's evidence is, until it goes back
 
+_TERM_S = 3.0  # for children that tidy up
 _TIDY_S = 3.0  # for threads whose children were killed
 _CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
 
@@ -58,6 +60,28 @@ def has_initial_pids() -> bool:
         return False
 
 
+_own: set[subprocess.Popen[bytes]] = set()  # children of ours; those that have ended go when the next one is started
+_own_lock = threading.Lock()
+
+
+def start(argv: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[bytes]:
+    """A child of ours, which `kill_children` ends; `options` are those of Popen.
+
+    Raises HostError when the command is not installed.
+    """
+    try:
+        process: subprocess.Popen[bytes] = subprocess.Popen(argv, **options)
+    except FileNotFoundError as error:
+        missing = str(error.filename)
+        if missing != str(argv[0]):  # the directory to run it in
+            raise
+        raise HostError(f"{missing} is not installed", install_line(missing)) from error
+    with _own_lock:
+        _own.difference_update([other for other in _own if other.poll() is not None])
+        _own.add(process)
+    return process
+
+
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kills a child that was started in its own session, with all its children, and reaps it."""
     with contextlib.suppress(ProcessLookupError):
@@ -82,18 +106,15 @@ def run(
     with log.open("ab") as output:
         output.write(f"$ {' '.join(argv)}\n".encode())
         output.flush()
-        try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise HostError(f"{argv[0]} is not installed", install_line(argv[0])) from error
+        process = start(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
         try:
             end = time.monotonic() + deadline_s
             while True:
@@ -115,24 +136,20 @@ def output_of(
 
     Raises HostError when it is missing, fails or does not end by the deadline.
     """
-    try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=deadline_s,
-            check=False,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-        )
-    except FileNotFoundError as error:
-        raise HostError(f"{argv[0]} is not installed", install_line(argv[0])) from error
-    except subprocess.TimeoutExpired as error:
-        raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s") from error
-    if done.returncode:
-        detail = done.stderr.decode(errors="replace").strip().splitlines()
-        raise HostError(f"{' '.join(argv)} failed: {detail[-1] if detail else f'exit status {done.returncode}'}")
-    return done.stdout.decode(errors="replace")
+    pipe = subprocess.PIPE
+    with start(
+        argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, cwd=cwd, env={**os.environ, **(env or {})}
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=deadline_s)
+        except subprocess.TimeoutExpired as error:
+            raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s") from error
+        finally:
+            process.kill()  # nothing, if it has ended
+    if process.returncode:
+        detail = errors.decode(errors="replace").strip().splitlines()
+        raise HostError(f"{' '.join(argv)} failed: {detail[-1] if detail else f'exit status {process.returncode}'}")
+    return output.decode(errors="replace")
 
 
 @contextlib.contextmanager
@@ -152,14 +169,6 @@ def threads(number: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
-
-
-def _is_resource_tracker(process: psutil.Process) -> bool:
-    """multiprocessing's own helper: it is deaf to SIGTERM, tidies up after us, and ends when we have ended."""
-    try:
-        return any("multiprocessing.resource_tracker" in argument for argument in process.cmdline())
-    except psutil.Error:
-        return False
 
 
 def owner_is_alive(pid: int, path: Path) -> bool:
@@ -190,12 +199,24 @@ def remove_leftovers() -> list[Path]:
 
 
 def kill_children() -> None:
-    """Ends every process below this one: guests, compilers, downloads. Those that tidy up get a moment for it."""
-    children = [child for child in psutil.Process().children(recursive=True) if not _is_resource_tracker(child)]
-    for child in children:
+    """Ends the children of ours, and every process below them: guests, compilers, downloads. Those that tidy up get a moment
+    for it. Other children of this process are not ours: a test's servers, or jobs of a shell that became oomtrial."""
+    with _own_lock:
+        owned = [process for process in _own if process.poll() is None]
+    below: list[psutil.Process] = []
+    for process in owned:
+        with contextlib.suppress(psutil.Error):
+            below += psutil.Process(process.pid).children(recursive=True)
+    every: list[subprocess.Popen[bytes] | psutil.Process] = [*owned, *below]
+    for child in every:
         with contextlib.suppress(psutil.Error):
             child.terminate()
-    _, left = psutil.wait_procs(children, timeout=3)
-    for child in left:
+    # not by psutil: it would take the exit status from whoever started the child, and Popen says 0 then
+    end = time.monotonic() + _TERM_S
+    while any(process.poll() is None for process in owned) or any(process.is_running() for process in below):
+        if time.monotonic() > end:
+            break
+        time.sleep(0.01)
+    for child in every:
         with contextlib.suppress(psutil.Error):
             child.kill()

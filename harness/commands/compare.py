@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from harness.commands.options import FORMAT
-from harness.commands.output import console_on_stdout, print_json
+from harness.commands.output import console_on_stderr, console_on_stdout, print_json
 from harness.errors import CHECK_FAILED
 
 
@@ -24,7 +24,7 @@ from harness.errors import CHECK_FAILED
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json", "junit", "ktap"]),
+    type=click.Choice(["table", "json", "mail", "junit", "ktap"]),
     default="table",
     show_default=True,
 )
@@ -41,11 +41,14 @@ def compare(
     Exit code 7 when an arm fails a condition. What is not decided fails nothing, and says so.
     """
     from harness.analysis.checks import check_summary, parse_condition
+    from harness.pooling import pool_runs
     from harness.report.ci import junit_xml, ktap
-    from harness.runsummary import summarize_runs
+    from harness.runmail import mail_of_pool
+    from harness.runsummary import summarize_pool
 
     parsed = [parse_condition(text) for text in conditions]
-    summary = summarize_runs(runs, baseline, by_run)
+    pool = pool_runs(runs, by_run)
+    summary = summarize_pool(pool, baseline)
     checks = check_summary(summary, parsed)
     if style == "json":
         print_json({"summary": summary, "checks": checks})
@@ -56,6 +59,11 @@ def compare(
         console = console_on_stdout()
         print_summary(console, summary, with_tests=True)
         print_checks(console, checks)
+    elif style == "mail":
+        from harness.report.comparisontable import print_checks
+
+        click.echo(mail_of_pool(pool, summary), nl=False)
+        print_checks(console_on_stderr(), checks)
     else:
         click.echo(junit_xml(summary, checks) if style == "junit" else ktap(summary, checks), nl=style == "junit")
     if any(check.failed for check in checks):

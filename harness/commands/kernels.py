@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -13,40 +14,65 @@ from harness.commands.options import OWN_CONFIG
 from harness.commands.output import console_on_stdout
 from harness.progress import Reporter
 
+if TYPE_CHECKING:
+    from harness.kernels.kernel import Plan
+
+_WIDTH = 100
+
 
 @click.group()
 def kernels() -> None:
     """Kernels without a run: what there is, what a spec means, builds, checks, tidying up.
 
-    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (its source, built with our config),
-    tree:PATH[@REF] (a kernel tree of yours, only read) or image:PATH (a bzImage). source: and tree:
-    take +PATCH, repeatable: a name from the library, or the path of a diff, a mail, a mailbox, or a directory with a
+    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (its source, built with our config), each with
+    @SUITE to name one (debian:7.2@sid), tree:PATH[@REF] (a kernel tree of yours, only read) or image:PATH (a bzImage).
+    source: and tree: take +PATCH, repeatable: a name from the library, or the path of a diff, a mail, a mailbox, or a directory with a
     series. In a path, + and @ are written twice.
     """
 
 
 @kernels.command("list")
-def list_() -> None:
-    """What can be asked for on this machine, and what the cache holds."""
-    from harness.kernels.debian import offered_series
-    from harness.kernels.inventory import cached_kernels
-    from harness.kernels.patches import library_names
-    from harness.kernels.source import offered_versions
+@click.option("--offline", is_flag=True, help="Read no package list anew: only what is known.")
+def list_(offline: bool) -> None:
+    """What can be asked for on this machine, and what the cache holds.
 
-    console = console_on_stdout()
-    for version in offered_series():
-        console.print(f"debian:{version}", highlight=False)
-    for version in offered_versions():
-        names = ", ".join(library_names(version)) or "none in the library"
-        console.print(f"source:{version}  patches: {names}", highlight=False, soft_wrap=True)
-    console.print("tree:PATH[@REF]\nimage:PATH", highlight=False)
+    Versions come from the host's own apt and from the other suites of its mirror, whose lists are read once a day.
+    """
+    from harness.kernels.debversion import series_of
+    from harness.kernels.inventory import cached_kernels
+    from harness.kernels.library import library_names
+    from harness.kernels.listing import incomplete_series, listed_kernels
+    from harness.kernels.offers import Offers, age_text
+
+    console = console_on_stdout(_WIDTH)
+    with Reporter() as report:
+        offers = Offers(report, offline)
+        offered = list(listed_kernels(offers))
+        incomplete = incomplete_series(offers)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("newest of", "package version", "from", "as"):
+        table.add_column(heading)
+    for one in offered:
+        table.add_row(one.spec, one.version, one.origin, one.form)
+    console.print(table)
+    for one in offered:
+        names = library_names(series_of(one.version)) if one.spec.startswith("source:") else []
+        if names:
+            console.print(f"patches of the library for {one.spec}: {', '.join(names)}", highlight=False)
+    console.print("also exact versions (source:6.1.176), tree:PATH[@REF], image:PATH", highlight=False, markup=False)
+    if incomplete:
+        console.print(f"prebuilt, but listed without their modules: {', '.join(incomplete)}", highlight=False)
+    age_s = offers.age_s()
+    read = "not known: no package list was read yet" if age_s is None else f"as of {age_text(age_s)} ago"
+    if offline or offers.problems or age_s is None:
+        console.print(f"without a network; what the mirror's other suites offer is {read}", highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("in the cache", "made of", "key", "MiB", "last used"):
         table.add_column(heading, justify="right" if heading == "MiB" else "left", overflow="fold")
-    for one in cached_kernels():
-        used = datetime.datetime.fromtimestamp(one.used_at).strftime("%Y-%m-%d %H:%M")
-        size = f"{one.size_bytes / (1 << 20):.0f}"
-        table.add_row(one.kernel.spec, one.kernel.source, one.kernel.key, size, used)
+    for cached in cached_kernels():
+        used = datetime.datetime.fromtimestamp(cached.used_at).strftime("%Y-%m-%d %H:%M")
+        size = f"{cached.size_bytes / (1 << 20):.0f}"
+        table.add_row(cached.kernel.spec, cached.kernel.source, cached.kernel.key, size, used)
     if table.row_count:
         console.print(table)
 
@@ -98,17 +124,51 @@ def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
 
 
 @kernels.command()
-@click.argument("text", metavar="SPEC")
+@click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
+@click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC, which names no patch.")
 @OWN_CONFIG
-def check(text: str, own_config: tuple[Path, ...]) -> None:
-    """Whether patches apply and the config has what a guest needs. Nothing is compiled."""
+def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -> None:
+    """Check whether patches apply and the config has what a guest needs. Nothing is compiled.
+
+    With --library, exit code 4 when a patch that is meant for a version does not apply to it.
+    """
     from harness.kernels.check import check_kernel
     from harness.kernels.plan import plan_kernel
     from harness.spec.kernel import parse_kernel_spec
 
     with Reporter() as report:
-        for line in check_kernel(plan_kernel(parse_kernel_spec(text), report, own_config), report):
-            click.echo(line)
+        plans = [plan_kernel(parse_kernel_spec(text), report, own_config) for text in texts]
+        if library:
+            _check_library(plans, report)
+            return
+        for plan in plans:
+            for line in check_kernel(plan, report):
+                click.echo(f"{plan.spec.text}: {line}" if len(plans) > 1 else line)
+
+
+def _check_library(plans: list[Plan], report: Reporter) -> None:
+    """Prints a table of patches by kernel.
+
+    Raises UsageError for a kernel that is not built here, BuildError when a patch does not apply.
+    """
+    from harness.errors import BuildError, UsageError
+    from harness.kernels.build import BuildPlan
+    from harness.kernels.librarycheck import check_library
+
+    columns = []
+    for plan in plans:
+        if not isinstance(plan, BuildPlan) or plan.patches:
+            raise UsageError(f"{plan.spec.text} takes no library", "name source:VERSION or tree:PATH, without a patch")
+        columns.append(check_library(plan.base, report))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("patch")
+    for plan in plans:
+        table.add_column(f"{plan.spec.text}\n{plan.source}", overflow="fold")
+    for row in zip(*columns, strict=True):
+        table.add_row(row[0].name, *(f"{one.state}, {one.detail}" for one in row))
+    console_on_stdout(_WIDTH).print(table)
+    if bad := [f"{one.name}: {one.detail}" for column in columns for one in column if not one.is_good]:
+        raise BuildError(f"{len(bad)} patches do not apply: {bad[0]}")
 
 
 @kernels.command()
@@ -129,7 +189,7 @@ def prune(older_than: float, dry_run: bool) -> None:
 
     freed = 0
     with Reporter() as report:
-        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), report)))
+        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), report, offline=True)))
         for leftover in found:
             size = f"{leftover.size_bytes / (1 << 20):.1f} MiB"
             if remove(leftover, dry_run=dry_run):

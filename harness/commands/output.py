@@ -14,6 +14,11 @@ def console_on_stdout(plain_width: int = _PLAIN_WIDTH) -> Console:
     return Console(width=None if sys.stdout.isatty() else plain_width)
 
 
+def console_on_stderr() -> Console:
+    """For what stands beside a result that something else reads."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
+
+
 def print_json(value: object) -> None:
     """Prints what msgspec can encode, indented."""
     import msgspec

@@ -25,6 +25,7 @@ _PLAIN_WIDTH = 100  # where standard output is no terminal
 @click.option("--png", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The same, as PNG.")
 @click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="The rounds for ui.perfetto.dev, instead of the page.")  # fmt: skip
 @click.option("--text", is_flag=True, help="Print the rounds, instead of the page.")
+@click.option("--mail", is_flag=True, help="Print the summary for a patch mail, instead of the page.")
 def report(
     run_directory: Path,
     scenario: str | None,
@@ -35,11 +36,18 @@ def report(
     png: Path | None,
     trace: Path | None,
     text: bool,
+    mail: bool,
 ) -> None:
     """Write the report of a run: one HTML page that needs no network.
 
     Interesting rounds are those with a redundant kill, with witnesses that disagree, and those that did not complete.
     """
+    if mail:
+        from harness.runmail import mail_of_run
+
+        click.echo(mail_of_run(run_directory, scenario=scenario), nl=False)
+        if not (out or svg or png or trace or text):
+            return
     from harness.runreport import open_report, write_page, write_pictures, write_trace
 
     opened = open_report(run_directory, rounds, max_rounds, scenario)
@@ -52,7 +60,7 @@ def report(
         click.echo(trace)
     if text:
         _print_rounds([timeline for _, timeline in opened.timelines])
-    if out is not None or not (svg or png or trace or text):
+    if out is not None or not (svg or png or trace or text or mail):
         path = out or run_directory / "report.html"
         write_page(opened, path)
         click.echo(path)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from harness.commands.options import OWN_CONFIG, SEED
+from harness.commands.options import ACCEL, CLUSTER, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from harness.commands.summary import print_run
 from harness.progress import Reporter
-from harness.spec.machine import ACCELERATIONS
 
 if TYPE_CHECKING:
     from harness.experiment import Experiment
@@ -57,21 +56,8 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
     show_default=True,
     help="Of a guest; more than cores widens the window.",
 )
-@click.option(
-    "--memory",
-    "memory_mib",
-    type=click.IntRange(256, 1 << 20),
-    default=2048,
-    show_default=True,
-    help="Of a guest, in MiB.",
-)
-@click.option(
-    "--accel",
-    type=click.Choice(ACCELERATIONS),
-    default="auto",
-    show_default=True,
-    help="auto: KVM if a guest boots with it.",
-)
+@MEMORY
+@ACCEL
 @click.option(
     "--probes",
     type=click.Choice(["all", "kills", "none"]),
@@ -79,23 +65,14 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
     show_default=True,
     help="kills: what classifies a kill, without its mechanism. none: counts only, no kill is classified.",
 )
-@click.option(
-    "--snapshots/--no-snapshots",
-    default=True,
-    show_default=True,
-    help="Guests go on from snapshots of earlier boots of theirs.",
-)
+@SNAPSHOTS
 @click.option("--append", default="", metavar="TEXT", help="To the guest's kernel command line.")
 @click.option(
     "--may-harm-host",
     is_flag=True,
     help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
 )
-@click.option(
-    "--cluster",
-    metavar="ADDRESS",
-    help="Run the blocks on the workers of a Dask scheduler: tcp://HOST:PORT, or local:N for N on this machine.",
-)
+@CLUSTER
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),

@@ -6,17 +6,22 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import FORMAT
+from harness.commands.options import MAIL_FORMAT
 from harness.commands.output import console_on_stdout, print_json
 
 
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@FORMAT
+@MAIL_FORMAT
 def summary(run_directory: Path, style: str) -> None:
     """Print the summary of a run."""
     if style == "table":
         print_run(run_directory)
+        return
+    if style == "mail":
+        from harness.runmail import mail_of_run
+
+        click.echo(mail_of_run(run_directory), nl=False)
         return
     from harness.runtables import summarize
 

@@ -19,14 +19,14 @@ import docker.errors
 import requests
 from docker.tls import TLSConfig
 
-from harness.errors import GuestError, HostError
+from harness.errors import GuestError
 from harness.guest.certs import Certificates, make_certificates
 from harness.guest.console import find_end, find_panic, find_trouble, read_console
 from harness.guest.monitor import go_on, restoring_command, save
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
 from harness.paths import cache_dir, hold, is_held
-from harness.proc import dies_with_parent, install_line, kill_group, owner_is_alive
+from harness.proc import dies_with_parent, kill_group, owner_is_alive, start
 from harness.seats import Seat, take_seat
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
@@ -173,16 +173,13 @@ class Guest:
     def _launch(self, spec: GuestSpec) -> None:
         assert self._private is not None
         with (self._private / "qemu.log").open("wb") as log:
-            try:
-                self._process = subprocess.Popen(
-                    dies_with_parent(qemu_argv(spec)),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            except FileNotFoundError as error:
-                raise HostError(f"{error.filename} is not installed", install_line(str(error.filename))) from error
+            self._process = start(
+                dies_with_parent(qemu_argv(spec)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def _wait_for_api(self) -> None:
         end, api = time.monotonic() + self._api_deadline_s, self.docker.api

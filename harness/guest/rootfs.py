@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ class Mirror:
     uri: str
     suite: str
     component: str
+    codename: str = ""  # what the suite calls itself: bookworm where apt's sources say oldstable
 
     def line(self) -> str:
         return f"deb {self.uri} {self.suite} {self.component}"
@@ -64,18 +67,37 @@ def _mirrors() -> list[Mirror]:
             "apt-get",
             "indextargets",
             "--format",
-            "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)",
+            "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(CODENAME)",
             "Identifier: Packages",
         ]
     )
     mirrors: dict[Mirror, None] = {}
     for line in shown.splitlines():
-        origin, label, uri, release, component = line.split("|")
+        origin, label, uri, release, component, codename = line.split("|")
         if origin in ("Debian", "Ubuntu") and "Backports" not in label and not release.endswith("-backports"):
-            mirrors[Mirror(uri, release, component)] = None
+            mirrors[Mirror(uri, release, component, codename)] = None
     if not mirrors:
         raise HostError("apt knows no Debian or Ubuntu archive", "run `apt-get update` first")
     return list(mirrors)
+
+
+def choose_suite(mirrors: Sequence[Mirror], codename: str) -> tuple[str, list[Mirror]]:
+    """The suite that the image is made of, and the mirrors of it, its updates and its security fixes: the host's own, by its
+    VERSION_CODENAME. That of a sid host is the next release's, which its apt need not read: then it is the suite with the shortest name.
+    """
+    own = [mirror for mirror in mirrors if codename in (mirror.suite, mirror.codename)]
+    main = own[0] if codename and own else min(mirrors, key=lambda mirror: len(mirror.suite))
+    roots = {main.suite, main.codename} - {""}
+    family = {f"{root}{suffix}" for root in roots for suffix in ("", "-updates", "-security", "/updates")}
+    return main.suite, [mirror for mirror in mirrors if {mirror.suite, mirror.codename} & family]
+
+
+def host_codename() -> str:
+    """VERSION_CODENAME of /etc/os-release; empty where there is none."""
+    try:
+        return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    except OSError:
+        return ""
 
 
 def plan_rootfs() -> RootfsPlan:
@@ -84,8 +106,7 @@ def plan_rootfs() -> RootfsPlan:
     Raises HostError when apt knows no Debian or Ubuntu archive.
     """
     recipe = data_dir("containers") / "guest"
-    mirrors = _mirrors()
-    suite = min((mirror.suite for mirror in mirrors), key=len)
+    suite, mirrors = choose_suite(_mirrors(), host_codename())
     packages = _package_list(recipe / "packages.txt")
     policy = output_of(["apt-cache", "policy", *packages]).splitlines()
     versions = "\n".join(line.strip() for line in policy if "Candidate:" in line)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import msgspec
+from filelock import FileLock
 
 from harness.errors import BuildError, HostError, OomtrialError
 from harness.paths import cache_dir
@@ -12,55 +16,151 @@ from harness.proc import output_of, run
 
 _DOWNLOAD_DEADLINE_S = 900
 _PAUSES_S = (1, 2, 4)
+_DEPENDENCY = re.compile(r"[a-z0-9][a-z0-9+.~-]+")
+# apt drops to the user _apt, which need not reach our cache directory.
+APT_GET = ("apt-get", "-q", "-o", "APT::Sandbox::User=root")
 
 
-@dataclass(frozen=True)
-class Package:
-    """One package of apt's index; its hash stands for the content."""
+class Package(msgspec.Struct, frozen=True):
+    """One package of an index; its hash stands for the content."""
 
     name: str
     version: str
-    sha256: str
+    sha256: str  # of a source package: of its .dsc, which has the hashes of the others
+    depends: tuple[str, ...] = ()  # names only
+    suite: str = ""  # such as trixie-backports; empty: the host's own apt offers it
+    state: str = ""  # directory of the private apt state that it comes from; empty likewise
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class NotOnMirrorError(BuildError):
+    """The mirror's index lists a file that the mirror does not have."""
+
+
+def parse_stanzas(text: str, prefix: str = "") -> Iterator[dict[str, str]]:
+    """The fields of the stanzas of a Debian control file whose package name begins with a prefix."""
+    for stanza in text.split("\n\n"):
+        stanza = stanza.lstrip("\n")
+        if stanza.startswith(f"Package: {prefix}"):
+            fields: dict[str, str] = {}
+            name = ""
+            for line in stanza.split("\n"):
+                if line.startswith((" ", "\t")):
+                    fields[name] += f"\n{line.strip()}"
+                elif ":" in line:
+                    name, _, value = line.partition(":")
+                    fields[name] = value.strip()
+            yield fields
+
+
+def dependencies(fields: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the packages that a binary package depends on, of kernels alone: a guest needs no boot loader."""
+    words = [match[0] for part in fields.get("Depends", "").split(",") if (match := _DEPENDENCY.match(part.strip()))]
+    return tuple(word for word in words if word.startswith("linux-"))
 
 
 def package_names(prefix: str) -> list[str]:
-    """Names in the index that begin with a prefix; some may be known by name only."""
+    """Names in the host's index that begin with a prefix; some may be known by name only."""
     return output_of(["apt-cache", "pkgnames", prefix]).split()
 
 
-def find_package(name: str) -> Package | None:
-    """What apt would fetch under a name, or None if it offers nothing."""
+def find_packages(names: Sequence[str]) -> list[Package]:
+    """What the host's apt would fetch under some names; those that it offers nothing for are left out."""
+    if not names:
+        return []
     for pause_s in (*_PAUSES_S, None):
         try:
-            shown = output_of(["apt-cache", "show", "--no-all-versions", name])
+            shown = output_of(["apt-cache", "show", "--no-all-versions", *names])
             break
         except HostError:
             # While `apt-get update` runs, for a moment names are known and packages are not.
-            if pause_s is None or name not in package_names(name):
-                return None
+            if pause_s is None or not set(names) & set(package_names(_common_prefix(names))):
+                return []
             time.sleep(pause_s)
-    fields = dict(line.split(": ", 1) for line in shown.splitlines() if ": " in line and not line.startswith(" "))
     # a package that was installed by hand is shown without a hash: apt has nowhere to fetch it from
-    return Package(name, fields["Version"], fields["SHA256"]) if "SHA256" in fields else None
+    return [
+        Package(fields["Package"], fields["Version"], fields["SHA256"], dependencies(fields))
+        for fields in parse_stanzas(shown)
+        if "SHA256" in fields
+    ]
 
 
-def download(package: Package, scratch: Path) -> Path:
-    """Fetches a package into a directory and returns its file.
+def find_package(name: str) -> Package | None:
+    """What the host's apt would fetch under a name, or None if it offers nothing."""
+    found = find_packages([name])
+    return found[0] if found else None
 
-    Raises BuildError when that fails.
+
+def _common_prefix(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else "linux-"
+
+
+def state_directory(package: Package) -> Path:
+    return cache_dir() / "apt" / package.state
+
+
+def state_environment(state: Path) -> dict[str, str]:
+    """What makes apt use a private state instead of the host's."""
+    return {"APT_CONFIG": str(state / "apt.conf"), "LC_ALL": "C"}
+
+
+def state_lock(state: Path) -> FileLock:
+    """Held while a private state is read anew, or downloaded by."""
+    state.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{state}.lock")
+
+
+def download(packages: Sequence[Package], scratch: Path) -> list[Path]:
+    """Fetches packages, all from one index, into an empty directory and returns their files. apt checks their hashes.
+
+    Raises BuildError when that fails, NotOnMirrorError when the mirror lists them and does not have them.
+    """
+    fetch(packages[0], ["download", *(f"{one.name}={one.version}" for one in packages)], scratch)
+    files = sorted(scratch.glob("*.deb"))
+    if len(files) != len(packages):
+        raise BuildError(f"download of {packages[0].title} failed: {len(packages)} packages, {len(files)} files came")
+    return files
+
+
+def download_source(package: Package, scratch: Path, *options: str) -> list[Path]:
+    """Fetches a source package into an empty directory and returns its files. apt checks their hashes.
+
+    Raises BuildError when that fails, NotOnMirrorError when the mirror lists it and does not have it.
+    """
+    fetch(
+        package,
+        ["source", "--download-only", "--only-source", *options, f"{package.name}={package.version}"],
+        scratch,
+    )
+    return sorted(scratch.iterdir())
+
+
+def fetch(package: Package, arguments: Sequence[str], scratch: Path) -> None:
+    """Runs apt-get in a directory, with the state that a package comes from.
+
+    Raises BuildError when that fails, NotOnMirrorError when the mirror lists it and does not have it.
     """
     log = cache_dir() / "logs" / f"download-{package.name}.log"
     log.unlink(missing_ok=True)
-    # apt drops to the user _apt, which need not reach our cache directory.
-    argv = ["apt-get", "-o", "APT::Sandbox::User=root", "download", f"{package.name}={package.version}"]
+    argv = [*APT_GET, *arguments]
     try:
-        status = run(argv, log=log, deadline_s=_DOWNLOAD_DEADLINE_S, cwd=scratch)
+        if package.state:
+            state = state_directory(package)
+            with state_lock(state):
+                status = run(argv, log=log, deadline_s=_DOWNLOAD_DEADLINE_S, cwd=scratch, env=state_environment(state))
+        else:
+            status = run(argv, log=log, deadline_s=_DOWNLOAD_DEADLINE_S, cwd=scratch)
     except OomtrialError as error:
-        raise BuildError(f"download of {package.name} failed: {error}") from error
-    if status:
-        last = log.read_text(errors="replace").strip().splitlines()[-1]
-        raise BuildError(
-            f"download of {package.name} failed: {last}", f"check the network and `apt-get update`; log: {log}"
-        )
-    (file,) = scratch.glob("*.deb")
-    return file
+        raise BuildError(f"download of {package.title} failed: {error}") from error
+    if not status:
+        return
+    lines = log.read_text(errors="replace").strip().splitlines()
+    first = next((line for line in lines if line.startswith("E: ")), lines[-1]).removeprefix("E: ")
+    if "404" in first or "File not found" in first:
+        raise NotOnMirrorError(f"the mirror lists {package.title} and does not have it: {first}", f"log: {log}")
+    raise BuildError(
+        f"download of {package.title} failed: {first}", f"check the network and `apt-get update`; log: {log}"
+    )

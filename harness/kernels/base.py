@@ -10,7 +10,9 @@ from filelock import FileLock
 
 from harness.progress import Reporter
 
-_VERSION = re.compile(r"^VERSION = (\d+)\nPATCHLEVEL = (\d+)$", re.MULTILINE)
+_VERSION = re.compile(
+    r"^VERSION = (\d+)\nPATCHLEVEL = (\d+)(?:\nSUBLEVEL = (\d+)(?:\nEXTRAVERSION =[^\S\n]*(-rc\d+)?)?)?", re.MULTILINE
+)
 
 
 class Base(Protocol):
@@ -23,7 +25,12 @@ class Base(Protocol):
 
     @property
     def version(self) -> str:
-        """Of the kernel, such as 6.1: the library has its patches by it."""
+        """The kernel's series, such as 6.1."""
+        ...
+
+    @property
+    def release(self) -> str:
+        """The kernel's full version, such as 6.1.176 or 7.3-rc7."""
         ...
 
     @property
@@ -53,3 +60,12 @@ def makefile_version(makefile: str) -> str | None:
     """``6.1`` from a kernel's top Makefile; None if it is another one."""
     match = _VERSION.search(makefile)
     return f"{match[1]}.{match[2]}" if match else None
+
+
+def makefile_release(makefile: str) -> str | None:
+    """``6.1.176`` or ``7.3-rc7`` from a kernel's top Makefile; ``6.1`` where SUBLEVEL is 0; None if it is another one."""
+    match = _VERSION.search(makefile)
+    if match is None:
+        return None
+    sublevel = f".{match[3]}" if int(match[3] or 0) else ""
+    return f"{match[1]}.{match[2]}{sublevel}{match[4] or ''}"

@@ -1,4 +1,4 @@
-"""The kernel configuration: tinyconfig, our fragment over it, a person's own over that; and what became of them."""
+"""The kernel configuration: tinyconfig, the guest's fragment over it, a person's own over that; and which options took effect."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from pathlib import Path
 
 from harness.errors import BuildError, UsageError
 from harness.kernels.kernel import Kernel
+from harness.kernels.library import parse_version
 
 FRAGMENT = Path(__file__).parent / "configs" / "guest.config"
 _UNSET = re.compile(r"# (CONFIG_\w+) is not set")
 _SET = re.compile(r"(CONFIG_\w+)=(.+)")
 
-# Options that exist in some versions only: 6.1 has SLOB and no SLUB_TINY, MEMCG_KMEM went in 6.11, and so on.
-VERSION_DEPENDENT = frozenset(
-    {
-        "CONFIG_EMBEDDED",
-        "CONFIG_MEMCG_KMEM",
-        "CONFIG_MEMCG_V1",
-        "CONFIG_ZRAM_BACKEND_LZO",
-        "CONFIG_SLUB",
-        "CONFIG_NET_CORE",
-        "CONFIG_RANDOM_TRUST_CPU",
-    }
-)
+# In the fragment, the lines after ``## versions FIRST..LAST`` (either may be missing) are for these kernels only: options
+# come, go and change their default. ``## versions all`` ends it.
+_SECTION = re.compile(r"## versions (?:(all)|([\d.]*?)\.\.([\d.]*))")
 
 # What no guest can do without, and what for.
 _NEEDED = {
@@ -49,12 +41,24 @@ def parse_config(text: str) -> dict[str, str]:
     return options
 
 
-def fragment_text(own_files: Iterable[Path] = ()) -> str:
-    """Our fragment, and a person's own after it: the last word on an option counts.
+def for_version(fragment: str, version: str) -> str:
+    """The lines of a fragment that are for a kernel version."""
+    wanted, lines, is_for_it = parse_version(version), [], True
+    for line in fragment.splitlines(keepends=True):
+        if section := _SECTION.match(line):
+            first, last = (parse_version(bound or "") for bound in section.group(2, 3))
+            is_for_it = (not first or wanted >= first) and (not last or wanted[: len(last)] <= last)
+        elif is_for_it:
+            lines.append(line)
+    return "".join(lines)
+
+
+def fragment_text(version: str, own_files: Iterable[Path] = ()) -> str:
+    """The guest's fragment for a kernel version, and a person's own after it: the last word on an option counts.
 
     Raises UsageError for a file that cannot be read or is no config fragment, BuildError for one that drops memcg.
     """
-    parts = [FRAGMENT.read_text()]
+    parts = [for_version(FRAGMENT.read_text(), version)]
     for path in own_files:
         try:
             text = path.read_text()
@@ -80,7 +84,7 @@ def not_taken(fragment: str, config: str) -> list[str]:
     return [
         f"{name}={want} (is {have.get(name, 'n')})"
         for name, want in parse_config(fragment).items()
-        if have.get(name, "n") != want and name not in VERSION_DEPENDENT
+        if have.get(name, "n") != want
     ]
 
 

@@ -13,9 +13,11 @@ from filelock import FileLock
 from harness.binaries import build_binary
 from harness.errors import BuildError
 from harness.kernels import config as kconfig
-from harness.kernels.apt import Package, download, find_package, package_names
+from harness.kernels.apt import Package, download
+from harness.kernels.debversion import answers, is_candidate, version_order
 from harness.kernels.initramfs import loading_order, make_archive
 from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
+from harness.kernels.offers import Offers, Rank, host_packages, listed_with
 from harness.paths import cache_dir, content_key, data_dir, require_room
 from harness.proc import run
 from harness.progress import Reporter
@@ -28,53 +30,90 @@ _UNPACK_DEADLINE_S = 300
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "qemu_fw_cfg", "ext4", "overlay")
 # cloud-amd64 first: a third of the size, and it has every driver that a guest needs. No -unsigned, -rt, -dbg.
 _FLAVOURS = ("cloud-amd64", "amd64")
-_NAME = re.compile(r"linux-image-(?P<version>\d+\.\d+\.\d+(?:-\d+)?(?:[+~][\w.+~]+)?)-(?P<flavour>cloud-amd64|amd64)")
+_NAME = re.compile(
+    r"linux-image-(?P<version>\d+\.\d+(?:\.\d+)?(?:-\d+)?(?:[+~][\w.+~]+)?)-(?P<flavour>cloud-amd64|amd64)"
+)
 
 
 @dataclass(frozen=True)
 class Offered:
-    """A kernel package that apt knows by name."""
+    """What the name of a kernel package says."""
 
     package: str
-    version: str  # 6.1.0-56 or 6.12.117+deb12
+    version: str  # 6.1.0-56, 6.12.117+deb12; 7.3 of a release candidate
     flavour: str
 
     @property
     def series(self) -> str:
         return ".".join(self.version.split(".")[:2])
 
-    @property
-    def order(self) -> tuple[int, ...]:
-        """Newer kernels have greater ones."""
-        return tuple(map(int, re.findall(r"\d+", self.version)))
-
     def answers(self, wanted: str) -> bool:
         """Whether ``debian:WANTED`` may mean it."""
         return wanted == self.series or re.fullmatch(re.escape(wanted) + r"(?:[-+].*)?", self.version) is not None
 
 
-def parse_names(names: list[str]) -> list[Offered]:
-    """Kernel packages among package names: best flavour first, and of each the newest first."""
-    found = [Offered(name, match["version"], match["flavour"]) for name in names if (match := _NAME.fullmatch(name))]
-    return sorted(found, key=lambda one: (-_FLAVOURS.index(one.flavour), one.order), reverse=True)
+def parse_name(name: str) -> Offered | None:
+    """None for what is no prebuilt kernel that a guest can boot."""
+    match = _NAME.fullmatch(name)
+    return Offered(name, match["version"], match["flavour"]) if match else None
 
 
 def offered_series() -> list[str]:
-    """Versions for which apt offers a prebuilt kernel here, such as 6.1, oldest first."""
-    series = {one.series for one in parse_names(package_names("linux-image-"))}
-    return sorted(series, key=lambda text: tuple(map(int, text.split("."))))
+    """Versions for which the host's own apt offers a prebuilt kernel, such as 6.1, oldest first."""
+    series = {one.series for package in host_packages() if (one := parse_name(package.name))}
+    return sorted(series, key=version_order)
 
 
-def find_debian(version: str) -> Package:
-    """The newest package of a version that apt would fetch.
+def rank_debian(wanted: str) -> Rank:
+    """What ``debian:WANTED`` means: a release before a candidate, the small flavour before the other, then the newest."""
 
-    Raises BuildError when it offers none.
+    def rank(package: Package) -> tuple[bool, int] | None:
+        one = parse_name(package.name)
+        if one is None or not _answers(package, wanted) or lacking_parts(package):
+            return None
+        return not is_candidate(package.version), -_FLAVOURS.index(one.flavour)
+
+    return rank
+
+
+def find_debian(spec: KernelSpec, offers: Offers) -> tuple[Package, ...]:
+    """The packages that together hold the kernel of ``debian:VERSION[@SUITE]``; linux-image is the first.
+
+    Raises BuildError when nobody offers it.
     """
-    for one in parse_names(package_names("linux-image-")):
-        if one.answers(version) and (package := find_package(one.package)):
-            return package
-    offered = ", ".join(offered_series()) or "none (run `apt-get update` first)"
-    raise BuildError(f"apt offers no prebuilt kernel {version}", f"offered: {offered}")
+    image = offers.newest("binary", spec.suite, rank_debian(spec.argument))
+    if image:
+        by_name = {one.name: one for one in listed_with(image) if one.version == image.version}
+        return (image, *(by_name[name] for name in _parts(image)))
+    known = offers.of_suites("binary", spec.suite) + ([] if spec.suite else host_packages())
+    kernels = sorted((one for one in known if parse_name(one.name)), key=lambda one: version_order(one.version))
+    whole = [one for one in kernels if not lacking_parts(one)]
+    meant = [one for one in kernels if one not in whole and _answers(one, spec.argument)]
+    why = f"{meant[-1].suite or 'apt'} lists {meant[-1].title} without {lacking_parts(meant[-1])[0]}" if meant else ""
+    raise offers.refusal("prebuilt kernel", spec.argument, spec.suite, whole, why)
+
+
+def _answers(package: Package, wanted: str) -> bool:
+    one = parse_name(package.name)
+    return one is not None and (one.answers(wanted) or answers(wanted, package.version))
+
+
+def _parts(image: Package) -> list[str]:
+    """Since 6.19 linux-image is empty: kernel, modules and config are in packages of their own."""
+    named = image.name.removeprefix("linux-image-")
+    if f"linux-binary-{named}" not in image.depends:
+        return []
+    return [f"linux-{part}-{named}" for part in ("binary", "modules", "base")]
+
+
+def lacking_parts(image: Package) -> list[str]:
+    """Packages without which a kernel is not whole, and which its index does not offer: a suite that keeps old versions
+    of linux-image (made of linux-signed-amd64) may have dropped their linux-modules (made of linux)."""
+    names = _parts(image)
+    if not names:
+        return []
+    there = {one.name for one in listed_with(image) if one.version == image.version}
+    return [name for name in names if name not in there]
 
 
 @dataclass(frozen=True)
@@ -82,19 +121,20 @@ class DebianPlan:
     """A prebuilt kernel and our initramfs for it."""
 
     spec: KernelSpec
-    package: Package
+    packages: tuple[Package, ...]  # linux-image, and what it is divided into
 
     @cached_property
     def key(self) -> str:
         first_program = _first_program().read_bytes()
-        return content_key("debian", _RECIPE_VERSION, self.package.sha256, first_program, *_MODULES)
+        hashes = [package.sha256 for package in self.packages]
+        return content_key("debian", _RECIPE_VERSION, *hashes, first_program, *_MODULES)
 
     @property
     def source(self) -> str:
-        return f"{self.package.name} {self.package.version}"
+        return self.packages[0].title
 
     def make(self, report: Reporter) -> Kernel:
-        """Fetches the package, and makes the initramfs.
+        """Fetches the packages, and makes the initramfs.
 
         Raises BuildError when the download fails, or the kernel lacks something that a guest needs.
         """
@@ -102,22 +142,24 @@ class DebianPlan:
         with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, report):
             if kernel := ready_kernel(self):
                 return kernel
-            require_room(directory, _UNPACKED_BYTES, f"the kernel {self.package.name}")
+            require_room(directory, _UNPACKED_BYTES, f"the kernel {self.packages[0].name}")
             scratch = directory.with_name(f".{self.key}.new")
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             try:
                 with report.task(f"fetch {self.source}"):
-                    _unpack(download(self.package, scratch), scratch / "root")
+                    for file in download(self.packages, scratch):
+                        _unpack(file, scratch / "root")
                 return self._keep(scratch / "root")
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
 
     def _keep(self, root: Path) -> Kernel:
         directory = kernel_directory(self)
-        (image,), (config,) = root.glob("boot/vmlinuz-*"), root.glob("boot/config-*")
-        # /lib until Debian 13, /usr/lib after it
-        (modules_dir,) = (path for path in root.glob("**/lib/modules/*") if (path / "modules.builtin").is_file())
+        # /lib until Debian 12, /usr/lib after it; /boot until 6.18, beside the modules after it
+        modules_dir = self._only(root, "modules", "**/lib/modules/*/modules.builtin").parent
+        image = self._only(root, "kernel", "boot/vmlinuz-*", "**/lib/modules/*/vmlinuz")
+        config = self._only(root, "config", "boot/config-*", "**/lib/modules/*/config")
         text = config.read_text()
         kconfig.require_guest_options(text, self.spec.text, modules=True)
         initrd = make_archive(build_binary(_first_program()).read_bytes(), loading_order(modules_dir, _MODULES))
@@ -134,6 +176,12 @@ class DebianPlan:
         )
         return keep_kernel(self, kernel, {"bzImage": image.read_bytes(), "initrd": initrd, "config": text.encode()})
 
+    def _only(self, root: Path, what: str, *patterns: str) -> Path:
+        found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+        if len(found) != 1:
+            raise BuildError(f"{self.source} has {len(found) or 'no'} {what} where one is looked for: {patterns[-1]}")
+        return found[0]
+
 
 def _first_program() -> Path:
     return data_dir("containers") / "guest" / "initramfs.c"
@@ -148,9 +196,9 @@ def _unpack(package: Path, root: Path) -> None:
     package.unlink()
 
 
-def plan_debian(spec: KernelSpec) -> DebianPlan:
-    """Resolves ``debian:VERSION``; nothing is fetched.
+def plan_debian(spec: KernelSpec, offers: Offers) -> DebianPlan:
+    """Resolves ``debian:VERSION[@SUITE]``; package lists may be read, no package is fetched.
 
-    Raises BuildError when apt offers no such kernel.
+    Raises BuildError when nobody offers such a kernel.
     """
-    return DebianPlan(spec, find_debian(spec.argument))
+    return DebianPlan(spec, find_debian(spec, offers))

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from harness.errors import OomtrialError
 from harness.kernels.kernel import RECORD, Kernel, Plan, read_record
-from harness.kernels.source import find_source, offered_versions
+from harness.kernels.source import known_sources
 from harness.paths import cache_dir
 from harness.spec.kernel import parse_kernel_spec
 
@@ -111,19 +111,18 @@ def _superseded(kernel: Kernel, resolve: Callable[[str], Plan]) -> str | None:
 
 
 def _old_trees(oldest: float) -> Iterator[Leftover]:
-    current = set()
-    for version in offered_versions():
-        try:
-            current.add(find_source(version).tree.name)
-        except OomtrialError:
-            continue
+    """A tree of a linux-source package is superseded when packages of its series are offered, and it is made of none of them.
+    One of a source package goes by age: its exact version may be asked for as long as somebody wants it."""
+    offered = {Path(source.tree).name: source.version for source in known_sources()}
     for tree in sorted(cache_dir().glob("trees/[!.]*")):
         if not tree.is_dir():
             continue
         used_at = max(
             tree.stat().st_mtime, Path(f"{tree}.lock").stat().st_mtime if Path(f"{tree}.lock").exists() else 0
         )
-        if tree.name.startswith("linux-source-") and current and tree.name not in current:
+        series = tree.name.removeprefix("linux-source-").rpartition("-")[0]
+        is_of_package = tree.name.startswith("linux-source-")
+        if is_of_package and tree.name not in offered and series in offered.values():
             yield Leftover(tree, "a newer package took its place", disk_bytes(tree))
         elif used_at < oldest:
             yield Leftover(tree, f"not built in for {(time.time() - used_at) / _DAY_S:.0f} days", disk_bytes(tree))

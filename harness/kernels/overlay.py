@@ -96,7 +96,7 @@ def _apply_one(patch: Patch, scratch: Path, where: str) -> None:
     argv = [*_PATCH, "-i", diff.name]
     if run([*argv, "--forward"], log=log, deadline_s=60, cwd=scratch):
         reason = explain_failure(log.read_text(errors="replace"))
-        hint = "it is made for another version, or goes on top of other patches"
+        hint = patch.note or "it is made for another version, or goes on top of other patches"
         if run([*argv, "--reverse", "--dry-run"], log=log, deadline_s=60, cwd=scratch) == 0:
             hint = "the tree has it already"
         raise BuildError(f"patch {patch.name} does not apply to {where}: {reason}", f"{hint}; log: {log}")

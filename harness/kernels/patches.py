@@ -5,15 +5,15 @@ from __future__ import annotations
 import email
 import email.policy
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
 from harness.errors import BuildError, UsageError, unknown
+from harness.kernels.library import files_of, library_names, nearest_file, why_not, written_for
 
-LIBRARY = Path(__file__).parent / "patches"
 _MAILBOX_FROM = re.compile(
     rb"^From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d(?::\d\d)? \d{4}", re.MULTILINE
 )
@@ -29,6 +29,7 @@ class Patch:
     name: str
     path: Path  # the file that it comes from
     content: bytes
+    note: str = ""  # what a person should know who asked for it
 
     def targets(self) -> list[str]:
         """The files it touches, relative to the tree.
@@ -47,35 +48,30 @@ class Patch:
         return sorted(names)
 
 
-def library_versions() -> list[str]:
-    return sorted(path.name for path in LIBRARY.iterdir() if path.is_dir())
-
-
-def library_names(version: str) -> list[str]:
-    return sorted(path.stem for path in (LIBRARY / version).glob("*.patch"))
-
-
 def load_patches(name: str, version: str) -> list[Patch]:
     """The patches that one ``+PATCH`` of a spec names: one of the library for a kernel version, or those of a diff, a
-    mail, a mailbox or a directory with a series, by its path; in order.
+    mail, a mailbox or a directory with a series, by its path; in order. For a version that no file of the library was written
+    for, the nearest one is taken, and its `note` says so.
 
-    Raises UsageError when there is none, or what is there is no patch.
+    Raises UsageError when there is none, what is there is no patch, or the patch has no meaning for the version.
     """
-    library = LIBRARY / version / f"{name}.patch"
-    if library.is_file():
-        return _read_file(library, name)
+    if found := nearest_file(name, version):
+        file, is_exact = found
+        if reason := why_not(name, version):
+            raise UsageError(
+                f"patch {name} is not for {version}: {reason}", f"written for {written_for(files_of(name))}"
+            )
+        patches = _read_file(file.path, name)
+        if is_exact:
+            return patches
+        note = f"no file of the library for {version}; trying the one for {file.range}"
+        return [replace(patch, note=note) for patch in patches]
     if "/" in name or name.endswith(_SUFFIXES):
         path = Path(name).expanduser()
         return _read_series(path) if path.is_dir() else _read_file(path, name)
-    elsewhere = [other for other in library_versions() if name in library_names(other)]
-    if elsewhere:
-        raise UsageError(
-            f"patch {name!r} is not in the library for {version}",
-            f"it is there for {', '.join(elsewhere)}; for {version}: {', '.join(library_names(version)) or 'none'}",
-        )
     if Path(name).exists():
         raise UsageError(f"unknown patch {name!r}", f"for the file of that name write ./{name}")
-    raise unknown("patch", name, library_names(version))
+    raise unknown("patch", name, library_names())
 
 
 def _read_series(directory: Path) -> list[Patch]:

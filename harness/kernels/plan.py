@@ -7,11 +7,11 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.kernels import config as kconfig
-from harness.kernels.base import Base
 from harness.kernels.build import BuildPlan
 from harness.kernels.debian import plan_debian
 from harness.kernels.image import plan_image
 from harness.kernels.kernel import Plan
+from harness.kernels.offers import Offers
 from harness.kernels.patches import load_patches
 from harness.kernels.source import find_source
 from harness.kernels.toolchain import compiler_version, require_toolchain
@@ -20,25 +20,24 @@ from harness.progress import Reporter
 from harness.spec.kernel import KernelSpec
 
 
-def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] = ()) -> Plan:
-    """Resolves a spec to its inputs; nothing is fetched or built. `own_config`: fragments of a person's own, which
-    count for the kernels that are built.
+def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] = (), *, offline: bool = False) -> Plan:
+    """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `own_config`: fragments
+    of a person's own, which count for the kernels that are built. `offline`: by the package lists that are known.
 
-    Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that apt does not
-    offer, HostError when the host lacks a compiler.
+    Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that nobody offers,
+    HostError when the host lacks a compiler.
     """
     if spec.kind == "host":
         raise UsageError("host is the running kernel, and boots in no guest", "oomtrial run --kernel host measures it")
     if spec.kind == "debian":
-        return plan_debian(spec)
+        return plan_debian(spec, Offers(report, offline))
     if spec.kind == "image":
         return plan_image(spec)
-    fragment = kconfig.fragment_text(own_config)
-    base = _find_base(spec, report)
-    patches = tuple(patch for name in spec.patches for patch in load_patches(name, base.version))
+    base = find_tree(spec, report) if spec.kind == "tree" else find_source(spec, Offers(report, offline))
+    fragment = kconfig.fragment_text(base.version, own_config)
+    patches = tuple(patch for name in spec.patches for patch in load_patches(name, base.release))
+    for patch in patches:
+        if patch.note:
+            report.say(f"{spec.text}: {patch.name}: {patch.note}")
     require_toolchain()
     return BuildPlan(spec, base, patches, fragment, compiler_version(), tuple(map(str, own_config)))
-
-
-def _find_base(spec: KernelSpec, report: Reporter) -> Base:
-    return find_tree(spec, report) if spec.kind == "tree" else find_source(spec.argument)

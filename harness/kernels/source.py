@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,10 +11,18 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import BuildError
-from harness.kernels.apt import Package, download, find_package, package_names
+from harness.kernels.apt import Package, download
+from harness.kernels.base import Base
+from harness.kernels.catalog import kept_catalogs
+from harness.kernels.debversion import answers, is_candidate, release_of, version_order
+from harness.kernels.offers import Offers, Rank, host_packages
+from harness.kernels.sourcepackage import find_source_package
 from harness.paths import cache_dir, require_room
+from harness.proc import start
 from harness.progress import Reporter
+from harness.spec.kernel import KernelSpec
 
+_NAME = re.compile(r"linux-source-(?P<series>\d+\.\d+)")
 _UNPACK_DEADLINE_S = 600
 _UNPACKED_BYTES = 4 << 30  # the tree and what a build of our config adds
 
@@ -25,6 +34,8 @@ class Source:
     package: str
     package_version: str
     sha256: str
+    suite: str = ""  # empty: the host's own apt offers it
+    state: str = ""  # of a private apt state; empty likewise
 
     @property
     def name(self) -> str:
@@ -33,6 +44,10 @@ class Source:
     @property
     def version(self) -> str:
         return self.package.removeprefix("linux-source-")
+
+    @property
+    def release(self) -> str:
+        return release_of(self.package_version)
 
     @property
     def identity(self) -> str:
@@ -58,9 +73,10 @@ class Source:
         scratch.mkdir(parents=True)
         try:
             with report.task(f"fetch {self.name}"):
-                package = download(Package(self.package, self.package_version, self.sha256), scratch)
+                wanted = Package(self.package, self.package_version, self.sha256, (), self.suite, self.state)
+                (file,) = download([wanted], scratch)
             with report.task(f"unpack {self.package}"):
-                _unpack(package, self.package, scratch)
+                _unpack(file, self.package, scratch)
             (scratch / self.package).touch()  # prune goes by the time, and the archive has one of its own
             (scratch / self.package).rename(self.tree)
         except subprocess.SubprocessError as error:
@@ -70,29 +86,67 @@ class Source:
 
 
 def offered_versions() -> list[str]:
-    """Kernel versions of the linux-source packages that apt offers here, oldest first."""
-    versions = [name.removeprefix("linux-source-") for name in package_names("linux-source-")]
-    numbers = [v for v in versions if v.count(".") == 1 and v.replace(".", "").isdigit()]
-    return sorted(numbers, key=lambda v: tuple(map(int, v.split("."))))
+    """Kernel versions of the linux-source packages that the host's own apt offers, oldest first."""
+    versions = [match["series"] for package in host_packages() if (match := _NAME.fullmatch(package.name))]
+    return sorted(versions, key=version_order)
 
 
-def find_source(version: str) -> Source:
-    """What apt would fetch for a kernel version.
+def find_source(spec: KernelSpec, offers: Offers) -> Base:
+    """The source that ``source:VERSION[@SUITE]`` means: a linux-source package where there is one, else a source package.
+    Package lists may be read, and a source package's description; nothing else is fetched.
 
-    Raises BuildError when apt offers no such package.
+    Raises BuildError when nobody offers it.
     """
-    name = f"linux-source-{version}"
-    if package := find_package(name):
-        return Source(package.name, package.version, package.sha256)
-    offered = ", ".join(offered_versions()) or "none (run `apt-get update` first)"
-    raise BuildError(f"apt offers no package {name}", f"offered: {offered}")
+    found = offers.newest("binary", spec.suite, rank_source(spec.argument))
+    if found and not is_candidate(found.version):
+        return _of(found)
+    released = find_source_package(spec, offers)
+    if released and (found is None or not is_candidate(released.package_version)):
+        return released
+    if found:
+        return _of(found)
+    listed = offers.of_suites("binary", spec.suite) + ([] if spec.suite else host_packages())
+    sources = [one for one in listed if is_source(one)] + offers.of_suites("source", spec.suite)
+    raise offers.refusal("source of Linux", spec.argument, spec.suite, sources)
+
+
+def known_sources() -> list[Source]:
+    """The linux-source packages that apt and the suites offer, as far as is known without asking a mirror."""
+    listed = [*host_packages(), *(one for catalog in kept_catalogs("binary") for one in catalog.packages)]
+    return [_of(package) for package in listed if is_source(package)]
+
+
+def is_source(package: Package) -> bool:
+    """Whether it is a linux-source package."""
+    return _NAME.fullmatch(package.name) is not None
+
+
+def rank_source(wanted: str) -> Rank:
+    """Which linux-source packages ``source:WANTED`` may mean: a release before a candidate, then the newest."""
+
+    def rank(package: Package) -> bool | None:
+        if not is_source(package) or not answers(wanted, package.version):
+            return None
+        return not is_candidate(package.version)
+
+    return rank
+
+
+def _of(package: Package) -> Source:
+    return Source(package.name, package.version, package.sha256, package.suite, package.state)
 
 
 def _unpack(package: Path, name: str, scratch: Path) -> None:
     member = f"./usr/src/{name}.tar.xz"
     with (
-        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb,
-        subprocess.Popen(["tar", "-xO", member], stdin=deb.stdout, stdout=subprocess.PIPE) as inner,
+        start(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as deb,
+        start(["tar", "-xO", member], stdin=deb.stdout, stdout=subprocess.PIPE) as inner,
+        start(["tar", "-xJ", "-C", scratch], stdin=inner.stdout) as outer,
     ):
-        subprocess.run(["tar", "-xJ", "-C", scratch], stdin=inner.stdout, check=True, timeout=_UNPACK_DEADLINE_S)
+        try:
+            status = outer.wait(_UNPACK_DEADLINE_S)
+        finally:
+            outer.kill()  # nothing, if it has ended
+        if status:
+            raise subprocess.CalledProcessError(status, outer.args)
     package.unlink()

@@ -6,8 +6,10 @@ built in place is copied without its objects, and a tree that is no repository i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,10 +20,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import BuildError, HostError, UsageError
-from harness.kernels.base import makefile_version
+from harness.kernels.base import makefile_release, makefile_version
 from harness.kernels.manifest import Entry, Manifest, blob_id, read_entries, read_manifest, write_manifest
 from harness.paths import cache_dir, content_key, require_room
-from harness.proc import install_line, output_of
+from harness.proc import output_of, start
 from harness.progress import Reporter, Task
 from harness.spec.kernel import KernelSpec
 
@@ -31,6 +33,7 @@ _GIT_DEADLINE_S = 300
 _GIT_ENV = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 # What a build leaves at the top of a tree.
 _TOP_PRODUCT = re.compile(r"\.[^/]*|vmlinux[^/]*|System\.map|[Mm]odules?[-.][^/]*|[^/]*\.[oa]")
+_OWN_FILES = ".oomtrial-"  # at the top of a copy
 _LOOKS_LIKE = ("Kconfig", "mm/oom_kill.c", "scripts/kconfig/merge_config.sh", "arch/x86/Makefile")
 
 
@@ -42,6 +45,7 @@ class Tree:
     ref: str  # as it was typed; empty for the files as they are
     commit: str  # what the ref means; empty likewise
     version: str
+    release: str
     manifest: Manifest
 
     @property
@@ -79,6 +83,8 @@ class Tree:
             for path in gone:
                 (self.tree / path).unlink(missing_ok=True)
             try:
+                if self._version_of_copy() not in (None, self.version):
+                    self._remove_products()
                 self._copy(changed, task)
             except OSError as error:
                 raise HostError(
@@ -87,6 +93,25 @@ class Tree:
         write_manifest(self.tree, self.manifest)
         # A copy that somebody reads should say what it is.
         report.say(f"{len(changed)} files of {self.path} copied, {len(gone)} removed")
+
+    def _version_of_copy(self) -> str | None:
+        makefile = self.tree / "Makefile"
+        return makefile_version(makefile.read_text(errors="replace")) if makefile.is_file() else None
+
+    def _remove_products(self) -> None:
+        """Leaves nothing that a build of another version made: headers that it generated would be found by this one, and
+        a directory of its objects may stand where this one has a file. Nothing is lost, as make would make all of it anew.
+        """
+        for directory, names, files in os.walk(self.tree, topdown=False):
+            here = Path(directory)
+            for name in (*files, *(name for name in names if (here / name).is_symlink())):
+                path = here / name
+                is_ours = here == self.tree and name.startswith(_OWN_FILES)
+                if not is_ours and str(path.relative_to(self.tree)) not in self.manifest:
+                    path.unlink()
+            if here != self.tree:
+                with contextlib.suppress(OSError):
+                    here.rmdir()  # where nothing is left in it
 
     def _copy(self, changed: Manifest, task: Task) -> None:
         contents = _blobs(self.path, changed) if self.commit else _files(self.path, changed)
@@ -100,6 +125,8 @@ class Tree:
 
 def _put(target: Path, entry: Entry, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)  # what was tracked in it is gone already
     if target.is_symlink() or entry.is_link:
         target.unlink(missing_ok=True)
     if entry.is_link:
@@ -121,12 +148,13 @@ def find_tree(spec: KernelSpec, report: Reporter) -> Tree:
     if spec.ref:
         return _at_commit(spec, path)
     makefile = path / "Makefile"
-    version = makefile_version(makefile.read_text(errors="replace")) if makefile.is_file() else None
+    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
+    version = makefile_version(text)
     _require_kernel(spec.argument, version, [name for name in _LOOKS_LIKE if not (path / name).exists()])
     with report.task(f"read {path}") as task:
         manifest = read_entries(path, _listed(path), lambda done: task.update(done=done))
     assert version is not None
-    return Tree(path, "", "", version, manifest)
+    return Tree(path, "", "", version, makefile_release(text) or version, manifest)
 
 
 def _require_kernel(path: str, version: str | None, lacking: list[str]) -> None:
@@ -165,7 +193,7 @@ def _at_commit(spec: KernelSpec, path: Path) -> Tree:
     version = makefile_version(makefile)
     _require_kernel(f"{path} at {spec.ref}", version, [name for name in _LOOKS_LIKE if name not in manifest])
     assert version is not None
-    return Tree(path, spec.ref, commit, version, manifest)
+    return Tree(path, spec.ref, commit, version, makefile_release(makefile) or version, manifest)
 
 
 def _listed(path: Path) -> list[str]:
@@ -206,11 +234,7 @@ def _blobs(repository: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
     with tempfile.TemporaryFile() as wanted:
         wanted.write("".join(f"{entry.blob}\n" for entry in changed.values()).encode())
         wanted.seek(0)
-        try:
-            git = subprocess.Popen(argv, stdin=wanted, stdout=subprocess.PIPE, env=os.environ | _GIT_ENV)
-        except FileNotFoundError as error:
-            raise HostError("git is not installed", install_line("git")) from error
-        with git:
+        with start(argv, stdin=wanted, stdout=subprocess.PIPE, env=os.environ | _GIT_ENV) as git:
             assert git.stdout is not None
             for path in changed:
                 words = git.stdout.readline().split()

@@ -13,12 +13,12 @@ from typing import Any
 
 from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
 from harness.oomlog.events import Boot, Event
-from harness.oomlog.found import Forged, Found, Orphans, Parts, Where
+from harness.oomlog.found import Forged, Found, Orphans, Parts, Unread, Where
 from harness.oomlog.header import CpuLine, Cpuset, Header
-from harness.oomlog.infer import DomainMemory
+from harness.oomlog.infer import KNOWN, DomainMemory
 from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
 from harness.oomlog.losses import KERNEL_DROPS, Dropped, Suppressed
-from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
+from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.release import Reaped
@@ -35,6 +35,7 @@ _GROUP_GAPS = 5
 _REPORT_AGE_S = 60.0  # between a header and its kill, on the slowest console
 _SAME_PLACE_LINES = 3  # a kill so near its summary belongs to it, whatever pid a thread of it had
 _PENDING = 512  # kills that wait for a release, and that a later one is held against; a bound for logs without time
+_SHOWN_LINES = 100
 _CALLERS = 1024  # tasks whose last lines are remembered
 
 
@@ -46,6 +47,7 @@ class _Group:
     report: Report | None
     last_time_s: float | None
     pids: set[int]
+    kills: list[Kill] = field(default_factory=list)
     gap_s: float = 0.0  # between its first two lines
 
 
@@ -56,6 +58,8 @@ class _Caller:
     report: Report | None = None  # no kill of it yet
     last_line: int = 0
     chosen: Chosen | None = None
+    chosen_where: Where | None = None  # of a choice whose kill is not there yet
+    is_copy: bool = False  # what follows is a report that was pasted twice
     last_kill: Kill | None = None
     skipped: Skipped | None = None
     group: _Group | None = None
@@ -75,6 +79,7 @@ class _Boot:
     seen_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
     domains: DomainMemory = field(default_factory=DomainMemory)
     kernel: str | None = None
+    banner: tuple[Where, str] | None = None  # the kernel's first line
     judged: Kill | None = None  # the last
 
 
@@ -89,13 +94,13 @@ class Assembler:
         self._kills: deque[tuple[Kill, _Boot]] = deque()
         self._releases = self._decisions = self._report_count = self._kill_count = 0
         self._out: deque[Release | Other] = deque()
-        # Summaries of reports whose beginning is not in the log, by host and caller, with their lines.
-        self._orphans: dict[tuple[str, str], tuple[Summary, int]] = {}
+        self._host = ""  # the last that a line named
 
     def begin_file(self) -> None:
         """What follows is another log: of another machine, or another boot, for all that is known."""
+        self._end_choices()
         self._hosts.clear()
-        self._orphans.clear()
+        self._host = ""
 
     def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
@@ -103,22 +108,26 @@ class Assembler:
         record: Any = found.record
         is_part = type(record) in _FILL
         if is_part or type(record) is Parts:  # most records; they neither begin a boot nor settle anything
-            boot = self._hosts.get(where.host)
+            boot = self._hosts.get(self._host_of(where.host))
             caller = boot.callers.get(where.caller) if boot else None
+            report = caller.report if caller else None
             if caller is not None:
                 caller.last_line = where.line + line_base
-                if caller.report is not None:
-                    for part in (record,) if is_part else record.records:
-                        self._fill(caller.report, part, line_base)
-                    return ()
-            if type(record) is Summary and len(self._orphans) < _CALLERS:
-                self._orphans[where.host, where.caller] = record, where.line + line_base
+            for part in (record,) if is_part else record.records:
+                if report is None and (caller is None or not caller.is_copy) and _opens(part):
+                    report = self._headless(boot if not is_part else None, where, part, line_base)
+                    caller = None
+                if report is not None:
+                    self._fill(report, part, line_base)
             return ()
         if isinstance(record, Forged):
             self.missing.forged_kills += 1
             return ()
         if isinstance(record, Dropped):
             self._drop(record)
+            return ()
+        if isinstance(record, Unread):
+            self._unread(record, where.line + line_base)
             return ()
         if isinstance(record, Orphans):
             self.missing.damaged_rows += record.rows
@@ -127,9 +136,63 @@ class Assembler:
         boot = self._boot_of(where, record)
         if boot is None:
             self.missing.duplicate_lines += 1
+            if isinstance(record, Header) and (boot := self._hosts.get(self._host_of(where.host))) is not None:
+                caller = self._caller_of(boot, where)
+                self._close_report(caller, "none")
+                caller.is_copy = True
             return ()
         self._take(boot, where, record)
         return self._settle(where) if self._can_settle(where) else ()
+
+    def _host_of(self, host: str) -> str:
+        """The host that a line is taken to be of: lines that name none are of the host of the lines before, or after."""
+        if host == self._host or host in self._hosts:
+            self._host = host or self._host
+            return host if host in self._hosts else self._host
+        if not host:
+            return self._host
+        if not self._host and "" in self._hosts:
+            self._hosts[host] = self._hosts.pop("")
+        self._host = host
+        return host
+
+    def _headless(self, boot: _Boot | None, where: Where, part: Any, line_base: int) -> Report | None:
+        """A report whose beginning is not in the log: it has what follows. None for a copy of one.
+
+        `boot` is given where parts of a report are left after its end, as another's kill was taken for it.
+        """
+        if line_base:
+            where = where.at(where.line + line_base, where.offset)
+        boot = boot or self._boot_of(where, part)
+        if boot is None:
+            self.missing.duplicate_lines += 1
+            return None
+        report = self._new_report(boot, where, _NO_HEADER)
+        self._close_report(self._caller_of(boot, where), "none")
+        boot.callers[where.caller] = _Caller(report=report, last_line=where.line)
+        return report
+
+    def _new_report(self, boot: _Boot, where: Where, head: Header) -> Report:
+        report = Report(self._report_count, boot.number, where, head, kernel=boot.kernel, nodemask=head.nodemask)
+        self._report_count += 1
+        self._reports.append(report)
+        return report
+
+    def _end_choices(self) -> None:
+        """Processes that were chosen, and whose kill is not in the log: a report of each says so."""
+        for boot in self._hosts.values():
+            for caller in boot.callers.values():
+                self._end_choice(boot, caller)
+
+    def _end_choice(self, boot: _Boot, caller: _Caller) -> None:
+        chosen, where = caller.chosen, caller.chosen_where
+        caller.chosen = caller.chosen_where = None
+        if chosen is None or where is None:
+            return
+        report = self._new_report(boot, where, _NO_HEADER)
+        report.chosen_pid, report.chosen_comm = chosen.pid, chosen.comm
+        report.is_global = True if is_memcg(chosen.message) is False else None
+        report.is_closed = True
 
     def _fill(self, report: Report, part: Any, line_base: int) -> None:
         if type(part) is TaskTable:
@@ -139,31 +202,34 @@ class Assembler:
 
     def close(self) -> Iterator[Output]:
         """The outputs that still waited for more of the log."""
+        self._end_choices()
         yield from self._settle(None)
 
     # boots
 
     def _boot_of(self, where: Where, record: Any) -> _Boot | None:
         """The boot that a record belongs to, or None for a copy of a record that is there already."""
-        boot = self._hosts.get(where.host)
+        host = self._host_of(where.host)
+        boot = self._hosts.get(host)
         if boot is None:
-            boot = self._hosts[where.host] = self._new_boot()
+            boot = self._hosts[host] = self._new_boot()
         if isinstance(record, Boot):
-            if (not boot.is_fresh and record.release is not None) or (
-                record.boot_id and record.boot_id != boot.boot_id
-            ):
-                boot = self._hosts[where.host] = self._new_boot(record.boot_id) if not boot.is_fresh else boot
+            if record.release is not None and boot.banner is not None and _is_same_banner(boot, where, record.release):
+                return None
+            is_other = not boot.is_fresh or (boot.banner is not None and record.release is not None)
+            if is_other or (record.boot_id and record.boot_id != boot.boot_id):
+                boot = self._next_boot(host, boot, record.boot_id) if is_other else boot
                 boot.boot_id = record.boot_id
-            elif record.release is None and not boot.is_fresh:
-                boot = self._hosts[where.host] = self._new_boot()
+            if record.release is not None:
+                boot.banner = where, record.release
         elif where.boot_id and boot.boot_id and where.boot_id != boot.boot_id:
-            boot = self._hosts[where.host] = self._new_boot(where.boot_id)
+            boot = self._next_boot(host, boot, where.boot_id)
         boot.boot_id = boot.boot_id or where.boot_id
         key = _key(where, record)
         if key is not None and self._is_duplicate(boot, where, key, record):
             return None
-        if self._goes_back(boot, where):
-            boot = self._hosts[where.host] = self._new_boot(where.boot_id)
+        if not isinstance(record, Boot) and self._goes_back(boot, where):
+            boot = self._next_boot(host, boot, where.boot_id)
         boot.is_fresh = isinstance(record, Boot)
         if where.uptime_s is not None:
             boot.last_uptime_s = max(where.uptime_s, boot.last_uptime_s or 0.0)
@@ -179,6 +245,12 @@ class Assembler:
                 if boot.seen_keys.get(old) == line:
                     del boot.seen_keys[old]
         return boot
+
+    def _next_boot(self, host: str, boot: _Boot, boot_id: str) -> _Boot:
+        for caller in boot.callers.values():
+            self._end_choice(boot, caller)
+        new = self._hosts[host] = self._new_boot(boot_id)
+        return new
 
     def _new_boot(self, boot_id: str = "") -> _Boot:
         self.boots += 1
@@ -211,12 +283,16 @@ class Assembler:
         else:
             self.missing.dropped_by_syslog += record.records
 
+    def _unread(self, record: Unread, line: int) -> None:
+        if record.kind == "kill":
+            self.missing.unread_kills += 1
+        else:
+            self.missing.unread_heads += 1
+        if len(self.missing.unread_lines) < _SHOWN_LINES:
+            self.missing.unread_lines.append(line)
+
     def _take(self, boot: _Boot, where: Where, record: Any) -> None:
-        caller = boot.callers.get(where.caller)
-        if caller is None:
-            if len(boot.callers) >= _CALLERS:
-                self._close_report(boot.callers.pop(next(iter(boot.callers))), "none")
-            caller = boot.callers[where.caller] = _Caller()
+        caller = self._caller_of(boot, where)
         match record:
             case Header():
                 self._header(boot, caller, where, record)
@@ -227,7 +303,8 @@ class Assembler:
             case GroupKill():
                 self._group_kill(boot, caller, where, record)
             case Chosen():
-                caller.chosen = record
+                self._end_choice(boot, caller)
+                caller.chosen, caller.chosen_where = record, where if caller.report is None else None
                 if caller.report:
                     caller.report.chosen_pid, caller.report.chosen_comm = record.pid, record.comm
             case Skipped():
@@ -249,14 +326,23 @@ class Assembler:
                 pass
         caller.last_line = where.line
 
+    def _caller_of(self, boot: _Boot, where: Where) -> _Caller:
+        caller = boot.callers.get(where.caller)
+        if caller is None:
+            if len(boot.callers) >= _CALLERS:
+                old = boot.callers.pop(next(iter(boot.callers)))
+                self._end_choice(boot, old)
+                self._close_report(old, "none")
+            caller = boot.callers[where.caller] = _Caller()
+        return caller
+
     def _other(self, boot: _Boot, where: Where, kind: str, pid: int | None, text: str, report: Report | None) -> None:
         self._out.append(Other(boot.number, where, kind, pid, text, report.index if report else None))
 
     def _header(self, boot: _Boot, caller: _Caller, where: Where, record: Header) -> None:
+        self._end_choice(boot, caller)
         self._close_report(caller, "none")
-        report = Report(self._report_count, boot.number, where, record, kernel=boot.kernel)
-        self._report_count += 1
-        self._reports.append(report)
+        report = self._new_report(boot, where, record)
         boot.callers[where.caller] = _Caller(report=report, last_line=where.line)
 
     def _close_report(self, caller: _Caller, outcome: str) -> None:
@@ -285,25 +371,20 @@ class Assembler:
             self._decisions += 1
             if chosen is not None:
                 kill.chosen_pid, kill.message = chosen.pid, kill.message or chosen.message
-            if report is None:
-                self._take_orphan(kill)
-            else:
+            if report is not None:
                 kill.chosen_pid = report.chosen_pid if report.chosen_pid is not None else kill.chosen_pid
                 kill.task_memcg = report.task_memcg
                 _learn_page_size(report, killed)
                 self._close_report(caller, "killed")
-        caller.chosen = caller.skipped = None
+        caller.chosen = caller.chosen_where = caller.skipped = None
+        caller.is_copy = False
         caller.last_kill = kill
         boot.domains.settle(kill)
+        if group is not None:
+            group.kills.append(kill)
+            _share_domain(group.kills)
         boot.recent.append(kill)
         self._kills.append((kill, boot))
-
-    def _take_orphan(self, kill: Kill) -> None:
-        """The log begins within the kill's report, whose summary stands right before it."""
-        summary, line = self._orphans.pop((kill.where.host, kill.where.caller), (None, 0))
-        if summary is None or summary.pid != kill.killed.pid or kill.where.line - line > _SAME_PLACE_LINES:
-            return
-        kill.summary, kill.task_memcg = summary, summary.task_memcg
 
     def _new_kill(
         self, boot: _Boot, where: Where, killed: Killed, decision: int, report: Report | None, chosen: Kill | None
@@ -338,6 +419,8 @@ class Assembler:
         began, now = report.where.time_s, where.time_s
         if began is not None and now is not None and now - began > _REPORT_AGE_S:
             return None
+        if report.header is _NO_HEADER and report.chosen_pid not in (None, killed.pid) and killed.message:
+            return None  # a summary alone, and another's kill
         by_message = is_memcg(killed.message or (caller.chosen.message if caller.chosen else ""))
         if by_message is not None and report.is_memcg is not None and by_message != report.is_memcg:
             return None
@@ -372,7 +455,9 @@ class Assembler:
                 boot.domains.settle(
                     chosen
                 )  # the group's memcg tells more, and what was taken from the group before is off
-            caller.group = _Group(record.memcg, chosen.killed.pid, chosen.decision, chosen.report, where.time_s, set())
+            caller.group = _Group(
+                record.memcg, chosen.killed.pid, chosen.decision, chosen.report, where.time_s, set(), [chosen]
+            )
             if where.time_s is not None and chosen.where.time_s is not None:
                 caller.group.gap_s = max(0.0, where.time_s - chosen.where.time_s)
             return
@@ -408,6 +493,7 @@ class Assembler:
             report = self._reports.popleft()
             report.is_closed = True
             self.missing.partial_reports += not report.is_complete
+            self.missing.unended_reports += report.outcome == "none"
             yield report
         while self._kills and (now is None or self._is_old(self._kills[0][0], now)):
             kill, boot = self._kills.popleft()
@@ -464,7 +550,7 @@ def _is_copy(caller: _Caller, where: Where) -> bool:
 
 def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
     """What makes a record the same as another; None for records without a stamp."""
-    if where.time_s is None:
+    if where.time_s is None or isinstance(record, Boot):
         return None
     if isinstance(record, Killed):
         return (where.time_s, where.sequence, record)
@@ -476,6 +562,38 @@ def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
         getattr(record, "pid", None),
         getattr(record, "comm", None),
     )
+
+
+_NO_HEADER = Header(None, None, None, None, None, None, False)
+
+
+def _opens(part: Any) -> bool:
+    """Whether a part is of an OOM report and nothing else, so that there is one though its header is not in the log."""
+    if type(part) is TaskTable:
+        return bool(part.row_count)
+    return type(part) in _OPENING
+
+
+_OPENING = (TaskIn, LimitReached, Usage, StatsHead, Summary)
+
+
+def _is_same_banner(boot: _Boot, where: Where, release: str) -> bool:
+    """Whether a kernel's first line is a copy of the last one: uptime is 0 in all of them."""
+    assert boot.banner is not None
+    before, was = boot.banner
+    if was != release or (where.uptime_s, where.wall_s) != (before.uptime_s, before.wall_s):
+        return False
+    near = where.line - before.line <= (_DUPLICATE_LINES if where.wall_s is not None and boot.is_fresh else 1)
+    return near and where.time_s is not None
+
+
+def _share_domain(kills: list[Kill]) -> None:
+    """One decision has one domain: what is known of any of its kills."""
+    best = next((kill for kill in kills if kill.domain_source == KNOWN), None)
+    best = best or next((kill for kill in kills if kill.domain is not None), kills[0])
+    for kill in kills:
+        if kill is not best and (kill.domain, kill.domain_source) != (best.domain, best.domain_source):
+            kill.oom_memcg, kill.is_global, kill.domain_source = best.oom_memcg, best.is_global, best.domain_source
 
 
 def _learn_page_size(report: Report, killed: Killed) -> None:
@@ -534,6 +652,14 @@ def _take_reserve(report: Report, reserve: Reserve) -> None:
         report.zones[-1] = (report.zones[-1][0], reserve.pages)
 
 
+def _take_buddy(report: Report, buddy: Buddy) -> None:
+    report.buddies.setdefault((buddy.node, buddy.zone), buddy)
+
+
+def _take_lists(report: Report, lists: Lists) -> None:
+    report.lists = {**lists.pages, **report.lists}
+
+
 def _take_swap(report: Report, swap: Swap) -> None:
     if swap.kind == "Free":
         report.free_swap_kb = swap.kb
@@ -557,6 +683,7 @@ def _take_summary(report: Report, summary: Summary) -> None:
     report.oom_memcg = summary.oom_memcg
     report.task_memcg = summary.task_memcg
     report.cpuset, report.mems_allowed = summary.cpuset, summary.mems_allowed
+    report.nodemask = summary.nodemask
     report.chosen_pid, report.chosen_comm = summary.pid, summary.comm
     if summary.oom_memcg is not None:
         report.is_global = False
@@ -587,6 +714,8 @@ _FILL: dict[type, Callable[[Report, Any], None]] = {
     Cpuset: _take_cpuset,
     Zone: _take_zone,
     Reserve: _take_reserve,
+    Buddy: _take_buddy,
+    Lists: _take_lists,
     Swap: _take_swap,
     Ram: _take_ram,
 }

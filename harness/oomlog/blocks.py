@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -38,9 +39,7 @@ def _split(stream: BinaryIO, block_bytes: int) -> Iterator[tuple[Span, bytearray
     data, offset = bytearray(), 0
     is_over = False
     while not is_over:
-        more = stream.read(block_bytes)
-        data += more
-        is_over = len(more) < block_bytes
+        is_over = not _read_more(stream, data, block_bytes)
         cut = 0 if is_over else _cut(data)
         if cut:
             yield Span(offset, min(len(data), cut + _AHEAD_BYTES), cut), data
@@ -48,6 +47,22 @@ def _split(stream: BinaryIO, block_bytes: int) -> Iterator[tuple[Span, bytearray
             offset += cut
     if data:
         yield Span(offset, len(data), len(data)), data
+
+
+def _read_more(stream: BinaryIO, data: bytearray, size: int) -> bool:
+    """Appends so many bytes. False at the end: a pipe gives what it has, which is no end.
+
+    Raises BlockingIOError for a stream that does not wait.
+    """
+    end = len(data) + size
+    while len(data) < end:
+        more = stream.read(end - len(data))
+        if more is None:
+            raise BlockingIOError(errno.EAGAIN, "the stream has nothing now and does not wait")
+        if not more:
+            return False
+        data += more
+    return True
 
 
 def _cut(data: bytearray) -> int:

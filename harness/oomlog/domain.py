@@ -55,6 +55,7 @@ def parse_summary(text: str) -> Summary | None:
     """The summary (dump_oom_victim(), mm/oom_kill.c, and mem_cgroup_print_oom_context(), mm/memcontrol.c)."""
     if len(text) > _LONGEST:
         return None
+    text = text.rstrip()
     match = _SUMMARY.fullmatch(text)
     if match:
         return Summary(

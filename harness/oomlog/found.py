@@ -7,13 +7,13 @@ from harness.oomlog.events import Boot, Event
 from harness.oomlog.header import CpuLine, Cpuset, Header
 from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped
 from harness.oomlog.losses import Dropped, Suppressed
-from harness.oomlog.meminfo import Ram, Reserve, Swap, Zone
+from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from harness.oomlog.record import Record
 from harness.oomlog.release import Reaped
 from harness.oomlog.tasks import TableHead, TaskTable
 
 Part = (
-    CpuLine | Cpuset | LimitReached | Protection | Ram | Reserve | StatsHead | Summary | Swap | TableHead | TaskIn | TaskTable | Usage | Zone
+    Buddy | CpuLine | Cpuset | LimitReached | Lists | Protection | Ram | Reserve | StatsHead | Summary | Swap | TableHead | TaskIn | TaskTable | Usage | Zone
 )  # fmt: skip
 Line = Boot | Chosen | Dropped | Event | GroupKill | Header | Killed | Reaped | Sharing | Skipped | Suppressed
 
@@ -42,6 +42,10 @@ class Where(Record, frozen=True, tag=False):
             return "uptime"
         return "" if self.wall_s is None else "yearless" if self.wall_is_yearless else "wall"
 
+    def is_before(self, other: Where) -> bool:
+        """Whether it stands before another place of the same log; one line of JSON may hold several records."""
+        return (self.line, self.offset) < (other.line, other.offset)
+
     def at(self, line: int, offset: int) -> Where:
         """The same prefix at another place."""
         return Where(
@@ -53,6 +57,12 @@ class Forged(Record, frozen=True):
     """A line of user space that looks like a kill."""
 
     pid: int
+
+
+class Unread(Record, frozen=True):
+    """A line that holds the words of a kill, of a report's head or of a summary, and cannot be read."""
+
+    kind: str  # kill, head or summary
 
 
 class Orphans(Record, frozen=True):
@@ -71,4 +81,4 @@ class Found(Record, frozen=True, tag=False):
     """A record and its place."""
 
     where: Where
-    record: Line | Part | Parts | Forged | Orphans
+    record: Line | Part | Parts | Forged | Orphans | Unread

@@ -32,6 +32,12 @@ _INVOKED = re.compile(
     re.DOTALL,
 )
 _BEGUN = re.compile(r"(?:(?P<comm>.*) invoked )?oom-killer: (?:gfp_mask=|$)", re.DOTALL)
+# Kernels of others print other fields, or retyped ones.
+_OTHER_FIELDS = re.compile(r"(?P<comm>.*) invoked oom-killer:? (?=\w+ ?[=:])(?P<fields>.*)", re.DOTALL)
+_GFP = re.compile(r"gfp(?:_mask|_flags)? ?[=:] ?(0x[0-9a-f]{1,15})(?:\(([^)]*)\))?")
+_ORDER = re.compile(r"\border ?[=:] ?(-?\d{1,18})(?=[,; ]|$)")
+_ADJ = re.compile(r"\boom_score_adj ?[=:] ?(-?\d{1,18})(?=[,; ]|$)")
+_BARE = re.compile(r"(?P<comm>.*) invoked oom-killer\.?", re.DOTALL)
 
 
 @form("header", "oom-killer: gfp_mask=0xX[, order=N]", "2.6.11 to 2.6.18", "no name; order came on the way to 2.6.18")
@@ -53,6 +59,7 @@ _BEGUN = re.compile(r"(?:(?P<comm>.*) invoked )?oom-killer: (?:gfp_mask=|$)", re
 )
 def parse_header(text: str) -> Header | None:
     """The first line of a report (dump_header(), mm/oom_kill.c). A line cut after the mask is given as partial."""
+    text = text.rstrip()
     match = _INVOKED.fullmatch(text)
     if match:
         order, adj, mask = match["order"], match["adj"], int(match["mask"], 16)
@@ -69,8 +76,22 @@ def parse_header(text: str) -> Header | None:
             None if adj is None else int(adj),
             whole,
         )
-    begun = _BEGUN.match(text)
-    return Header(begun["comm"], None, None, None, None, None, False) if begun else None
+    if begun := _BEGUN.match(text):
+        return Header(begun["comm"], None, None, None, None, None, False)
+    other = _OTHER_FIELDS.match(text)
+    if not other:
+        return None
+    gfp, order, adj = _GFP.search(other["fields"]), _ORDER.search(other["fields"]), _ADJ.search(other["fields"])
+    return Header(
+        other["comm"], int(gfp[1], 16) if gfp else None, gfp[2] if gfp else None, int(order[1]) if order else None, None,
+        int(adj[1]) if adj else None, False,
+    )  # fmt: skip
+
+
+def parse_bare_head(text: str) -> Header | None:
+    """A head whose fields are gone, or of a kernel that prints none."""
+    match = _BARE.fullmatch(text.rstrip())
+    return Header(match["comm"], None, None, None, None, None, False) if match else None
 
 
 class CpuLine(Record, frozen=True):

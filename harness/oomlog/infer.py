@@ -34,9 +34,6 @@ class DomainMemory:
             kill.oom_memcg, kill.is_global, kill.domain_source = report.oom_memcg, report.oom_memcg is None, KNOWN
             if report.oom_memcg is not None and (not self._reports or self._reports[-1] is not report):
                 self._reports.append(report)
-        elif kill.summary is not None and (kill.summary.oom_memcg is not None or kill.summary.is_global):
-            kill.oom_memcg, kill.is_global = kill.summary.oom_memcg, kill.summary.is_global
-            kill.domain_source = KNOWN
         elif is_memcg(kill.message) is False:
             kill.is_global, kill.domain_source = True, KNOWN  # the message says so
         elif is_memcg(kill.message):

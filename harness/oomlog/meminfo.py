@@ -17,6 +17,8 @@ class Zone(Record, frozen=True):
     min_kb: int
     low_kb: int
     high_kb: int
+    highatomic_kb: int | None = None  # kept for atomic requests; printed from 4.4 or so
+    free_cma_kb: int | None = None  # of free_kb, for movable pages only; with CONFIG_CMA, from 3.6
 
 
 _ZONE = re.compile(
@@ -33,7 +35,25 @@ def parse_zone(text: str) -> Zone | None:
     match = _ZONE.match(text)
     if not match:
         return None
-    return Zone(None if match[1] is None else int(match[1]), match[2], *map(int, match.groups()[2:]))
+    node = None if match[1] is None else int(match[1])
+    return Zone(
+        node, match[2], int(match[3]), int(match[4]), int(match[5]), int(match[6]),
+        _field_kb(text, "free_highatomic:") or _field_kb(text, "reserved_highatomic:"), _field_kb(text, "free_cma:"),
+    )  # fmt: skip
+
+
+def _field_kb(text: str, name: str) -> int | None:
+    """A size further on in the line: which fields stand between differs from kernel to kernel."""
+    begin = text.find(name)
+    if begin < 0:
+        return None
+    begin += len(name)
+    end = text.upper().find("KB", begin, begin + _LONGEST_SIZE)
+    digits = text[begin : max(end, begin)]
+    return int(digits) if digits.isdecimal() else None
+
+
+_LONGEST_SIZE = 21  # digits and kB
 
 
 class Reserve(Record, frozen=True):
@@ -50,6 +70,67 @@ def parse_reserve(text: str) -> Reserve | None:
     """lowmem_reserve of the zone before (show_free_areas())."""
     match = _RESERVE.match(text)
     return Reserve(tuple(map(int, match[1].split()))) if match else None
+
+
+class Buddy(Record, frozen=True):
+    """Free blocks of a zone, by order."""
+
+    node: int | None
+    zone: str
+    counts: tuple[int, ...]
+    kinds: tuple[str, ...]  # letters of the lists that are not empty: U, M, E, C (CMA), H (atomic), I; from 3.9
+    is_complete: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_complete
+
+
+_BUDDY = re.compile(r"(?:Node (\d{1,18}) )?(\w+): ((?:\d{1,18}\*\d{1,18}kB(?: \([A-Z]*\))? )+)(= \d{1,18}kB)?")
+_BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
+
+
+@form(
+    "Mem-Info",
+    "[Node N ]ZONE: N*4kB (UME) N*8kB (UM) ... = NkB",
+    "2.6.11 to 6.18",
+    "letters from 3.9: lists that have such a block",
+)
+def parse_buddy(text: str) -> Buddy | None:
+    """Free blocks of a zone (show_free_areas())."""
+    match = _BUDDY.match(text)
+    if not match:
+        return None
+    blocks = _BLOCKS.findall(match[3])
+    return Buddy(
+        None if match[1] is None else int(match[1]), match[2], tuple(int(count) for count, _ in blocks),
+        tuple(kinds for _, kinds in blocks), match[4] is not None,
+    )  # fmt: skip
+
+
+class Lists(Record, frozen=True):
+    """Pages on the machine's lists: one of the first lines of Mem-Info."""
+
+    pages: dict[str, int]  # by the kernel's names, in small letters
+
+
+_LISTS = re.compile(r"(?:active_anon|unevictable|mapped):\d{1,18} ", re.IGNORECASE)
+_LIST = re.compile(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
+
+
+@form(
+    "Mem-Info",
+    "active_anon:N inactive_anon:N isolated_anon:N",
+    "2.6.28 to 6.18",
+    "pages; the first to 2.6.32 is Active_anon",
+)
+@form("Mem-Info", "unevictable:N dirty:N ... / mapped:N shmem:N pagetables:N ...", "2.6.28 to 6.18", "pages")
+def parse_lists(text: str) -> Lists | None:
+    """Pages of the whole machine, by list (show_free_areas())."""
+    match = _LISTS.match(text.lstrip())
+    if not match:
+        return None
+    return Lists({name.lower(): int(pages) for name, pages in _LIST.findall(text)})
 
 
 class Swap(Record, frozen=True):

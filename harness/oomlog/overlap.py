@@ -2,11 +2,12 @@
 
 The log shows no release, so this is an estimate from what the report shows, best evidence first:
 
-1. room: the margin was at least what was asked for, and there was an earlier victim in the domain: the charge would
-   have succeeded by then. Some room is always about (other tasks give back a page), so it must be a fair part of the
-   victim's memory.
+1. room: when the report was printed, the margin was at least what was asked for, and there was an earlier victim in the
+   domain. Some room is always about (other tasks give back a page), so it must be a fair part of the victim's memory.
+   It is strong evidence and no proof: the report is printed after the decision, and another task may have freed it.
 2. listed: an earlier victim still stands in the task table.
-3. in flight: more anonymous memory is charged than the listed tasks own, by a fair part of the victim's.
+3. in flight: more anonymous memory is charged than the listed tasks own, by a fair part of the victim's; where the whole
+   machine ran out: an earlier victim is gone from the table, and its memory from nowhere.
 4. reaped later: the oom_reaper's line of an earlier victim comes after this kill.
 
 Without any of them the answer is no, unless an earlier victim is fresh: then the log does not say.
@@ -14,11 +15,13 @@ Without any of them the answer is no, unless an earlier victim is fresh: then th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from harness.oomlog.found import Where
 from harness.oomlog.infer import in_subtree
-from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Report
+from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Release, Report
+from harness.oomlog.tasks import TaskTable
 
 _LOOK_BACK = 32  # kills; a bound for storms
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
@@ -33,8 +36,8 @@ _FLIGHT_KB, _FLIGHT_PART = 1024, 4  # as for the margin; a fresh victim needs no
 
 def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
     """Fills in the estimate. `kills` are the last kills of the same boot, in order, with this one among them."""
-    if kill.report is None and kill.domain is None and _has_pending(kill, kills):
-        _set(kill, None, _NO_REPORT)
+    if kill.report is None and kill.domain is None and (open_kills := list(_pending(kill, kills))):
+        _without_report(kill, open_kills)
         return
     recent, is_first = _recent(kill, kills)
     if not recent:
@@ -55,7 +58,7 @@ def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
             _set(kill, True, found)
             return
     if kill.report is None:
-        _set(kill, None, _NO_REPORT)
+        _without_report(kill, certain or [k for k, _ in pending])
     elif not certain:
         _set(kill, None, "the memcgs of the kills before it are not known")
     else:
@@ -75,13 +78,17 @@ def _set(kill: Kill, overlap: bool | None, evidence: str) -> None:
 def _evidence(kill: Kill, certain: list[Kill]) -> str:
     report = kill.report
     if report is not None:
-        for found in (_room(report, certain), _listed(report, certain), _in_flight(report, certain)):
-            if found:
+        for find in (_room, _listed, _in_flight):
+            if found := find(report, certain):
+                return found
+        if report.is_memcg is False:
+            kill.flight_kb = machine_flight_kb(report, certain)
+            if found := _machine_flight(kill, certain):
                 return found
     later = [
         k.killed.pid
         for k in certain
-        if any(r.reaped.kind == "reaped" and r.where.line > kill.where.line for r in k.released)
+        if any(r.reaped.kind == "reaped" and kill.where.is_before(r.where) for r in k.released)
     ]
     return f"reaped later: {_pids(later)}" if later else ""
 
@@ -94,6 +101,8 @@ def _room(report: Report, certain: list[Kill]) -> str:
     room_kb = report.margin_kb if report.is_memcg else report.zone_margin_kb
     if room_kb is None or room_kb < need_kb:
         return ""
+    if report.is_memcg and report.kmem_margin_kb is not None and report.kmem_margin_kb < need_kb:
+        return ""  # kernel memory has a limit of its own on v1, and that was hit
     fair_kb = max(_ROOM_KB, (certain[-1].killed.anon_rss_kb or 0) // _ROOM_PART)
     return f"room: {room_kb} kB, asked for {need_kb} kB" if room_kb >= fair_kb else ""
 
@@ -116,13 +125,101 @@ def _in_flight(report: Report, certain: list[Kill]) -> str:
     return f"in flight: {in_flight_kb} kB of no listed task"
 
 
+def _machine_flight(kill: Kill, certain: list[Kill]) -> str:
+    """Memory of victims that no task owns and that is not free; a fair part of theirs, as files are mapped and unmapped."""
+    anon_kb = max((k.killed.anon_rss_kb or 0 for k in certain), default=0)
+    if kill.flight_kb is None or kill.flight_kb < max(_FLIGHT_KB, anon_kb // _FLIGHT_PART):
+        return ""
+    return f"in flight: {kill.flight_kb} kB of no listed task"
+
+
+def machine_flight_kb(report: Report, certain: list[Kill]) -> int | None:
+    """At least how much of the victims' anonymous memory is neither free nor another task's, by two reports' difference.
+
+    Between the report of an earlier kill and this one, victims are gone from the task table. Had their memory been freed,
+    there would be so much less anonymous memory (unevictable pages included, as they may be locked), but for what tasks
+    that are listed and tmpfs have gained. None where the reports do not tell.
+    """
+    before = next((k.report for k in reversed(certain) if k.report is not None and k.report is not report), None)
+    if before is None or report.tasks is None or before.tasks is None or not _is_grown_from(report, before):
+        return None
+    was, now = _sizes_kb(before), _sizes_kb(report)
+    anon_was, anon_now = _anon_kb(before), _anon_kb(report)
+    if was is None or now is None or anon_was is None or anon_now is None:
+        return None
+    gone_kb = sum(
+        min(k.killed.anon_rss_kb or 0, was[k.killed.pid])
+        for k in certain
+        if k.killed.pid in was and k.killed.pid not in now
+    )
+    gained_kb = sum(max(0, size_kb - was.get(pid, 0)) for pid, size_kb in now.items())
+    gained_kb += max(0, report.lists["shmem"] - before.lists["shmem"]) * _page_kb(report)
+    return max(0, gone_kb + anon_now - anon_was - gained_kb)
+
+
+def _is_grown_from(report: Report, before: Report) -> bool:
+    """Whether two reports are whole enough, and of the same kernel, to be held against each other."""
+    return (
+        all(r.has_whole_table and r.lists.keys() >= _LISTS for r in (report, before))
+        and report.boot == before.boot
+        and _page_kb(report) == _page_kb(before)
+    )
+
+
+_LISTS = {"active_anon", "inactive_anon", "unevictable", "shmem"}
+
+
+def _page_kb(report: Report) -> int:
+    return report.page_kb or DEFAULT_PAGE_KB
+
+
+def _anon_kb(report: Report) -> int | None:
+    lists = report.lists
+    pages = lists["active_anon"] + lists["inactive_anon"] + lists.get("isolated_anon", 0) + lists["unevictable"]
+    return pages * _page_kb(report)
+
+
+def _sizes_kb(report: Report) -> dict[int, int] | None:
+    """Anonymous memory of the listed tasks, by pid; with mapped files before 6.8."""
+    table: TaskTable | None = report.tasks
+    if table is None:
+        return None
+    sizes = table.column("rss_anon")
+    sizes = table.column("rss") if sizes is None else sizes
+    if sizes is None:
+        return None
+    return dict(zip(table.values[:, 0].tolist(), (sizes * _page_kb(report)).tolist(), strict=True))
+
+
+def _without_report(kill: Kill, pending: list[Kill]) -> None:
+    """The reason says what the log does show: victims that were reaped are not simply unknown."""
+    reaped = [k.killed.pid for k in pending if _reaped_before(k, kill.where)]
+    if len(reaped) == len(pending):
+        _set(kill, None, f"{_pids(reaped)} was reaped before it, but less than {_FRESH_S} s before")
+    else:
+        _set(kill, None, _NO_REPORT)
+
+
 def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
-    if report.tasks is None or (report.margin_kb if report.is_memcg else report.zone_margin_kb) is None:
+    order = report.header.order
+    is_by_hand = order is not None and order < 0  # SysRq-F asks for no memory
+    if report.task_count is None or order is None or (report.is_memcg and report.margin_kb is None):
         _set(kill, None, "its report is cut")
+    elif not report.is_memcg and report.zone_margin_kb is None and not is_by_hand:
+        _set(kill, None, _no_zones(report))
     elif fresh := [k.killed.pid for k in certain if _is_fresh(k, report)]:
         _set(kill, None, f"nothing shows it, but {_pids(fresh)} was killed only just before")
     else:
-        _set(kill, False, "no room, none listed or in flight")
+        is_told = kill.in_flight_kb is not None
+        _set(kill, False, "no room, none listed" + (" or in flight" if is_told else ""))
+
+
+def _no_zones(report: Report) -> str:
+    if report.header.gfp_mask == 0:
+        return "a page fault's report does not say what was asked for"
+    if not report.zones:
+        return "its report is cut"
+    return "its report does not say what room the request had"
 
 
 def _pids(pids: list[int]) -> str:
@@ -161,14 +258,13 @@ def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:
     return recent[::-1], is_first
 
 
-def _has_pending(kill: Kill, kills: Sequence[Kill]) -> bool:
-    """Whether any kill shortly before may not be released: enough where nothing else is known."""
-    for before, is_old in _before(kill, kills):
+def _pending(kill: Kill, kills: Sequence[Kill]) -> Iterator[Kill]:
+    """Kills shortly before that may not be released, whatever their memcgs, the last first."""
+    for before, is_old in itertools.islice(_before(kill, kills), _LOOK_BACK):
         if is_old:
-            return False
+            return
         if not _released_before(before, kill):
-            return True
-    return False
+            yield before
 
 
 def _all_related(recent: list[Kill], kill: Kill) -> list[tuple[Kill, bool | None]]:
@@ -205,13 +301,18 @@ def _released_before(before: Kill, kill: Kill) -> bool:
     Reaping is no release: exit_mmap() still has to come, but then soon and with little to free.
     """
     where = kill.report.where if kill.report else kill.where
-    return any(
-        r.reaped.kind == "reaped"
-        and r.where.line < where.line
-        and not r.reaped.anon_rss_kb
-        and not _is_young(r.where, where)
-        for r in before.released
-    )
+    return any(not _is_young(r.where, where) for r in _reaps(before, where))
+
+
+def _reaped_before(before: Kill, where: Where) -> bool:
+    return any(True for _ in _reaps(before, where))
+
+
+def _reaps(before: Kill, where: Where) -> Iterator[Release]:
+    """Reapings that left nothing, printed before a place."""
+    for release in before.released:
+        if release.reaped.kind == "reaped" and release.where.is_before(where) and not release.reaped.anon_rss_kb:
+            yield release
 
 
 def _is_young(then: Where, now: Where) -> bool:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from harness.oomlog.domain import Summary
 from harness.oomlog.found import Where
 from harness.oomlog.header import Header
 from harness.oomlog.kill import Killed
-from harness.oomlog.meminfo import Zone
+from harness.oomlog.meminfo import Buddy, Zone
 from harness.oomlog.release import Reaped
 from harness.oomlog.tasks import TaskTable
+from harness.oomlog.watermark import request_room_kb
 
 DEFAULT_PAGE_KB = 4
 _UNLIMITED_KB = 1 << 50  # PAGE_COUNTER_MAX in kB is 2^53 with 4 kB pages; a "limit" up there is none
@@ -62,6 +63,9 @@ class Report(Struct, dict=True):
     counters: dict[str, tuple[int, int, int | None]] = field(default_factory=dict)  # usage kB, limit kB, failcnt
     stats: dict[str, int] = field(default_factory=dict)  # memory statistics of the OOM domain
     zones: list[tuple[Zone, tuple[int, ...]]] = field(default_factory=list)  # with their lowmem_reserve, pages
+    buddies: dict[tuple[int | None, str], Buddy] = field(default_factory=dict)  # free blocks, by node and zone
+    lists: dict[str, int] = field(default_factory=dict)  # pages of the machine: active_anon, unevictable, shmem, ...
+    nodemask: str | None = None  # of the memory policy; None: the report does not say
     tasks: TaskTable | None = None
     page_kb: int | None = None  # of the kernel; None: not to be told from this report
     has_summary: bool = False
@@ -104,17 +108,19 @@ class Report(Struct, dict=True):
         ]
         return min(rooms) if rooms and "memory" in self.counters else None
 
+    @property
+    def kmem_margin_kb(self) -> int | None:
+        """Room under the limit of kernel memory, which v1 has apart; None without such a limit."""
+        usage, limit, _ = self.counters.get("kmem", (0, _UNLIMITED_KB, None))
+        return limit - usage if limit < _UNLIMITED_KB else None
+
     @_once
     def zone_margin_kb(self) -> int | None:
-        """Room above the high watermark and the reserve in the best zone: what __alloc_pages_may_oom() tries for last.
-
-        For zones of any node, so it is an upper bound where a cpuset or a policy narrows the choice.
-        """
-        rooms = [
-            zone.free_kb - zone.high_kb - (reserve[-1] if reserve else 0) * (self.page_kb or DEFAULT_PAGE_KB)
-            for zone, reserve in self.zones
-        ]
-        return max(rooms) if rooms else None
+        """Free memory above the high watermark in the best zone that the request may use (__alloc_pages_may_oom())."""
+        return request_room_kb(
+            self.header.gfp_mask, self.header.order, self.zones, self.buddies, self.page_kb or DEFAULT_PAGE_KB,
+            self.mems_allowed, self.nodemask,
+        )  # fmt: skip
 
     @_once
     def charged_anon_kb(self) -> int | None:
@@ -135,6 +141,20 @@ class Report(Struct, dict=True):
                 return int(column.sum()) * (self.page_kb or DEFAULT_PAGE_KB)
         return None
 
+    @property
+    def task_count(self) -> int | None:
+        """Rows of the task table; None where all of them are left out, as a search for a word does: no report lists nobody."""
+        return None if self.tasks is None or not self.tasks.row_count else self.tasks.row_count
+
+    @_once
+    def has_whole_table(self) -> bool:
+        """Whether the task table is whole for all that can be told: a search for a word leaves some of its rows."""
+        table = self.tasks
+        if table is None or table.damaged or not table.row_count:
+            return False
+        pid, comm = self.chosen_pid, self.chosen_comm
+        return pid is None or pid in table.values[:, 0] or comm in table.comms()
+
     @_once
     def in_flight_kb(self) -> int | None:
         """Charged anonymous memory that no listed task owns: it belongs to tasks on their way out.
@@ -142,7 +162,7 @@ class Report(Struct, dict=True):
         Before 6.8 the table has only `rss`, so this is a lower bound; pages shared by tasks make it one too.
         """
         charged, owned = self.charged_anon_kb, self.task_sum_kb("rss_anon", "rss")
-        if charged is None or owned is None or self.tasks is None or self.tasks.damaged:
+        if charged is None or owned is None or not self.has_whole_table:
             return None
         return max(0, charged - owned)
 
@@ -158,7 +178,7 @@ class Report(Struct, dict=True):
             parts.append("domain")
         if self.is_global and not self.zones:
             parts.append("zones")
-        if self.tasks is None:
+        if self.tasks is None or not (self.tasks.row_count or self.tasks.damaged):
             parts.append("tasks")
         elif self.tasks.damaged:
             parts.append("rows")
@@ -187,13 +207,13 @@ class Kill(Struct):
     is_global: bool | None = None
     domain_source: str = "unknown"  # known, inferred (how), unknown
     task_memcg: str | None = None
-    summary: Summary | None = None  # of a report whose beginning is not in the log
     group: str | None = None  # memcg of a memory.oom.group kill
     message: str = ""  # of its line, or of the line before it, to 5.0
     sharing_pids: list[int] = field(default_factory=list)  # killed with it as they share its memory, to 4.3
     released: list[Release] = field(default_factory=list)
     overlap_estimated: bool | None = None
     overlap_evidence: str = ""
+    flight_kb: int | None = None  # at least so much of earlier victims' memory is nobody's: of a machine that ran out
     reprints: int = 0  # a chosen victim is printed again as a member of its group
     earlier_kills: list[int] = field(default_factory=list)  # of the domain and perhaps not released at the decision
 
@@ -201,6 +221,11 @@ class Kill(Struct):
     def domain(self) -> str | None:
         """The memcg that ran out, "global", or None."""
         return self.oom_memcg or ("global" if self.is_global else None)
+
+    @property
+    def in_flight_kb(self) -> int | None:
+        """Memory that no listed task owns, as its report shows it, or its report and the one before."""
+        return self.flight_kb if self.report is None or self.flight_kb is not None else self.report.in_flight_kb
 
 
 class Release(Struct):
@@ -235,9 +260,13 @@ class Missing:
     kills_without_report: int = 0
     partial_kills: int = 0
     partial_reports: int = 0
+    unended_reports: int = 0  # their end is not in the log: each may have been a kill
     damaged_rows: int = 0  # of task tables
     duplicate_lines: int = 0  # records pasted twice, dropped
     forged_kills: int = 0  # lines of user space that look like a kill, dropped
+    unread_kills: int = 0  # lines that speak of a kill and could not be read: each may have been one
+    unread_heads: int = 0  # lines that speak of a report and could not be read: heads and summaries
+    unread_lines: list[int] = dataclass_field(default_factory=list)  # numbers of these lines, the first hundred
     releases_without_kill: int = 0  # victims whose kill is not in the log: it begins too late, or lost it
 
     @property

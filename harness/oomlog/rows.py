@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.oomlog import tasks
-from harness.oomlog.prefix import LogLine
+from harness.oomlog.logline import LogLine
 
 PIECES = 4  # lines that one line was wrapped into
 # A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.

@@ -13,21 +13,27 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
-from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Where
+from harness.oomlog.fields import decode, fields_around, member_text, take_fields
+from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Unread, Where
+from harness.oomlog.logline import LogLine
 from harness.oomlog.origin import Origin
-from harness.oomlog.prefix import LogLine, peel
+from harness.oomlog.prefix import peel
+from harness.oomlog.rescue import (
+    SPEAKS, Shape, clean, find_beginning, is_comm, is_kernels, is_torn, line_of, longest, split_head, without_trailer
+)  # fmt: skip
 from harness.oomlog.rows import PIECES, RowReader, joined
-from harness.oomlog.words import KILL_PARSERS, Marked, Parser, mark
+from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, mark
 
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped,)
 # Forms that a mailer or a terminal may have wrapped.
 _WRAPPABLE = frozenset(
     (kill.parse_killed, kill.parse_chosen, kill.parse_skipped, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
-     domain.parse_task_in, tasks.parse_table_head, header.parse_cpuset, header.parse_cpu_line)
+     domain.parse_task_in, tasks.parse_table_head, header.parse_cpuset, header.parse_cpu_line, meminfo.parse_buddy)
 )  # fmt: skip
 # Forms that the kernel prints in pieces (pr_cont): a record of another CPU between two of them parts them for good.
 _CONTINUED = frozenset((domain.parse_summary, domain.parse_stats_head, domain.parse_task_in))
@@ -37,6 +43,8 @@ _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
 _ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
 _FEW_BYTES, _NEWLINE = 16 << 10, ord("\n")
+_SHAPES = 16  # of prefixes that a block may teach
+_SIZE_BYTES = 8  # before a field of journald's export format that is no text
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 # A line that begins a form of its own is no rest of another.
@@ -57,13 +65,22 @@ class Block(NamedTuple):
 
 def read_block(block: Block, in_bulk: bool = True) -> Iterator[Found]:
     """The records of a block, in order. `in_bulk` reads clean tables with one expression; the result is the same."""
-    return _Reader(block, in_bulk).read()
+    return iter(_read(block, in_bulk)[0])
 
 
 def read_and_count(block: Block) -> tuple[list[Found], int]:
     """The records of a block, and how many lines begin in it."""
-    reader = _Reader(block, in_bulk=True)
-    return list(reader.read()), reader.count_lines()
+    found, reader = _read(block, in_bulk=True)
+    return found, reader.count_lines()
+
+
+def _read(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
+    reader = _Reader(block, in_bulk)
+    found = list(reader.read())
+    if reader.learnt:  # lines further up may have such a prefix too
+        reader = _Reader(block, in_bulk, tuple(reader.learnt.values()))
+        found = list(reader.read())
+    return found, reader
 
 
 def _decode(raw: bytes) -> str:
@@ -71,11 +88,13 @@ def _decode(raw: bytes) -> str:
 
 
 class _Reader:
-    def __init__(self, block: Block, in_bulk: bool) -> None:
-        self.block, self.data, self.in_bulk = block, block.data, in_bulk
+    def __init__(self, block: Block, in_bulk: bool, shapes: tuple[Shape, ...] = ()) -> None:
+        self.block, self.data, self.in_bulk, self.shapes = block, block.data, in_bulk, shapes
+        self.learnt: dict[str, Shape] = {}  # of prefixes, by their patterns
         self.marked = mark(block.data, block.end)
         self.counted, self.line_number = 0, block.line
         self.origin: Origin | None = None  # of the last header
+        self.head: Where | None = None  # of the last header
         self.parts: list[Part] = []  # of its report, not given yet
         self.part_start = 0  # of the last
 
@@ -117,7 +136,7 @@ class _Reader:
                     continue
             if self.parts:
                 yield from self._take_parts()
-            line = peel(_decode(raw))
+            line = self._peel_marked(marked, raw)
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
                 continue
@@ -134,15 +153,128 @@ class _Reader:
             record = parsers[0](text)
             if record is None or not record.is_whole:
                 record, used = self._parse(marked, line, record)
+            if record is None or not record.is_whole or (isinstance(record, header.Header) and not is_comm(record.comm)):
+                record, line, used = self._rescue(marked, raw, line, record, used)
+                where = _where(line, where.line, where.offset)
                 if record is None:
                     continue
+            if line.is_bare and self.head is not None and parsers[0] in PART_PARSERS:
+                # dmesg and journalctl print the first line of a record of several with a prefix, the others with blanks
+                where = self.head.at(where.line, where.offset)
             if isinstance(record, header.Header):
-                self.origin = Origin.of(raw, line, where)
+                self.head = where
+                self.origin = None if line.is_member else Origin.of(raw, line, where)
             elif isinstance(record, _WITH_ZONES):
                 record = self._with_zone(index, record, line, max(used, marked.end))
             yield Found(where, record)
         if self.parts:
             yield from self._take_parts()
+
+    def _peel(self, text: str) -> LogLine:
+        """The line without its prefix, by what is known of prefixes, or by what this log has taught."""
+        line = peel(text)
+        if self.shapes:
+            end = longest(self.shapes, text)
+            if not end and (cleaned := clean(text)) != text:
+                text, end = cleaned, longest(self.shapes, cleaned)
+            if end > len(text) - len(line.text):
+                learnt = line_of(text[:end], text[end:])
+                learnt.host = line.host if text.endswith(line.text) and learnt.wall_s is None else ""
+                return learnt
+        if line.is_bare and (value := member_text(text)) is not None:
+            line.text, line.is_bare, line.is_member = value.rstrip("\n"), False, True
+        return line
+
+    def _peel_marked(self, marked: Marked, raw: bytes) -> LogLine:
+        """A line that holds a word; where it is one of a record of several lines, with what the others say."""
+        text = _decode(raw)
+        line = self._peel(text)
+        if line.is_member:
+            take_fields(fields_around(self._lines_before(marked.start), text, self._lines_after(marked.end)), line)
+        elif line.is_bare and self.data.endswith(b"MESSAGE\n", 0, marked.start) and len(text) > _SIZE_BYTES:
+            # journalctl -o export: a field that is no text, or has several lines, stands behind its size
+            text = "MESSAGE=" + _decode(raw[_SIZE_BYTES:])
+            line = LogLine(text[len("MESSAGE=") :], is_bare=False, is_member=True)
+            take_fields(fields_around(self._lines_before(marked.start), text, self._lines_after(marked.end)), line)
+        return line
+
+    def _lines_before(self, start: int) -> Iterator[str]:
+        while start > 0:
+            begin = self.data.rfind(b"\n", 0, start - 1) + 1
+            yield _decode(self.data[begin : start - 1])
+            start = begin
+
+    def _lines_after(self, end: int) -> Iterator[str]:
+        while end + 1 < len(self.data):
+            after = self.data.find(b"\n", end + 1)
+            after = len(self.data) if after < 0 else after
+            yield _decode(self.data[end + 1 : after])
+            end = after
+
+    def _rescue(self, marked: Marked, raw: bytes, line: LogLine, record: Any, used: int) -> tuple[Any, LogLine, int]:
+        """What a line says that could not be read as it stands, or not whole: its prefix may be one that nobody knows.
+
+        What was made of it so far, if nothing better is found; where nothing is, a line that speaks of a kill is `Unread`.
+        """
+        is_bad = isinstance(record, header.Header) and not is_comm(record.comm)
+        # a kernel's stamp is followed by its text, so the name is a long one, unless stamps or marks stand in it
+        is_kept = record is not None and not (is_bad and is_torn(record.comm, line))
+        text = _decode(raw)
+        for attempt, is_learnt in self._attempts(text, line):
+            found, end = self._parse_attempt(marked, attempt)
+            if found is None or not (found.is_whole or record is None or is_bad):
+                continue
+            if is_bad and not (isinstance(found, header.Header) and (found.comm is not None or not is_kept)):
+                continue
+            if not attempt.is_kernel:
+                return (Forged(found.pid) if isinstance(found, kill.Killed) else None), attempt, used
+            if is_learnt and not self.shapes and len(self.learnt) < _SHAPES:
+                shape = Shape.of(text[: len(text) - len(attempt.text)])
+                if shape is not None and text.endswith(attempt.text):
+                    self.learnt.setdefault(shape.pattern, shape)
+            return found, attempt, max(used, end)
+        if is_kept:
+            return record, line, used
+        spoken = SPEAKS.search(raw)
+        return (Unread(spoken.lastgroup or "") if spoken else None), line, used
+
+    @staticmethod
+    def _attempts(text: str, line: LogLine) -> Iterator[tuple[LogLine, bool]]:
+        """Other ways to read a line, likely ones first; and whether its prefix is one to learn."""
+        if (short := without_trailer(line.text)) != line.text:
+            yield msgspec.structs.replace(line, text=short), False
+        cleaned = clean(text)
+        if cleaned != text:
+            again = peel(cleaned)
+            yield again, False
+            yield msgspec.structs.replace(again, text=without_trailer(again.text)), False
+        begin = find_beginning(cleaned)
+        if begin is not None:
+            is_kernel = is_kernels(cleaned[:begin], text)
+            if begin and is_kernel is not None:
+                attempt = line_of(cleaned[:begin], cleaned[begin:])
+                attempt.is_kernel = is_kernel
+                yield attempt, True
+                yield msgspec.structs.replace(attempt, text=without_trailer(attempt.text)), False
+        elif (parts := split_head(cleaned)) is not None and (is_kernel := is_kernels(parts[0], text)) is not None:
+            attempt = line_of(*parts)
+            attempt.is_kernel = is_kernel
+            yield attempt, False
+            yield msgspec.structs.replace(attempt, text=without_trailer(attempt.text)), False
+
+    def _parse_attempt(self, marked: Marked, line: LogLine) -> tuple[Any, int]:
+        cut = None
+        for parser in marked.parsers:
+            record = parser(line.text)
+            if record is None or (isinstance(record, header.Header) and not is_comm(record.comm)):
+                continue
+            if record.is_whole:
+                return record, -1
+            cut = cut or record
+        if header.parse_header in marked.parsers and cut is None and not line.is_bare:
+            cut = header.parse_bare_head(line.text)
+        found, end = self._parse(marked, line, cut) if line.is_kernel else (cut, -1)
+        return (None, -1) if isinstance(found, header.Header) and not is_comm(found.comm) else (found, end)
 
     def _take_parts(self, is_summary: bool = False) -> Iterator[Found]:
         """The parts so far. The line of a summary tells whether a kill stands next to it; of the others, bare ones do."""
@@ -157,7 +289,13 @@ class _Reader:
     def _orphans(self) -> Found | None:
         heads = (marked.start for marked in self.marked if tasks.parse_table_head in marked.parsers)
         end = min(next(heads, _ORPHAN_BYTES), _ORPHAN_BYTES, self.block.end)
-        rows = len(tasks.ROW_SHAPE.findall(self.data, 0, end))
+        rows = 0
+        for match in tasks.ROW_SHAPE.finditer(self.data, 0, end):
+            begin = self.data.rfind(b"\n", 0, match.start()) + 1
+            stop = self.data.find(b"\n", match.end())
+            text = self._peel(_decode(self.data[begin : stop if stop >= 0 else len(self.data)])).text
+            row = tasks.ROW_TEXT.match(text)  # "pcpu-alloc: [0] 0 1 2 ..." is none
+            rows += row is not None and bool(text[row.end() :].strip())
         where = Where(self.block.line, self.block.offset, None, None, False, "", "", "", None)
         return Found(where, Orphans(rows)) if rows else None
 
@@ -252,13 +390,13 @@ class _Reader:
                 begin = position = self.data.rfind(b"\n", 0, max(end, 0)) + 1
             if begin >= len(self.data) or end <= 0:
                 return
-            near = peel(_decode(self.data[begin:end]))
+            near = self._peel(_decode(self.data[begin:end]))
             if near.is_kernel and near.caller == line.caller and not near.is_bare:
                 yield near.text, end
 
     def _line_before(self, start: int) -> str:
         begin = self.data.rfind(b"\n", 0, max(start - 1, 0)) + 1
-        return peel(_decode(self.data[begin : max(start - 1, 0)])).text.rstrip()
+        return self._peel(_decode(self.data[begin : max(start - 1, 0)])).text.rstrip()
 
     def _rests(self, marked: Marked, line: LogLine) -> Iterator[tuple[str, int]]:
         """The following lines that may be the rest of a wrapped one: they have no prefix and begin nothing."""
@@ -273,7 +411,7 @@ class _Reader:
             if is_stamped:
                 text = text.strip()
             else:
-                rest = peel(text)
+                rest = self._peel(text)
                 if not rest.is_bare:
                     break
                 text = rest.text
@@ -301,7 +439,7 @@ class _Reader:
 
     def _token(self, line: LogLine, raw: bytes) -> bytes | None:
         """What every line beside this one holds; None where lines must be looked at one by one."""
-        if raw[:1] in b"{<>|\x1b" or line.sequence is not None or raw[:6].rstrip() in (b"kern", b"kern:"):
+        if line.is_member or raw[:1] in b"{<>|\x1b\x1e" or raw.startswith(b"data: {") or line.sequence is not None or raw[:6].rstrip() in (b"kern", b"kern:"):
             return None
         if line.caller:
             name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
@@ -369,7 +507,7 @@ class _Reader:
         reader = RowReader(head, is_wrapped)
         others = 0
         for position, end in _lines(self.data, begin, stop):
-            rest = peel(_decode(self.data[position:end]))
+            rest = self._peel(_decode(self.data[position:end]))
             if _is_of_another(rest, line):
                 others += 1
                 if others > _OTHERS:
@@ -408,7 +546,7 @@ class _Reader:
                     values[_stat_name(entry[1])] = int(entry[2])
                     misses = 0
                     continue
-            rest = peel(_decode(near))
+            rest = self._peel(_decode(near))
             if _is_of_another(rest, line):
                 others += 1
                 if others > _OTHERS:
@@ -515,5 +653,6 @@ def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
 
 
 _PIECE_PARSERS: tuple[Parser, ...] = (
-    domain.parse_usage, domain.parse_task_in, meminfo.parse_zone, meminfo.parse_reserve, meminfo.parse_swap, meminfo.parse_ram,
+    domain.parse_usage, domain.parse_task_in, meminfo.parse_zone, meminfo.parse_reserve, meminfo.parse_buddy, meminfo.parse_lists,
+    meminfo.parse_swap, meminfo.parse_ram,
 )  # fmt: skip

@@ -131,7 +131,9 @@ def _one_row(columns: int) -> re.Pattern[str]:
 
 ROW_BEGUN = re.compile(r"\[ *\d+\]")
 ROW_LIKE = re.compile(rb"\[ *\d+\](?: |$)")
-ROW_TEXT = re.compile(r"\[ *\d+\](?: +-?\d+){6,}+ ")
+# As many numbers as there are, then the name. Possessive it would be `{6,}+`, which matches too little for a group before
+# Python 3.11.5 (gh-106052).
+ROW_TEXT = re.compile(r"\[ *\d+\](?: +-?\d+){6,} (?! *-?\d)")
 ROW_SHAPE = re.compile(ROW_TEXT.pattern.encode())
 
 

@@ -32,6 +32,7 @@ WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"ill process ", KILL_PARSERS),
     (b"No available memory", KILL_PARSERS),
     (b"oom-killer:", (header.parse_header,)),  # a mailer wraps behind it: the mask is one long word
+    (b" invoked oom-killer", (header.parse_header,)),
     (b"oom-kill:", (domain.parse_summary,)),
     (b"oom_reaper: ", (release.parse_reaped,)),
     (b"are going to be killed", (kill.parse_group_kill,)),
@@ -47,6 +48,8 @@ WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b" free:", (meminfo.parse_zone,)),
     (b"lowmem_reserve[]", (meminfo.parse_reserve,)),
     (b"protections[]", (meminfo.parse_reserve,)),
+    (b"*64kB", (meminfo.parse_buddy,)),  # a block that every page size has
+    (b"isolated_anon:", (meminfo.parse_lists,)),
     (b"Free swap", (meminfo.parse_swap,)),
     (b"Total swap", (meminfo.parse_swap,)),
     (b" RAM", (meminfo.parse_ram,)),
@@ -69,21 +72,26 @@ WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     # journald gives a message that is no text as numbers, in which no word is found
     *((word, _FROM_NUMBERS) for word in (b'"MESSAGE":[', b'"MESSAGE": [', b'"MESSAGE" : [')),
 )
+# The same as regular expressions, where a word would be found in other lines too.
+PATTERNS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
+    (rb"unevictable:\d+ dirty:", (meminfo.parse_lists,)),
+    (rb"mapped:\d+ shmem:\d+ page", (meminfo.parse_lists,)),
+)
 # Parts of a report; of their prefix nothing counts but who printed them.
 PART_PARSERS = frozenset(
     (header.parse_cpu_line, header.parse_cpuset, domain.parse_task_in, domain.parse_usage, domain.parse_stats_head,
      domain.parse_summary, domain.parse_protection, tasks.parse_table_head, meminfo.parse_zone, meminfo.parse_reserve,
-     meminfo.parse_swap, meminfo.parse_ram)
+     meminfo.parse_buddy, meminfo.parse_lists, meminfo.parse_swap, meminfo.parse_ram)
 )  # fmt: skip
 # Those whose line begins with a word of the kernel's that no prefix begins with, so that a match tells that there is none.
 BARE_PART_PARSERS = PART_PARSERS - {header.parse_cpuset, domain.parse_summary}
-_PARSERS_OF = tuple(parsers for _, parsers in WORDS)
+_PARSERS_OF = tuple(parsers for _, parsers in (*WORDS, *PATTERNS))
 
 
 @cache
 def _database() -> hyperscan.Database:
     database = hyperscan.Database()
-    words = [re.escape(word) for word, _ in WORDS]
+    words = [*(re.escape(word) for word, _ in WORDS), *(pattern for pattern, _ in PATTERNS)]
     database.compile(expressions=words, ids=list(range(len(words))), elements=len(words), flags=[0] * len(words))
     return database
 

@@ -130,7 +130,7 @@ class LogTable:
                 Text(victim_of(kill)),
                 megabytes_of(kill),
                 _kb(report.margin_kb if report else None),
-                _kb(report.in_flight_kb if report else None),
+                _kb(kill.in_flight_kb),
                 Text(verdict, style=style),
                 Text(visible(kill.overlap_evidence), style="dim"),
             ]

@@ -7,11 +7,16 @@ shares are those that it would have told apart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.errors import unknown
+from harness.errors import UsageError, unknown
 
+# From this version on a task iterator of cgroups hides exiting victims from the OOM killer (a72f73c4dd9b, 7.0 and stable
+# 6.19.9): stock has redundant kills in most rounds. Every control but one is then measured upon the patch that shows them.
+HIDDEN_SINCE = "6.19.9"
+REPAIR = "see-exiting-victims"
 ALPHA = 0.01  # of each control's test; one-sided where a direction is claimed
 FEW_ROUNDS = 5  # where a round that shows the effect lasts until its deadline
 _MAIN = "one-big-many-small"
@@ -31,11 +36,36 @@ class Control:
     claim: tuple[float, float]  # shares of rounds with the effect, reference and control
     says: str
     rounds: int | None = None  # an arm; None: as asked for
+    kernels: tuple[str, str] = ("", "")  # the first and the last version it is for; empty: no bound
+    is_repaired: bool = True  # where upstream hides exiting victims its arm has REPAIR, as the reference has
+
+    def is_for(self, release: str) -> bool:
+        """Whether it says something of a kernel version such as 7.3.4."""
+        first, last = map(_numbers, self.kernels)
+        version = _numbers(release)
+        return version >= first and (not last or version[: len(last)] <= last)
 
 
 CONTROLS = (
     Control("A/A", "", "all", "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock is like stock"),
     Control("observer", "", "none", "", _MAIN, "second-kill", "alike", (0.10, 0.40), "the probes change nothing"),
+    Control(
+        "hidden-victims", "", "all", "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "stock hides exiting victims from the OOM killer: redundant kills in most rounds",
+        kernels=(HIDDEN_SINCE, ""), is_repaired=False,
+    ),
+    Control(
+        "hide-exiting-victims", "hide-exiting-victims", "all", "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "exiting victims are hidden as on 7.x: redundant kills in most rounds", kernels=("", "6.19.8"),
+    ),
+    Control(
+        "scan-sleeps", "scan-sleeps", "all", "", _MAIN, "redundant", "more", (0.12, 0.45),
+        "the scan of the tasks sleeps: redundant kills in about half of the rounds",
+    ),
+    Control(
+        "recheck-margin", "scan-sleeps", "all", "scan-sleeps+recheck-margin", _MAIN, "redundant", "more", (0.08, 0.40),
+        "the margin is read again before the kill: the kills that a slow scan makes are gone",
+    ),
     Control(
         "ignore-pending-victim", "ignore-pending-victim", "all", "", _MAIN, "redundant", "more", (0.25, 0.70),
         "selection does not wait: redundant kills in most rounds",
@@ -63,14 +93,27 @@ CONTROLS = (
 )  # fmt: skip
 
 
-def choose_controls(names: Iterable[str]) -> tuple[Control, ...]:
-    """The controls of these names, in our order; all of them for none.
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))[:3]
 
-    Raises UsageError for a name that is not there.
+
+def hides_victims(release: str) -> bool:
+    """Whether stock of a version hides exiting victims from the OOM killer."""
+    return _numbers(release) >= _numbers(HIDDEN_SINCE)
+
+
+def choose_controls(names: Iterable[str], release: str) -> tuple[Control, ...]:
+    """The controls of these names that are for a kernel version, in the order above; all of them for no name.
+
+    Raises UsageError for a name that is unknown, or that is not for this version.
     """
     known = {control.name: control for control in CONTROLS}
     wanted = list(names)
     for name in wanted:
         if name not in known:
             raise unknown("control", name, known)
-    return tuple(control for control in CONTROLS if not wanted or control.name in wanted)
+        if not known[name].is_for(release):
+            first, last = known[name].kernels
+            bounds = f"from {first} on" if first else f"up to {last}"
+            raise UsageError(f"control {name} is not for {release}", f"it is for kernels {bounds}")
+    return tuple(control for control in CONTROLS if (not wanted or control.name in wanted) and control.is_for(release))

@@ -8,11 +8,18 @@ from pathlib import Path
 
 from harness.errors import UsageError
 
-FORMS = "source:VERSION, debian:VERSION, tree:PATH[@REF], image:PATH or host; source: and tree: take +PATCH..."
+FORMS = (
+    "source:VERSION[@SUITE], debian:VERSION[@SUITE], tree:PATH[@REF], image:PATH or host; "
+    "source: and tree: take +PATCH..."
+)
 _BUILT = ("source", "tree")
-_SERIES = re.compile(r"\d+\.\d+")
-# What Debian calls a kernel: 6.1 (the newest of it), 6.1.0-56, 6.12.117+deb12.
-_DEBIAN_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?(?:-\d+)?(?:\+deb\d+)?")
+# A series (6.1), a release (7.3.4, 7.3~rc7), a package version (6.19.8-1~bpo13+1), or what Debian calls a kernel
+# (6.1.0-56, 6.12.117+deb12).
+_VERSION = re.compile(
+    r"(?P<version>\d+\.\d+(?:\.\d+)?(?:[~-]rc\d+)?(?:-\d+(?:\.\d+)?)?(?:~(?:bpo|exp|deb)[\d.]+(?:u\d+)?(?:\+\d+)?|\+deb[\d.]+(?:u\d+)?)?)"
+    r"(?:@(?P<suite>[^@+]*))?(?P<rest>\+.*)?"
+)
+_SUITE = re.compile(r"[a-z][a-z0-9-]*")
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class KernelSpec:
     kind: str  # host, debian, source, tree or image
     argument: str  # a version (debian, source) or a path (tree, image); empty for host
     ref: str = ""  # of a tree: a commit, tag or branch; empty for the files as they are
+    suite: str = ""  # of debian and source: the suite of Debian that is asked; empty for the newest of all
     patches: tuple[str, ...] = ()  # names from the patch library, or paths
 
     @property
@@ -36,7 +44,7 @@ class KernelSpec:
 
 
 def parse_kernel_spec(text: str) -> KernelSpec:
-    """Parses ``KIND:ARGUMENT[@REF][+PATCH...]``. In a path ``+`` and ``@`` are written twice.
+    """Parses ``KIND:ARGUMENT[@REF][+PATCH...]``, or ``[@SUITE]``. In a path ``+`` and ``@`` are written twice.
 
     Raises UsageError for any other form, and for patches on a kernel that is not built here.
     """
@@ -45,8 +53,8 @@ def parse_kernel_spec(text: str) -> KernelSpec:
         return KernelSpec(text, "host", "")
     if not colon or kind not in ("debian", *_BUILT, "image"):
         raise UsageError(f"unknown kernel spec {text!r}", f"write {FORMS}")
-    if kind == "debian" and _DEBIAN_VERSION.fullmatch(rest):
-        return KernelSpec(text, kind, rest)
+    if kind in ("debian", "source"):
+        return _parse_version(text, kind, rest)
     base, *patches = _split(rest, "+")
     ref = ""
     if kind == "tree":
@@ -54,14 +62,34 @@ def parse_kernel_spec(text: str) -> KernelSpec:
         ref = refs[0] if refs else ""
         if refs and not ref:
             raise UsageError(f"kernel spec {text!r} has no REF after @", f"write {FORMS}")
-    if not base or not all(patches) or (kind == "source" and not _SERIES.fullmatch(base)):
+    if not base or not all(patches):
         raise UsageError(f"unknown kernel spec {text!r}", f"write {FORMS}")
-    if kind == "debian" and not (patches and _DEBIAN_VERSION.fullmatch(base)):
-        raise UsageError(f"{text!r} names no Debian kernel", "write debian:VERSION, such as debian:6.1")
     if patches and kind not in _BUILT:
-        instead = f"source:{base}" if kind == "debian" else "tree:PATH"
-        raise UsageError(f"{kind}:{base} is prebuilt and takes no patch", f"build it: {instead}+{'+'.join(patches)}")
-    return KernelSpec(text, kind, base, ref, tuple(patches))
+        raise _takes_no_patch(kind, base, "tree:PATH", patches)
+    return KernelSpec(text, kind, base, ref, patches=tuple(patches))
+
+
+def _parse_version(text: str, kind: str, rest: str) -> KernelSpec:
+    match = _VERSION.fullmatch(rest)
+    if match is None and kind == "debian":
+        raise UsageError(f"{text!r} names no Debian kernel", "write debian:VERSION, such as debian:6.1")
+    if match is None:
+        raise UsageError(f"unknown kernel spec {text!r}", f"write {FORMS}")
+    version, suite = match["version"], match["suite"]
+    if suite is not None and not _SUITE.fullmatch(suite):
+        raise UsageError(
+            f"kernel spec {text!r} has no SUITE after @", "write the name of one, such as trixie-backports"
+        )
+    before, *patches = _split(match["rest"] or "", "+")
+    if before or not all(patches):
+        raise UsageError(f"unknown kernel spec {text!r}", f"write {FORMS}")
+    if patches and kind == "debian":
+        raise _takes_no_patch(kind, version, f"source:{version}", patches)
+    return KernelSpec(text, kind, version, suite=suite or "", patches=tuple(patches))
+
+
+def _takes_no_patch(kind: str, base: str, instead: str, patches: list[str]) -> UsageError:
+    return UsageError(f"{kind}:{base} is prebuilt and takes no patch", f"build it: {instead}+{'+'.join(patches)}")
 
 
 def _split(text: str, mark: str, most: int = 0) -> list[str]:

@@ -75,8 +75,8 @@ LOG_REPORTS = Table(
             "zone_margin_kb",
             "int",
             "kB",
-            "free memory above high watermark and reserve, in the best zone; an upper bound under a cpuset or policy",
-            "no zone lines",
+            "free memory above high watermark and reserve, in the best zone that the request may use; 0 or less where no block of its order is free",
+            "no zone lines, no allocation (SysRq, a page fault), no zone in the report that it may use, or a policy not named decides",
         ),
         Column("anon_kb", "int", "kB", "anonymous memory charged to the OOM domain", "no statistics"),
         Column(
@@ -86,7 +86,7 @@ LOG_REPORTS = Table(
             "charged anonymous memory that no listed task owns; a lower bound",
             "no statistics or no whole table",
         ),
-        Column("tasks", "int", "", "rows of the task table", "no table"),
+        Column("tasks", "int", "", "rows of the task table", "no table, or none of its rows"),
         Column("page_kb", "int", "kB", "page size of the kernel, from the victim's sizes", "not to be told"),
         Column("total_swap_kb", "int", "kB", "swap of the machine", "no Mem-Info"),
         Column("free_swap_kb", "int", "kB", "of which free", "no Mem-Info"),
@@ -138,7 +138,13 @@ LOG_KILLS = Table(
         Column("pgtables_kb", "int", "kB", "of the victim", "to 5.3, or cut"),
         Column("oom_score_adj", "int", "", "of the victim", "to 5.3, or cut"),
         Column("margin_kb", "int", "kB", "of its report", "no report, or global"),
-        Column("in_flight_kb", "int", "kB", "of its report", "no report, or it lacks the parts"),
+        Column(
+            "in_flight_kb",
+            "int",
+            "kB",
+            "memory that no listed task owns: of its report, or, where the machine ran out, of an earlier victim by two reports",
+            "no report, or they lack the parts",
+        ),
         Column("overlap_estimated", "bool", "", "came before an earlier victim's memory was free", "unknown"),
         Column("overlap_evidence", "string", "", "why, or why not known"),
         Column("earlier_kills", "list", "", "indices of the kills of the domain that may not have been released"),
@@ -220,6 +226,9 @@ LOG_ZONES = Table(
         Column("low_kb", "int", "kB", "watermark"),
         Column("high_kb", "int", "kB", "watermark of the last attempt before a kill"),
         Column("reserve_pages", "list", "pages", "lowmem_reserve, by the zone that is asked for"),
+        Column("highatomic_kb", "int", "kB", "kept for atomic requests", "not printed: to 4.19"),
+        Column("free_cma_kb", "int", "kB", "of the free memory, for movable pages only", "no CONFIG_CMA"),
+        Column("free_blocks", "list", "", "free blocks by order, from 0", "no buddy line"),
     ),
 )
 
@@ -277,7 +286,7 @@ def report_values(report: Report, file: str = "") -> Values:
         report.zone_margin_kb,
         report.charged_anon_kb,
         report.in_flight_kb,
-        None if report.tasks is None else report.tasks.row_count,
+        report.task_count,
         report.page_kb,
         report.total_swap_kb,
         report.free_swap_kb,
@@ -318,7 +327,7 @@ def kill_values(kill: Kill, file: str = "") -> Values:
         killed.pgtables_kb,
         killed.oom_score_adj,
         None if report is None else report.margin_kb,
-        None if report is None else report.in_flight_kb,
+        kill.in_flight_kb,
         kill.overlap_estimated,
         kill.overlap_evidence,
         kill.earlier_kills,
@@ -378,9 +387,13 @@ def event_row(event: Other, file: str = "") -> Row:
 def zone_values(report: Report) -> list[Values]:
     """The zones of a report as values in the order of LOG_ZONES."""
     return [
-        (report.index, zone.node, zone.name, zone.free_kb, zone.min_kb, zone.low_kb, zone.high_kb, list(reserve))
+        (
+            report.index, zone.node, zone.name, zone.free_kb, zone.min_kb, zone.low_kb, zone.high_kb, list(reserve),
+            zone.highatomic_kb, zone.free_cma_kb, list(buddy.counts) if buddy is not None else None,
+        )
         for zone, reserve in report.zones
-    ]
+        for buddy in (report.buddies.get((zone.node, zone.name)),)
+    ]  # fmt: skip
 
 
 def zone_rows(report: Report) -> list[Row]:
@@ -470,6 +483,7 @@ def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
     """
     at_least = kills + missing.releases_without_kill
     lost = missing.dropped_records + missing.sequence_gaps
+    lost += missing.unread_kills + missing.unread_heads + missing.unended_reports
     return {
         "kills": {"printed": kills, "at_least": at_least, "at_most": at_least + lost},
         "decisions": {"printed": decisions},

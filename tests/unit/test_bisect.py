@@ -2,12 +2,21 @@
 
 import hashlib
 import subprocess
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from harness import bisect
 from harness.bisect import Verdict, plan_bisection
+from harness.errors import BuildError, GuestError, HostError, UsageError
+from harness.progress import Reporter
+from harness.rundir import read_run, write_run
+from harness.tables.schema import TABLES
+from harness.tables.store import save_tables
+from tests.simulated import tables
 
+EXAMPLE = read_run(Path(__file__).parents[2] / "results/example")
 COMMITS = 9
 FIRST_BAD = 5
 
@@ -108,3 +117,126 @@ def test_mistakes_are_one_line(oomtrial, measured, changes, words):
     (line,) = done.stderr.splitlines()
     assert done.returncode == 2
     assert words in line
+
+
+NECESSARY, REDUNDANT = ("necessary",), ("necessary", "redundant")
+
+
+def batch(redundant, necessary, lost=0):
+    """The rounds of one boot."""
+    return [REDUNDANT] * redundant + [NECESSARY] * necessary + ["lost"] * lost
+
+
+@pytest.fixture
+def judge(tree, tmp_path, monkeypatch):
+    """Judges v5 of a bisection whose ends are measured. Stands in for an Experiment: each run has the rounds that come
+    next in a list, or fails as it says. Returns the exit code, the verdict, and which runs were asked for."""
+    out = tmp_path / "out"
+    out.mkdir()
+    plan = plan_bisection(tree, "v1", f"v{COMMITS}", "one-big-many-small", 60, 2, 1, 4, "auto")
+    plan = msgspec.structs.replace(plan, effect="redundant", good_seen=(4, 60), bad_seen=(30, 60))
+    (out / "bisect.json").write_bytes(msgspec.json.encode(plan))
+    git(tree, "clone", "--quiet", "--bare", "--shared", str(tree), str(out / "clone.git"))
+    git(out / "clone.git", "update-ref", "--no-deref", "BISECT_HEAD", git(tree, "rev-parse", "v5"))
+
+    def run(*coming):
+        results, asked = list(coming), []
+
+        class Stored:
+            def __init__(self, request, _report):
+                self.request = request
+                asked.append((request.out.name, request.rounds))
+                self.result = results.pop(0)
+
+            def _fail_with(self, *kinds):
+                if isinstance(self.result, kinds):
+                    raise self.result
+
+            def check(self):
+                self._fail_with(UsageError, HostError)
+
+            def prepare(self):
+                self._fail_with(BuildError)
+
+            def measure(self, _prepared):
+                self._fail_with(GuestError, KeyboardInterrupt)
+                frames = {table.name: table.frame([]) for table in TABLES}
+                frames["rounds"], frames["kills"] = tables(self.request.arms[0].name, [self.result])
+                save_tables(self.request.out / "tables", frames)
+                write_run(self.request.out, msgspec.structs.replace(EXAMPLE, state="complete"))
+
+        monkeypatch.setattr(bisect, "Experiment", Stored)
+        code = bisect.step(out, Reporter())
+        (path,) = out.glob("steps/*/verdict.json")
+        return code, msgspec.json.decode(path.read_bytes(), type=Verdict), asked
+
+    run.out = out
+    return run
+
+
+def test_every_round_counts_once_though_some_were_lost(judge):
+    """The second batch was once taken for the first where a round of that was lost."""
+    code, verdict, asked = judge(*[batch(3, 11, lost=1)] * 4)
+    assert asked == [("1", 15), ("2", 15), ("3", 15), ("4", 15)]
+    assert (code, verdict.verdict, verdict.hits, verdict.rounds) == (bisect.SKIP, "skip", 12, 56)
+    assert verdict.reason == "undecided; 4 rounds more do not count"
+
+
+@pytest.mark.parametrize(
+    ("batches", "code", "seen"),
+    [
+        ([batch(8, 7)], bisect.BAD, (8, 15)),
+        ([batch(0, 15)], bisect.GOOD, (0, 15)),
+        ([batch(4, 11), batch(0, 15)], bisect.GOOD, (4, 30)),
+        ([batch(0, 0, lost=15)], bisect.SKIP, (0, 0)),
+        ([BuildError("mm/oom_kill.c: error")], bisect.SKIP, (0, 0)),
+        ([UsageError("no kernel tree")], bisect.SKIP, (0, 0)),
+        ([GuestError("no block could be completed")], bisect.SKIP, (0, 0)),
+        ([batch(4, 11), GuestError("no block could be completed")], bisect.SKIP, (4, 15)),
+    ],
+)
+def test_a_step_takes_what_it_needs_and_skips_what_cannot_be_measured(judge, batches, code, seen):
+    status, verdict, asked = judge(*batches)
+    assert (status, (verdict.hits, verdict.rounds)) == (code, seen)
+    assert len(asked) == len(batches)
+    assert bool(verdict.reason) == (code == bisect.SKIP)
+    # asked again, it is not measured again
+    assert judge() == (code, verdict, [])
+
+
+def test_a_machine_that_lacks_something_is_no_verdict(judge):
+    with pytest.raises(HostError, match="no room"):
+        judge(batch(4, 11), HostError("no room"))
+    assert not list(judge.out.glob("steps/*/verdict.json"))
+    # the batch that was there counts once, and is not measured again
+    code, verdict, asked = judge(batch(0, 15))
+    assert (code, verdict.hits, verdict.rounds, asked) == (bisect.GOOD, 4, 30, [("2", 15)])
+
+
+def test_a_batch_that_was_cut_off_is_measured_again(judge):
+    with pytest.raises(KeyboardInterrupt):
+        judge(batch(4, 11), KeyboardInterrupt())
+    (step,) = judge.out.glob("steps/*")
+    write_run(step / "2", msgspec.structs.replace(EXAMPLE, state="interrupted"))
+    code, verdict, asked = judge(batch(0, 15))
+    assert (code, verdict.hits, verdict.rounds, asked) == (bisect.GOOD, 4, 30, [("2", 15)])
+
+
+def test_a_step_has_no_more_rounds_than_asked_for():
+    assert [sum(bisect._batch_sizes(rounds)) for rounds in range(8, 100)] == list(range(8, 100))
+
+
+@pytest.mark.parametrize("error", [BuildError("it does not compile"), GuestError("no block could be completed")])
+def test_an_end_that_cannot_be_measured_ends_it(judge, monkeypatch, error):
+    plan = msgspec.json.decode((judge.out / "bisect.json").read_bytes(), type=bisect.Plan)
+
+    class Failing:
+        def __init__(self, *_):
+            pass
+
+        def check(self):
+            raise error
+
+    monkeypatch.setattr(bisect, "Experiment", Failing)
+    with pytest.raises(type(error), match=str(error)):
+        bisect.bisect(msgspec.structs.replace(plan, seed=2), judge.out / "another", None, Reporter())

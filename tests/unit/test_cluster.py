@@ -1,8 +1,10 @@
 """Blocks on executors: the same run, whoever runs them, and whoever is killed meanwhile."""
 
+import io
 import multiprocessing
 import os
 import signal
+import tarfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -99,6 +101,44 @@ def test_evidence_that_is_no_evidence_is_refused(tmp_path):
     with pytest.raises(EvidenceError, match="cannot be read"):
         unpack_trials(b"not a tar", tmp_path)
     assert not list(tmp_path.glob(".*"))
+
+
+def packed_entry(name, kind=tarfile.REGTYPE, target=""):
+    packed, entry = io.BytesIO(), tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.size = kind, target, 4 if kind == tarfile.REGTYPE else 0
+    with tarfile.open(fileobj=packed, mode="w:xz") as tar:
+        tar.addfile(entry, io.BytesIO(b"text"))
+    return packed.getvalue()
+
+
+def test_evidence_is_unpacked_by_every_python(tmp_path, monkeypatch):
+    """Debian 12's has no filters."""
+    for name in ("data_filter", "tar_filter", "fully_trusted_filter"):
+        monkeypatch.delattr(tarfile, name, raising=False)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", None)
+    assert unpack_trials(packed_entry("001-1/trial.json"), tmp_path) == ["001-1"]
+    assert (tmp_path / "trials/001-1/trial.json").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        packed_entry("../001-1"),
+        packed_entry("/001-1"),
+        packed_entry("001-1/../x"),
+        packed_entry("001-1/x/y"),
+        packed_entry("x"),
+        packed_entry("001-1/x", tarfile.SYMTYPE, "/etc/passwd"),
+        packed_entry("001-1", tarfile.SYMTYPE, "/tmp"),
+        packed_entry("001-1/x", tarfile.LNKTYPE, "001-1/y"),
+        packed_entry("001-1/x", tarfile.FIFOTYPE),
+        packed_entry("001-1/x", tarfile.CHRTYPE),
+    ],
+)
+def test_an_archive_that_leads_elsewhere_is_refused_whole(packed, tmp_path):
+    with pytest.raises(EvidenceError, match="is no file of a trial"):
+        unpack_trials(packed, tmp_path / "run")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "trials"]
 
 
 @pytest.mark.parametrize("text", ["local:0", "local:x", "host", "host:8786"])

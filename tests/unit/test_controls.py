@@ -7,6 +7,7 @@ from harness.analysis.controls import judge_control
 from harness.analysis.effects import count_effect
 from harness.analysis.power import exact_power
 from harness.analysis.sequential import ERROR, decide, likelihood_ratio
+from harness.controls import control_arm, reference_arm
 from harness.errors import UsageError
 from harness.spec.arm import name_arms
 from harness.spec.controls import ALPHA, CONTROLS, choose_controls
@@ -91,9 +92,27 @@ def test_the_test_of_a_control_holds_its_level():
 
 def test_unknown_control_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'busy-wait'"):
-        choose_controls(["bussy-wait"])
-    assert choose_controls([]) == CONTROLS
-    assert [control.name for control in choose_controls(["busy-wait", "A/A"])] == ["A/A", "busy-wait"]
+        choose_controls(["bussy-wait"], "6.1.192")
+    assert [control.name for control in choose_controls(["busy-wait", "A/A"], "6.1.192")] == ["A/A", "busy-wait"]
+
+
+def test_controls_are_those_of_the_kernel_version():
+    old, new = ({control.name for control in choose_controls([], release)} for release in ("6.12.117", "7.3.4"))
+    assert {control.name for control in CONTROLS} == old | new
+    assert old - new == {"hide-exiting-victims"}
+    assert new - old == {"hidden-victims"}
+    with pytest.raises(UsageError, match=r"hide-exiting-victims is not for 7\.3\.4; it is for kernels up to 6\.19\.8"):
+        choose_controls(["hide-exiting-victims"], "7.3.4")
+
+
+def test_where_stock_hides_victims_controls_are_laid_upon_the_repair():
+    control, base = CONTROL["ignore-pending-victim"], "source:X"
+    assert reference_arm(control, base, "6.19.8").kernel == "source:X"
+    assert reference_arm(control, base, "6.19.9").kernel == "source:X+see-exiting-victims"
+    assert control_arm(control, base, "7.3").kernel == "source:X+see-exiting-victims+ignore-pending-victim"
+    hidden = CONTROL["hidden-victims"]
+    assert reference_arm(hidden, base, "7.3.4").kernel == "source:X+see-exiting-victims"
+    assert control_arm(hidden, base, "7.3.4").kernel == "source:X"
 
 
 def test_arms_of_one_kernel_have_names_of_their_own():

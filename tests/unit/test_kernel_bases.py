@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError, HostError
-from harness.kernels import build
-from harness.kernels.debian import parse_names
+from harness.kernels import build, offers
+from harness.kernels.apt import Package
+from harness.kernels.debian import rank_debian
 from harness.kernels.initramfs import depends, loading_order, make_archive
 from harness.kernels.kernel import hold_kernel, read_record
 from harness.kernels.overlay import lay_over, restore
@@ -117,6 +118,44 @@ def test_a_commit_is_built_without_being_checked_out(kernels, tree):
     assert built(kernels("build", f"tree:{tree}")) == "int not_committed;\n"
     assert look(tree) == before
     assert "has no commit 'v2'" in one_line(kernels("show", f"tree:{tree}@v2"), 2)
+
+
+def test_a_commit_of_another_version_finds_nothing_that_the_one_before_made(kernels, tree, tmp_path):
+    """As with a history of Debian's source versions: headers are generated, and directories become files and links."""
+    makefile = (tree / "Makefile").read_text()
+    (tree / "Makefile").write_text(
+        makefile.replace(
+            "\t@cat mm/oom_kill.c >", "\t@mkdir -p lib/gen made && touch lib/gen/old.h made/x\n\t@cat mm/oom_kill.c >"
+        )
+    )
+    (tree / "lib").mkdir()
+    (tree / "lib/crc.c").write_text("int crc;\n")
+    (tree / "link").mkdir()
+    (tree / "link/file").write_text("x\n")
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "6.1")
+    git(tree, "tag", "v6.1")
+    shutil.rmtree(tree / "lib")
+    shutil.rmtree(tree / "link")
+    (tree / "lib").write_text("a file\n")
+    (tree / "link").symlink_to("mm")
+    (tree / "Makefile").write_text(makefile.replace("PATCHLEVEL = 1", "PATCHLEVEL = 2"))
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "6.2")
+    assert built(kernels("build", f"tree:{tree}@v6.1")) == OOM_KILL
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    assert (copy / "lib/gen/old.h").is_file()
+    done = kernels("build", f"tree:{tree}@HEAD")
+    assert built(done) == OOM_KILL
+    assert not (copy / "made").exists()
+    assert (copy / "lib").read_text() == "a file\n"
+    assert (copy / "link").is_symlink()
+    assert built(kernels("build", f"tree:{tree}@v6.1")) == OOM_KILL
+    shutil.rmtree(tmp_path / "cache/kernels")
+    assert built(kernels("build", f"tree:{tree}@v6.1")) == OOM_KILL
+    assert (copy / "lib/crc.c").read_text() == "int crc;\n"
+    assert (copy / "link/file").read_text() == "x\n"
 
 
 def test_a_tree_that_was_killed_while_it_was_built_is_built_right(kernels, tree, tmp_path):
@@ -240,33 +279,44 @@ def test_host_is_nothing_to_be_built(kernels, oomtrial):
 
 
 def test_a_debian_version_that_apt_does_not_offer(kernels):
-    assert "apt offers no prebuilt kernel 1.0; offered: " in one_line(kernels("build", "debian:1.0"), 4)
+    assert "apt offers no prebuilt kernel 1.0; nearest: " in one_line(kernels("build", "debian:1.0"), 4)
 
 
-def test_the_newest_package_of_the_best_flavour_comes_first():
-    names = [
-        "linux-image-6.1.0-9-cloud-amd64",
-        "linux-image-6.1.0-56-cloud-amd64",
-        "linux-image-6.1.0-57-amd64",
-        "linux-image-6.1.0-56-cloud-amd64-unsigned",
-        "linux-image-6.1.0-56-rt-amd64",
-        "linux-image-6.1.0-56-cloud-amd64-dbg",
-        "linux-image-6.12.9+deb12-cloud-amd64",
-        "linux-image-6.12.117+deb12-cloud-amd64",
-        "linux-image-cloud-amd64",
-        "linux-image-6.12-cloud-amd64",
+def image(name, version, *depends):
+    return Package(f"linux-image-{name}", version, "0", depends)
+
+
+def test_the_newest_package_of_the_best_flavour_comes_first(monkeypatch):
+    offered = [
+        image("6.1.0-9-cloud-amd64", "6.1.27-1"),
+        image("6.1.0-56-cloud-amd64", "6.1.192-2"),
+        image("6.1.0-57-amd64", "6.1.193-1"),
+        image("6.1.0-58-cloud-amd64-unsigned", "6.1.194-1"),
+        image("6.1.0-58-rt-amd64", "6.1.194-1"),
+        image("6.1.0-58-cloud-amd64-dbg", "6.1.194-1"),
+        image("cloud-amd64", "6.1.194-1"),
+        image("6.12.9+deb12-cloud-amd64", "6.12.9-1~bpo12+1"),
+        image("6.12.117+deb12-cloud-amd64", "6.12.117-1~deb12u1"),
+        image("7.3-cloud-amd64", "7.3~rc7-1~exp1"),
+        image("7.3-rc8-cloud-amd64", "7.3~rc8-1~exp1"),
+        image("7.4.1+deb13-cloud-amd64", "7.4.1-1", "linux-binary-7.4.1+deb13-cloud-amd64"),
     ]
-    found = parse_names(names)
-    assert [one.version for one in found] == [
-        "6.12.117+deb12",
-        "6.12.9+deb12",
-        "6.1.0-56",
-        "6.1.0-9",
-        "6.1.0-57",
-    ]
-    assert [one.version for one in found if one.answers("6.1")] == ["6.1.0-56", "6.1.0-9", "6.1.0-57"]
-    assert [one.version for one in found if one.answers("6.1.0-56")] == ["6.1.0-56"]
-    assert [one.version for one in found if one.answers("6.12.117")] == ["6.12.117+deb12"]
+    monkeypatch.setattr(offers, "host_packages", lambda: offered)
+
+    def meant(wanted):
+        found = offers._best(offered, rank_debian(wanted))
+        return found and found.version
+
+    assert meant("6.1") == "6.1.192-2"
+    assert meant("6.1.0-57") == meant("6.1.193") == "6.1.193-1"
+    assert meant("6.1.0-9") == "6.1.27-1"
+    assert meant("6.12") == meant("6.12.117") == meant("6.12.117+deb12") == "6.12.117-1~deb12u1"
+    assert meant("6.12.9-1~bpo12+1") == "6.12.9-1~bpo12+1"
+    assert meant("6.12.11") is None
+    assert meant("7.3") == meant("7.3~rc7") == "7.3~rc7-1~exp1"
+    assert meant("7.4") is None  # the rest of it is not offered
+    offered.append(image("7.3.1+deb14-amd64", "7.3.1-1"))
+    assert meant("7.3") == "7.3.1-1"
 
 
 def module(*needs):

@@ -1,18 +1,24 @@
 """Patches and builds on a small tree: what fails is named, and the tree is always put back."""
 
 import hashlib
+import itertools
 import re
 import shutil
 
 import pytest
+from filelock import FileLock
 
 from harness.errors import BuildError, UsageError
 from harness.kernels import build
-from harness.kernels.config import not_taken, parse_config
+from harness.kernels.config import for_version, fragment_text, not_taken, parse_config
 from harness.kernels.kernel import kernel_directory, ready_kernel
+from harness.kernels.library import files_of, library_files, library_names, nearest_file, parse_version
+from harness.kernels.librarycheck import PatchState, check_library
 from harness.kernels.overlay import lay_over, restore
-from harness.kernels.patches import LIBRARY, Patch, library_names, load_patches
+from harness.kernels.patches import Patch, load_patches
 from harness.kernels.source import Source
+from harness.progress import Reporter
+from harness.spec.controls import CONTROLS
 from harness.spec.kernel import parse_kernel_spec
 
 SOURCE = Source("linux-source-0.0", "0.0-1", "0" * 64)
@@ -75,31 +81,10 @@ def test_a_patch_must_stay_inside_the_tree(tmp_path):
         patch_of(tmp_path, "--- a/../../etc/passwd\n+++ b/../../etc/passwd\n@@ -1 +1 @@\n-a\n+b\n").targets()
 
 
-def test_the_library_has_the_same_patches_for_each_version():
-    versions = sorted(path.name for path in LIBRARY.iterdir() if path.is_dir())
-    assert {version: library_names(version) for version in versions} == {
-        version: library_names(versions[0]) for version in versions
-    }
-    for version in versions:
-        for name in library_names(version):
-            text = load_patches(name, version)[0].content.decode()
-            for heading in (
-                "SPDX-License-Identifier: GPL-2.0",
-                "What it does:",
-                "What it is for:",
-                "What the harness should see:",
-            ):
-                assert heading in text, (version, name)
+SECTIONS = ("SPDX-License-Identifier: GPL-2.0", "What it does:", "What it is for:", "What the harness should see:")
+VERSIONS = ("6.1", "6.12", "7.3")
 
 
-CONTROLS = (
-    "busy-wait",
-    "early-reap-no-margin",
-    "gate-without-victim",
-    "ignore-pending-victim",
-    "skip-before-unmap",
-    "wait-forever",
-)
 HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
@@ -118,25 +103,70 @@ def hunks_of(text):
     return promised, [tuple(lines) for lines in found]
 
 
-@pytest.mark.parametrize("version", ["6.1", "6.12"])
-def test_the_library_holds_the_fix_and_the_controls(version):
-    assert library_names(version) == sorted([*CONTROLS, "wait-for-victim"])
-    for name in library_names(version):
-        (patch,) = load_patches(name, version)
-        text = patch.content.decode()
-        assert (f"Subject: oomtrial control: {name}\n" in text) == (name in CONTROLS)
-        promised, found = hunks_of(text)
-        assert promised, (version, name)
-        assert promised == found, (version, name)
-        # a kernel's own files only
-        assert {target.split("/")[0] for target in patch.targets()} <= {"mm", "kernel", "include"}, (version, name)
+@pytest.mark.parametrize("file", library_files(), ids=lambda file: f"{file.name}-{file.range}")
+def test_a_patch_of_the_library_is_whole_and_says_what_it_is(file):
+    assert file.first
+    assert file.first[: len(file.last)] <= file.last
+    (patch,) = load_patches(file.name, ".".join(map(str, file.first)))
+    assert not patch.note
+    text = patch.content.decode()
+    assert all(section in text for section in SECTIONS)
+    promised, found = hunks_of(text)
+    assert promised
+    assert promised == found
+    # a kernel's own files only
+    assert {target.split("/")[0] for target in patch.targets()} <= {"mm", "kernel", "include"}
+    assert all(len(line) <= 90 for line in text.partition("\n--- ")[0].splitlines())
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_no_two_files_of_a_patch_are_for_one_version(name):
+    for earlier, later in itertools.pairwise(files_of(name)):
+        assert earlier.last < later.first
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_has_a_fix_a_gate_and_the_controls(version):
+    names = set(library_names(version))
+    controls = {control.patch for control in CONTROLS if control.patch}
+    assert {"wait-for-victim", "recheck-margin"} <= names
+    assert controls <= set(library_names())
+    assert ("see-exiting-victims" in names) != ("hide-exiting-victims" in names)
+    assert {"ignore-pending-victim", "scan-sleeps", "scan-without-sleep"} <= names
+
+
+def test_a_version_takes_the_file_of_its_range():
+    assert nearest_file("recheck-margin", "6.12.117")[0].range == "6.12..6.18"
+    assert nearest_file("recheck-margin", "6.18.15") == nearest_file("recheck-margin", "6.18")
+    assert nearest_file("see-exiting-victims", "6.19.10")[0].range == "6.19.9..6.19"
+
+
+def test_a_version_outside_the_ranges_takes_the_nearest_file_and_says_so():
+    file, is_exact = nearest_file("wait-for-victim", "6.6")
+    assert not is_exact
+    (patch,) = load_patches("wait-for-victim", "6.6")
+    assert patch.note == f"no file of the library for 6.6; trying the one for {file.range}"
+    assert nearest_file("wait-for-victim", "7.9")[0].range == "6.18..7.3"
+    assert nearest_file("wait-for-victim", "5.10")[0].range == "6.1"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "reason"),
+    [("see-exiting-victims", "6.12", "nothing is hidden there"), ("hide-exiting-victims", "7.3", "hide them")],
+)
+def test_a_patch_without_meaning_for_a_version_is_refused(name, version, reason):
+    with pytest.raises(UsageError, match=f"patch {name} is not for {version}: .*{reason}"):
+        load_patches(name, version)
+
+
+def test_versions_are_read_as_numbers():
+    assert parse_version("6.12.117-1") == (6, 12, 117)
+    assert parse_version("7.3~rc7-1~exp1") == (7, 3)
 
 
 def test_unknown_patches_are_refused(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'wait-for-victim'"):
         load_patches("wait-for-victims", "6.1")
-    with pytest.raises(UsageError, match=r"not in the library for 5\.10"):
-        load_patches("wait-for-victim", "5.10")
     with pytest.raises(UsageError, match="cannot read patch"):
         load_patches("./nowhere.patch", "6.1")
     empty = tmp_path / "empty.patch"
@@ -161,3 +191,72 @@ def test_a_half_built_kernel_is_never_taken():
     (directory / "kernel.json").write_text('{"spec": "source:6.1", "key"')
     assert ready_kernel(plan) is None
     shutil.rmtree(directory)
+
+
+def test_a_fragment_has_the_lines_of_a_version():
+    fragment = "CONFIG_A=y\n## versions ..6.5\nCONFIG_B=y\n## versions 6.6..6.12\nCONFIG_C=y\n## versions 6.12..\nCONFIG_D=y\n## versions all\nCONFIG_E=y\n"
+    lines = {version: for_version(fragment, version).split() for version in ("6.5", "6.6", "6.12", "7.3")}
+    assert lines == {
+        "6.5": ["CONFIG_A=y", "CONFIG_B=y", "CONFIG_E=y"],
+        "6.6": ["CONFIG_A=y", "CONFIG_C=y", "CONFIG_E=y"],
+        "6.12": ["CONFIG_A=y", "CONFIG_C=y", "CONFIG_D=y", "CONFIG_E=y"],
+        "7.3": ["CONFIG_A=y", "CONFIG_D=y", "CONFIG_E=y"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "preemption", "mglru"),
+    [("6.1", "VOLUNTARY", "n"), ("6.12", "VOLUNTARY", "y"), ("6.18", "LAZY", "y"), ("7.3", "LAZY", "y")],
+)
+def test_the_guests_config_is_as_debians_in_what_matters_to_oom(version, preemption, mglru):
+    options = parse_config(fragment_text(version))
+    assert [name for name in options if name.startswith("CONFIG_PREEMPT")] == [f"CONFIG_PREEMPT_{preemption}"]
+    assert (options["CONFIG_LRU_GEN"], options["CONFIG_LRU_GEN_ENABLED"]) == ("y", mglru)
+    assert all(line.startswith(("CONFIG_", "# ")) or not line for line in fragment_text(version).splitlines())
+
+
+@pytest.fixture
+def small_library(tmp_path, monkeypatch):
+    """A library of three patches, in place of the project's."""
+    library = tmp_path / "library"
+    head = "Subject: x\n{}\n\n"
+    for name, bounds, limit, diff in (
+        ("good", "6.1..6.5", "", DIFF),
+        ("newer", "7.0..7.3", "Not before: 7.0 (older kernels do so)", DIFF),
+        ("stale", "6.1", "", DIFF.replace("-two", "-2")),
+    ):
+        (library / name).mkdir(parents=True)
+        (library / name / f"{bounds}.patch").write_text(head.format(limit) + diff)
+    monkeypatch.setattr("harness.kernels.library.LIBRARY", library)
+    library_files.cache_clear()
+    yield library
+    library_files.cache_clear()
+
+
+class SmallBase:
+    """A source that is a directory of the test's."""
+
+    name, version, identity = "linux-source-6.2 6.2.9-1", "6.2", "0"
+
+    def __init__(self, tree, release="6.2.9"):
+        self.tree, self.release = tree, release
+
+    def lock(self):
+        return FileLock(f"{self.tree}.lock")
+
+    def fetch(self, report):
+        pass
+
+
+@pytest.mark.usefixtures("small_library")
+def test_every_patch_of_the_library_is_tried_and_the_tree_stays_as_it_is(tree):
+    before = digest(tree)
+    with Reporter() as report:
+        found = {patch.name: patch for patch in check_library(SmallBase(tree), report)}
+        later = {patch.name: patch for patch in check_library(SmallBase(tree, "6.12"), report)}
+    assert found["good"].state == PatchState.APPLIES
+    assert later["good"].state == PatchState.APPLIES_NEAREST
+    assert (found["newer"].state, found["newer"].detail) == (PatchState.NO_MEANING, "older kernels do so")
+    assert not found["stale"].is_good
+    assert "mm/oom.c, hunk 1" in found["stale"].detail
+    assert digest(tree) == before

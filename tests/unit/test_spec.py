@@ -43,9 +43,36 @@ def test_every_kind_of_kernel_spec_is_read(text, parts):
 
 
 @pytest.mark.parametrize(
+    ("text", "version", "suite", "patches"),
+    [
+        ("debian:7.2@sid", "7.2", "sid", ()),
+        ("debian:7.3~rc7", "7.3~rc7", "", ()),
+        ("debian:6.12.90+deb12.1", "6.12.90+deb12.1", "", ()),
+        ("source:6.19.8", "6.19.8", "", ()),
+        ("source:7.0.13-1", "7.0.13-1", "", ()),
+        ("source:7.2@trixie-backports+wait-for-victim", "7.2", "trixie-backports", ("wait-for-victim",)),
+        (
+            "source:7.0.13-1~bpo13+1@trixie-backports+a+./b.patch",
+            "7.0.13-1~bpo13+1",
+            "trixie-backports",
+            ("a", "./b.patch"),
+        ),
+        ("source:6.12.117-1~deb12u1+a", "6.12.117-1~deb12u1", "", ("a",)),
+        ("source:6.1+./c++++/me@work.patch", "6.1", "", ("./c++/me@work.patch",)),
+    ],
+)
+def test_versions_of_debian_and_suites_are_read(text, version, suite, patches):
+    spec = parse_kernel_spec(text)
+    assert (spec.argument, spec.suite, spec.patches) == (version, suite, patches)
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "write source:VERSION"),
+        ("debian:7.2@", "no SUITE after @"),
+        ("source:7.2@/etc", "no SUITE after @"),
+        ("source:6.1++x", "write source:VERSION"),
         ("6.1", "write source:VERSION"),
         ("source:", "write source:VERSION"),
         ("source:six", "write source:VERSION"),

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from harness.kernels.patches import LIBRARY
+from harness.kernels.library import LIBRARY
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +37,43 @@ def test_the_command_line_works_outside_the_checkout(installed, tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("[12] ")
     assert str(ROOT) not in shown.stdout
+
+
+ONE_OF_EACH = """
+import sys
+
+import harness
+from harness.errors import EvidenceError
+
+try:
+    harness.load_run("nosuch")
+except EvidenceError as error:
+    print("caught", error)
+import harness.guest.qemu
+import harness.spec.scenario as scenario
+import oomtrial.spec.scenario
+
+assert scenario is oomtrial.spec.scenario is harness.spec.scenario
+assert harness.guest is oomtrial.guest
+assert oomtrial.errors.__name__ == oomtrial.errors.__spec__.name == "oomtrial.errors"
+by_file = {}
+for name, module in sys.modules.items():
+    if name.startswith(("harness.", "oomtrial.")):
+        assert by_file.setdefault(module.__file__, module) is module, name
+try:
+    import harness.nosuch
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def test_each_module_is_there_once(installed, tmp_path):
+    """Else `except harness.errors.EvidenceError` does not catch what `harness.load_run` raises."""
+    shown = installed.run("-c", ONE_OF_EACH, cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    caught, missing = shown.stdout.splitlines()
+    assert caught.startswith("caught nosuch holds no run")
+    assert missing == "No module named 'oomtrial.nosuch'"
 
 
 def test_a_project_may_have_a_package_called_harness(installed, tmp_path):

@@ -1,0 +1,96 @@
+"""The share of rounds by kernel version, and between which two versions it changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+
+from harness.analysis.arm import Arm
+from harness.analysis.power import ALPHA
+from harness.analysis.rates import MIN_BOOTS, rate_of
+from harness.analysis.tally import by_boot
+from harness.analysis.verdict import Comparison, compare_all
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One kernel of a series."""
+
+    version: str  # 6.1.192; the name where no version is known
+    name: str  # short: what was asked for
+    arm: Arm
+    surplus_rate: float | None  # share of completed rounds with a surplus kill
+    surplus_low: float | None  # 95 % interval
+    surplus_high: float | None
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """From one version to the next one that has completed rounds."""
+
+    older: str  # names of versions
+    newer: str
+    comparison: Comparison  # the newer against the older; p-values are corrected for the number of steps
+    is_change: bool  # of the share of rounds with a redundant kill
+    fails_more: bool  # more rounds hang, panic or are lost
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """What `oomtrial series --format json` prints."""
+
+    run_id: str
+    state: str
+    scenario: str
+    versions: list[Version]  # in their order
+    steps: list[Step]
+    left_out: list[str]  # kernels that were asked for and are not there, each with why
+    notes: list[str]
+
+
+def version_of(arm: Arm, version: str, name: str) -> Version:
+    boots = by_boot(arm.by_boot)
+    surplus = rate_of([boot.surplus for boot in boots], [boot.completed for boot in boots])
+    return Version(
+        version=version,
+        name=name,
+        arm=arm,
+        surplus_rate=surplus.share,
+        surplus_low=surplus.low,
+        surplus_high=surplus.high,
+    )
+
+
+def steps_of(versions: Sequence[Version], *, is_sequential: bool = False) -> list[Step]:
+    """Each version against the one before, corrected by Holm's method for the number of steps.
+
+    A version without a completed round has no share: its neighbours are compared with each other.
+    """
+    measured = [each for each in versions if each.arm.completed_rounds]
+    pairs = list(pairwise(measured))
+    if not pairs:
+        return []
+    found = compare_all([(newer.arm, older.arm) for older, newer in pairs], is_sequential=is_sequential)
+    return [
+        Step(
+            older=older.name,
+            newer=newer.name,
+            comparison=comparison,
+            is_change=comparison.p_adjusted is not None and comparison.p_adjusted < ALPHA,
+            fails_more=comparison.failed_p_adjusted is not None and comparison.failed_p_adjusted < ALPHA / 2,
+        )
+        for (older, newer), comparison in zip(pairs, found, strict=True)
+    ]
+
+
+def boots_wanted(versions: Sequence[Version], steps: Sequence[Step]) -> int | None:
+    """Boots a version that it takes for any step to be shown, where there are too few; None where they are enough.
+
+    Of n boots that took turns, no exchange of names gives a p-value below 2 / 2^n; Holm's method multiplies it by the
+    number of steps. With fewer than MIN_BOOTS boots the test is by rounds, and has no such bound.
+    """
+    boots = [len({count.block for count in each.arm.by_boot if count.completed}) for each in versions]
+    if not steps or min(boots, default=0) < MIN_BOOTS:
+        return None
+    wanted = math.ceil(math.log2(2 * len(steps) / ALPHA)) if 2 * len(steps) / 2 ** min(boots) >= ALPHA else None
+    return wanted if wanted is None or wanted > min(boots) else min(boots) + 1

@@ -1,0 +1,105 @@
+"""`oomtrial series`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.options import ACCEL, CLUSTER, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
+from harness.commands.output import console_on_stdout, print_json
+from harness.progress import Reporter
+
+_DEFAULT_SCENARIO = "one-big-many-small"
+
+
+@click.command()
+@click.argument("versions", metavar="VERSION...", nargs=-1)
+@click.option("--scenario", metavar="NAME", help=f"Name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds a version.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots a version; rounds are spread over them.")  # fmt: skip
+@SEED
+@click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
+@VCPUS
+@MEMORY
+@ACCEL
+@SNAPSHOTS
+@OWN_CONFIG
+@CLUSTER
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a series that was cut off, as its record says.")  # fmt: skip
+@click.option("--from", "from_runs", is_flag=True, help="Measure nothing: each VERSION is the directory of a run.")
+@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Picture, in place of those in the run's directory.")  # fmt: skip
+@click.option("--png", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The same, as PNG.")
+@FORMAT
+def series(
+    versions: tuple[str, ...],
+    scenario: str | None,
+    rounds: int,
+    boots: int,
+    seed: int,
+    out: Path | None,
+    vcpus: int,
+    memory_mib: int,
+    accel: str,
+    snapshots: bool,
+    own_config: tuple[Path, ...],
+    cluster: str | None,
+    resume: Path | None,
+    from_runs: bool,
+    svg: Path | None,
+    png: Path | None,
+    style: str,
+) -> None:
+    """Measure several kernel versions in turn, and show between which two the share of redundant kills changes.
+
+    VERSION is a kernel spec, or a bare version: Debian's prebuilt kernel of it (debian:VERSION), else its source
+    (source:VERSION). A kernel that cannot be had is told in a line, and the others are measured.
+    """
+    from harness.errors import UsageError
+    from harness.report.seriestable import print_series
+    from harness.request import Request
+    from harness.series import measure_series, read_series, write_picture
+
+    if resume is not None and (versions or from_runs):
+        raise UsageError("--resume goes on with a series as its record says", "leave out the versions and --from")
+    if from_runs and not versions:
+        raise UsageError("--from needs the directory of a run", "such as `oomtrial series --from results/runs/RUN_ID`")
+    if from_runs:
+        runs = list(map(Path, versions))
+    elif resume is not None:
+        runs = [_resume(resume, cluster)]
+    else:
+        request = Request(
+            (),
+            (scenario or _DEFAULT_SCENARIO,),
+            rounds,
+            boots,
+            seed,
+            out,
+            vcpus,
+            memory_mib,
+            accel,
+            snapshots,
+            config=own_config,
+        )
+        with Reporter() as report:
+            runs, scenario = [measure_series(versions, request, report, cluster)], None
+    found = read_series(runs, scenario)
+    if style == "json":
+        print_json(found)
+    else:
+        print_series(console_on_stdout(), found)
+    wanted = [(directory, kind) for directory, kind in ((svg, "svg"), (png, "png")) if directory is not None]
+    if not wanted and len(runs) == 1:
+        wanted = [(runs[0], "svg"), (runs[0], "png")]
+    for directory, kind in wanted:
+        click.echo(f"picture: {write_picture(found, directory, kind)}", err=style == "json")
+
+
+def _resume(run: Path, cluster: str | None) -> Path:
+    from harness.cluster import run_experiment
+    from harness.experiment import resume_run
+
+    with Reporter() as report:
+        run_experiment(resume_run(run, report, elsewhere=cluster is not None), cluster)
+    return run

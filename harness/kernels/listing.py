@@ -1,0 +1,55 @@
+"""What can be asked for: for each series of kernels what its spec means, and where that comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from harness.kernels.apt import Package
+from harness.kernels.debian import lacking_parts, parse_name, rank_debian
+from harness.kernels.debversion import is_candidate, series_of, version_order
+from harness.kernels.offers import Offers, host_packages
+from harness.kernels.source import is_source, rank_source
+from harness.kernels.sourcepackage import is_known_to_be_there, rank_source_package
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A spec, and the package that it means now."""
+
+    spec: str
+    version: str  # of the package
+    origin: str  # a suite, or "apt": the host's own
+    form: str
+
+
+def listed_kernels(offers: Offers) -> Iterator[Listed]:
+    """One for each series: prebuilt kernels first, then sources, the oldest series first."""
+    binaries = [*host_packages(), *offers.of_suites("binary", "")]
+    sources = offers.of_suites("source", "")
+    for series in _series(one for one in binaries if parse_name(one.name) and not lacking_parts(one)):
+        if found := offers.newest("binary", "", rank_debian(series)):
+            yield _listed(f"debian:{series}", found, "prebuilt")
+    for series in _series([*(one for one in binaries if is_source(one)), *sources]):
+        package = offers.newest("binary", "", rank_source(series))
+        released = offers.newest("source", "", rank_source_package(series))
+        if released and (package is None or (is_candidate(package.version) and not is_candidate(released.version))):
+            form = "source package" if is_known_to_be_there(released) else "source package, if the mirror has it"
+            yield _listed(f"source:{series}", released, form)
+        elif package:
+            yield _listed(f"source:{series}", package, "linux-source")
+
+
+def incomplete_series(offers: Offers) -> list[str]:
+    """Series of which only a part of the prebuilt kernel is offered."""
+    kernels = [one for one in offers.of_suites("binary", "") if parse_name(one.name)]
+    whole = set(_series(one for one in [*host_packages(), *kernels] if parse_name(one.name) and not lacking_parts(one)))
+    return [series for series in _series(kernels) if series not in whole]
+
+
+def _series(packages: Iterable[Package]) -> list[str]:
+    return sorted({series_of(package.version) for package in packages}, key=version_order)
+
+
+def _listed(spec: str, package: Package, form: str) -> Listed:
+    return Listed(spec, package.version, package.suite or "apt", form)

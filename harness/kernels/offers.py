@@ -1,0 +1,185 @@
+"""Which package a version means: the host's own apt first, then the suites of its mirror."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import BuildError, OomtrialError
+from harness.kernels.apt import Package, find_packages, package_names
+from harness.kernels.catalog import (
+    KINDS,
+    Catalog,
+    Index,
+    Kind,
+    MirrorDownError,
+    SuiteLackingError,
+    is_of_kernel,
+    read_state,
+)
+from harness.kernels.debversion import is_candidate, nearest, release_of, version_order
+from harness.kernels.mirror import SUITES, Host, read_host
+from harness.progress import Reporter
+
+_FRESH_S = 86400.0
+_RECENT_S = 3600.0  # a version that nobody offers is worth another look at lists older than this
+
+# Greater for the better package, None for one that is not meant.
+Rank = Callable[[Package], Any]
+
+
+@dataclass
+class Offers:
+    """The packages that can be had. Each list is read once; what went wrong is kept, and said."""
+
+    report: Reporter
+    offline: bool = False  # only what is known from the last time
+    problems: list[OomtrialError] = field(default_factory=list)
+    _asked: dict[Index, float] = field(default_factory=dict)  # and how old an answer would have done
+    _down: set[str] = field(default_factory=set)  # mirrors that did not answer
+
+    @property
+    def host(self) -> Host:
+        return _host(_configuration())
+
+    def newest(self, kind: Kind, suite: str, rank: Rank) -> Package | None:
+        """The best package of a kind by a rank: of the host's apt, else of the suites of its mirror, or of one suite.
+
+        Raises BuildError when a named suite cannot be read.
+        """
+        own = None
+        if kind == "binary" and not suite:
+            own = _best(host_packages(), rank)
+            if own and not is_candidate(own.version):
+                return own
+        found = _best(self.of_suites(kind, suite, _FRESH_S), rank)
+        if not found and not self.offline:
+            found = _best(self.of_suites(kind, suite, _RECENT_S), rank)
+        return _best([one for one in (found, own) if one], rank)
+
+    def of_suites(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Package]:
+        """What the suites offer that are asked (one of them, if it is named), the host's own apt left out."""
+        return [
+            one
+            for catalog in self.catalogs(kind, suite, max_age_s)
+            for one in catalog.packages
+            if _is_there(one, catalog)
+        ]
+
+    def catalogs(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Catalog]:
+        """The catalogs of the suites that are asked.
+
+        Raises BuildError when a named suite cannot be read.
+        """
+        indexes = [Index(self.host.archive(suite), suite, kind)] if suite else self.indexes(kind)
+        stale = [] if self.offline else [index for index in indexes if not self._is_settled(index, max_age_s)]
+        found = {index: index.known() for index in indexes if index not in stale}
+        if stale:
+            what = f"the {'source' if kind == 'source' else 'package'} lists of {', '.join(one.suite for one in stale)}"
+            with self.report.task(f"read {what}", total=len(stale)) as task:
+                for done, index in enumerate(stale):
+                    task.update(done=done, detail=index.suite)
+                    try:
+                        found[index] = self._read(index, max_age_s)
+                    except BuildError as error:
+                        if suite:
+                            raise
+                        if not isinstance(error, SuiteLackingError):  # not every mirror has every suite
+                            self._note(error)
+        elif suite and (known := found[indexes[0]]) and known.lacking:
+            raise SuiteLackingError(f"{known.uri} has no suite {suite}")
+        return [catalog for catalog in found.values() if catalog and not catalog.lacking]
+
+    def indexes(self, kind: Kind) -> list[Index]:
+        """Of the suites that are asked when none is named. Prebuilt packages of the host's own suites come through its apt."""
+        own = self.host.suites if kind == "binary" else ()
+        names = [suite for suite in SUITES if suite not in own]
+        return [Index(self.host.archive(suite), suite, kind) for suite in names]
+
+    def age_s(self) -> float | None:
+        """Of the oldest list that was used; None if none is known."""
+        ages = [index.age_s() for kind in KINDS for index in self.indexes(kind) if index.known()]
+        return max((age for age in ages if age is not None), default=None)
+
+    def refusal(self, what: str, wanted: str, suite: str, packages: Iterable[Package], why: str = "") -> BuildError:
+        """Nobody offers a version; `packages`: what is offered in its place, `why`: what is wrong with one that is listed."""
+        by_release = {release_of(one.version).replace("-", "~") for one in packages}
+        near = nearest(wanted, by_release)
+        hint = (
+            f"nearest: {', '.join(near)}" if near else "no package list is known" if self.offline else "nor any other"
+        )
+        if why:
+            hint = f"{why}; {hint}"
+        if self.problems:
+            return BuildError(self.problems[0].what, f"what could be asked offers no {what} {wanted}; {hint}")
+        if suite:
+            return BuildError(f"{suite} of {self.host.archive(suite).uri} offers no {what} {wanted}", hint)
+        return BuildError(f"neither the host's apt nor {self.host.main.uri} offers a {what} {wanted}", hint)
+
+    def _is_settled(self, index: Index, max_age_s: float) -> bool:
+        """Whether the mirror need not be asked."""
+        return index.is_fresh(max_age_s) or self._asked.get(index, max_age_s + 1) <= max_age_s
+
+    def _read(self, index: Index, max_age_s: float) -> Catalog | None:
+        known = index.known()
+        if index.archive.uri in self._down:
+            return known  # one wait for a mirror that is down is enough
+        self._asked[index] = max_age_s
+        try:
+            return index.read(self.report, max_age_s)
+        except MirrorDownError as error:
+            self._down.add(index.archive.uri)
+            if known is None:
+                raise
+            self._note(error, f"the package lists of {age_text(index.age_s() or 0)} ago are used")
+            return known
+
+    def _note(self, error: OomtrialError, more: str = "") -> None:
+        if error.what not in {one.what for one in self.problems}:
+            self.problems.append(error)
+            self.report.say(f"{error.what}{f'; {more}' if more else ''}")
+
+
+def host_packages() -> list[Package]:
+    """Kernels and their sources that the host's own apt offers."""
+    return _host_packages(_configuration())
+
+
+def _configuration() -> str:
+    """Of the host's apt: it is asked once."""
+    return os.environ.get("APT_CONFIG", "")
+
+
+@functools.cache
+def _host(_config: str) -> Host:
+    return read_host()
+
+
+@functools.cache
+def _host_packages(_config: str) -> list[Package]:
+    return find_packages([name for name in package_names("linux-") if is_of_kernel(name)])
+
+
+def listed_with(package: Package) -> Sequence[Package]:
+    """All that the index offers which offers a package."""
+    if not package.state:
+        return host_packages()
+    catalog = read_state(package.state)
+    return catalog.packages if catalog else ()
+
+
+def _is_there(package: Package, catalog: Catalog) -> bool:
+    return package.version not in catalog.gone
+
+
+def _best(packages: Iterable[Package], rank: Rank) -> Package | None:
+    ranked = [(value, version_order(one.version), one) for one in packages if (value := rank(one)) is not None]
+    return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
+
+
+def age_text(age_s: float) -> str:
+    hours = age_s / 3600
+    return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.0f} h" if hours >= 1 else f"{age_s / 60:.0f} min"

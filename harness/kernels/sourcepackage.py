@@ -1,0 +1,174 @@
+"""Debian's source packages (deb-src): versions of which no linux-source package is left in the index.
+
+The tree is what Debian builds: the upstream archive with Debian's patches, as dpkg-source would unpack it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.errors import BuildError
+from harness.kernels.apt import NotOnMirrorError, Package, download_source
+from harness.kernels.catalog import forget_version
+from harness.kernels.debversion import answers, is_candidate, release_of, series_of
+from harness.kernels.offers import Offers, Rank
+from harness.paths import cache_dir, require_room, write_atomically
+from harness.proc import run
+from harness.progress import Reporter
+from harness.spec.kernel import KernelSpec
+
+_UNPACK_DEADLINE_S = 600
+_PATCH_DEADLINE_S = 60
+_UNPACKED_BYTES = 5 << 30  # the archive, the tree, and what a build of our config adds
+# As dpkg-source calls it.
+_PATCH = ("patch", "-p1", "-u", "--batch", "--forward", "--fuzz=0", "-E", "-V", "never", "--no-backup-if-mismatch")
+
+
+@dataclass(frozen=True)
+class SourcePackage:
+    """One version of the source package linux; the hash of its .dsc stands for the content."""
+
+    package_version: str
+    sha256: str
+    suite: str
+    state: str  # of the private apt state
+
+    @property
+    def name(self) -> str:
+        return f"source package linux {self.package_version}"
+
+    @property
+    def version(self) -> str:
+        return series_of(self.package_version)
+
+    @property
+    def release(self) -> str:
+        return release_of(self.package_version)
+
+    @property
+    def identity(self) -> str:
+        return self.sha256
+
+    @property
+    def tree(self) -> Path:
+        return cache_dir() / "trees" / f"linux-{self.release}-{self.sha256[:16]}"
+
+    def lock(self) -> FileLock:
+        return FileLock(f"{self.tree}.lock")
+
+    def fetch(self, report: Reporter) -> None:
+        """Downloads and unpacks the package and applies Debian's patches, unless the tree is there.
+
+        Raises BuildError when that fails, HostError when there is no room.
+        """
+        if self.tree.is_dir():
+            return
+        require_room(self.tree.parent, _UNPACKED_BYTES, f"the tree of {self.name}")
+        scratch = self.tree.with_name(f".{self.tree.name}.new")
+        shutil.rmtree(scratch, ignore_errors=True)
+        (scratch / "files").mkdir(parents=True)
+        log = cache_dir() / "logs" / f"unpack-{self.tree.name}.log"
+        log.unlink(missing_ok=True)
+        package = Package("linux", self.package_version, self.sha256, (), self.suite, self.state)
+        try:
+            with report.task(f"fetch {self.name}"):
+                files = download_source(package, scratch / "files")
+            with report.task(f"unpack {self.name}"):
+                self._unpack(_one(files, ".orig.tar."), _one(files, ".debian.tar."), scratch, log)
+            (scratch / "tree").touch()  # prune goes by the time, and the archive has one of its own
+            (scratch / "tree").rename(self.tree)
+        except NotOnMirrorError as error:
+            forget_version(self.state, self.package_version)
+            raise NotOnMirrorError(error.what, f"try again: another version may answer; {error.hint}") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _unpack(self, original: Path, packaging: Path, scratch: Path, log: Path) -> None:
+        tree, debian = scratch / "tree", scratch / "packaging"
+        for archive, target, options in ((original, tree, ["--strip-components=1"]), (packaging, debian, [])):
+            target.mkdir()
+            argv = ["tar", "-x", "-f", str(archive), "-C", str(target), "--no-same-owner", *options]
+            if run(argv, log=log, deadline_s=_UNPACK_DEADLINE_S):
+                raise _failed(f"cannot unpack {archive.name}", log)
+            archive.unlink()
+        patches = debian / "debian" / "patches"
+        for name in _series(patches / "series"):
+            argv = [*_PATCH, "-i", str(patches / name)]
+            if run(argv, log=log, deadline_s=_PATCH_DEADLINE_S, cwd=tree):
+                raise _failed(f"Debian's patch {name} does not apply to {self.name}", log)
+
+
+def _series(file: Path) -> list[str]:
+    """Names of the patches that Debian applies, in order."""
+    lines = (line.split("#")[0].split() for line in file.read_text(errors="replace").splitlines())
+    return [words[0] for words in lines if words]
+
+
+def _one(files: list[Path], part: str) -> Path:
+    found = [file for file in files if part in file.name and not file.name.endswith(".asc")]
+    if len(found) != 1:
+        raise BuildError(f"a source package with {len(found)} files *{part}* in place of one", f"it has {files}")
+    return found[0]
+
+
+def _failed(what: str, log: Path) -> BuildError:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return BuildError(f"{what}: {lines[-1] if lines else 'no reason given'}", f"log: {log}")
+
+
+def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | None:
+    """The newest source package that ``source:VERSION[@SUITE]`` may mean and the mirror has; None if there is none.
+
+    A mirror may list what it does not have: the .dsc, 150 kB of description, is fetched to see.
+    """
+    gone: list[str] = []
+    try:
+        while package := offers.newest("source", spec.suite, rank_source_package(spec.argument)):
+            found = _of(package)
+            if is_known_to_be_there(package):
+                return found
+            if offers.offline:
+                raise BuildError(f"whether the mirror has the {found.name} is not known", "ask it")
+            try:
+                _fetch_description(package)
+                return found
+            except NotOnMirrorError:
+                gone.append(f"{package.version} ({package.suite})")
+                forget_version(package.state, package.version)
+    finally:
+        if gone:
+            offers.report.say(f"listed, but not on the mirror: source package linux {', '.join(gone)}")
+    return None
+
+
+def rank_source_package(wanted: str) -> Rank:
+    """Which source packages ``source:WANTED`` may mean: a release before a candidate, then the newest."""
+
+    def rank(package: Package) -> bool | None:
+        return not is_candidate(package.version) if answers(wanted, package.version) else None
+
+    return rank
+
+
+def is_known_to_be_there(package: Package) -> bool:
+    """Whether it was fetched, or the mirror has given its description at least."""
+    return _of(package).tree.is_dir() or _description(package).is_file()
+
+
+def _of(package: Package) -> SourcePackage:
+    return SourcePackage(package.version, package.sha256, package.suite, package.state)
+
+
+def _description(package: Package) -> Path:
+    return cache_dir() / "apt" / "descriptions" / f"{package.sha256}.dsc"
+
+
+def _fetch_description(package: Package) -> None:
+    with tempfile.TemporaryDirectory(prefix="oomtrial-dsc-") as scratch:
+        (file,) = download_source(package, Path(scratch), "--dsc-only")
+        write_atomically(_description(package), file.read_bytes())

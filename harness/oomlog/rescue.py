@@ -1,0 +1,212 @@
+"""A line whose prefix nobody knows: the kernel's words in it are found by themselves, and tell what the prefix looks like.
+
+Where a line begins with what no kernel form begins with, but holds the beginning of one that cannot be anything else, what
+stands before it is the prefix. Its shape (the same marks, other words and numbers between them) is then that of the other
+lines of the log too: those of a report whose first words are a process name, or are no words at all.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable
+
+from harness.oomlog.logline import LogLine
+from harness.oomlog.wall import calendar_seconds, iso_seconds, seconds_of_year
+
+# Words of a kill, of a report's head and of a summary: a line that holds them is read, or counted as not read.
+SPEAKS = re.compile(
+    rb"(?P<kill>[Kk]ill(?:ed)? process:? \d)|(?P<head>invoked oom-killer)|(?P<summary>oom-kill:constraint=)"
+)
+# What begins a text of the kernel and stands nowhere else.
+_BEGINNING = re.compile(
+    r"(?:Memory cgroup out of memory|Out of [mM]emory(?: \(oom_kill_allocating_task\))?|No available memory (?:\(MPOL_BIND\)|in cpuset)): "
+    r"(?:[Kk]ill(?:ed)? process \d|OOM victim \d)"
+    r"|Killed process \d+(?: \(|, UID )|oom-kill:constraint=|oom_reaper: (?:reaped process|unable to reap|giving up)"
+    r"|Tasks in /\S* are going to be killed due to|Task in .{1,4096} killed as a result of limit of|Memory limit reached of cgroup /"
+    r"|Memory cgroup stats for /|(?:memory|memory\+swap|kmem|swap): usage \d+kB, limit|\[ *pid *\] +uid +tgid "
+    r"|(?:Node \d+ )?(?:DMA|DMA32|Normal|HighMem|Movable) free:\d+kB|lowmem_reserve\[\]: |Mem-Info:|active_anon:\d+ inactive_anon:"
+    r"|CPU: \d+ (?:UID: \d+ )?PID: \d+ Comm: |Pid: \d+, comm: |Out of memory and no killable processes|Kernel panic - not syncing: "
+    r"|Linux version \d+\.\d|(?:Free|Total) swap += \d+kB|\d+ pages (?:of )?RAM$|\*\* \d+ printk messages dropped \*\*"
+    r"|oom_kill_process: \d+ callbacks suppressed"
+)
+_INVOKED = " invoked oom-killer"
+_LONGEST_COMM = 15  # bytes: TASK_COMM_LEN without its end
+_LONGEST_PREFIX = 400
+_SEARCHED = 4096  # characters of a line
+
+_SGR = re.compile(r"\x1b\[[\d;:]*[mK]|\x1b\(B")
+# BBCode, HTML, Jira and Slack put marks around lines of a log; what they quote has none of these.
+_MARKUP = re.compile(
+    r"\[/?(?:COLOR|COLOUR|B|I|U|S|CODE|QUOTE|SIZE|FONT|PRE|SPOILER|HIGHLIGHT|URL|LIST|\*)(?:=[^\]]{0,60})?\]"
+    r"|</?(?:b|i|u|p|em|tt|li|ul|ol|td|tr|br|div|pre|code|span|font|strong|mark|blockquote|table|tbody|a)(?: [^<>]{0,200})?/?>"
+    r"|\{(?:code|noformat|quote|color)(?::[^}]{0,60})?\}|\*\*(?! \d+ printk)|```\w*|`",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-z]{2,6});")
+_ODD_BLANKS = str.maketrans({"\xa0": " ", "\u200b": None, "\u200e": None, "\u200f": None, "\ufeff": None, "\u2009": " "})
+# What a wrapper leaves behind the text.
+_TRAILER = re.compile(r"""(?:[\s"'`}\])|,;\\]|\\[nrt]|</?\w+>)+$""")
+_IN_QUOTES = re.compile(r"""(?:msg|message|log|text|line|value|body|event|data|output|annotation|description)["'\\]*\s*(?:=>|=|:)\s*\\?["']$""", re.IGNORECASE)  # fmt: skip
+
+
+def clean(raw: str) -> str:
+    """The line without colours, markup and entities."""
+    text = raw.translate(_ODD_BLANKS)
+    if "\x1b" in text:
+        text = _SGR.sub("", text)
+    if "&" in text and _ENTITY.search(text):
+        text = html.unescape(text)
+    return _MARKUP.sub("", text) if text[:_SEARCHED] else text
+
+
+def without_trailer(text: str) -> str:
+    """The text without the quotes and brackets that close what was opened before it."""
+    match = _TRAILER.search(text[-80:])
+    return text[: len(text) - len(match[0])] if match else text
+
+
+def find_beginning(text: str) -> int | None:
+    """Where a kernel's text begins in a line, or None. Within a quoted name it does not."""
+    match = _BEGINNING.search(text, 0, _SEARCHED)
+    if match is None or match.start() > _LONGEST_PREFIX:
+        return None
+    before = text[: match.start()]
+    if before.endswith(("(", "/", "=")) or (before.endswith(('"', "'")) and not _IN_QUOTES.search(before)):
+        return None
+    return match.start()
+
+
+# The names that the kernel itself is called by before a text.
+_KERNEL_NAMES = {"kernel", "klogd", "vmunix", "kern", "kmsg", "dmesg", "guest"}
+_UPTIME = re.compile(r"\[[ \t]*(?:C?\d{1,3}-)?(\d{1,10}\.\d{3,9})(?![\d.]*[.:])")
+_BARE_UPTIME = re.compile(r"(?:^|[\s|<])(\d{1,8}\.\d{6})(?=[\s:|>\]])")
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?")
+_SLASHED = re.compile(r"(\d{4})/(\d\d)/(\d\d)[ T](\d\d):(\d\d):(\d\d)")
+_YEAR_LAST = re.compile(r"([^\W\d_]{3,5})\.? +(\d{1,2}),? (\d\d):(\d\d):(\d\d)(?:\.\d+)?(?: [A-Z]{3,4})? (\d{4})")
+_NO_YEAR = re.compile(r"([^\W\d_]{3,5}\.?|\d{1,2}[月월]) +(\d{1,2})[日일]? (\d\d):(\d\d):(\d\d)")
+_CALLER = re.compile(r"\[[ \t]*([TC]\d+)\]")
+_LEVEL = re.compile(r"(?:<|^)(\d{1,3})>")
+
+
+def line_of(prefix: str, text: str) -> LogLine:
+    """A line by its prefix: what can be told of its stamps, and whether user space wrote it."""
+    line = LogLine(text, is_bare=not prefix.strip())
+    uptimes = _UPTIME.findall(prefix) or _BARE_UPTIME.findall(prefix)
+    if uptimes:
+        line.uptime_s = float(uptimes[-1])
+    if match := _ISO.search(prefix):
+        line.wall_s = iso_seconds(match[0].replace(" +", "+"))
+    elif match := _SLASHED.search(prefix):
+        line.wall_s = iso_seconds("{}-{}-{}T{}:{}:{}".format(*match.groups()))
+    elif match := _YEAR_LAST.search(prefix):
+        line.wall_s = calendar_seconds(int(match[6]), match[1], *match.groups()[1:5])
+    elif match := _NO_YEAR.search(prefix):
+        line.wall_s, line.wall_is_yearless = seconds_of_year(*match.groups()), True
+    if match := _CALLER.search(prefix):
+        line.caller = match[1]
+    return line
+
+
+def is_kernels(prefix: str, raw: str) -> bool | None:
+    """Whether such a prefix can be one of the kernel's lines; None where it is torn, so that nobody can tell."""
+    if _OTHERS_TRANSPORT.search(raw):
+        return False
+    if "MESSAGE" in prefix and "MESSAGE=" not in prefix and not _KERNELS_TRANSPORT.search(raw):
+        return None  # journald's JSON, damaged: who wrote it is not to be told
+    if any(tag.lower() not in _KERNEL_NAMES for tag in _PID_TAG.findall(prefix)):
+        return False
+    if any(int(level) >> 3 for level in _LEVEL.findall(prefix)) or _OTHERS_FACILITY.search(prefix):
+        return False
+    if (match := _PLAIN_TAG.search(prefix)) and match[1].lower() not in _KERNEL_NAMES | _LEVEL_NAMES:
+        return None
+    return None if prefix.rstrip()[-1:] in (";", ",", "=") or not _is_closed(prefix) else True
+
+
+_PID_TAG = re.compile(r"([A-Za-z0-9_][\w./@-]*)\[\d+\]:")
+_PLAIN_TAG = re.compile(r"\d:\d\d\S* +(?:\S+ +)?([a-z][\w-]*):\s*(?:$|\[)")
+_OTHERS_FACILITY = re.compile(
+    r"\b(?:user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local\d) *[.:] *(?:emerg|alert|crit|err|warn|notice|info|debug)"
+)
+_OTHERS_TRANSPORT = re.compile(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?(?!kernel)[a-z]""")
+_KERNELS_TRANSPORT = re.compile(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?kernel""")
+_LEVEL_NAMES = {"emerg", "alert", "crit", "err", "error", "warn", "warning", "notice", "info", "debug"}
+
+
+def _is_closed(prefix: str) -> bool:
+    """Whether no bracket is closed that was not opened: else the line's beginning is gone."""
+    for begin, end in ("[]", "()", "{}"):
+        depth = 0
+        for mark in prefix:
+            depth += (mark == begin) - (mark == end)
+            if depth < 0:
+                return False
+    return True
+
+
+_TOKEN = re.compile(r"([\w.,+@/\\-]+)|(\s+)|(.)", re.DOTALL)
+
+
+class Shape:
+    """What the prefixes of a log look like: the same marks, with any words between."""
+
+    def __init__(self, prefix: str) -> None:
+        pattern = "".join(
+            r"[\w.,+@/\\-]+" if word else r"\s+" if blanks else re.escape(mark)
+            for word, blanks, mark in _TOKEN.findall(prefix)
+        )
+        self.pattern = pattern
+        self._match = re.compile(pattern).match
+
+    @classmethod
+    def of(cls, prefix: str) -> Shape | None:
+        """None where any line would have it: words without marks tell nothing."""
+        if len(prefix) > _LONGEST_PREFIX or not any(mark for _, _, mark in _TOKEN.findall(prefix)):
+            return None
+        return cls(prefix)
+
+    def end(self, raw: str) -> int:
+        """Where the prefix of a line ends; 0 for a line of another shape."""
+        match = self._match(raw)
+        return match.end() if match else 0
+
+
+def longest(shapes: Iterable[Shape], raw: str) -> int:
+    """Where the longest of such prefixes ends."""
+    return max((shape.end(raw) for shape in shapes), default=0)
+
+
+_STAMP_LIKE = re.compile(r"\d:\d\d|\[ *\d+\.\d|\d\.\d{6}|^<\d+>")
+
+
+def is_comm(comm: str | None) -> bool:
+    """Whether a task may be called so: the kernel keeps 15 bytes."""
+    if comm is None:
+        return True
+    return len(comm.encode("utf-8", "surrogateescape")) <= _LONGEST_COMM and not _STAMP_LIKE.search(comm)
+
+
+def is_torn(comm: str | None, line: LogLine) -> bool:
+    """Whether what stands before the words is no name, but a name with a part of a prefix before it."""
+    return comm is not None and (line.uptime_s is None or _STAMP_LIKE.search(comm) is not None)
+
+
+_BEFORE_COMM = re.compile(r"\] ?|> ?|: +|\| ?|\t|  +")
+
+
+def split_head(text: str) -> tuple[str, str] | None:
+    """Prefix and text of a report's head behind a prefix that no other line explains; None when it is none.
+
+    The name before the words may hold blanks and colons: it is the longest that a task can have, behind the last mark.
+    """
+    place = text.rfind(_INVOKED, 0, _SEARCHED)
+    if place < 0:
+        return None
+    ends = [match.end() for match in _BEFORE_COMM.finditer(text, 0, place)]
+    closed = [end for end in ends if text[end - 1 : end] in "]>" or text[end - 2 : end] in ("] ", "> ")]
+    first = closed[-1] if closed else 0
+    for end in (first, *(end for end in ends if end > first)):
+        comm = text[end:place]
+        if comm == comm.strip() and is_comm(comm) and not comm.startswith(("kernel:", "kern:")) and comm:
+            return text[:end], text[end:]
+    return text[:place], text[place + len(" invoked ") :]

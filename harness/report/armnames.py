@@ -1,0 +1,85 @@
+"""Short names of arms, for tables and pictures that have no room for kernel specs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import PurePath
+
+from harness.errors import UsageError
+from harness.report.visible import visible
+from harness.spec.arm import ArmSpec
+from harness.spec.kernel import KernelSpec, parse_kernel_spec
+
+_LETTERS = 40  # of a path's last part
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_COMMIT_LETTERS = 12
+_PATCH_SUFFIXES = {".patch", ".diff", ".eml", ".mbox", ".mbx"}
+STOCK = "stock"
+
+
+def short_names(arms: Sequence[ArmSpec]) -> dict[str, str]:
+    """A name of plain ASCII for each arm, unlike any other, by the arm's own name.
+
+    Arms of one base are ``stock`` and ``+PATCH``; of several, ``6.1`` and ``6.12+PATCH``. Of a path the last part is kept.
+    """
+    specs = {arm.kernel: _parse(arm.kernel) for arm in arms}
+    bases = {_base_text(spec): spec for spec in specs.values()}
+    single = len(bases) == 1 and next(iter(bases.values())).kind != "host"
+    versions = Counter(_version(spec) for spec in bases.values())
+    names: dict[str, str] = {}
+    for arm in arms:
+        spec = specs[arm.kernel]
+        version = _version(spec)
+        base = "" if single else version if versions[version] == 1 else f"{spec.kind}:{version}"
+        name = base + "".join(f"+{_patch(patch)}" for patch in spec.patches) or STOCK
+        # the second arm of one kernel, or that of another run
+        suffix = arm.name.removeprefix(arm.kernel) if arm.name.startswith(arm.kernel) else f" {arm.name}"
+        names[arm.name] = _unlike(_plain(name + suffix), names.values())
+    return names
+
+
+def _parse(text: str) -> KernelSpec:
+    try:
+        return parse_kernel_spec(text)
+    except UsageError:  # a record of an older form
+        return KernelSpec(text, "image", text)
+
+
+def _base_text(spec: KernelSpec) -> str:
+    return f"{spec.kind}:{spec.argument}@{spec.ref}"
+
+
+def _version(spec: KernelSpec) -> str:
+    """The base without its kind: a version, or the last part of a path, with its commit."""
+    if spec.kind == "host":
+        return "host"
+    if spec.kind in ("debian", "source"):
+        return f"{spec.argument}@{spec.ref}" if spec.ref else spec.argument
+    name = _cut(PurePath(spec.argument).name or spec.kind)
+    if not spec.ref:
+        return name
+    return f"{name}@{spec.ref[:_COMMIT_LETTERS] if _COMMIT.fullmatch(spec.ref) else spec.ref}"
+
+
+def _patch(name: str) -> str:
+    path = PurePath(name)
+    return _cut(path.stem if path.suffix in _PATCH_SUFFIXES else path.name)
+
+
+def _cut(text: str) -> str:
+    half = (_LETTERS - 2) // 2
+    return text if len(text) <= _LETTERS else f"{text[:half]}..{text[-half:]}"
+
+
+def _plain(text: str) -> str:
+    return visible(text).encode("ascii", "backslashreplace").decode()
+
+
+def _unlike(name: str, others: Collection[str]) -> str:
+    number, unlike = 1, name
+    while unlike in others:
+        number += 1
+        unlike = f"{name} #{number}"
+    return unlike
