@@ -5,11 +5,13 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 import harness
 from harness.analysis.mechanism import Mechanism, count_mechanisms, mechanism_of
 from harness.analysis.redundancy import classify
+from harness.cli import cli
 from harness.collectors.rounds import RoundEvidence, read_evidence
 from harness.collectors.trace import TraceEvent
 from harness.oomlog.reading import collect_kmsg
@@ -176,12 +178,14 @@ def test_terminal_page_and_timeline_say_it(made_run, tmp_path):  # noqa: F811
     shown = StringIO()
     print_summary(Console(file=shown, width=1000), summarize(made_run))
     says = (
-        "redundant kills: in 1 of 2 the decider stalled for 20.0 ms (median; 20.0 to 20.0) between its decision and its"
-        " choice of a victim, and the earlier victim's memory was back by then; in 1 of 2 the earlier victim was still"
-        " exiting when the next was chosen, 5.0 ms (median; 5.0 to 5.0) after the decision, and the OOM killer did not see it"
+        "in 1 of 2 redundant kills the task that ran the OOM killer stalled for 20.0 ms between its decision and its choice of"
+        " a victim, and the earlier victim's memory was back by then; in 1 the earlier victim was still exiting when the next"
+        " was chosen, 5.0 ms after the decision, and the OOM killer did not see it"
     )
     assert f"{arm.kernel}: {says}" in shown.getvalue()
     assert [cells[0] for _, cells in mechanism_cells([arm])] == ["1", "20.0 ms", "1"]
+    sent = CliRunner().invoke(cli, ["summary", str(made_run), "--format", "mail"]).stdout
+    assert says in " ".join(sent.split())
     write_page(open_report(made_run, (), 12), tmp_path / "page.html")
     assert says.replace("'", "&#39;") in (tmp_path / "page.html").read_text()
     text = str(timeline_text(round_timeline(load_tables(made_run / "tables"), "001-1", 1, None)))
