@@ -176,7 +176,7 @@ _PROTECTION = re.compile(r"Memory cgroup min protection (\d{1,18})kB -- low prot
 @form(
     "memcg",
     "Memory cgroup min protection NkB -- low protection NkB",
-    "6.19",
+    "6.19 to 7.3",
     "its first version multiplied by PAGE_SIZE twice: kept as printed",
 )
 def parse_protection(text: str) -> Protection | None:

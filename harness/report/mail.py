@@ -11,6 +11,7 @@ from harness.analysis.arm import Arm
 from harness.analysis.summary import Summary
 from harness.analysis.verdict import Comparison
 from harness.kernels.kernel import Kernel
+from harness.report.mechanismwords import mechanism_sentence
 from harness.report.visible import visible
 
 COLUMNS = 72
@@ -48,6 +49,8 @@ def mail_text(summary: Summary, facts: MailFacts) -> str:
         lines += ["", *_wrap(f"{scenario}: {facts.scenarios[scenario]}")]
         lines += ["", *_main_table(arms, facts.names)]
         lines += ["", *_other_table(arms, facts.names)]
+        said = [f"{facts.names[arm.kernel]}: {says}." for arm in arms if (says := mechanism_sentence(arm))]
+        lines += [line for text in said for line in ["", *_wrap(text)]]
         if comparisons:
             lines += ["", *_comparison_lines(comparisons, facts.names)]
     lines += ["", *_wrap(_DEFINITIONS)]

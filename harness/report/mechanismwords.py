@@ -6,12 +6,12 @@ from harness.analysis.arm import Arm
 from harness.analysis.mechanism import Mechanism, MechanismCount
 
 _SAYS = {
-    Mechanism.STALLED_DECIDER: "the decider stalled{}between its decision and its choice of a victim, and the earlier victim's memory"
-    " was back by then",
+    Mechanism.STALLED_DECIDER: "the task that ran the OOM killer stalled{} between its decision and its choice of a victim, and the"
+    " earlier victim's memory was back by then",
     Mechanism.HIDDEN_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer did not see it",
     Mechanism.GIVEN_UP_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer no longer waited"
     " for it: the oom_reaper had been over it",
-    Mechanism.UNKNOWN: "the trace does not say when the victim was chosen",
+    Mechanism.UNKNOWN: "the trace does not tell why",
 }  # fmt: skip
 
 
@@ -20,30 +20,22 @@ def mechanism_sentence(arm: Arm) -> str:
     found = {Mechanism(name): count for name, count in arm.redundant_mechanisms.items() if count.kills}
     if not set(found) - {Mechanism.UNKNOWN}:
         return ""
-    parts = [
-        f"in {count.kills} of {arm.redundant_kills} {_SAYS[mechanism].format(_delay(mechanism, count))}"
-        for mechanism, count in found.items()
-    ]
-    return f"redundant kills: {'; '.join(parts)}"
+    said = []
+    for mechanism, count in found.items():
+        of_all = "" if said else f" of {arm.redundant_kills} redundant kills"
+        said.append(f"in {count.kills}{of_all} {_SAYS[mechanism].format(_delay(mechanism, count))}")
+    return "; ".join(said)
 
 
 def _delay(mechanism: Mechanism, count: MechanismCount) -> str:
-    if count.decision_to_choice_us_median is None:
-        return " " if mechanism is Mechanism.STALLED_DECIDER else ""
-    median, least, most = (
-        f"{time_us / 1000:.1f}"
-        for time_us in (
-            count.decision_to_choice_us_median,
-            count.decision_to_choice_us_least or 0,
-            count.decision_to_choice_us_most or 0,
-        )
-    )
-    spread = f"(median; {least} to {most})"
-    return (
-        f" for {median} ms {spread} "
-        if mechanism is Mechanism.STALLED_DECIDER
-        else f", {median} ms {spread} after the decision"
-    )
+    median_us = count.decision_to_choice_us_median
+    least_us, most_us = count.decision_to_choice_us_least, count.decision_to_choice_us_most
+    if median_us is None or least_us is None or most_us is None:
+        return ""
+    delay = f"{median_us / 1000:.1f} ms"
+    if least_us < most_us:
+        delay += f" (median; {least_us / 1000:.1f} to {most_us / 1000:.1f})"
+    return f" for {delay}" if mechanism is Mechanism.STALLED_DECIDER else f", {delay} after the decision"
 
 
 def mechanism_cells(arms: list[Arm]) -> list[tuple[str, list[str]]]:

@@ -67,6 +67,13 @@ def test_what_outlives_its_process_still_counts(measured):
     assert not kills[kills["order"] <= 10]["surplus"].any()
 
 
+def test_a_shared_mm_is_released_by_one_of_its_users(measured):
+    *_, kills = measured
+    big = kills[(kills["scenario"] == "vm-sharers") & (kills["comm"] == "big.0")]
+    assert len(big) == ROUNDS
+    assert set(big["released_by"]) == {"exit_mmap"}
+
+
 def test_no_redundant_kill_is_claimed_where_nobody_knows_the_demand(measured):
     _, arms, _, _, kills = measured
     assert not arms["global-oom"]["has_oracle"]

@@ -5,13 +5,16 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 import harness
 from harness.analysis.mechanism import Mechanism, count_mechanisms, mechanism_of
 from harness.analysis.redundancy import classify
+from harness.cli import cli
 from harness.collectors.rounds import RoundEvidence, read_evidence
 from harness.collectors.trace import TraceEvent
+from harness.oomlog.reading import collect_kmsg
 from harness.report.mechanismwords import mechanism_cells, mechanism_sentence
 from harness.report.terminal import print_summary
 from harness.report.timeline import round_timeline
@@ -122,6 +125,27 @@ def test_a_decider_that_was_stalled_as_recorded_on_6_1():
     assert second["mechanism"] == "stalled-decider"
 
 
+def test_a_victim_that_was_hidden_as_recorded_on_7_3():
+    first, second = kills_of(ROUNDS / "7.3-hidden").to_dict("records")
+    assert (second["kill_class"], second["mechanism"]) == ("redundant", "hidden-victim")
+    assert second["decision_to_choice_us"] == 179
+    chosen = second["decision_time_us"] + second["decision_to_choice_us"]
+    assert first["exit_time_us"] < second["decision_time_us"] < chosen < first["release_time_us"]
+
+
+def test_a_victim_that_was_given_up_as_recorded_on_6_1():
+    first, second, _ = kills_of(ROUNDS / "6.1-reaped").to_dict("records")
+    assert (second["kill_class"], second["mechanism"]) == ("redundant", "given-up-victim")
+    chosen = second["decision_time_us"] + second["decision_to_choice_us"]
+    assert first["reaped_time_us"] < chosen < first["release_time_us"]
+
+
+def test_a_report_of_7_3_is_whole_and_its_protection_is_read():
+    """The line came with 6.19; it has no newline of its own."""
+    reports = collect_kmsg(read_evidence(ROUNDS / "7.3-hidden").rounds[38].kmsg).reports
+    assert [(report.is_complete, report.min_kb, report.low_kb) for report in reports] == [(True, 0, 0)] * 2
+
+
 def test_old_evidence_without_the_probe_is_unknown(tmp_path):
     """A trace as it was recorded before there was such a probe."""
     old = shutil.copytree(ROUNDS / "6.1-stalled", tmp_path / "old")
@@ -154,12 +178,14 @@ def test_terminal_page_and_timeline_say_it(made_run, tmp_path):  # noqa: F811
     shown = StringIO()
     print_summary(Console(file=shown, width=1000), summarize(made_run))
     says = (
-        "redundant kills: in 1 of 2 the decider stalled for 20.0 ms (median; 20.0 to 20.0) between its decision and its"
-        " choice of a victim, and the earlier victim's memory was back by then; in 1 of 2 the earlier victim was still"
-        " exiting when the next was chosen, 5.0 ms (median; 5.0 to 5.0) after the decision, and the OOM killer did not see it"
+        "in 1 of 2 redundant kills the task that ran the OOM killer stalled for 20.0 ms between its decision and its choice of"
+        " a victim, and the earlier victim's memory was back by then; in 1 the earlier victim was still exiting when the next"
+        " was chosen, 5.0 ms after the decision, and the OOM killer did not see it"
     )
     assert f"{arm.kernel}: {says}" in shown.getvalue()
     assert [cells[0] for _, cells in mechanism_cells([arm])] == ["1", "20.0 ms", "1"]
+    sent = CliRunner().invoke(cli, ["summary", str(made_run), "--format", "mail"]).stdout
+    assert says in " ".join(sent.split())
     write_page(open_report(made_run, (), 12), tmp_path / "page.html")
     assert says.replace("'", "&#39;") in (tmp_path / "page.html").read_text()
     text = str(timeline_text(round_timeline(load_tables(made_run / "tables"), "001-1", 1, None)))

@@ -1,17 +1,16 @@
 """When a victim's memory was back: by its own exit_mmap(), a sharer's, the oom_reaper, or nobody knows."""
 
-from pathlib import Path
-
 import pytest
 
 from harness.analysis.redundancy import classify
-from harness.collectors.rounds import RoundEvidence
+from harness.collectors.rounds import RoundEvidence, read_evidence
 from harness.collectors.trace import TraceEvent
 from harness.tables.schema import KILLS, ROUNDS
 from harness.tables.traced import traced_facts
 from tests.unit.test_analysis import BIG, SCENARIO, SMALL, kill, round_row
+from tests.unit.test_mechanism import ROUNDS as RECORDED
+from tests.unit.test_mechanism import kills_of
 
-RECORDED = Path(__file__).parents[1] / "data" / "rounds"
 VICTIM, CHILD, THREAD, READER, DECIDER, REAPER = 100, 101, 102, 103, 50, 42
 
 
@@ -108,3 +107,17 @@ def test_another_victim_that_is_there_settles_it():
     kills = [pinned, kill(2, SMALL + 1, 30, 100), kill(3, SMALL + 2, 50, 120)]
     found = classify(KILLS.frame(kills), ROUNDS.frame([round_row()]), {"t": SCENARIO})
     assert found["overlapping"].astype(object).fillna("?").tolist() == [False, "?", True]
+
+
+def test_a_fork_tree_as_recorded_on_6_1():
+    """Of 583's mm the reaper gave nothing back, as its exit_mmap() had begun 1.9 s before; it had all of 592's. Another
+    process of the tree exited before 579 did, and before 592 was reaped."""
+    kills = kills_of(RECORDED / "6.1-fork").set_index("pid")
+    since_mark = kills["release_time_us"] - kills["mark_time_us"]
+    reaped = kills[kills["reaped_time_us"].notna()]
+    assert reaped["released_by"].to_dict() == {583: "exit_mmap", 592: "oom_reaper"}
+    assert since_mark[[579, 583, 592]].tolist() == [647358, 2816227, 2795899]
+    assert kills["release_time_us"].notna().all()
+    exits = read_evidence(RECORDED / "6.1-fork").rounds[6].trace
+    own = {pid: [e.time_us for e in exits if e.name == "mm_release" and e.tgid == pid] for pid in kills.index}
+    assert {pid: own[pid][-1] for pid in kills.index if pid != 592} == kills["release_time_us"].drop(592).to_dict()
