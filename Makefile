@@ -8,15 +8,8 @@ SEED ?= 1
 
 .PHONY: demo test bench setup packages clean
 
-# Debian 12 offers linux-source-6.1; Debian 13 offers 6.12.
 demo: setup
-	@version=$$(apt-cache pkgnames linux-source- | sed -n 's/^linux-source-//p' | grep -xE '6\.1|6\.12' | sort -V | head -n 1); \
-	if [ -z "$$version" ]; then \
-		echo "oomtrial: apt offers neither linux-source-6.1 nor linux-source-6.12 here; Debian 12 and 13 do" >&2; exit 4; \
-	fi; set -x; \
-	$(BIN)/oomtrial run --kernel source:$$version --kernel source:$$version+wait-for-victim \
-		--kernel source:$$version+ignore-pending-victim \
-		--scenario one-big-many-small --rounds $(ROUNDS) --boots $(BOOTS) --seed $(SEED)
+	$(BIN)/oomtrial demo --rounds $(ROUNDS) --boots $(BOOTS) --seed $(SEED)
 
 test: setup
 	@sh containers/install-packages.sh containers/test-packages.txt || echo "make: without an engine the tests of the arm host are skipped"

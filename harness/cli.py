@@ -17,6 +17,7 @@ from harness import __version__
 from harness.commands.bisect import bisect, bisect_step
 from harness.commands.compare import compare, plan
 from harness.commands.controls import controls
+from harness.commands.demo import demo
 from harness.commands.doctor import doctor
 from harness.commands.kernels import kernels
 from harness.commands.parse import parse
@@ -46,6 +47,7 @@ def cli() -> None:
 
 
 for _command in (
+    demo,
     run,
     summary,
     tables,

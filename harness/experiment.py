@@ -271,6 +271,7 @@ class Experiment:
             snapshots=request.snapshots,
             config=[str(path) for path in request.config],
             until_decided=request.until_decided,
+            disturbed=request.disturbed,
             beside=self.standing.beside,
             blocks=blocks,
         )

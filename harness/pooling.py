@@ -142,6 +142,10 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
             f"run {sequential[0].run_id} went on until it was decided, and cannot be pooled",
             "compare it by itself: what ended it would count twice",
         )
+    if len(records) > 1 and (disturbed := [record for record in records if record.disturbed]):
+        raise UsageError(
+            f"run {disturbed[0].run_id} cannot be pooled: {disturbed[0].disturbed}", "look at it by itself"
+        )
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for record in records:
         for what, field, value in _conditions(record):

@@ -29,6 +29,7 @@ class Request:
     config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
     may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine
     until_decided: bool = False  # a look is taken after every turn of the arms; `rounds` and `boots` are the most
+    disturbed: str = ""  # by what else ran on this machine, where that is known; such a run is pooled with nothing
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -53,6 +54,7 @@ def recorded_request(record: RunRecord, directory: Path) -> Request:
         may_harm_host=record.may_harm_host,
         config=tuple(Path(path) for path in record.config),
         until_decided=record.until_decided,
+        disturbed=record.disturbed,
     )
 
 

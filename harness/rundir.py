@@ -80,6 +80,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     blocks: list[PlannedBlock]
     append: str = ""  # to the guests' kernel command line
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
+    disturbed: str = ""  # what else ran on this machine, as "kernels were being built beside it": never pooled
     engine: Engine | None = None  # of the arm host; None where guests ran
     beside: int = 0  # the most other guests on this machine when one of the run's own started
     may_harm_host: bool = False

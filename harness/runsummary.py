@@ -134,6 +134,10 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
         notes.append(
             f"{record.vcpus} vCPUs on {record.host.cores} cores: a vCPU that waits for its core widens the window for a second kill"
         )
+    if record.disturbed:
+        notes.append(
+            f"{record.disturbed}, which widens the window for a second kill: not to be compared with other runs"
+        )
     if record.beside:
         notes.append(f"up to {record.beside} other guests ran beside: they take cores, and widen the window too")
     if any("ignored" in arm.ci_method for arm in arms):

@@ -57,13 +57,13 @@ def specs_of(text: str) -> list[KernelSpec]:
 
     Raises UsageError for a text that is neither a version nor a kernel spec.
     """
-    if _BARE.fullmatch(text):
-        return [parse_kernel_spec(f"{kind}:{text}") for kind in _kinds(text)]
-    return [parse_kernel_spec(text)]
-
-
-def _kinds(text: str) -> tuple[str, ...]:
-    return ("source",) if "+" in text and not re.search(r"\+deb\d+$", text) else ("debian", "source")
+    if not _BARE.fullmatch(text):
+        return [parse_kernel_spec(text)]
+    specs = []
+    for kind in ("debian", "source"):
+        with contextlib.suppress(UsageError):  # a prebuilt kernel takes no patch
+            specs.append(parse_kernel_spec(f"{kind}:{text}"))
+    return specs or [parse_kernel_spec(text)]
 
 
 def choose_kernels(texts: Sequence[str], report: Reporter, own_config: Sequence[Path] = ()) -> Choice:

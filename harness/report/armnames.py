@@ -48,7 +48,8 @@ def _parse(text: str) -> KernelSpec:
 
 
 def _base_text(spec: KernelSpec) -> str:
-    return f"{spec.kind}:{spec.argument}@{spec.ref}"
+    is_path = spec.kind in ("tree", "image")
+    return f"{spec.kind}:{spec.argument}@{spec.ref}" if is_path else f"{spec.kind}:{_version(spec)}"
 
 
 def _version(spec: KernelSpec) -> str:
@@ -56,7 +57,7 @@ def _version(spec: KernelSpec) -> str:
     if spec.kind == "host":
         return "host"
     if spec.kind in ("debian", "source"):
-        return f"{spec.argument}@{spec.ref}" if spec.ref else spec.argument
+        return spec.text.partition(":")[2].removesuffix("".join(f"+{patch}" for patch in spec.patches))
     name = _cut(PurePath(spec.argument).name or spec.kind)
     if not spec.ref:
         return name

@@ -47,6 +47,7 @@ ABOVE = [
     "controls",
     "bisect",
     "series",
+    "demo",
     # who asks for them
     "testing",
     "plugin",

@@ -95,6 +95,8 @@ def test_an_unknown_scenario_is_one_line(oomtrial):
         (["tree:~/linux@" + "ab" * 20, "tree:/x/linux"], ["linux@abababababab", "linux"]),
         (["host"], ["host"]),
         (["image:/boot/bzImage", "image:/boot/bzImage-2"], ["bzImage", "bzImage-2"]),
+        (["image:/a/bzImage", "image:/b/bzImage"], ["image:bzImage", "image:bzImage #2"]),
+        (["debian:6.1.0-56", "source:6.1+x"], ["6.1.0-56", "6.1+x"]),
         (["nonsense"], ["stock"]),
     ],
 )

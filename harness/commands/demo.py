@@ -1,0 +1,38 @@
+"""`oomtrial demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.options import SEED
+from harness.commands.summary import print_run
+from harness.progress import Reporter
+
+
+@click.command()
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Rounds a kernel.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots a kernel.")
+@SEED
+@click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
+def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
+    """Compare the newest kernel that can be had: stock, with a fix, and broken on purpose.
+
+    While kernels are built, Debian's prebuilt kernel of that version is measured: a first figure, pooled with nothing.
+    """
+    from harness.demo import run_demo
+    from harness.refusals import refuse_existing
+    from harness.request import Request
+    from harness.spec.plan import plan_blocks
+
+    if out is not None:
+        refuse_existing(out)
+    plan_blocks(["stock"], ["demo"], rounds, boots, seed)  # refused before kernels are built
+    request = Request((), ("one-big-many-small",), rounds, boots, seed, out)
+    with Reporter() as report:
+        done = run_demo(request, report)
+    print_run(done.directory)
+    for line in done.first.lines if done.first else []:
+        click.echo(line)
+    click.echo(f"Evidence: {done.directory}\nNext: oomtrial report {done.directory}")
