@@ -16,7 +16,7 @@ from harness.oomlog.wall import calendar_seconds, iso_seconds, seconds_of_year
 _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag
 _TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:[ \t]|$)"
-_HOST = r"(?P<host>\S*[^\s:])"
+_HOST = r"(?P<host>[^\s{}\"=]*[^\s:{}\"=])"
 
 _SGR = re.compile(r"(?:\x1b\[[\d;:]*[mK])+")
 _RESET = "\x1b[0m"
@@ -27,10 +27,14 @@ _PRINTK = re.compile(r"\[[ \t]*(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\
 # journalctl, with a host or without; what is no kernel's has a pid
 _MONOTONIC_HOST = re.compile(rf"(?:{_HOST} )?(?:(?P<tag>kernel)|(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
 _CALLER = re.compile(r"\[[ \t]*([TC]\d+)\][ \t]?")
-_FIRST_CALLER = re.compile(r"\[(?=[ \t]|.{6})[ \t]*([TC]\d+)\] ")  # dmesg -t since util-linux 2.40; padded as printk does
+_FIRST_CALLER = re.compile(
+    r"\[(?=[ \t]|.{6})[ \t]*([TC]\d+)\] "
+)  # dmesg -t since util-linux 2.40; padded as printk does
 _DELTA = r"(?: *<[ \d.]+>)?"  # dmesg -d
 _CTIME = re.compile(rf"\[\S+ +(\S+) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?")
-_CTIME_DAY_FIRST = re.compile(rf"\[\S+ +(\d{{1,2}})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?")
+_CTIME_DAY_FIRST = re.compile(
+    rf"\[\S+ +(\d{{1,2}})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?"
+)
 # %b of any locale, some of which begin with the number of the month
 _MONTH = r"(?:[^\W\d_]{2,10}\.?|\d{1,2}[月월])"
 _RELTIME = re.compile(rf"\[(?:({_MONTH}) ?(\d\d) (\d\d):(\d\d)|  *\+ *\d+\.\d+|< *\d+\.\d+>)\][ \t]?")
