@@ -82,6 +82,8 @@ def _number(fields: dict[str, Any], key: str) -> int | None:
 
 def take_fields(fields: dict[str, Any], line: LogLine) -> None:
     """What the fields beside a message say of it: who wrote it, where and when."""
+    if isinstance(tag := fields.get("SYSLOG_IDENTIFIER"), str):
+        line.tag = tag
     if "_TRANSPORT" in fields:
         line.is_kernel = fields["_TRANSPORT"] == "kernel" and _number(fields, "SYSLOG_FACILITY") in (None, 0)
     elif "SYSLOG_IDENTIFIER" in fields:

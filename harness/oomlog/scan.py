@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
+from harness.oomlog import domain, header, kill, killers, losses, meminfo, release, tasks
 from harness.oomlog.expand import Expanded, expand, is_document, is_encoded, without_wrapping
 from harness.oomlog.fields import fields_around, member_text, take_fields
 from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Unread, Where
@@ -42,7 +42,7 @@ from harness.oomlog.rows import PIECES, RowReader, joined
 from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, mark
 
 # What the kernel says of itself in the words of another program.
-_FROM_USER_SPACE = (losses.Dropped,)
+_FROM_USER_SPACE = (losses.Dropped, killers.UserKill)
 # Forms that a mailer or a terminal may have wrapped.
 _WRAPPABLE = frozenset(
     (kill.parse_killed, kill.parse_chosen, kill.parse_skipped, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
@@ -403,13 +403,17 @@ class _Reader:
     def _with_zone(self, index: int, record: Any, line: LogLine, end: int) -> Any:
         """A record with the table or statistics that follow it."""
         if isinstance(record, tasks.TableHead):
-            return self._table(index, record, line, end)
+            table = self._table(index, record, line, end)
+            raw = self.data[self.marked[index].start : self.marked[index].end]
+            # no name of a column ends with blanks or in a colour, so that of a process does not either
+            return table.unpadded() if raw.rstrip(b"\r\n")[-1:].isspace() or b"\x1b" in raw else table
         return self._statistics(index, record, line, end)
 
     def _user_space(self, marked: Marked, line: LogLine) -> Iterator[Found]:
         where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
         for parser in marked.parsers:
-            record = parser(line.text)
+            is_killer = parser is killers.parse_user_kill
+            record = parser(f"{line.tag}: {line.text}" if is_killer and line.tag else line.text)
             if isinstance(record, kill.Killed):
                 yield Found(where, Forged(record.pid))
                 return
