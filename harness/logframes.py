@@ -44,7 +44,7 @@ class OomLog:
     events: pd.DataFrame  # panics, victims that were gone, lockups
     zones: pd.DataFrame  # one row a memory zone of a report
     memory_stats: pd.DataFrame  # one row a statistic of an OOM domain
-    missing: dict[str, int]  # what the log is known to lack
+    missing: dict[str, Any]  # what the log is known to lack
     totals: dict[str, dict[str, int]]  # kills, decisions and reports, as bounds
 
 

@@ -17,6 +17,7 @@ from harness.oomlog.found import Forged, Found, Orphans, Parts, Unread, Where
 from harness.oomlog.header import CpuLine, Cpuset, Header
 from harness.oomlog.infer import KNOWN, DomainMemory
 from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
+from harness.oomlog.killers import UserKill
 from harness.oomlog.losses import KERNEL_DROPS, Dropped, Suppressed
 from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
@@ -320,6 +321,8 @@ class Assembler:
                 self._other(boot, where, record.kind, record.pid, record.text, caller.report)
                 if record.kind in ("panic", "no-victim"):
                     self._close_report(caller, record.kind)
+            case UserKill():
+                self._other(boot, where, record.by, record.pid, record.text, None)
             case Boot():
                 boot.kernel = record.release
             case _:
@@ -374,6 +377,8 @@ class Assembler:
             if report is not None:
                 kill.chosen_pid = report.chosen_pid if report.chosen_pid is not None else kill.chosen_pid
                 kill.task_memcg = report.task_memcg
+                if report.is_global is None and is_memcg(kill.message) is False:
+                    report.is_global = True  # the message says so where the report is cut
                 _learn_page_size(report, killed)
                 self._close_report(caller, "killed")
         caller.chosen = caller.chosen_where = caller.skipped = None

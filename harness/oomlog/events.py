@@ -23,7 +23,10 @@ _KINDS = (
             r"Kernel panic - not syncing: (?:Out of memory|out of memory|System is deadlocked on memory).*", re.DOTALL
         ),
     ),
-    ("no-victim", re.compile(r"Out of memory and no killable processes\.\.\..*")),
+    ("init-killed", re.compile(r"Kernel panic - not syncing: Attempted to kill init!.*", re.DOTALL)),
+    ("no-victim", re.compile(r"(?:Memory cgroup out|Out) of memory and no killable processes\.\.\..*")),
+    ("sysrq", re.compile(r"(?:sysrq: |SysRq : )(?:SysRq : )?Manual OOM execution.*")),
+    ("sysrq-ignored", re.compile(r"(?:sysrq: )?OOM request ignored.*")),
     ("mm-pinned", re.compile(r"oom killer (\d+) \(.*\) has mm pinned by \d+ \(.*\)", re.DOTALL)),
     ("page-fault-oom", re.compile(r"Huh VM_FAULT_OOM leaked out to the #PF handler\. Retrying PF")),
     ("oom-disabled", re.compile(r"OOM killer disabled\.")),
@@ -41,7 +44,14 @@ TROUBLE = ("soft-lockup", "hung-task")
     "2.6.11 to 6.18",
     "panic_on_oom, no killable processes, or deadlocked on memory",
 )
+@form(
+    "end",
+    "Kernel panic - not syncing: Attempted to kill init! ...",
+    "2.6.11 to 6.18",
+    "init was the victim, or died of a fault",
+)
 @form("end", "Out of memory and no killable processes...", "4.18 to 6.18", "a panic to 4.17")
+@form("end", "sysrq: Manual OOM execution / OOM request ignored. No task eligible", "2.6.11 to 6.18", "SysRq-F")
 @form("end", "oom killer PID (COMM) has mm pinned by PID (COMM)", "4.8 to 6.18")
 @form("end", "Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF", "6.1 to 6.18; 4.15 and 5.4 stable")
 @form("end", "OOM killer enabled. / OOM killer disabled.", "4.12 to 6.18")

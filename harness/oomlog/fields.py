@@ -52,6 +52,10 @@ def texts_of(found: Any, fields: dict[str, Any] | None = None, depth: int = 0) -
     elif depth > _DEEPEST:
         return
     elif isinstance(found, dict):
+        by_name = {key.lower(): value for key, value in found.items() if isinstance(key, str)}
+        if message := next((text for key in _MESSAGE_KEYS if (text := as_text(by_name.get(key))) is not None), None):
+            yield message, found  # whatever else the record holds is about it, or a copy
+            return
         for value in found.values():
             yield from texts_of(value, found, depth + 1)
     elif isinstance(found, list):
@@ -78,6 +82,8 @@ def _number(fields: dict[str, Any], key: str) -> int | None:
 
 def take_fields(fields: dict[str, Any], line: LogLine) -> None:
     """What the fields beside a message say of it: who wrote it, where and when."""
+    if isinstance(tag := fields.get("SYSLOG_IDENTIFIER"), str):
+        line.tag = tag
     if "_TRANSPORT" in fields:
         line.is_kernel = fields["_TRANSPORT"] == "kernel" and _number(fields, "SYSLOG_FACILITY") in (None, 0)
     elif "SYSLOG_IDENTIFIER" in fields:
@@ -118,7 +124,9 @@ _MEMBER = re.compile(r'\s*,?\s*\{?\s*"((?:[^"\\]|\\.){1,80})"\s*:\s*(.*?)\s*,?\s
 _ELEMENT = re.compile(r'\s*,?\s*\[?\s*"((?:[^"\\]|\\.)*)"\s*[}\]]*\s*,?\s*$', re.DOTALL)
 _SGR = re.compile(r"\x1b\[[\d;:]*[mK]")
 _FAR_LINES = 80  # of one record
-_VERBOSE = re.compile(r"[^\W\d_]+\.? (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ \[s=[^\]]*?(?:b=([0-9a-f]{32}))?[;\]]")
+_VERBOSE = re.compile(
+    r"[^\W\d_]+\.? (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ \[s=[^\]]*?(?:b=([0-9a-f]{32}))?[;\]]"
+)
 
 
 def member_text(raw: str) -> str | None:

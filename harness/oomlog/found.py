@@ -6,6 +6,7 @@ from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, 
 from harness.oomlog.events import Boot, Event
 from harness.oomlog.header import CpuLine, Cpuset, Header
 from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped
+from harness.oomlog.killers import UserKill
 from harness.oomlog.losses import Dropped, Suppressed
 from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from harness.oomlog.record import Record
@@ -15,7 +16,9 @@ from harness.oomlog.tasks import TableHead, TaskTable
 Part = (
     Buddy | CpuLine | Cpuset | LimitReached | Lists | Protection | Ram | Reserve | StatsHead | Summary | Swap | TableHead | TaskIn | TaskTable | Usage | Zone
 )  # fmt: skip
-Line = Boot | Chosen | Dropped | Event | GroupKill | Header | Killed | Reaped | Sharing | Skipped | Suppressed
+Line = (
+    Boot | Chosen | Dropped | Event | GroupKill | Header | Killed | Reaped | Sharing | Skipped | Suppressed | UserKill
+)
 
 
 class Where(Record, frozen=True, tag=False):

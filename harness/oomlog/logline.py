@@ -16,6 +16,7 @@ class LogLine(msgspec.Struct, gc=False):
     wall_is_yearless: bool = False
     caller: str = ""  # "T123" or "C1" with CONFIG_PRINTK_CALLER (5.1 and later)
     host: str = ""
+    tag: str = ""  # of syslog or journald: the program
     is_kernel: bool = True  # False where a facility or tag says that user space wrote it
     boot_id: str = ""  # journald's _BOOT_ID
     sequence: int | None = None  # of /dev/kmsg

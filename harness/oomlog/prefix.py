@@ -16,7 +16,7 @@ from harness.oomlog.wall import calendar_seconds, iso_seconds, seconds_of_year
 _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag
 _TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:[ \t]|$)"
-_HOST = r"(?P<host>\S*[^\s:])"
+_HOST = r"(?P<host>[^\s{}\"=]*[^\s:{}\"=])"
 
 _SGR = re.compile(r"(?:\x1b\[[\d;:]*[mK])+")
 _RESET = "\x1b[0m"
@@ -25,12 +25,18 @@ _QUOTE = re.compile(rf"{_QUOTE_MARK}(?:(?:{_QUOTE_MARK}| )*{_QUOTE_MARK})? ?")
 # Mailers and pastes put a tab in place of the blanks before a number, or of the one behind a bracket.
 _PRINTK = re.compile(r"\[[ \t]*(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?: ?\[[ \t]*([TC]\d+)\])?[ \t]?")
 # journalctl, with a host or without; what is no kernel's has a pid
-_MONOTONIC_HOST = re.compile(rf"(?:{_HOST} )?(?:(?P<tag>kernel)|(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
+_MONOTONIC_HOST = re.compile(
+    rf"(?:{_HOST} )?(?:(?P<tag>kernel)|(?P<other>[^\s:\[]+)\[\d+\]):(?: (?!invoked oom-killer)|$)"  # a task may be called so
+)
 _CALLER = re.compile(r"\[[ \t]*([TC]\d+)\][ \t]?")
-_FIRST_CALLER = re.compile(r"\[(?=[ \t]|.{6})[ \t]*([TC]\d+)\] ")  # dmesg -t since util-linux 2.40; padded as printk does
+_FIRST_CALLER = re.compile(
+    r"\[(?=[ \t]|.{6})[ \t]*([TC]\d+)\] "
+)  # dmesg -t since util-linux 2.40; padded as printk does
 _DELTA = r"(?: *<[ \d.]+>)?"  # dmesg -d
 _CTIME = re.compile(rf"\[\S+ +(\S+) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?")
-_CTIME_DAY_FIRST = re.compile(rf"\[\S+ +(\d{{1,2}})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?")
+_CTIME_DAY_FIRST = re.compile(
+    rf"\[\S+ +(\d{{1,2}})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?"
+)
 # %b of any locale, some of which begin with the number of the month
 _MONTH = r"(?:[^\W\d_]{2,10}\.?|\d{1,2}[月월])"
 _RELTIME = re.compile(rf"\[(?:({_MONTH}) ?(\d\d) (\d\d):(\d\d)|  *\+ *\d+\.\d+|< *\d+\.\d+>)\][ \t]?")
@@ -55,7 +61,7 @@ _KMSG = re.compile(r"(?:\d+\.\d+\.\d+[^\s,;]*,)?(\d{1,9}),(\d{1,18}),(\d{1,18}),
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)[ \t]+")
 _CRI = re.compile(r"std(?:out|err) ([FP]) ")
 _HOST_TAG = re.compile(rf"{_HOST} {_TAG}")
-_NO_HOST_TAG = re.compile(r"(?:kernel|(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
+_NO_HOST_TAG = re.compile(r"(?:kernel|(?P<other>[^\s:\[]+)\[\d+\]):(?: (?!invoked oom-killer)|$)")
 _UNIX = re.compile(r"(\d{9,11}\.\d+) ")
 _RFC5424 = re.compile(
     r'1 (\S+) (\S+) (\S+) \S+ \S+ (?:-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: |$)(?:\ufeff|\xef\xbb\xbf)?'
@@ -158,6 +164,7 @@ def _peel_bracket(text: str, line: LogLine) -> str | None:
         rest = text[match.end() :]
         if tagged := _MONOTONIC_HOST.match(rest):
             line.host, line.is_kernel = tagged["host"] or "", line.is_kernel and tagged["tag"] is not None
+            line.tag = tagged["other"] or ""
             return rest[tagged.end() :]
         return rest
     match = None if line.caller else (_FIRST_CALLER if line.is_bare else _CALLER).match(text)
@@ -235,6 +242,7 @@ def _peel_tag(text: str, line: LogLine) -> str | None:
     """Host and tag, or journalctl's tag alone: that of the kernel, or one with a pid."""
     if match := _NO_HOST_TAG.match(text):
         line.is_bare, line.is_kernel = False, line.is_kernel and match["other"] is None
+        line.tag = match["other"] or ""
         return text[match.end() :]
     match = _HOST_TAG.match(text)
     return _take_tag(text, match, line) if match else None
@@ -254,6 +262,7 @@ def _take_tag(text: str, match: re.Match[str], line: LogLine) -> str:
     line.host = match["host"] or line.host
     if match["tag"] in _KERNEL_WORDS:
         return text[match.start("tag") :]
+    line.tag = match["tag"]
     facility = match["facility"]
     # busybox's klogd writes kern.LEVEL; user space may use any tag, but not that facility
     line.is_kernel = line.is_kernel and match["tag"] in _KERNEL_TAGS and facility in (None, "kern")

@@ -33,6 +33,8 @@ _BEGINNING = re.compile(
 _INVOKED = " invoked oom-killer"
 _LONGEST_COMM = 15  # bytes: TASK_COMM_LEN without its end
 _LONGEST_PREFIX = 400
+_LONGEST_TAIL = 300  # with the form's last words
+_FIRST_DATE = 10**9  # seconds: no kernel has run for 30 years
 _SEARCHED = 4096  # characters of a line
 
 _SGR = re.compile(r"\x1b\[[\d;:]*[mK]|\x1b\(B")
@@ -44,7 +46,9 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-z]{2,6});")
-_ODD_BLANKS = str.maketrans({"\xa0": " ", "\u200b": None, "\u200e": None, "\u200f": None, "\ufeff": None, "\u2009": " "})
+_ODD_BLANKS = str.maketrans(
+    {"\xa0": " ", "\u200b": None, "\u200e": None, "\u200f": None, "\ufeff": None, "\u2009": " "}
+)
 # What a wrapper leaves behind the text.
 _TRAILER = re.compile(r"""(?:[\s"'`}\])|,;\\]|\\[nrt]|</?\w+>)+$""")
 _IN_QUOTES = re.compile(r"""(?:msg|message|log|text|line|value|body|event|data|output|annotation|description)["'\\]*\s*(?:=>|=|:)\s*\\?["']$""", re.IGNORECASE)  # fmt: skip
@@ -60,10 +64,31 @@ def clean(raw: str) -> str:
     return _MARKUP.sub("", text) if text[:_SEARCHED] else text
 
 
+# The last words of forms.
+_END = re.compile(
+    r"(?:oom_score_adj:-?\d+|shmem-rss:\d+kB(?!, UID)|file-rss:\d+kB(?!, shmem)|sacrifice child|,uid=\d+|failcnt \d+"
+    r"|order=-?\d+(?:, oom_\w*adj=-?\d+)*)(?![\w.,])"
+)
+
+
+def _tail(text: str) -> str:
+    """What stands behind the last words of a form; nothing where there are none."""
+    ends = [match.end() for match in _END.finditer(text, max(0, len(text) - _LONGEST_TAIL))]
+    return text[ends[-1] :] if ends else ""
+
+
 def without_trailer(text: str) -> str:
-    """The text without the quotes and brackets that close what was opened before it."""
+    """The text without what closes what was opened before it: quotes, brackets, other columns."""
+    if tail := _tail(text):
+        return text[: -len(tail)]
     match = _TRAILER.search(text[-80:])
     return text[: len(text) - len(match[0])] if match else text
+
+
+def tail_of(text: str) -> re.Pattern[str] | None:
+    """What stands behind the texts of a log, as an expression; None for blanks, which do no harm."""
+    tail = _tail(text).rstrip()
+    return re.compile(_pattern_of(tail) + r"\s*$") if tail else None
 
 
 def find_beginning(text: str) -> int | None:
@@ -93,9 +118,13 @@ def line_of(prefix: str, text: str) -> LogLine:
     """A line by its prefix: what can be told of its stamps, and whether user space wrote it."""
     line = LogLine(text, is_bare=not prefix.strip())
     uptimes = _UPTIME.findall(prefix) or _BARE_UPTIME.findall(prefix)
-    if uptimes:
+    if uptimes and float(uptimes[-1]) < _FIRST_DATE:
         line.uptime_s = float(uptimes[-1])
-    if match := _ISO.search(prefix):
+    elif uptimes:
+        line.wall_s = float(uptimes[-1])
+    if line.wall_s is not None:
+        pass
+    elif match := _ISO.search(prefix):
         line.wall_s = iso_seconds(match[0].replace(" +", "+"))
     elif match := _SLASHED.search(prefix):
         line.wall_s = iso_seconds("{}-{}-{}T{}:{}:{}".format(*match.groups()))
@@ -147,21 +176,27 @@ def _is_closed(prefix: str) -> bool:
 _TOKEN = re.compile(r"([\w.,+@/\\-]+)|(\s+)|(.)", re.DOTALL)
 
 
+def _pattern_of(text: str) -> str:
+    """The same marks, with any words and numbers between."""
+    return "".join(
+        (r"\d+" if word.isdecimal() else r"[\w.,+@/\\-]+") if word else r"\s+" if blanks else re.escape(mark)
+        for word, blanks, mark in _TOKEN.findall(text)
+    )
+
+
 class Shape:
     """What the prefixes of a log look like: the same marks, with any words between."""
 
     def __init__(self, prefix: str) -> None:
-        pattern = "".join(
-            r"[\w.,+@/\\-]+" if word else r"\s+" if blanks else re.escape(mark)
-            for word, blanks, mark in _TOKEN.findall(prefix)
-        )
-        self.pattern = pattern
-        self._match = re.compile(pattern).match
+        self.pattern = _pattern_of(prefix)
+        self._match = re.compile(self.pattern).match
 
     @classmethod
     def of(cls, prefix: str) -> Shape | None:
         """None where any line would have it: words without marks tell nothing."""
-        if len(prefix) > _LONGEST_PREFIX or not any(mark for _, _, mark in _TOKEN.findall(prefix)):
+        tokens = _TOKEN.findall(prefix)
+        has_marks = any(mark for _, _, mark in tokens) or (bool(tokens) and tokens[0][0].isdecimal())
+        if len(prefix) > _LONGEST_PREFIX or not has_marks:
             return None
         return cls(prefix)
 
@@ -176,7 +211,7 @@ def longest(shapes: Iterable[Shape], raw: str) -> int:
     return max((shape.end(raw) for shape in shapes), default=0)
 
 
-_STAMP_LIKE = re.compile(r"\d:\d\d|\[ *\d+\.\d|\d\.\d{6}|^<\d+>")
+_STAMP_LIKE = re.compile(r"\d\d:\d\d:\d\d|\[ *\d+\.\d{3}|\d\.\d{6}")
 
 
 def is_comm(comm: str | None) -> bool:

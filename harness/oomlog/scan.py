@@ -7,6 +7,7 @@ file can be read by several processes.
 
 from __future__ import annotations
 
+import bisect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,20 +17,32 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from harness.oomlog import domain, header, kill, losses, meminfo, release, tasks
-from harness.oomlog.fields import decode, fields_around, member_text, take_fields
+from harness.oomlog import domain, header, kill, killers, losses, meminfo, release, tasks
+from harness.oomlog.expand import Expanded, expand, is_document, is_encoded, without_wrapping
+from harness.oomlog.fields import fields_around, member_text, take_fields
 from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Unread, Where
 from harness.oomlog.logline import LogLine
 from harness.oomlog.origin import Origin
 from harness.oomlog.prefix import peel
 from harness.oomlog.rescue import (
-    SPEAKS, Shape, clean, find_beginning, is_comm, is_kernels, is_torn, line_of, longest, split_head, without_trailer
+    SPEAKS,
+    Shape,
+    clean,
+    find_beginning,
+    is_comm,
+    is_kernels,
+    is_torn,
+    line_of,
+    longest,
+    split_head,
+    tail_of,
+    without_trailer,
 )  # fmt: skip
 from harness.oomlog.rows import PIECES, RowReader, joined
 from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, mark
 
 # What the kernel says of itself in the words of another program.
-_FROM_USER_SPACE = (losses.Dropped,)
+_FROM_USER_SPACE = (losses.Dropped, killers.UserKill)
 # Forms that a mailer or a terminal may have wrapped.
 _WRAPPABLE = frozenset(
     (kill.parse_killed, kill.parse_chosen, kill.parse_skipped, header.parse_header, domain.parse_summary, release.parse_reaped, kill.parse_group_kill,
@@ -43,6 +56,7 @@ _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
 _ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
 _FEW_BYTES, _NEWLINE = 16 << 10, ord("\n")
+_JSON = (b"{", b"[", b'"')
 _SHAPES = 16  # of prefixes that a block may teach
 _SIZE_BYTES = 8  # before a field of journald's export format that is no text
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
@@ -75,12 +89,60 @@ def read_and_count(block: Block) -> tuple[list[Found], int]:
 
 
 def _read(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
-    reader = _Reader(block, in_bulk)
-    found = list(reader.read())
-    if reader.learnt:  # lines further up may have such a prefix too
-        reader = _Reader(block, in_bulk, tuple(reader.learnt.values()))
+    if not is_encoded(block.data):
+        reader = _Reader(block, in_bulk)
         found = list(reader.read())
-    return found, reader
+        if not (reader.has_documents or reader.has_markup or reader.tails):
+            return (found, reader) if not reader.learnt else _read_again(reader)
+    return _read_expanded(block, in_bulk)
+
+
+def _read_again(reader: _Reader) -> tuple[list[Found], _Reader]:
+    """With what the block taught of its prefixes: lines further up may have such a prefix too."""
+    again = _Reader(reader.block, reader.in_bulk, tuple(reader.learnt.values()))
+    return list(again.read()), again
+
+
+def _read_expanded(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
+    """The records of a block that holds other documents, at the places of these."""
+    written = expand(block.data, block.end)
+    reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk)
+    found = list(reader.read())
+    if reader.tails or reader.has_markup:
+        written = without_wrapping(written, list(reader.tails.values()), reader.has_markup)
+        reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk)
+        found = list(reader.read())
+    if reader.learnt:
+        found, _ = _read_again(reader)
+    return [_at_its_place(one, written, block) for one in found], _Reader(block, in_bulk)
+
+
+def _at_its_place(found: Found, written: Expanded, block: Block) -> Found:
+    where, record = found.where, found.record
+    if not written.lines:
+        return found
+    last = len(written.lines) - 1
+    number = min(where.line, last)
+    # records of one line keep their order
+    begin = written.offsets[number]
+    within = number - bisect.bisect_left(written.offsets, begin) if written.offsets[last] >= begin else 0
+    where = where.at(block.line + written.lines[number], block.offset + begin + max(within, 0))
+    if isinstance(record, tasks.TaskTable):
+        record = _table_at(record, written, block.line)
+    elif isinstance(record, Parts):
+        record = Parts(
+            tuple(
+                _table_at(part, written, block.line) if isinstance(part, tasks.TaskTable) else part
+                for part in record.records
+            )
+        )
+    return Found(where, record)
+
+
+def _table_at(table: tasks.TaskTable, written: Expanded, first_line: int) -> tasks.TaskTable:
+    last = len(written.lines) - 1
+    lines = np.array([first_line + written.lines[min(line, last)] for line in table.lines.tolist()], dtype=np.int64)
+    return tasks.TaskTable(table.columns, table.cells, table.names, lines.tobytes(), table.damaged, table.foreign)
 
 
 def _decode(raw: bytes) -> str:
@@ -90,6 +152,9 @@ def _decode(raw: bytes) -> str:
 class _Reader:
     def __init__(self, block: Block, in_bulk: bool, shapes: tuple[Shape, ...] = ()) -> None:
         self.block, self.data, self.in_bulk, self.shapes = block, block.data, in_bulk, shapes
+        self.has_documents = False  # whether a line of JSON holds several of a log
+        self.has_markup = False  # of a page or a forum, around its lines
+        self.tails: dict[str, re.Pattern[str]] = {}  # of what stands behind the texts, by their patterns
         self.learnt: dict[str, Shape] = {}  # of prefixes, by their patterns
         self.marked = mark(block.data, block.end)
         self.counted, self.line_number = 0, block.line
@@ -137,6 +202,9 @@ class _Reader:
             if self.parts:
                 yield from self._take_parts()
             line = self._peel_marked(marked, raw)
+            if ("\n" in line.text or line.is_bare) and raw.lstrip()[:1] in _JSON and is_document(raw):
+                self.has_documents = True
+                return
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
                 continue
@@ -153,7 +221,11 @@ class _Reader:
             record = parsers[0](text)
             if record is None or not record.is_whole:
                 record, used = self._parse(marked, line, record)
-            if record is None or not record.is_whole or (isinstance(record, header.Header) and not is_comm(record.comm)):
+            if (
+                record is None
+                or not record.is_whole
+                or (isinstance(record, header.Header) and not is_comm(record.comm))
+            ):
                 record, line, used = self._rescue(marked, raw, line, record, used)
                 where = _where(line, where.line, where.offset)
                 if record is None:
@@ -220,23 +292,39 @@ class _Reader:
         # a kernel's stamp is followed by its text, so the name is a long one, unless stamps or marks stand in it
         is_kept = record is not None and not (is_bad and is_torn(record.comm, line))
         text = _decode(raw)
+        best: tuple[Any, LogLine, int, bool] | None = None
         for attempt, is_learnt in self._attempts(text, line):
             found, end = self._parse_attempt(marked, attempt)
             if found is None or not (found.is_whole or record is None or is_bad):
                 continue
             if is_bad and not (isinstance(found, header.Header) and (found.comm is not None or not is_kept)):
                 continue
+            if best is None or found.is_whole:
+                best = found, attempt, end, is_learnt or (best is not None and best[3])
+            if found.is_whole:
+                break
+        if best is not None:
+            found, attempt, end, is_learnt = best
             if not attempt.is_kernel:
                 return (Forged(found.pid) if isinstance(found, kill.Killed) else None), attempt, used
-            if is_learnt and not self.shapes and len(self.learnt) < _SHAPES:
-                shape = Shape.of(text[: len(text) - len(attempt.text)])
-                if shape is not None and text.endswith(attempt.text):
-                    self.learnt.setdefault(shape.pattern, shape)
+            self._learn(text, found, attempt, is_learnt)
             return found, attempt, max(used, end)
         if is_kept:
             return record, line, used
         spoken = SPEAKS.search(raw)
         return (Unread(spoken.lastgroup or "") if spoken else None), line, used
+
+    def _learn(self, text: str, found: Any, line: LogLine, is_prefix: bool) -> None:
+        """Keeps what the line tells of all lines of the log: what stands before their texts, and behind them."""
+        if self.shapes:
+            return  # they are learnt
+        # behind a known stamp stands the text, whatever it looks like
+        self.has_markup = self.has_markup or (clean(text) != text and peel(text).is_bare)
+        if found.is_whole and len(self.tails) < _SHAPES and (tail := tail_of(text)):
+            self.tails.setdefault(tail.pattern, tail)
+        place = text.find(line.text)
+        if is_prefix and place > 0 and len(self.learnt) < _SHAPES and (shape := Shape.of(text[:place])) is not None:
+            self.learnt.setdefault(shape.pattern, shape)
 
     @staticmethod
     def _attempts(text: str, line: LogLine) -> Iterator[tuple[LogLine, bool]]:
@@ -315,13 +403,17 @@ class _Reader:
     def _with_zone(self, index: int, record: Any, line: LogLine, end: int) -> Any:
         """A record with the table or statistics that follow it."""
         if isinstance(record, tasks.TableHead):
-            return self._table(index, record, line, end)
+            table = self._table(index, record, line, end)
+            raw = self.data[self.marked[index].start : self.marked[index].end]
+            # no name of a column ends with blanks or in a colour, so that of a process does not either
+            return table.unpadded() if raw.rstrip(b"\r\n")[-1:].isspace() or b"\x1b" in raw else table
         return self._statistics(index, record, line, end)
 
     def _user_space(self, marked: Marked, line: LogLine) -> Iterator[Found]:
         where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
         for parser in marked.parsers:
-            record = parser(line.text)
+            is_killer = parser is killers.parse_user_kill
+            record = parser(f"{line.tag}: {line.text}" if is_killer and line.tag else line.text)
             if isinstance(record, kill.Killed):
                 yield Found(where, Forged(record.pid))
                 return
@@ -439,7 +531,13 @@ class _Reader:
 
     def _token(self, line: LogLine, raw: bytes) -> bytes | None:
         """What every line beside this one holds; None where lines must be looked at one by one."""
-        if line.is_member or raw[:1] in b"{<>|\x1b\x1e" or raw.startswith(b"data: {") or line.sequence is not None or raw[:6].rstrip() in (b"kern", b"kern:"):
+        if (
+            line.is_member
+            or raw[:1] in b"{<>|\x1b\x1e"
+            or raw.startswith(b"data: {")
+            or line.sequence is not None
+            or raw[:6].rstrip() in (b"kern", b"kern:")
+        ):
             return None
         if line.caller:
             name = re.escape(line.caller.encode("utf-8", "surrogateescape"))

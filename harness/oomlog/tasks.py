@@ -111,10 +111,16 @@ class TaskTable(Record, frozen=True):
         places = (self.lines + lines).tobytes()
         return TaskTable(self.columns, self.cells, self.names, places, self.damaged, self.foreign)
 
+    def unpadded(self) -> TaskTable:
+        """The same, of a log whose lines end with blanks or colours."""
+        names = _PADDING.sub(b"\n", self.names)
+        return TaskTable(self.columns, self.cells, names, self.places, self.damaged, self.foreign)
+
     def comms(self) -> list[str]:
         return self.names.decode("utf-8", "surrogateescape").split("\n")[:-1]
 
 
+_PADDING = re.compile(rb"(?:[ \t\r]|\x1b\[[\d;:]*[mK])+\n")
 _NUMBER = r"\d{1,18}+"
 
 

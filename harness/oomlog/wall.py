@@ -56,7 +56,9 @@ def calendar_seconds(year: int, month: str, day: str, hours: str, minutes: str, 
 def iso_seconds(text: str) -> float | None:
     """Seconds since 1970 of an ISO 8601 stamp; without a zone it is taken to be UTC."""
     try:
-        found = datetime.fromisoformat(text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-").replace(" Z", "Z"))
+        found = datetime.fromisoformat(
+            text.replace(" UTC", "Z").replace(" +", "+").replace(" -", "-").replace(" Z", "Z")
+        )
         seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import hyperscan
 import msgspec
 
-from harness.oomlog import domain, events, header, kill, losses, meminfo, release, tasks
+from harness.oomlog import domain, events, header, kill, killers, losses, meminfo, release, tasks
 
 Parser = Callable[[str], Any]
 
@@ -62,6 +62,12 @@ WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"has mm pinned by", (events.parse_event,)),
     (b"Kernel panic", (events.parse_event,)),
     (b"VM_FAULT_OOM", (events.parse_event,)),
+    (b"Manual OOM", (events.parse_event,)),
+    (b"OOM request ignored", (events.parse_event,)),
+    *(
+        (word, (killers.parse_user_kill,))
+        for word in (b"systemd-oomd", b"earlyoom", b"lowmemorykiller", b"lmkd", b"nohang", b"viction manager: ")
+    ),
     (b"OOM killer ", (events.parse_event,)),
     (b"Purging GPU", (events.parse_event,)),
     (b"soft lockup", (events.parse_event,)),

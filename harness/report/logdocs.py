@@ -11,7 +11,19 @@ from harness.oomlog.forms import FORMS, Form
 from harness.tables.log import LOG_TABLES
 from harness.tables.schema import Table
 
-_GROUPS = ("header", "memcg", "Mem-Info", "task table", "summary", "kill", "release", "loss", "end", "boot")
+_GROUPS = (
+    "header",
+    "memcg",
+    "Mem-Info",
+    "task table",
+    "summary",
+    "kill",
+    "release",
+    "loss",
+    "end",
+    "user space",
+    "boot",
+)
 
 
 def reference() -> str:

@@ -14,12 +14,25 @@ from rich.text import Text
 
 from harness.oomlog.assemble import Output
 from harness.oomlog.found import Where
-from harness.oomlog.records import Kill, Missing, Report
+from harness.oomlog.killers import KILLERS
+from harness.oomlog.records import Kill, Missing, Other, Report
 from harness.report.killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from harness.report.visible import visible
 from harness.units import format_count
 
 _SHOWN = 200
+_SHOWN_EVENTS = 40
+_SHOWN_LINES = 12  # numbers of lines that could not be read
+# Events that a reader of kills looks for; the others are in the table of events.
+_EVENTS = {
+    "no-victim": "no killable process",
+    "panic": "panic",
+    "init-killed": "init was killed",
+    "sysrq": "by hand (SysRq-F)",
+    "sysrq-ignored": "by hand (SysRq-F), without effect",
+    "skipped": "the chosen process was exiting already",
+    "oom-disabled": "the OOM killer was disabled",
+}
 
 _ENDS = {
     "none": "cut, or without an end",
@@ -29,6 +42,7 @@ _ENDS = {
 # What is missing, in words; the reader need not know the names of the fields.
 _LOSSES = (
     ("suppressed_reports", "reports kept back by the kernel's rate limit (their kills are printed all the same)"),
+    ("unended_reports", "reports whose end is not in the log: each may have been a kill"),
     ("kills_without_report", "kills without a report: domain and margin are inferred or unknown"),
     ("dropped_records", "records dropped by printk or journald: each may have been a kill"),
     ("sequence_gaps", "records missing from /dev/kmsg: each may have been a kill"),
@@ -52,6 +66,9 @@ class LogTable:
         self._verdicts: Counter[bool | None] = Counter()
         self._sources: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
+        self._events: deque[tuple[Where, str]] = deque(maxlen=_SHOWN_EVENTS)
+        self._user_kills: Counter[str] = Counter()
+        self._event_count = self._by_hand = self._page_faults = 0
         self._boots: set[int] = set()
 
     def add(self, output: Output, file: str) -> None:
@@ -63,8 +80,25 @@ class LogTable:
             self._sources[output.domain_source.partition(":")[0]] += 1
             self._boots.add(output.boot)
         elif isinstance(output, Report):
+            self._by_hand += output.header.order is not None and output.header.order < 0
+            self._page_faults += output.header.gfp_mask == 0
+            if output.outcome == "none" and output.chosen_pid is not None:
+                name = f"{output.chosen_pid} {visible(output.chosen_comm or '')}".rstrip()
+                self._event(output.where, f"{name} was chosen; its kill is not in the log")
             self._outcomes[output.outcome] += 1
             self._boots.add(output.boot)
+
+        elif isinstance(output, Other) and output.kind in KILLERS:
+            self._user_kills[output.kind] += 1
+            self._event(output.where, f"in user space: {visible(output.text)}")
+            self._boots.add(output.boot)
+        elif isinstance(output, Other) and output.kind in _EVENTS:
+            self._event(output.where, f"{_EVENTS[output.kind]}: {visible(output.text)}")
+            self._boots.add(output.boot)
+
+    def _event(self, where: Where, text: str) -> None:
+        self._events.append((where, text))
+        self._event_count += 1
 
     def finish(self, totals: dict[str, Any], missing: Missing, is_whole: bool = True) -> None:
         """Prints the summary and the kills."""
@@ -78,7 +112,7 @@ class LogTable:
                 self._console.print(f"{hidden} kills before these are not shown; --format csv gives them all")
             self._console.print()
         for line in self._summary(totals, missing, is_whole):
-            self._console.print(line, highlight=False)
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def _summary(self, totals: dict[str, Any], missing: Missing, is_whole: bool) -> list[Text]:
         kills, reports = totals["kills"], totals["reports"]
@@ -103,11 +137,51 @@ class LogTable:
         if unended:
             ends = ", ".join(f"{number} {_ENDS.get(name, name)}" for name, number in sorted(unended.items()))
             lines.append(Text(f"  reports without a kill: {ends}"))
+        lines += self._notes()
         losses = [(getattr(missing, name), words) for name, words in _LOSSES if getattr(missing, name)]
-        if losses:
+        if losses or missing.unread_lines:
             lines.append(Text("missing or left out" + ("" if is_whole else ", of the whole log") + ":"))
             lines += [
                 Text(f"  {number} {words.replace('s ', ' ', 1) if number == 1 else words}") for number, words in losses
+            ]
+        for number, words in ((missing.unread_kills, "a kill"), (missing.unread_heads, "a report")):
+            if number:
+                lines.append(
+                    Text(
+                        f"  {format_count(number, 'line')} that speak{'s' * (number == 1)} of {words} could not be read"
+                    )
+                )
+        if missing.unread_lines:
+            numbers = ", ".join(map(str, missing.unread_lines[:_SHOWN_LINES]))
+            if len(missing.unread_lines) > _SHOWN_LINES:
+                numbers += " and more"
+            lines.append(Text(f"    line {numbers}"))
+        return lines
+
+    def _notes(self) -> list[Text]:
+        lines = []
+        if self._user_kills:
+            by = ", ".join(f"{number} of {name}" for name, number in self._user_kills.most_common())
+            lines.append(Text(f"  lines of killers in user space, which are no kills by the kernel: {by}"))
+        if self._by_hand:
+            lines.append(
+                Text(f"  {format_count(self._by_hand, 'report')} asked for by hand (SysRq-F): no memory was short")
+            )
+        if self._page_faults:
+            lines.append(
+                Text(
+                    f"  {format_count(self._page_faults, 'report')} of a page fault (gfp_mask 0): a fault failed after a memcg's or another's "
+                    "kill; free memory says nothing"
+                )
+            )
+        if self._events:
+            lines.append(Text("events without a kill by the kernel:"))
+            hidden = self._event_count - len(self._events)
+            if hidden:
+                lines.append(Text(f"  {hidden} before these are not shown"))
+            lines += [
+                Text(f"  line {where.line}  {_time(where)}  {text}".replace("    ", "  "))
+                for where, text in self._events
             ]
         return lines
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from harness.oomlog.found import Where
+from harness.oomlog.owner import NOBODY, Owner, owner_of
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
 from harness.oomlog.tasks import COLUMNS, TaskTable
 from harness.tables.schema import Column, Table, printable
@@ -34,6 +35,27 @@ _PLACE = (
 )
 _FILE = Column("file", "string", "", "the log it is in")
 
+_OWNER = (
+    Column(
+        "pod_uid",
+        "string",
+        "",
+        "Kubernetes pod, from the path of the memcg",
+        "the path names none, or no memcg is known",
+    ),
+    Column(
+        "container_id", "string", "", "container, or the name of an LXC or libvirt machine, from the path", "as pod_uid"
+    ),
+    Column("unit", "string", "", "innermost systemd unit of the path: a service or a scope", "as pod_uid"),
+    Column(
+        "runtime",
+        "string",
+        "",
+        "docker, containerd, cri-o, podman, kubernetes (a pod whose path does not name its runtime), lxc, ecs, ...",
+        "as pod_uid",
+    ),
+)
+
 LOG_REPORTS = Table(
     "reports",
     'one printed OOM report: "invoked oom-killer" and what follows',
@@ -52,6 +74,7 @@ LOG_REPORTS = Table(
         Column("domain", "string", "", "oom_memcg, or global", "the report does not say"),
         Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or the report does not say"),
         Column("task_memcg", "string", "", "memcg of the chosen process", "the report does not say"),
+        *_OWNER,
         Column("cpuset", "string", "", "of the task", "no CONFIG_CPUSETS"),
         Column("mems_allowed", "string", "", "nodes it may use", "no CONFIG_CPUSETS"),
         Column("chosen_pid", "int", "", "the process that was chosen", "nobody was, or the line is missing"),
@@ -130,6 +153,7 @@ LOG_KILLS = Table(
             "no report, or a member of a group kill that was not chosen",
         ),
         Column("group_memcg", "string", "", "memcg with memory.oom.group", "no group kill"),
+        *_OWNER,
         Column("total_vm_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
         Column("anon_rss_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
         Column("file_rss_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
@@ -197,13 +221,13 @@ LOG_TASKS = Table(
 
 LOG_EVENTS = Table(
     "events",
-    "a line that is no kill and no release: a panic, a victim that was gone, no victim, a lockup",
+    "a line that is no kill by the kernel and no release: a panic, a victim that was gone, no victim, a lockup, a kill by user space",
     (
         Column(
             "kind",
             "string",
             "",
-            "skipped, panic, no-victim, mm-pinned, page-fault-oom, oom-disabled, oom-enabled, purged, soft-lockup or hung-task",
+            "skipped, panic, init-killed, no-victim, sysrq, sysrq-ignored, mm-pinned, page-fault-oom, oom-disabled, oom-enabled, purged, soft-lockup or hung-task; of a killer in user space its name: systemd-oomd, earlyoom, nohang, oomd, lmkd, lowmemorykiller, kubelet",
         ),
         Column("pid", "int", "", "that the line names", "none"),
         Column("text", "string", "", "of the line"),
@@ -250,6 +274,11 @@ def _place(where: Where) -> Values:
     return where.time_s, where.clock or None, where.line, where.offset, where.host or None
 
 
+def _owner(*memcgs: str | None) -> Owner:
+    """The values of _OWNER, by the first of these paths that names one."""
+    return next((owner for memcg in memcgs if (owner := owner_of(memcg)) is not NOBODY), NOBODY)
+
+
 def report_values(report: Report, file: str = "") -> Values:
     """A report as values in the order of LOG_REPORTS."""
     counters, header, missing = report.counters, report.header, report.missing_parts
@@ -270,6 +299,7 @@ def report_values(report: Report, file: str = "") -> Values:
         report.domain,
         report.oom_memcg,
         report.task_memcg,
+        *_owner(report.task_memcg, report.oom_memcg),
         report.cpuset,
         report.mems_allowed,
         report.chosen_pid,
@@ -319,6 +349,7 @@ def kill_values(kill: Kill, file: str = "") -> Values:
         kill.domain_source,
         kill.task_memcg,
         kill.group,
+        *_owner(kill.task_memcg, kill.group, kill.oom_memcg),
         killed.total_vm_kb,
         killed.anon_rss_kb,
         killed.file_rss_kb,
@@ -478,7 +509,7 @@ def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
     """What the log shows, and how much more there may have been.
 
     A victim that was reaped though its kill is not in the log was killed all the same. A lost record may have been a
-    kill. Victims that were dying already (task_will_free_mem()) and, from 4.4, processes that share a victim's memory
+    kill, and so may a line that could not be read, and the end of a report that is not in the log. Victims that were dying already (task_will_free_mem()) and, from 4.4, processes that share a victim's memory
     are printed by no kernel and not counted here.
     """
     at_least = kills + missing.releases_without_kill
@@ -486,7 +517,7 @@ def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
     lost += missing.unread_kills + missing.unread_heads + missing.unended_reports
     return {
         "kills": {"printed": kills, "at_least": at_least, "at_most": at_least + lost},
-        "decisions": {"printed": decisions},
+        "decisions": {"printed": decisions, "at_most": decisions + missing.unended_reports},
         "reports": {"printed": reports, "at_least": reports + missing.suppressed_reports},
     }
 

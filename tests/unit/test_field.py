@@ -1,44 +1,15 @@
 """Small logs from the field, each of another kind: what is right stands in tests/data/field/INDEX.md."""
 
-import io
 from pathlib import Path
 
 import pytest
-
-from harness.oomlog.reading import Collected, Reader
-from harness.tables.log import kill_row, report_row, totals
+from readlog import Log
 
 FIELD = Path(__file__).parent.parent / "data" / "field"
 
 
-class Log:
-    """A log, and what was read of it, as rows."""
-
-    def __init__(self, data: bytes) -> None:
-        reader = Reader()
-        self.found = Collected(reader.read(io.BytesIO(data)), reader)
-        self.boots = reader.assembler.boots
-        self.kills = [kill_row(kill) for kill in self.found.kills]
-        self.reports = [report_row(report) for report in self.found.reports]
-        self.missing = self.found.missing
-        decisions = len({kill.decision for kill in self.found.kills})
-        self.totals = totals(self.missing, len(self.kills), decisions, len(self.reports))
-
-    def killed(self, *columns):
-        """One row a kill."""
-        return [tuple(kill[name] for name in columns) for kill in self.kills]
-
-    def reported(self, *columns):
-        """One row a report."""
-        return [tuple(report[name] for name in columns) for report in self.reports]
-
-
 def read(name):
     return Log((FIELD / f"{name}.log").read_bytes())
-
-
-def parse(text):
-    return Log(text.encode("utf-8", "surrogateescape"))
 
 
 def tail(log):

@@ -1,0 +1,62 @@
+"""Killers in user space: they free memory before the kernel has to, and leave lines of their own."""
+
+from __future__ import annotations
+
+import re
+
+from harness.oomlog.forms import form
+from harness.oomlog.record import Record
+
+KILLERS = ("systemd-oomd", "earlyoom", "nohang", "oomd", "lmkd", "lowmemorykiller", "kubelet")
+
+
+class UserKill(Record, frozen=True):
+    """A process or a cgroup killed by a program, not by the kernel's OOM killer."""
+
+    by: str  # systemd-oomd, earlyoom, nohang, oomd, lmkd, lowmemorykiller, kubelet
+    pid: int | None  # None: a whole cgroup, or the line names none
+    name: str | None  # of the process, or path of the cgroup
+    text: str
+
+
+_FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    # src/oom/oomd-manager.c
+    ("systemd-oomd", re.compile(r"Killed (?P<name>/\S+|\S+\.(?:slice|scope|service)) due to memory (?:pressure|used) .*")),
+    ("systemd-oomd", re.compile(r"(?P<name>\S+\.(?:slice|scope|service)): systemd-oomd killed (?:some|\d+) process.*")),
+    # earlyoom's kill.c, 1.0 to 1.8
+    ("earlyoom", re.compile(r"sending SIG(?:TERM|KILL) to process (?P<pid>\d{1,18}) (?:uid \d+ )?\"(?P<name>.*?)\":? .*")),
+    ("earlyoom", re.compile(r"[Kk]illing process:? (?P<pid>\d{1,18}) \(?\"?(?P<name>.*?)\"?\)?(?:[, ].*)?")),
+    ("nohang", re.compile(r"Sending SIG(?:TERM|KILL) to (?P<name>.+) \((?:pid |PID: )?(?P<pid>\d{1,18})\).*")),
+    ("oomd", re.compile(r"(?:.* )?\[oomd\] .*|Trying to kill (?P<name>/\S+).*")),
+    # Android: lmkd.cpp in user space, drivers/staging/android/lowmemorykiller.c in kernels to 4.11
+    ("lmkd", re.compile(r"Kill(?:ing)? '(?P<name>.*?)' \((?P<pid>\d{1,18})\), uid \d+, oom_(?:score_)?adj .*")),
+    ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?Killing '(?P<name>.*?)' \((?P<pid>\d{1,18})\)(?: \(tgid \d+\))?, adj -?\d+.*", re.DOTALL)),
+    ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?send sigkill to (?P<pid>\d{1,18}) \((?P<name>.*)\), (?:score_)?adj -?\d+.*")),
+    ("kubelet", re.compile(r".*[Ee]viction manager: .*(?:evicted|pods? .* evicted|must evict).*")),
+)  # fmt: skip
+# logcat writes "I lowmemorykiller: "
+_TAG = re.compile(
+    r"(?:\S.{0,60}[ /])?(systemd-oomd|systemd|earlyoom|nohang|oomd|lmkd|lowmemorykiller|kubelet)(?:\[\d+\]|\( *\d+\))?: +"
+)
+
+
+@form("user space", "systemd-oomd[N]: Killed CGROUP due to memory pressure for ...", "any")
+@form("user space", 'earlyoom[N]: sending SIGTERM to process PID uid N "NAME": ...', "any")
+@form("user space", "nohang, oomd, lmkd, Android's lowmemorykiller, evictions by the kubelet", "any")
+def parse_user_kill(text: str) -> UserKill | None:
+    """A kill by a program. The text may begin with the program's tag."""
+    text = text.strip()
+    tag = _TAG.match(text)
+    said = tag[1] if tag else None
+    body = text[tag.end() :] if tag else text
+    for by, pattern in _FORMS:
+        if said not in (None, by) and (said, by) not in (("lowmemorykiller", "lmkd"), ("systemd", "systemd-oomd")):
+            continue
+        if said is None and by in ("earlyoom", "nohang", "oomd", "kubelet"):
+            continue  # their words are anybody's
+        match = pattern.fullmatch(body)
+        if match:
+            groups = match.groupdict()
+            pid = groups.get("pid")
+            return UserKill(by, None if pid is None else int(pid), groups.get("name"), text)
+    return None
