@@ -25,6 +25,7 @@ from harness.containers.running import (
     FollowedContainer,
     OutputEndedError,
     WorkloadLimits,
+    cannot_keep,
     cgroup_parent,
     create_collector,
     create_workload,
@@ -115,6 +116,7 @@ def run_trial(
             end.containers_start_s = time.monotonic() - started
             _follow_rounds(collector, workload, job, end, on_round)
             end.rounds_s = time.monotonic() - started - end.containers_start_s
+            collector.check_kept()
             if end.outcome != "gone":
                 # The collector's last lines may still be on their way.
                 collector.wait_for(_is_last, _LAST_LINES_DEADLINE_S, "its last line")
@@ -214,8 +216,11 @@ class _Heard(FollowedContainer):
     ) -> None:
         self.close()
         if error is not None:
-            for line in self._heard:
-                self._evidence(line)
+            try:
+                for line in self._heard:
+                    self._evidence(line)
+            except OSError as failure:
+                raise cannot_keep(failure) from failure
 
 
 def _wake(collector: FollowedContainer, job: TrialJob) -> None:
