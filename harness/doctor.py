@@ -97,7 +97,7 @@ def _local_docker() -> Finding:
             require_kernel(engine)
     except HostError as error:
         return Finding("container engine", "note", f"not for the arm host: {error.what}", error.hint)
-    where = "" if engine.is_ours else f", on another kernel ({engine.kernel})"
+    where = "" if engine.is_ours else f", on another kernel or machine ({engine.kernel})"
     return Finding("container engine", "ok", f"{engine}{where}: run --kernel host")
 
 

@@ -197,29 +197,40 @@ class Experiment:
             refuse_existing(self.directory)
         write_run(self.directory, self._record(prepared, "running"))
         self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
-        state = "interrupted"
         try:
-            with self.report.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
-                problems = self._run_blocks(prepared, task)
-            state = COMPLETE
-        finally:
             try:
-                # complete only once the tables are there: what is not complete can be resumed
-                record = self._record(prepared, state)
-                for text in rebuild_tables(self.directory, record=record):
-                    self.report.say(f"left out of the tables: {text}")
-                write_run(self.directory, record)
-            except KeyboardInterrupt:  # a second one, from an impatient hand
-                self.report.say(
-                    f"no tables yet: `oomtrial tables rebuild {self.directory}` makes them of what was measured"
-                )
+                with self.report.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
+                    problems = self._run_blocks(prepared, task)
+            except BaseException:
+                try:
+                    self._write_tables(prepared, "interrupted")
+                except Exception as error:  # what ended the run is what a person must hear of
+                    self._say_no_tables(str(error) or type(error).__name__)
                 raise
-            finally:
-                self.close()
+            # complete only once the tables are there: what is not complete can be resumed
+            self._write_tables(prepared, COMPLETE)
+        finally:
+            self.close()
         if problems and len(problems) == len(self.blocks):
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
             self.report.say(problem)
+
+    def _write_tables(self, prepared: Prepared, state: str) -> None:
+        """Tables of what was measured, then the record of the run that says so."""
+        try:
+            record = self._record(prepared, state)
+            for text in rebuild_tables(self.directory, record=record):
+                self.report.say(f"left out of the tables: {text}")
+            write_run(self.directory, record)
+        except KeyboardInterrupt:  # a second one, from an impatient hand
+            self._say_no_tables("interrupted")
+            raise
+
+    def _say_no_tables(self, why: str) -> None:
+        self.report.say(
+            f"no tables yet ({why}): `oomtrial tables rebuild {self.directory}` makes them of what was measured"
+        )
 
     def close(self) -> None:
         """Lets go of the run and of its kernels; `measure` does so at its end."""

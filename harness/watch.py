@@ -72,7 +72,7 @@ class Watch:
             client = connect_local()
             engine = engine_of(client)
             if not engine.is_ours:
-                self._out.note(f"no container names: {engine} runs on another kernel ({engine.kernel})")
+                self._out.note(f"no container names: {engine} runs on another kernel or machine ({engine.kernel})")
                 return None
             return ContainerNames(client)
         except HostError as error:

@@ -47,6 +47,7 @@
 #include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
@@ -73,19 +74,30 @@ static int v1; /* the container's memory controller is on a hierarchy of cgroup 
 static int kmsg_fd = -1, marker_fd = -1, trace_fd = -1, armed_hogs;
 static enum { NO_PROBES, KILL_PROBES, ALL_PROBES } probes = ALL_PROBES;
 static long long baseline_bytes = -1;
-static volatile sig_atomic_t stopping, restored;
+static int stopping, restored;
 static pid_t owner; /* who would end us; 0: nobody that we could see */
 
-static void on_signal(int signal_number)
+/* Signals are read like anything else that is waited for: one that came between a look at a flag and poll() would be lost. */
+static int open_signals(void)
 {
-	(void)signal_number;
-	stopping = 1;
+	sigset_t ours;
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &ours, NULL);
+	return signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-static void on_restore(int signal_number)
+static void read_signals(int fd)
 {
-	(void)signal_number;
-	restored = 1;
+	struct signalfd_siginfo info;
+	while (read(fd, &info, sizeof info) == sizeof info) {
+		if (info.ssi_signo == SIGUSR1)
+			restored = 1;
+		else
+			stopping = 1;
+	}
 }
 
 static void emit(const char *format, ...)
@@ -360,14 +372,42 @@ static void drain_trace(void)
 	}
 }
 
+/* Calls that our kprobes missed. kprobe_profile has no group; it has a line for each line of kprobe_events, in the same order
+   (kernel/trace/trace_kprobe.c). Probes of somebody else, and of another collector, are not ours. */
+static unsigned long missed_probes(void)
+{
+	char group[64], definition[512], line[512], event[128], name[128];
+	unsigned long missed = 0, hits, misses;
+	snprintf(group, sizeof group, ":oomtrial_%s/", collector_name);
+	FILE *events = fopen(TRACEFS "/kprobe_events", "re"), *profile = fopen(TRACEFS "/kprobe_profile", "re");
+	while (events && profile && fgets(line, sizeof line, profile) && fgets(definition, sizeof definition, events)) {
+		const char *ours = strstr(definition, group);
+		if (!ours || sscanf(ours + strlen(group), "%127s", event) != 1)
+			continue;
+		if (sscanf(line, "%127s %lu %lu", name, &hits, &misses) == 3 && !strcmp(name, event))
+			missed += misses;
+		else
+			emit("C {\"event\":\"error\",\"what\":\"kprobe_profile changed while it was read\",\"errno\":0}");
+	}
+	if (events)
+		fclose(events);
+	if (profile)
+		fclose(profile);
+	return missed;
+}
+
 /* Losses: events that did not fit in a CPU's buffer, kretprobes without a free instance. */
 static void report_losses(int round)
 {
 	char path[512], line[512];
-	long cpus = sysconf(_SC_NPROCESSORS_CONF);
 	unsigned long lost = 0, value;
-	for (long cpu = 0; cpu < cpus; cpu++) {
-		snprintf(path, sizeof path, "%s/per_cpu/cpu%ld/stats", instance, cpu);
+	/* as the kernel lists them: sysconf() knows those only that this process may run on */
+	snprintf(path, sizeof path, "%s/per_cpu", instance);
+	DIR *cpus = instance[0] ? opendir(path) : NULL;
+	for (struct dirent *entry; cpus && (entry = readdir(cpus));) {
+		if (strncmp(entry->d_name, "cpu", 3))
+			continue;
+		snprintf(path, sizeof path, "%s/per_cpu/%.32s/stats", instance, entry->d_name);
 		FILE *file = fopen(path, "re");
 		while (file && fgets(line, sizeof line, file)) {
 			if (sscanf(line, "overrun: %lu", &value) == 1 || sscanf(line, "dropped events: %lu", &value) == 1 ||
@@ -377,37 +417,32 @@ static void report_losses(int round)
 		if (file)
 			fclose(file);
 	}
-	unsigned long missed = 0;
-	FILE *file = fopen(TRACEFS "/kprobe_profile", "re");
-	while (file && fgets(line, sizeof line, file)) {
-		char name[128];
-		unsigned long hits, misses;
-		if (sscanf(line, "%127s %lu %lu", name, &hits, &misses) == 3)
-			missed += misses;
-	}
-	if (file)
-		fclose(file);
-	emit("C {\"event\":\"trace_losses\",\"round\":%d,\"lost_events_total\":%lu,\"missed_probes_total\":%lu}", round, lost, missed);
+	if (cpus)
+		closedir(cpus);
+	emit("C {\"event\":\"trace_losses\",\"round\":%d,\"lost_events_total\":%lu,\"missed_probes_total\":%lu}", round, lost, missed_probes());
 }
 
 /* -- the kernel log */
 
-/* Reads what is there; returns 1 once a record with `until` in its text was read. */
-static int drain_kmsg(const char *until)
+#define DRAIN_MS 2000
+
+/* Reads what is there, up to a record with `until` in its text; returns whether that came. A log that is written faster than it
+   is read has no end: no more is read after `deadline`, of now_ms(). */
+static int drain_kmsg(const char *until, int64_t deadline)
 {
 	char record[8192 + 1];
 	int found = 0;
-	for (;;) {
+	while (!found) {
 		ssize_t n = read(kmsg_fd, record, sizeof record - 1);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EPIPE) {
 			/* the record to be read next was overwritten; the next read continues at the oldest one left */
 			emit("C {\"event\":\"kmsg_overrun\"}");
-			continue;
+			n = 0;
+		} else if (n <= 0) {
+			break;
 		}
-		if (n <= 0)
-			return found;
 		record[n] = 0;
 		char channel = 'K';
 		for (char *line = strtok(record, "\n"); line; line = strtok(NULL, "\n")) {
@@ -416,7 +451,10 @@ static int drain_kmsg(const char *until)
 				found = 1;
 			channel = 'k';
 		}
+		if (now_ms() >= deadline)
+			break;
 	}
+	return found;
 }
 
 static void mark(int round, const char *what)
@@ -713,7 +751,7 @@ static int request_begin(int round)
 {
 	if (is_abandoned())
 		return 0;
-	drain_kmsg(NULL);
+	drain_kmsg(NULL, now_ms() + DRAIN_MS);
 	armed_hogs = 0;
 	ooms_before = count_ooms();
 	if (baseline_bytes < 0)
@@ -742,7 +780,7 @@ static int request_end(int round)
 	snapshot(round, "after");
 	snprintf(until, sizeof until, "oomtrial: %s round %d end", token, round);
 	int found = 0;
-	for (int64_t deadline = now_ms() + 10000; !(found = drain_kmsg(until)) && now_ms() < deadline;)
+	for (int64_t deadline = now_ms() + 10000; !(found = drain_kmsg(until, deadline)) && now_ms() < deadline;)
 		usleep(5000);
 	drain_trace();
 	report_losses(round);
@@ -884,12 +922,9 @@ int main(int argc, char **argv)
 	if (!socket_path || !collector_name[0])
 		die("usage: collector --socket PATH --name TEXT");
 
-	struct sigaction action = { .sa_handler = on_signal };
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
-	action.sa_handler = on_restore;
-	sigaction(SIGUSR1, &action, NULL);
-
+	int signals = open_signals();
+	if (signals < 0)
+		die("cannot wait for signals");
 	kmsg_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
 	if (kmsg_fd < 0 || lseek(kmsg_fd, 0, SEEK_END) < 0)
 		die("cannot read /dev/kmsg");
@@ -911,10 +946,12 @@ int main(int argc, char **argv)
 			after_restore(asked_for_job ? connection : -1);
 			asked_for_job = 0;
 		}
-		struct pollfd fds[2] = { { listener, POLLIN, 0 }, { connection, POLLIN, 0 } };
-		if (poll(fds, connection >= 0 ? 2 : 1, -1) < 0)
+		struct pollfd fds[3] = { { signals, POLLIN, 0 }, { listener, POLLIN, 0 }, { connection, POLLIN, 0 } };
+		if (poll(fds, connection >= 0 ? 3 : 2, -1) < 0)
 			continue;
-		if (connection >= 0 && fds[1].revents) {
+		if (fds[0].revents) {
+			read_signals(signals);
+		} else if (connection >= 0 && fds[2].revents) {
 			char request[256];
 			pid_t pid;
 			ssize_t n = receive(connection, request, sizeof request, &pid);
@@ -927,17 +964,17 @@ int main(int argc, char **argv)
 				connection = -1;
 				asked_for_job = 0;
 				in_instance("tracing_on", "0");
-				drain_kmsg(NULL);
+				drain_kmsg(NULL, now_ms() + DRAIN_MS);
 				drain_trace();
 				emit("C {\"event\":\"closed\"}");
 				fflush(stdout);
 				stopping |= is_abandoned();
 			}
-		} else if (fds[0].revents && connection < 0) {
+		} else if (fds[1].revents && connection < 0) {
 			connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		}
 	}
-	drain_kmsg(NULL);
+	drain_kmsg(NULL, now_ms() + DRAIN_MS);
 	drain_trace();
 	close_trace();
 	unlink(socket_path);

@@ -19,30 +19,23 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CGROUPFS "/host/cgroup"
 #define MARK_DEADLINE_MS 10000
+#define DRAIN_MS 100
 
 static const char *token = "";
 static char root[4096];
 static int kmsg_fd = -1;
-static volatile sig_atomic_t stopping, asked;
-
-static void on_signal(int number)
-{
-	if (number == SIGUSR2)
-		asked = 1;
-	else
-		stopping = 1;
-}
+static int stopping, asked;
 
 static void die(const char *what)
 {
@@ -58,17 +51,18 @@ static int64_t now_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Prints what the kernel log has; returns 1 once a record with `until` in its text was read. */
-static int drain(const char *until)
+/* Prints what the kernel log has, up to a record with `until` in its text; returns whether that came. A log that is written
+   faster than it is read has no end: no more is read after `deadline`, of now_ms(). */
+static int drain(const char *until, int64_t deadline)
 {
 	char record[8192 + 1];
 	int found = 0;
-	for (;;) {
+	while (!found) {
 		ssize_t n = read(kmsg_fd, record, sizeof record - 1);
 		if (n < 0 && (errno == EINTR || errno == EPIPE)) /* EPIPE: records were overwritten; the numbers tell how many */
-			continue;
-		if (n <= 0)
-			return found;
+			n = 0;
+		else if (n <= 0)
+			break;
 		record[n] = 0;
 		char channel = 'K';
 		for (char *line = strtok(record, "\n"); line; line = strtok(NULL, "\n")) {
@@ -77,7 +71,10 @@ static int drain(const char *until)
 				found = 1;
 			channel = 'k';
 		}
+		if (now_ms() >= deadline)
+			break;
 	}
+	return found;
 }
 
 static void print_file(const char *directory, const char *name)
@@ -121,10 +118,10 @@ static void mark(void)
 	if (fd >= 0)
 		close(fd);
 	text[strcspn(text, "\n")] = 0;
-	for (int64_t deadline = now_ms() + MARK_DEADLINE_MS; written && !(found = drain(text)) && now_ms() < deadline;)
+	for (int64_t deadline = now_ms() + MARK_DEADLINE_MS; written && !(found = drain(text, deadline)) && now_ms() < deadline;)
 		usleep(2000);
 	if (!written)
-		drain(NULL);
+		drain(NULL, now_ms() + DRAIN_MS);
 	each_directory(root, print_counters);
 	printf("C {\"event\":\"mark\",\"number\":%d,\"complete\":%s}\n", number, found ? "true" : "false");
 	fflush(stdout);
@@ -167,17 +164,16 @@ int main(int argc, char **argv)
 	int v1 = !stat(CGROUPFS "/memory/memory.limit_in_bytes", &status) || !stat(CGROUPFS "/memory/memory.oom_control", &status);
 	snprintf(root, sizeof root, CGROUPFS "%s/%s", v1 ? "/memory" : "", below);
 
-	struct sigaction action = { .sa_handler = on_signal };
-	sigset_t none, ours;
-	sigemptyset(&none);
+	sigset_t ours;
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGUSR2);
 	sigaddset(&ours, SIGTERM);
 	sigaddset(&ours, SIGINT);
-	sigprocmask(SIG_BLOCK, &ours, NULL); /* delivered within ppoll() only: no mark is missed */
-	sigaction(SIGUSR2, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGINT, &action, NULL);
+	sigprocmask(SIG_BLOCK, &ours, NULL);
+	/* ppoll() lets no signal through while there is something to read, which in a flood is always */
+	int signals = signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (signals < 0)
+		die("cannot wait for signals");
 
 	kmsg_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	/* Where dmesg_restrict is set, it opens and does not read. */
@@ -186,12 +182,17 @@ int main(int argc, char **argv)
 	printf("C {\"event\":\"ready\",\"v1\":%s}\n", v1 ? "true" : "false");
 	fflush(stdout);
 	while (!stopping) {
-		struct pollfd fds = { kmsg_fd, POLLIN, 0 };
-		ppoll(&fds, 1, NULL, &none);
+		struct pollfd fds[2] = { { signals, POLLIN, 0 }, { kmsg_fd, POLLIN, 0 } };
+		struct signalfd_siginfo info;
+		poll(fds, 2, -1);
+		while (read(signals, &info, sizeof info) == sizeof info) {
+			asked |= info.ssi_signo == SIGUSR2;
+			stopping |= info.ssi_signo != SIGUSR2;
+		}
 		if (asked) {
 			mark();
 		} else {
-			drain(NULL);
+			drain(NULL, now_ms() + DRAIN_MS);
 			fflush(stdout);
 		}
 	}

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 
 import docker
@@ -25,6 +26,7 @@ from harness.containers.running import (
     FollowedContainer,
     OutputEndedError,
     WorkloadLimits,
+    cannot_keep,
     cgroup_parent,
     create_collector,
     create_workload,
@@ -32,10 +34,11 @@ from harness.containers.running import (
     rename_containers,
     volume_of,
 )
-from harness.errors import GuestError
+from harness.errors import GuestError, HostError
 from harness.spec.scenario import DATA_FILE, Scenario
 
 REFUSED = "refused"  # outcome of a trial: the scenario does not do here what it declares
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET = "/run/oomtrial/collector.sock"
 _READY_DEADLINE_S = 120.0
 _LAST_LINES_DEADLINE_S = 60.0
@@ -115,6 +118,7 @@ def run_trial(
             end.containers_start_s = time.monotonic() - started
             _follow_rounds(collector, workload, job, end, on_round)
             end.rounds_s = time.monotonic() - started - end.containers_start_s
+            collector.check_kept()
             if end.outcome != "gone":
                 # The collector's last lines may still be on their way.
                 collector.wait_for(_is_last, _LAST_LINES_DEADLINE_S, "its last line")
@@ -130,7 +134,7 @@ def prepare_engine(
 ) -> None:
     """What every trial in an engine needs: images, and the collector, ready. Nobody is connected to it afterwards.
 
-    Raises GuestError when the collector does not get ready.
+    Raises GuestError when the collector does not get ready, HostError when `owner` is of another machine.
     """
     try:
         references = {name: load_image(client, image) for name, image in images.items()}
@@ -152,11 +156,23 @@ def prepare_engine(
         collector = FollowedContainer(container, lambda _: None)
         try:
             collector.start()
-            collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+            ready = collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+            if owner:
+                require_own_kernel(_field(ready[2:], "boot_id"))
         finally:
             collector.close()
     except API_ERRORS as error:
         raise GuestError(f"the engine does not answer: {error}") from error
+
+
+def require_own_kernel(boot_id: str) -> None:
+    """Raises HostError when a boot is not that of this machine's kernel: an engine that is said to be here is not."""
+    with contextlib.suppress(OSError):
+        if boot_id != _BOOT_ID.read_text().strip():
+            raise HostError(
+                "the container engine runs on another machine, of the same name, kernel and memory as this one",
+                "run oomtrial there, or give the engine by that machine's own address",
+            )
 
 
 _Containers = tuple[Container, Container]  # collector and supervisor
@@ -214,8 +230,11 @@ class _Heard(FollowedContainer):
     ) -> None:
         self.close()
         if error is not None:
-            for line in self._heard:
-                self._evidence(line)
+            try:
+                for line in self._heard:
+                    self._evidence(line)
+            except OSError as failure:
+                raise cannot_keep(failure) from failure
 
 
 def _wake(collector: FollowedContainer, job: TrialJob) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,10 @@ class OutputEndedError(Exception):
     """The container, or the way to it, is gone."""
 
 
+def cannot_keep(error: OSError) -> HostError:
+    return HostError(f"cannot keep evidence: {error.strerror or error}", "make room on the disk of the run's directory")
+
+
 class FollowedContainer:
     """A container and a thread that hands every line of its output to a sink, then to whoever waits.
 
@@ -46,7 +50,7 @@ class FollowedContainer:
         self._thread = threading.Thread(target=self._follow, name=f"follow-{container.name}", daemon=True)
         self._stream: Any = None
         self._is_closed = False
-        self._failure: OSError | None = None  # of the sink: what came could not be kept
+        self._failure: Exception | None = None  # of the sink: what came could not be kept
 
     def start(self) -> None:
         try:
@@ -62,28 +66,26 @@ class FollowedContainer:
 
     def _follow(self) -> None:
         rest = b""
+        for chunk in self._chunks():
+            *lines, rest = (rest + chunk).split(b"\n")
+            try:
+                for line in lines:
+                    self._sink(line)
+                    if self._is_awaited(line):
+                        self._lines.put(line)
+            except Exception as error:  # ours, and no sign that the container has ended
+                self._failure = error
+                break
+        self._lines.put(None)
+
+    def _chunks(self) -> Iterator[bytes]:
+        """What the engine sends, until the container or the way to it is gone."""
         with contextlib.suppress(*_STREAM_ERRORS):
             self._stream = self.container.logs(stream=True, follow=True)
             if self._is_closed:
                 self._stream.close()
                 return
-            for chunk in self._stream:
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    if not self._keep(line):
-                        return
-                    if self._is_awaited(line):
-                        self._lines.put(line)
-        self._lines.put(None)
-
-    def _keep(self, line: bytes) -> bool:
-        try:
-            self._sink(line)
-        except OSError as error:
-            self._failure = error
-            self._lines.put(None)
-            return False
-        return True
+            yield from self._stream
 
     def close(self) -> None:
         """Stops following. The container is left as it is."""
@@ -99,10 +101,11 @@ class FollowedContainer:
             self._stream._response.close()
 
     def check_kept(self) -> None:
-        """Raises HostError when a line could not be written to the evidence."""
+        """Raises HostError when a line could not be written to the evidence, and what else was wrong with keeping it."""
+        if isinstance(self._failure, OSError):
+            raise cannot_keep(self._failure) from self._failure
         if self._failure is not None:
-            what = f"cannot keep evidence: {self._failure.strerror}"
-            raise HostError(what, "make room on the disk of the run's directory")
+            raise self._failure
 
     def next_line(self, deadline: float) -> bytes | None:
         """The next line that is awaited, or None when none came by the deadline (of time.monotonic()).

@@ -23,11 +23,14 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     has_swap_limit: bool
     is_rootless: bool = False
     is_linux: bool = True
+    is_here: bool = True  # by its address; False behind tcp:// and ssh:// of another machine. Older records do not say
 
     @property
     def is_ours(self) -> bool:
-        """Whether it runs on the kernel that this process runs on; that of Docker Desktop, or behind tcp://, does not."""
-        return self.kernel == platform.release() and self.memory_bytes == psutil.virtual_memory().total
+        """Whether it runs on the kernel that this process runs on, as far as it can be told from outside; that of Docker
+        Desktop, or of another machine, does not."""
+        is_alike = self.kernel == platform.release() and self.memory_bytes == psutil.virtual_memory().total
+        return self.is_here and is_alike
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}, cgroup {self.cgroup}"

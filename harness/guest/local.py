@@ -11,10 +11,12 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
 import docker.tls
+import psutil
 import requests
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
@@ -164,7 +166,22 @@ def engine_of(client: docker.DockerClient) -> Engine:
         has_swap_limit=bool(info.get("SwapLimit", False)),
         is_rootless="name=rootless" in options,
         is_linux=info.get("OSType", "linux") == "linux",
+        is_here=_is_here(client.api.base_url, str(info.get("Name", ""))),
     )
+
+
+def _is_here(base_url: str, name: str) -> bool:
+    """Whether an engine is on this machine, by its address and the name that it gives to its machine: one of the same kernel
+    and memory may be at any address, and behind a tunnel at one of ours."""
+    if base_url.startswith("http+docker://"):
+        return base_url != "http+docker://ssh"  # a socket; docker-py has no address for it
+    host = urlsplit(base_url).hostname or ""
+    own = {address.address.partition("%")[0] for each in psutil.net_if_addrs().values() for address in each}
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return found <= own and name in ("", platform.node())
 
 
 def require_host_arm(engine: Engine) -> None:

@@ -79,6 +79,9 @@ class Containers:
         Raises UsageError for an image that is not there and a limit that is none, GuestError when it cannot be started.
         """
         limits = _limits(memory, swap, cpus)
+        labels = options.pop("labels", None) or {}
+        if not isinstance(labels, Mapping):  # docker-py takes names alone, too
+            labels = dict.fromkeys(labels, "")
         engine, name = self._engine, f"c{next(self._engine.numbers)}"
         reference, watcher = bring_image(engine, image), engine.watcher
         try:
@@ -88,7 +91,7 @@ class Containers:
                 name=f"oomtrial-{engine.token}-{name}",
                 cgroup_parent=watcher.cgroup_parent(name),
                 **{"network_mode": "none", "log_config": LogConfig(type=LogConfig.types.JSON)} | limits | options,
-                labels=options.pop("labels", {}) | engine.labels(TEST),
+                labels={**labels, **engine.labels(TEST)},
             )
             self._made.append(container)
             self._names[str(container.id)] = name

@@ -118,6 +118,13 @@ def test_images(memcg_container, docker_client, image, tar, tmp_path):
     assert docker_client.images.get("theirs:1")  # removed at the end, as it was not there before
 
 
+@pytest.mark.parametrize("labels", [{"theirs": "1"}, ["theirs"], {}, None])
+def test_labels(memcg_container, docker_client, image, labels):
+    end = memcg_container(image, ["/pool", "1"], memory="16M", labels=labels)
+    (found,) = docker_client.containers.list(all=True, filters={"name": f"-{end.name}$"})
+    assert ("theirs" in found.labels, "org.oomtrial" in found.labels) == (bool(labels), True)
+
+
 def test_a_deadline(memcg_container, image):
     end = memcg_container(image, ["/pool", "wait"], memory="16M", deadline_s=1)
     assert end.timed_out
@@ -139,7 +146,7 @@ def test_images_of_every_form_and_how_a_missing_one_is_told(engine, engine_url, 
     (tmp_path / "pool.c").write_text((SAMPLE / "pool.c").read_text().replace("	for (int job", waits))
     process = start([], engine_url, tmp_path)
     shown, _ = process.communicate(timeout=120)
-    assert "1 failed, 2 passed" in shown, shown
+    assert "1 failed, 6 passed" in shown, shown
     assert (
         "UsageError: the local engine has no image 'nosuch:1', and nothing is pulled; build or load it there" in shown
     )

@@ -1,8 +1,13 @@
 """Output of a container that is followed: all of it is kept, and held in memory only as far as somebody asks for it."""
 
+import errno
 import time
 
-from harness.containers.running import FollowedContainer
+import pytest
+
+from harness.collectors.trial import _Heard
+from harness.containers.running import FollowedContainer, OutputEndedError
+from harness.errors import HostError
 
 
 class Talking:
@@ -25,3 +30,57 @@ def test_lines_that_nobody_asks_for_are_kept_and_not_held():
     followed._thread.join(5)
     assert kept == [b"K one", b"C word", b"K two"]
     assert followed._lines.qsize() == 1  # that it has ended
+
+
+def failing(error):
+    def fail(_):
+        raise error
+
+    return fail
+
+
+# what a stream that is closed under its reader fails with, too
+@pytest.mark.parametrize("error", [ValueError("no number"), AttributeError("no field"), KeyError("x")])
+@pytest.mark.parametrize("where", ["sink", "is_awaited"])
+def test_an_error_of_our_own_is_no_end_of_the_container(error, where):
+    options = {"sink": lambda _: None} | {where: failing(error)}
+    followed = FollowedContainer(Talking(b"K one\n"), **options)
+    followed.follow()
+    with pytest.raises(type(error)):
+        followed.wait_for(lambda _: True, 5, "word")
+    with pytest.raises(type(error)):
+        followed.check_kept()
+
+
+def test_a_line_that_cannot_be_written_is_told_with_the_way_out():
+    followed = FollowedContainer(Talking(b"K one\n"), failing(OSError(errno.ENOSPC, "No space left on device")))
+    followed.follow()
+    with pytest.raises(HostError, match="cannot keep evidence: No space left on device; make room"):
+        followed.next_line(time.monotonic() + 5)
+
+
+def test_what_was_heard_before_a_failure_and_cannot_be_written_is_told_too():
+    """It looked like an engine that does not answer."""
+    full = failing(OSError(errno.ENOSPC, "No space left on device"))
+
+    def prepare():
+        with _Heard(Talking(b"K one\n"), full) as heard:
+            heard.follow()
+            heard.wait_for(lambda line: line == b"two", 5, "two")
+
+    with pytest.raises(HostError, match="cannot keep evidence: No space left on device; make room"):
+        prepare()
+
+
+def test_a_stream_that_breaks_is_the_end():
+    class Breaking(Talking):
+        def logs(self, **_):
+            yield b"K one\n"
+            raise AttributeError("closed under its reader")
+
+    followed = FollowedContainer(Breaking(), lambda _: None)
+    followed.follow()
+    assert followed.next_line(time.monotonic() + 5) == b"K one"
+    with pytest.raises(OutputEndedError):
+        followed.next_line(time.monotonic() + 5)
+    followed.check_kept()

@@ -1,19 +1,25 @@
 """What stands in the way of the arm `host`, in one line each, with the way out."""
 
 import contextlib
+import http.server
+import json
 import os
 import platform
 import socket
+import threading
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from docker.context import ContextAPI
 
+from harness.collectors.trial import require_own_kernel
 from harness.containers.names import container_id
 from harness.errors import HostError, UsageError
+from harness.guest import local
 from harness.guest.engine import Engine
-from harness.guest.local import connect_local, find_endpoint, kernel_log_trouble, require_host_arm
+from harness.guest.local import connect_local, engine_of, find_endpoint, kernel_log_trouble, require_host_arm
 from harness.hostarm import refuse_mixture
 
 ENGINE = Engine(
@@ -101,6 +107,68 @@ def test_an_engine_that_cannot_serve(changes, says):
     require_host_arm(ENGINE)
     with pytest.raises(HostError, match=says):
         require_host_arm(msgspec.structs.replace(ENGINE, **changes))
+
+
+@contextlib.contextmanager
+def engine_at_a_port(name):
+    """Says that it is like this machine, but for its name."""
+    info = {
+        "Name": name,
+        "KernelVersion": platform.release(),
+        "MemTotal": psutil.virtual_memory().total,
+        "MemoryLimit": True,
+        "Architecture": platform.machine(),
+    }
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            text = json.dumps(info if self.path.endswith("/info") else {"ApiVersion": "1.41"}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("name", "is_ours"), [(platform.node(), True), ("twin", False)])
+def test_a_machine_of_the_same_kernel_and_memory_is_another_one(monkeypatch, name, is_ours):
+    with engine_at_a_port(name) as url:
+        monkeypatch.setenv("DOCKER_HOST", url)
+        with contextlib.closing(connect_local()) as client:
+            engine = engine_of(client)
+    assert (engine.kernel, engine.memory_bytes) == (platform.release(), psutil.virtual_memory().total)
+    assert engine.is_ours is is_ours
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        ("http+docker://localhost", True),
+        ("http+docker://ssh", False),
+        ("http://127.0.0.1:2375", True),
+        ("http://192.0.2.7:2375", False),
+    ],
+)
+def test_which_addresses_are_here(url, is_here):
+    assert local._is_here(url, platform.node()) is is_here
+
+
+def test_a_twin_behind_a_tunnel_is_told_by_its_boot():
+    require_own_kernel(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+    with pytest.raises(HostError, match="runs on another machine, of the same name, kernel and memory"):
+        require_own_kernel("00000000-1111-2222-3333-444444444444")
 
 
 def test_a_kernel_log_that_may_not_be_read():

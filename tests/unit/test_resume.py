@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from harness import blockrun
+from harness import blockrun, experiment
 from harness.cli import cli
 from harness.cluster import run_experiment
 from harness.collectors.evidence import EvidenceWriter, read_trial, write_trial
-from harness.errors import GuestError, HostError, UsageError
+from harness.errors import EvidenceError, GuestError, HostError, UsageError
 from harness.experiment import Experiment, resume_run
 from harness.kernels.kernel import Kernel
 from harness.paths import cache_dir
@@ -114,10 +114,10 @@ def quiet():
 
 
 def start(out, **changes):
-    experiment = Experiment(Request(ARMS, ("one-big-many-small",), ROUNDS, BOOTS, 3, out, **changes), quiet())
+    begun = Experiment(Request(ARMS, ("one-big-many-small",), ROUNDS, BOOTS, 3, out, **changes), quiet())
     names = [arm.name for arm in ARMS]
-    experiment.blocks = plan_blocks(names, list(experiment.scenarios), ROUNDS, BOOTS, 3)
-    experiment.measure(PREPARED)
+    begun.blocks = plan_blocks(names, list(begun.scenarios), ROUNDS, BOOTS, 3)
+    begun.measure(PREPARED)
 
 
 def go_on(out):
@@ -201,6 +201,38 @@ def test_an_undisturbed_run_is_whole_and_says_so(tmp_path):
     assert done.exit_code == 0
     assert "is complete: nothing is left to run" in done.stderr
     assert (out / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("cause", [KeyboardInterrupt(), HostError("cannot keep evidence: no space")])
+def test_tables_that_cannot_be_made_do_not_hide_what_ended_the_run(tmp_path, monkeypatch, cause):
+    out, said = tmp_path / "run", []
+
+    def end(*_):
+        raise cause
+
+    def damaged(*_, **__):
+        raise EvidenceError("a scenario is damaged")
+
+    monkeypatch.setattr(blockrun, "run_trial", end)
+    monkeypatch.setattr(experiment, "rebuild_tables", damaged)
+    monkeypatch.setattr(Reporter, "say", lambda _, text: said.append(text))
+    with pytest.raises(type(cause)) as caught:
+        start(out)
+    assert caught.value is cause
+    assert said[-1] == (
+        f"no tables yet (a scenario is damaged): `oomtrial tables rebuild {out}` makes them of what was measured"
+    )
+    os.close(hold_run(out))  # it was let go
+
+
+def test_tables_that_cannot_be_made_of_a_whole_run_are_its_error(tmp_path, monkeypatch):
+    def damaged(*_, **__):
+        raise EvidenceError("a scenario is damaged")
+
+    monkeypatch.setattr(experiment, "rebuild_tables", damaged)
+    with pytest.raises(EvidenceError, match="a scenario is damaged"):
+        start(tmp_path / "run")
+    assert read_run(tmp_path / "run").state == "running"  # so that it can be resumed
 
 
 def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatch):

@@ -276,7 +276,7 @@ static int run_phases(uint64_t deadline_ns)
 	return wait_until(all_answered, 1, deadline_ns);
 }
 
-/* All hogs, and what they forked: -1 is everybody in our pid namespace but us. Returns 1 when one outlives SIGKILL. */
+/* All hogs, and what they forked: -1 is everybody in our pid namespace but us, its first process. Returns 1 when one outlives SIGKILL. */
 static int end_survivors(void)
 {
 	for (int i = 0; i < n_hogs; i++)
@@ -535,6 +535,9 @@ int supervise(int argc, char **argv)
 	}
 	if (!socket_path || !n_hogs || rounds < 1)
 		die(EXIT_USAGE, "usage: hog supervise --socket PATH --token TEXT --hog name=TEXT,bytes=N,... ...");
+	/* Anywhere else kill(-1) would end every process of the user. */
+	if (getpid() != 1)
+		die(EXIT_USAGE, "supervise is for the first process of a container");
 
 	shared_bytes = offsetof(struct shared, hog) + n_hogs * sizeof shared->hog[0]; /* all of it is locked, and charged */
 	shared = share_pages(shared_bytes);
