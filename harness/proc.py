@@ -38,6 +38,23 @@ _PACKAGES = {
 }
 
 
+# On Debian only root has these in PATH, and mke2fs is there.
+_SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a command that we run gets: our environment, with the directories of system commands at the end of PATH."""
+    found = {**os.environ, **(changes or {})}
+    path = found.get("PATH", os.defpath).split(os.pathsep)
+    found["PATH"] = os.pathsep.join([*path, *(each for each in _SYSTEM_DIRECTORIES if each not in path)])
+    return found
+
+
+def find_command(name: str) -> str | None:
+    """Where a command is that we would run, or None."""
+    return shutil.which(name, path=environment()["PATH"])
+
+
 def install_line(*names: str) -> str:
     """The line that installs commands (or packages) on Debian and Ubuntu."""
     packages = sorted({_PACKAGES.get(name, name) for name in names})
@@ -89,7 +106,7 @@ def run(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env=environment(env),
                 start_new_session=True,
             )
         except FileNotFoundError as error:
@@ -123,7 +140,7 @@ def output_of(
             timeout=deadline_s,
             check=False,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=environment(env),
         )
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is not installed", install_line(argv[0])) from error

@@ -26,7 +26,7 @@ from harness.guest.monitor import go_on, restoring_command, save
 from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
 from harness.paths import cache_dir, hold, is_held
-from harness.proc import dies_with_parent, install_line, kill_group, owner_is_alive
+from harness.proc import dies_with_parent, environment, install_line, kill_group, owner_is_alive
 from harness.seats import Seat, take_seat
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
@@ -180,6 +180,7 @@ class Guest:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
+                    env=environment(),
                 )
             except FileNotFoundError as error:
                 raise HostError(f"{error.filename} is not installed", install_line(str(error.filename))) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import BuildError, HostError
+from harness.guest.unprivileged import require_user_namespace
 from harness.paths import cache_dir, content_key, data_dir, require_room
 from harness.proc import output_of, run
 from harness.progress import Reporter
@@ -95,12 +96,13 @@ def plan_rootfs() -> RootfsPlan:
 def build_rootfs(plan: RootfsPlan, report: Reporter) -> Path:
     """Builds the image, unless the cache has it. Safe to call from several processes at once.
 
-    Raises BuildError when a package cannot be had, HostError when there is no room.
+    Raises BuildError when a package cannot be had, HostError when there is no room, or this user may not make it.
     """
     plan.image.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{plan.image}.lock"):
         if plan.image.is_file():
             return plan.image
+        require_user_namespace()
         require_room(plan.image.parent, 2 << 30, "the guest's root file system")
         scratch = plan.image.with_name(f".{plan.key}.new")
         shutil.rmtree(scratch, ignore_errors=True)

@@ -21,7 +21,7 @@ from harness.errors import BuildError, HostError, UsageError
 from harness.kernels.base import makefile_version
 from harness.kernels.manifest import Entry, Manifest, blob_id, read_entries, read_manifest, write_manifest
 from harness.paths import cache_dir, content_key, require_room
-from harness.proc import install_line, output_of
+from harness.proc import environment, install_line, output_of
 from harness.progress import Reporter, Task
 from harness.spec.kernel import KernelSpec
 
@@ -207,7 +207,7 @@ def _blobs(repository: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
         wanted.write("".join(f"{entry.blob}\n" for entry in changed.values()).encode())
         wanted.seek(0)
         try:
-            git = subprocess.Popen(argv, stdin=wanted, stdout=subprocess.PIPE, env=os.environ | _GIT_ENV)
+            git = subprocess.Popen(argv, stdin=wanted, stdout=subprocess.PIPE, env=environment(_GIT_ENV))
         except FileNotFoundError as error:
             raise HostError("git is not installed", install_line("git")) from error
         with git:
