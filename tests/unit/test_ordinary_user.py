@@ -57,8 +57,8 @@ def test_system_commands_are_found_without_sbin_in_path(monkeypatch):
 
 def test_a_user_without_ids_of_its_own_hears_how_to_get_some(monkeypatch, tmp_path):
     monkeypatch.setattr(unprivileged.os, "geteuid", lambda: 4711)
-    monkeypatch.setattr(unprivileged, "output_of", lambda argv: "")
-    monkeypatch.setattr(unprivileged, "find_command", lambda name: None)
+    monkeypatch.setattr(unprivileged, "output_of", lambda _: "")
+    monkeypatch.setattr(unprivileged, "find_command", lambda _: None)
     ranges = tmp_path / "subuid"
     monkeypatch.setattr(unprivileged, "_RANGES", (ranges,))
     ranges.write_text("somebody:100000:65536\n")
