@@ -82,6 +82,8 @@ def main() -> None:
         os.environ.pop(name, None)
     try:
         signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) has it ignored
+            signal.signal(signal.SIGHUP, _terminate)
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -111,7 +113,7 @@ def main() -> None:
     else:
         code = 0
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # it ends already
         kill_children()
     if code == INTERRUPTED:

@@ -21,8 +21,19 @@ from harness.paths import is_held
 
 BLOCK_SCRATCH = "oomtrial-block-"  # and the worker's pid: where a block's evidence is, until it goes back
 
+_END_S = 3.0  # for a command that is told to end, before it is killed
 _TIDY_S = 3.0  # for threads whose children were killed
 _CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
+
+
+class CommandError(HostError):
+    """A command that was run and failed."""
+
+    def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
+        self.status = status
+        self.said = [line.strip() for line in stderr.splitlines() if line.strip()]
+        super().__init__(f"{' '.join(argv)} failed: {self.said[-1] if self.said else f'exit status {status}'}")
+
 
 # Commands whose Debian package has another name.
 _PACKAGES = {
@@ -66,6 +77,25 @@ def dies_with_parent(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *argv]
 
 
+# The leader of a command's process group. At SIGTERM, which the kernel sends it when we are gone, however we went, it ends the
+# group: first by SIGHUP, at which make(1) and others take away what they have half written. (A shell's background jobs are
+# deaf to SIGINT.)
+_LEADER = f"""trap 'trap "" HUP TERM
+kill -s HUP -- -$$
+{{ sleep {_END_S:.0f}; kill -s KILL -- -$$; }} &
+wait $command
+exit 129' TERM
+"$@" &
+command=$!
+wait $command
+"""
+
+
+def group_dies_with_parent(argv: Sequence[str]) -> list[str]:
+    """The command and all that it starts in its process group, which it must lead; ended when the thread that started it ends."""
+    return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _LEADER, "sh", *argv]
+
+
 def has_initial_pids() -> bool:
     """Whether our pids are those of the kernel log, and of containers that share the host's pid namespace."""
     try:
@@ -73,6 +103,15 @@ def has_initial_pids() -> bool:
         return str(Path("/proc/self/ns/pid").readlink()) == "pid:[4026531836]"
     except OSError:
         return False
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends what `group_dies_with_parent` leads, and all of it."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_S + 1)
+    kill_group(process)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -90,8 +129,10 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     on_tick: Callable[[], None] = lambda: None,
+    keep: Sequence[int] = (),
 ) -> int:
-    """Runs a command with its output appended to a log, and returns its exit status.
+    """Runs a command with its output appended to a log, and returns its exit status. It ends with us, and so does what it
+    starts. `keep`: descriptors that they inherit, of locks: what still runs still holds them.
 
     Raises HostError when the command is not installed or has not ended by the deadline.
     """
@@ -99,18 +140,21 @@ def run(
     with log.open("ab") as output:
         output.write(f"$ {' '.join(argv)}\n".encode())
         output.flush()
+        if "/" not in argv[0] and find_command(argv[0]) is None:
+            raise HostError(f"{argv[0]} is not installed", install_line(argv[0]))
         try:
             process = subprocess.Popen(
-                argv,
+                group_dies_with_parent(argv),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
                 env=environment(env),
                 start_new_session=True,
+                pass_fds=keep,
             )
         except FileNotFoundError as error:
-            raise HostError(f"{argv[0]} is not installed", install_line(argv[0])) from error
+            raise HostError(f"{error.filename} is not installed", install_line(str(error.filename))) from error
         try:
             end = time.monotonic() + deadline_s
             while True:
@@ -121,8 +165,7 @@ def run(
                     if time.monotonic() > end:
                         raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s", f"see {log}") from None
         finally:
-            if process.poll() is None:
-                kill_group(process)
+            _end_group(process)
 
 
 def output_of(
@@ -130,7 +173,7 @@ def output_of(
 ) -> str:
     """Standard output of a short command.
 
-    Raises HostError when it is missing, fails or does not end by the deadline.
+    Raises CommandError when it fails, HostError when it is missing or does not end by the deadline.
     """
     try:
         done = subprocess.run(
@@ -147,8 +190,7 @@ def output_of(
     except subprocess.TimeoutExpired as error:
         raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s") from error
     if done.returncode:
-        detail = done.stderr.decode(errors="replace").strip().splitlines()
-        raise HostError(f"{' '.join(argv)} failed: {detail[-1] if detail else f'exit status {done.returncode}'}")
+        raise CommandError(argv, done.returncode, done.stderr.decode(errors="replace"))
     return done.stdout.decode(errors="replace")
 
 

@@ -105,16 +105,18 @@ def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kerne
 
 
 @contextmanager
-def wait_for(lock: FileLock, what: str, report: Reporter) -> Iterator[None]:
-    """Holds a lock; says so if another process has it first."""
+def wait_for(lock: FileLock, what: str, report: Reporter) -> Iterator[int]:
+    """Holds a lock; says so if another process has it first. Gives its descriptor: whoever inherits it holds the lock, too."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         with report.task(f"wait for another oomtrial that uses {what}"):
             lock.acquire()
+    descriptor = lock._context.lock_file_fd  # filelock has no public name for it
+    assert descriptor is not None
     try:
-        yield
+        yield descriptor
     finally:
         lock.release()
 
