@@ -15,9 +15,9 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import zstandard
 
+from harness.budget import available_mib, machine_budget
 from harness.errors import HostError, UsageError
 from harness.experiment import Experiment
 from harness.guest.accel import kvm_openable
@@ -83,7 +83,7 @@ class Cluster:
         """Workers on this machine that share it: each has its part."""
         import dask
 
-        cores, memory_mib = len(os.sched_getaffinity(0)), psutil.virtual_memory().available >> 20
+        cores, memory_mib = machine_budget().cores, available_mib()
         if workers * self._memory_mib > memory_mib:
             fit = memory_mib // self._memory_mib
             raise HostError(

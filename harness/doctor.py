@@ -7,11 +7,11 @@ import os
 import shutil
 from dataclasses import dataclass
 
-import psutil
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from harness.budget import available_mib, machine_budget
 from harness.errors import HostError, OomtrialError
 from harness.guest.accel import Probe, cached_probe, kvm_openable
 from harness.guest.local import connect_local, engine_of, kernel_log_trouble, require_host_arm
@@ -30,7 +30,7 @@ _COMMANDS = (
     "qemu-system-x86_64", "mmdebstrap", "mke2fs", "setpriv", "zstd", "tar", "musl-gcc", "git", *toolchain.COMMANDS
 )  # fmt: skip
 _NEED_DISK = 8 << 30
-_NEED_MEMORY = 3 << 30
+_NEED_MEMORY_MIB = 3 << 10
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,11 @@ def _room() -> Finding:
 
 
 def _memory() -> Finding:
-    available = psutil.virtual_memory().available
-    state = "ok" if available >= _NEED_MEMORY else "missing"
-    return Finding("memory", state, f"{available / (1 << 30):.1f} GiB available, a guest takes 2 GiB")
+    budget, available = machine_budget(), available_mib()
+    state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
+    quota = f" (a cgroup allows the time of {budget.quota:g})" if budget.quota else ""
+    text = f"{available / 1024:.1f} GiB available, a guest takes 2 GiB; {budget.cores} cores{quota}"
+    return Finding("memory, cores", state, text)
 
 
 def _sources() -> Finding:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
-
 from harness.analysis.rates import MIN_BOOTS
+from harness.budget import available_mib
 from harness.errors import HostError, UsageError
 from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel
@@ -40,9 +39,8 @@ def refuse_little_memory(memory_mib: int, scenarios: Iterable[Scenario]) -> None
         need_mib = sum(limit.bytes for limit in scenario.limits) // (1 << 20) + 512
         if memory_mib < need_mib:
             raise UsageError(f"--memory {memory_mib} MiB is too little for {scenario.name}", f"it needs {need_mib} MiB")
-    available_mib = psutil.virtual_memory().available >> 20
-    if available_mib < memory_mib + 256:
-        raise HostError(f"a guest of {memory_mib} MiB does not fit: {available_mib} MiB of memory are available")
+    if (available := available_mib()) < memory_mib + 256:
+        raise HostError(f"a guest of {memory_mib} MiB does not fit: {available} MiB of memory are available")
 
 
 def lacking(kernel: Kernel, scenario: Scenario) -> str | None:

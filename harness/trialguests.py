@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from harness.budget import machine_budget
 from harness.collectors.evidence import TrialRecord
 from harness.collectors.trial import TrialJob, prepare_engine
 from harness.errors import GuestError, HostError
@@ -25,7 +25,8 @@ from harness.spec.arm import ArmSpec
 
 def machine_of_guests() -> HostRecord:
     """This machine, as far as it matters to guests on it."""
-    return HostRecord(cores=len(os.sched_getaffinity(0)), cpu=cpu_model(), qemu=qemu_version())
+    budget = machine_budget()
+    return HostRecord(cores=budget.cores, cpu=cpu_model(), qemu=qemu_version(), cpu_quota=budget.quota)
 
 
 class TrialGuests:

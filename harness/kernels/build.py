@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.budget import machine_budget
 from harness.errors import BuildError, HostError
 from harness.kernels import config as kconfig
 from harness.kernels.base import Base
@@ -141,7 +141,7 @@ def _make(tree: Path, log: Path, *targets: str, task: Task, lock: int) -> int:
         done, last = _progress(log)
         task.update(done=done, detail=last)
 
-    argv = ["make", f"-j{os.cpu_count() or 1}", compiler_argument(), *targets]
+    argv = ["make", f"-j{machine_budget().cores}", compiler_argument(), *targets]
     return run(argv, log=log, deadline_s=_BUILD_DEADLINE_S, cwd=tree, env=_REPRODUCIBLE, on_tick=tick, keep=(lock,))
 
 

@@ -162,13 +162,15 @@ def test_a_commit_with_a_link_out_of_the_tree_is_refused(kernels, tree, tmp_path
     assert not list((tmp_path / "cache/trees").glob("*/mm/lib"))
 
 
-def test_a_link_that_has_become_a_directory_is_not_written_through(kernels, tree):
+def test_a_link_that_has_become_a_directory_is_not_written_through(kernels, tree, tmp_path):
     built(kernels("build", f"tree:{tree}"))
     (tree / "Documentation").unlink()
     (tree / "Documentation").mkdir()
-    (tree / "Documentation/oom_kill.c").write_text("int of_the_documentation;\n")
+    (tree / "Documentation/page_alloc.c").write_text("int of_the_documentation;\n")
     (tree / "mm/oom_kill.c").write_text("int changed;\n")
     assert built(kernels("build", f"tree:{tree}")) == "int changed;\n"
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    assert (copy / "mm/page_alloc.c").read_text() == "int page;\n"
 
 
 def test_a_patch_through_a_link_is_refused(kernels, tree, tmp_path):
@@ -196,13 +198,21 @@ def test_nothing_that_a_trees_git_config_names_is_run(kernels, tree, tmp_path):
     assert not ran.exists()
 
 
-def test_a_failure_of_git_is_told_in_its_own_words(kernels, tree):
+def test_a_failure_of_git_is_told_in_its_own_words(kernels, tree, oomtrial, tmp_path):
     git(tree, "init", "-q")
     git(tree, "add", "-A")
     git(tree, "commit", "-qm", "one")
+    for path in (tree / ".git/objects").glob("??/*"):
+        path.chmod(0o644)
+        path.write_text("damaged")
     (tree / ".git/config").write_text("[core\n")
+    done = oomtrial("bisect", "--tree", tree, "--good", "HEAD", "--bad", "HEAD", "--out", tmp_path / "out")
+    for line in (one_line(done, 3), one_line(kernels("show", f"tree:{tree}@HEAD"), 3)):
+        assert "bad config line 1" in line
+        assert "no commit" not in line
+    (tree / ".git/config").unlink()
     line = one_line(kernels("show", f"tree:{tree}@HEAD"), 3)
-    assert "bad config line 1" in line
+    assert "git cannot read" in line
     assert "no commit" not in line
 
 
