@@ -105,6 +105,10 @@ def main() -> None:
         where = f" {error.filename}" if error.filename else ""
         click.echo(f"oomtrial: {error.strerror or error}{where}", err=True)
         code = 3
+    except UnicodeEncodeError as error:
+        # a name from the command line or the environment that no record could hold
+        click.echo(f"oomtrial: this is no UTF-8 text, and cannot be written down: {error.object[:200]!r}", err=True)
+        code = 2
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except Exception:

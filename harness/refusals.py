@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,11 +16,36 @@ from harness.rundir import RUN_FILE
 from harness.spec.kernel import KernelSpec
 from harness.spec.scenario import Scenario
 
+_NEEDED_FILES, _WANTED_FILES = 128, 1024  # a run of one guest has 16 open
+
 
 def refuse_existing(directory: Path) -> None:
     """Raises UsageError where a run is already."""
     if (directory / RUN_FILE).exists():
         raise UsageError(f"{directory} already holds a run", "choose another --out, or go on with --resume")
+
+
+def refuse_unspeakable(directory: Path) -> None:
+    """Raises UsageError for a path that no record could hold: JSON is UTF-8."""
+    try:
+        str(directory.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the run's directory, {str(directory.absolute())!r}, is no UTF-8", "choose another --out"
+        ) from None
+
+
+def require_descriptors() -> None:
+    """Raises HostError when this process may open too few files for a run. It takes what it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft != resource.RLIM_INFINITY and soft < _NEEDED_FILES:
+        raise HostError(
+            f"a run opens up to {_NEEDED_FILES} files at a time, and may open {soft} here", f"ulimit -n {_WANTED_FILES}"
+        )
 
 
 def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:

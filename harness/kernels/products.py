@@ -48,16 +48,16 @@ def note_products(tree: Path) -> None:
 def remove_doubtful(tree: Path) -> None:
     """Removes what the next make must not take for up to date.
 
-    Of a make that was cut off: all that is not in the record just as it is, since an object may be half written, or made of
-    other sources. Everything where the clock was set back: patched files would look older than the objects made before.
+    That is what is not in the record just as it is: of a make that was cut off an object may be half written, or made of other
+    sources, and a disk may damage one. Everything where the clock was set back: patched files would look older than the objects made before.
     """
     try:
         known = msgspec.json.decode(_record(tree).read_bytes(), type=dict[str, _Look])
     except (OSError, msgspec.DecodeError):
         known = {}
+    if not known and not _marker(tree).exists():
+        return  # the first build
     is_set_back = any(look.mtime_ns > time.time_ns() for look in known.values())
-    if not is_set_back and not _marker(tree).exists():
-        return
     for entry in list(_products(tree)):
         if is_set_back or known.get(os.path.relpath(entry.path, tree)) != _look(entry):
             Path(entry.path).unlink()
