@@ -29,6 +29,7 @@ from harness.proc import owner_is_alive, remove_leftovers
 
 # What TemporaryDirectory makes for us lives for minutes.
 _STALE_S = 3600.0
+_BEGUN_S = 60.0
 _DIRECTORIES = ("accel", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees")
 _SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
 
@@ -56,7 +57,7 @@ def tidy() -> Iterator[Removed]:
     """What every run looks after before it begins: a cache that it can write to, without the keys of guests that are gone."""
     yield from _no_directories()
     yield from _guest_directories()
-    yield from _unfinished_snapshots()
+    yield from _unfinished_snapshots(_BEGUN_S)
 
 
 def _no_directories() -> Iterator[Removed]:
@@ -109,10 +110,12 @@ def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
         return
 
 
-def _unfinished_snapshots() -> Iterator[Removed]:
+def _unfinished_snapshots(age_s: float = 0.0) -> Iterator[Removed]:
+    """`age_s`: of those that may go; one that was begun a moment ago is about to be held."""
     for path in sorted((cache_dir() / "snapshots").glob(".new-*")):
-        if not is_held(path):
-            yield from _gone(path, "a snapshot that was not finished")
+        with suppress(FileNotFoundError):
+            if not is_held(path) and time.time() - path.stat().st_mtime >= age_s:
+                yield from _gone(path, "a snapshot that was not finished")
 
 
 def _snapshots() -> Iterator[Removed]:
