@@ -2,6 +2,7 @@
 # Installs what containers/host-packages.txt (or the list that is named) lists and this host lacks: as root, or with sudo.
 # Without either it prints the exact line to run, and stops.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin # where dockerd is, and a user's PATH does not lead
 list=$(sed 's/#.*//' "${1:-$(dirname "$0")/host-packages.txt}" | tr -s ' \n' ' ')
 # An engine of another vendor is as good, and the two do not go together.
 command -v dockerd >/dev/null && list=$(echo " $list " | sed 's/ docker\.io / /')

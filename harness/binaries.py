@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -9,13 +10,14 @@ from filelock import FileLock
 from harness.errors import BuildError
 from harness.paths import cache_dir, content_key
 from harness.proc import output_of, run
+from harness.sealed import is_intact, put_seal, sync
 
 _COMPILER = "musl-gcc"
 _FLAGS = ("-static", "-O2", "-s", "-Wall", "-Wextra")
 
 
-def build_binary(source: Path) -> Path:
-    """Compiles a C file, or a directory of them, unless the cache has the result.
+def build_binary(source: Path, say: Callable[[str], None] = lambda _: None) -> Path:
+    """Compiles a C file, or a directory of them, unless the cache has the result. `say` hears when that is damaged.
 
     Raises BuildError when the compiler finds an error, HostError when there is no compiler.
     """
@@ -25,10 +27,14 @@ def build_binary(source: Path) -> Path:
     binary = directory / source.stem
     directory.mkdir(parents=True, exist_ok=True)
     with FileLock(directory / "lock"):
-        if not binary.is_file():
+        if not is_intact(binary):
+            if binary.exists():
+                say(f"{binary} is damaged, or of an older oomtrial; made again")
             log, scratch = directory / "build.log", directory / f".{source.stem}.new"
             units = [str(file) for file in files if file.suffix == ".c"]
             if run([_COMPILER, *_FLAGS, "-o", str(scratch), *units], log=log, deadline_s=120):
                 raise BuildError(f"{source.name} does not compile", f"log: {log}")
+            sync(scratch)
             scratch.rename(binary)
+            put_seal(binary)
     return binary

@@ -19,6 +19,7 @@ from harness.analysis.rates import exact_test
 from harness.analysis.sequential import decide, likelihood_ratio
 from harness.errors import BuildError, CheckFailedError, EvidenceError, GuestError, HostError, OomtrialError, UsageError
 from harness.experiment import Experiment
+from harness.kernels.tree import NoRepositoryError, find_commit
 from harness.paths import write_atomically
 from harness.proc import output_of
 from harness.progress import Reporter
@@ -69,9 +70,9 @@ def _git(where: Path, *arguments: str) -> str:
 
 def _commit(tree: Path, ref: str) -> str:
     try:
-        return _git(tree, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-    except HostError as error:
-        raise UsageError(f"{tree} has no commit {ref!r}", "give a commit, branch or tag of that git tree") from error
+        return find_commit(tree, ref)
+    except NoRepositoryError as error:
+        raise UsageError(error.what, "give a git tree of the kernel") from error
 
 
 def _write(path: Path, value: msgspec.Struct) -> None:

@@ -29,6 +29,8 @@ from harness.proc import owner_is_alive, remove_leftovers
 
 # What TemporaryDirectory makes for us lives for minutes.
 _STALE_S = 3600.0
+_BEGUN_S = 60.0
+_DIRECTORIES = ("accel", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees")
 _SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
 
 
@@ -42,12 +44,31 @@ class Removed:
 
 def clean() -> Iterator[Removed]:
     """Removes what is left, and says so of each thing as it goes."""
+    yield from _no_directories()
     yield from _guest_directories()
     yield from _half_written()
     yield from _snapshots()
     yield from _temporary_files()
     yield from _scratch_directories()
     yield from _in_the_engine()
+
+
+def tidy() -> Iterator[Removed]:
+    """What every run looks after before it begins: a cache that it can write to, without the keys of guests that are gone."""
+    yield from _no_directories()
+    yield from _guest_directories()
+    yield from _unfinished_snapshots(_BEGUN_S)
+
+
+def _no_directories() -> Iterator[Removed]:
+    """Raises HostError when the cache itself is none."""
+    cache = cache_dir()
+    if cache.exists() and not cache.is_dir():
+        raise HostError(f"{cache} is no directory", "remove it, or set OOMTRIAL_CACHE to another one")
+    for name in _DIRECTORIES:
+        path = cache / name
+        if (path.exists() or path.is_symlink()) and not path.is_dir():
+            yield from _gone(path, "a directory of the cache must have its place")
 
 
 def _gone(path: Path, why: str) -> Iterator[Removed]:
@@ -89,11 +110,17 @@ def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
         return
 
 
+def _unfinished_snapshots(age_s: float = 0.0) -> Iterator[Removed]:
+    """`age_s`: of those that may go; one that was begun a moment ago is about to be held."""
+    for path in sorted((cache_dir() / "snapshots").glob(".new-*")):
+        with suppress(FileNotFoundError):
+            if not is_held(path) and time.time() - path.stat().st_mtime >= age_s:
+                yield from _gone(path, "a snapshot that was not finished")
+
+
 def _snapshots() -> Iterator[Removed]:
+    yield from _unfinished_snapshots()
     root = cache_dir() / "snapshots"
-    for path in sorted(root.glob(".new-*")):
-        if not is_held(path):
-            yield from _gone(path, "a snapshot that was not finished")
     for path in sorted(root.glob("[!.]*")):
         if path.is_dir() and not is_whole(path):
             yield from _alone(Path(f"{path}.lock"), path, "a snapshot that is not whole")
@@ -101,7 +128,7 @@ def _snapshots() -> Iterator[Removed]:
 
 def _temporary_files() -> Iterator[Removed]:
     """Of harness.paths.write_atomically: .NAME.PID.tmp."""
-    for directory in ("accel", "kernels/*", "manifests", "trees"):
+    for directory in ("accel", "binaries/*", "kernels/*", "manifests", "rootfs", "snapshots", "trees"):
         for path in sorted(cache_dir().glob(f"{directory}/.*.tmp")):
             pid = path.name.split(".")[-2]
             if pid.isdigit() and not owner_is_alive(int(pid), path):

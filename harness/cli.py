@@ -86,6 +86,8 @@ def main() -> None:
         os.environ.pop(name, None)
     try:
         signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) has it ignored
+            signal.signal(signal.SIGHUP, _terminate)
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -107,6 +109,10 @@ def main() -> None:
         where = f" {error.filename}" if error.filename else ""
         click.echo(f"oomtrial: {error.strerror or error}{where}", err=True)
         code = 3
+    except UnicodeEncodeError as error:
+        # a name from the command line or the environment that no record could hold
+        click.echo(f"oomtrial: this is no UTF-8 text, and cannot be written down: {error.object[:200]!r}", err=True)
+        code = 2
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
     except Exception:
@@ -115,7 +121,7 @@ def main() -> None:
     else:
         code = 0
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # it ends already
         kill_children()
     if code == INTERRUPTED:

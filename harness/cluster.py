@@ -15,16 +15,18 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import zstandard
 
+from harness.budget import available_mib, machine_budget
 from harness.errors import HostError, UsageError
 from harness.experiment import Experiment
 from harness.guest.accel import kvm_openable
+from harness.kernels.kernel import RECORD
 from harness.paths import cache_dir, held
 from harness.prepared import Prepared, shipment
 from harness.proc import remove_leftovers
 from harness.rundir import COMPLETE, HostRecord
+from harness.sealed import is_intact, put_seal
 from harness.trialguests import machine_of_guests
 
 LOCAL = "local:"
@@ -83,7 +85,7 @@ class Cluster:
         """Workers on this machine that share it: each has its part."""
         import dask
 
-        cores, memory_mib = len(os.sched_getaffinity(0)), psutil.virtual_memory().available >> 20
+        cores, memory_mib = machine_budget().cores, available_mib()
         if workers * self._memory_mib > memory_mib:
             fit = memory_mib // self._memory_mib
             raise HostError(
@@ -189,9 +191,15 @@ def _describe(names: list[str]) -> dict[str, Any]:
     """On a worker: what its cache lacks, what machine it is, and why it has no KVM."""
     return {
         "machine": machine_of_guests(),
-        "lacks": [name for name in names if not (cache_dir() / name).is_file()],
+        "lacks": [name for name in names if not _has(name)],
         "kvm": kvm_openable(),
     }
+
+
+def _has(name: str) -> bool:
+    """Whether this worker's cache has a file, whole; a kernel's record is told by being read."""
+    path = cache_dir() / name
+    return path.is_file() if path.name == RECORD else is_intact(path)
 
 
 def pack_file(path: Path) -> bytes:
@@ -213,5 +221,6 @@ def unpack_file(name: str, content: bytes) -> None:
             file.truncate()
         scratch.chmod(0o755 if path.parent.parent.name == "binaries" else 0o644)
         scratch.replace(path)
+        put_seal(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from dataclasses import dataclass
 
-import psutil
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from harness.budget import available_mib, machine_budget
 from harness.errors import HostError, OomtrialError
 from harness.guest.accel import Probe, cached_probe, kvm_openable
 from harness.guest.local import connect_local, engine_of, kernel_log_trouble, require_host_arm
 from harness.guest.rootfs import plan_rootfs
+from harness.guest.unprivileged import require_user_namespace
 from harness.hostarm import require_kernel
+from harness.kernels import toolchain
 from harness.kernels.debian import offered_series
 from harness.kernels.library import library_names
 from harness.kernels.source import offered_versions
 from harness.paths import cache_dir, data_dir
-from harness.proc import output_of
+from harness.proc import find_command, output_of
 
+# What is run on the way from nothing to a summary, beside apt's and dpkg's own.
+_COMMANDS = (
+    "qemu-system-x86_64", "mmdebstrap", "mke2fs", "setpriv", "zstd", "tar", "musl-gcc", "git", *toolchain.COMMANDS
+)  # fmt: skip
 _NEED_DISK = 8 << 30
-_NEED_MEMORY = 3 << 30
+_NEED_MEMORY_MIB = 3 << 10
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,20 @@ def _packages() -> Finding:
             f"not installed: {', '.join(lacking)}",
             f"apt-get install --no-install-recommends {' '.join(lacking)}",
         )
+    commands = (*_COMMANDS, *(() if os.geteuid() == 0 else ("fakeroot", "unshare", "newuidmap")))
+    if absent := sorted({command for command in commands if find_command(command) is None}):
+        return Finding("packages", "missing", f"installed, but not found: {', '.join(absent)}", "look at PATH")
     return Finding("packages", "ok", f"all {len(wanted)} installed")
+
+
+def _user() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("user", "ok", "root")
+    try:
+        require_user_namespace()
+    except HostError as error:
+        return Finding("user", "missing", error.what, error.hint)
+    return Finding("user", "ok", "without root: has what mmdebstrap needs for the guest's image")
 
 
 def _acceleration() -> Finding:
@@ -123,9 +143,11 @@ def _room() -> Finding:
 
 
 def _memory() -> Finding:
-    available = psutil.virtual_memory().available
-    state = "ok" if available >= _NEED_MEMORY else "missing"
-    return Finding("memory", state, f"{available / (1 << 30):.1f} GiB available, a guest takes 2 GiB")
+    budget, available = machine_budget(), available_mib()
+    state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
+    quota = f" (a cgroup allows the time of {budget.quota:g})" if budget.quota else ""
+    text = f"{available / 1024:.1f} GiB available, a guest takes 2 GiB; {budget.cores} cores{quota}"
+    return Finding("memory, cores", state, text)
 
 
 def _sources() -> Finding:
@@ -152,7 +174,17 @@ def _cache() -> Finding:
 
 def diagnose() -> list[Finding]:
     """Everything that a run needs, each looked at for real."""
-    return [_packages(), _sources(), _acceleration(), _room(), _memory(), _local_docker(), _kernel_log(), _cache()]
+    return [
+        _packages(),
+        _user(),
+        _sources(),
+        _acceleration(),
+        _room(),
+        _memory(),
+        _local_docker(),
+        _kernel_log(),
+        _cache(),
+    ]
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:

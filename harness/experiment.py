@@ -12,6 +12,7 @@ import msgspec
 
 from harness import __version__
 from harness.blockrun import BlockRunner, Standing
+from harness.cleaning import tidy
 from harness.collectors.trial import REFUSED
 from harness.errors import GuestError, UsageError
 from harness.guest.accel import choose_accel, qemu_version
@@ -23,7 +24,14 @@ from harness.paths import require_room
 from harness.planrun import run_in_turn, run_side_by_side
 from harness.prepared import Prepared, build_images, build_parts
 from harness.progress import Reporter, Task
-from harness.refusals import lacking, refuse_existing, refuse_little_memory, refuse_undecidable
+from harness.refusals import (
+    lacking,
+    refuse_existing,
+    refuse_little_memory,
+    refuse_undecidable,
+    refuse_unspeakable,
+    require_descriptors,
+)
 from harness.request import Request, load_scenarios, recorded_request
 from harness.resume import (
     find_kernels,
@@ -93,6 +101,10 @@ class Experiment:
         Raises UsageError for a bad request, HostError when this machine lacks something.
         """
         request = self.request
+        refuse_unspeakable(self.directory)
+        require_descriptors()
+        for removed in tidy():
+            self.report.say(f"removed {removed.what}: {removed.why}")
         if self.resumed is None:
             refuse_existing(self.directory)
         specs = [parse_kernel_spec(text) for text in request.kernels]
@@ -148,7 +160,7 @@ class Experiment:
         Raises BuildError when a download, a patch or a compilation fails.
         """
         if self._host:
-            images = build_images(self.resumed)
+            images = build_images(self.resumed, self.report)
             return Prepared({HOST: self._host.kernel()}, Path(), images, ACCEL, str(self._host.engine))
         kernels, rootfs, images = build_parts(self._plans, self._cached, self.resumed, self.report)
         # `oomtrial kernels prune` keeps away from what is held.

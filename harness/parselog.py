@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 from rich.console import Console
 
+from harness.budget import machine_budget
 from harness.errors import EvidenceError, UsageError
 from harness.logfile import STDIN, OpenLog, open_log
 from harness.oomlog.assemble import Output
@@ -106,7 +106,7 @@ def _say_errors(errors: Iterable[EvidenceError], say: Callable[[str], None]) -> 
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+    return machine_budget().cores
 
 
 class _Parse:

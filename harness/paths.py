@@ -24,9 +24,19 @@ def data_dir(name: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Kernels, guest images and binaries, each under a key of its content. ``OOMTRIAL_CACHE`` overrides it."""
+    """Kernels, guest images and binaries, each under a key of its content. ``OOMTRIAL_CACHE`` overrides it.
+
+    Raises HostError for a path that no record could hold.
+    """
     override = os.environ.get("OOMTRIAL_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("oomtrial")
+    path = Path(override).absolute() if override else platformdirs.user_cache_path("oomtrial")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise HostError(
+            f"the path of the cache, {str(path)!r}, is no UTF-8", "set OOMTRIAL_CACHE to one that is"
+        ) from None
+    return path
 
 
 def content_key(*parts: str | bytes) -> str:

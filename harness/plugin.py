@@ -127,7 +127,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     guests = [spec for spec in kernels if spec != "host"]
     if not guests:
         return []
-    from harness.seats import machine_budget
+    from harness.budget import machine_budget
 
     vcpus, memory_mib = _guest_size(config)
     lines = [f"oomtrial: {', '.join(kernels)}; guests of {vcpus} vCPUs and {memory_mib} MiB"]

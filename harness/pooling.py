@@ -164,6 +164,7 @@ def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         ("memory_mib", record.memory_mib),
         ("accel", record.accel),
         ("host cores", record.host.cores),
+        ("CPU quota", record.host.cpu_quota),
         ("host CPU", record.host.cpu),
         ("QEMU", record.host.qemu),
         ("append", record.append),

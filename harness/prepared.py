@@ -31,12 +31,12 @@ class Prepared:
     accel_reason: str
 
 
-def build_images(resumed: RunRecord | None) -> dict[str, Image]:
+def build_images(resumed: RunRecord | None, report: Reporter) -> dict[str, Image]:
     """Our images. `resumed`: a run whose images they must be.
 
     Raises UsageError when they are others, BuildError when one does not compile.
     """
-    images = {name: plan_image(name) for name in NAMES}
+    images = {name: plan_image(name, report.say) for name in NAMES}
     if resumed:
         refuse_other_images(resumed, images)
     return images
@@ -52,7 +52,7 @@ def build_parts(
     with threads(3) as pool:
         kernels_job = pool.submit(lambda: cached | {plan.spec.text: make_kernel(plan, report) for plan in plans})
         rootfs_job = pool.submit(_build_rootfs, resumed, report)
-        images_job = pool.submit(build_images, resumed)
+        images_job = pool.submit(build_images, resumed, report)
         try:
             # A failure of any is told at once, not after the others have ended.
             jobs: tuple[Future[Any], ...] = (kernels_job, rootfs_job, images_job)

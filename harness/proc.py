@@ -23,8 +23,19 @@ from harness.paths import is_held
 BLOCK_SCRATCH = "oomtrial-block-"  # and the worker's pid: where a block's evidence is, until it goes back
 
 _TERM_S = 3.0  # for children that tidy up
+_END_S = 3.0  # for a command that is told to end, before it is killed
 _TIDY_S = 3.0  # for threads whose children were killed
 _CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
+
+
+class CommandError(HostError):
+    """A command that was run and failed."""
+
+    def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
+        self.status = status
+        self.said = [line.strip() for line in stderr.splitlines() if line.strip()]
+        super().__init__(f"{' '.join(argv)} failed: {self.said[-1] if self.said else f'exit status {status}'}")
+
 
 # Commands whose Debian package has another name.
 _PACKAGES = {
@@ -40,6 +51,23 @@ _PACKAGES = {
 }
 
 
+# On Debian only root has these in PATH, and mke2fs is there.
+_SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What a command that we run gets: our environment, with the directories of system commands at the end of PATH."""
+    found = {**os.environ, **(changes or {})}
+    path = found.get("PATH", os.defpath).split(os.pathsep)
+    found["PATH"] = os.pathsep.join([*path, *(each for each in _SYSTEM_DIRECTORIES if each not in path)])
+    return found
+
+
+def find_command(name: str) -> str | None:
+    """Where a command is that we would run, or None."""
+    return shutil.which(name, path=environment()["PATH"])
+
+
 def install_line(*names: str) -> str:
     """The line that installs commands (or packages) on Debian and Ubuntu."""
     packages = sorted({_PACKAGES.get(name, name) for name in names})
@@ -49,6 +77,25 @@ def install_line(*names: str) -> str:
 def dies_with_parent(argv: Sequence[str]) -> list[str]:
     """The command, killed by the kernel when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
     return ["setpriv", "--pdeathsig", "KILL", *argv]
+
+
+# The leader of a command's process group. At SIGTERM, which the kernel sends it when we are gone, however we went, it ends the
+# group: first by SIGHUP, at which make(1) and others take away what they have half written. (A shell's background jobs are
+# deaf to SIGINT.)
+_LEADER = f"""trap 'trap "" HUP TERM
+kill -s HUP -- -$$
+{{ sleep {_END_S:.0f}; kill -s KILL -- -$$; }} &
+wait $command
+exit 129' TERM
+"$@" &
+command=$!
+wait $command
+"""
+
+
+def group_dies_with_parent(argv: Sequence[str]) -> list[str]:
+    """The command and all that it starts in its process group, which it must lead; ended when the thread that started it ends."""
+    return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _LEADER, "sh", *argv]
 
 
 def has_initial_pids() -> bool:
@@ -64,22 +111,36 @@ _own: set[subprocess.Popen[bytes]] = set()  # children of ours; those that have 
 _own_lock = threading.Lock()
 
 
-def start(argv: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[bytes]:
-    """A child of ours, which `kill_children` ends; `options` are those of Popen.
+def start(
+    argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """A child of ours, which `kill_children` ends. `env`: changes to the environment; `options` are those of Popen.
 
     Raises HostError when the command is not installed.
     """
+    command = str(argv[0])
+    if "/" not in command and find_command(command) is None:
+        raise HostError(f"{command} is not installed", install_line(command))
     try:
-        process: subprocess.Popen[bytes] = subprocess.Popen(argv, **options)
+        process: subprocess.Popen[bytes] = subprocess.Popen(argv, env=environment(env), **options)
     except FileNotFoundError as error:
         missing = str(error.filename)
-        if missing != str(argv[0]):  # the directory to run it in
+        if missing != command:  # the directory to run it in
             raise
         raise HostError(f"{missing} is not installed", install_line(missing)) from error
     with _own_lock:
         _own.difference_update([other for other in _own if other.poll() is not None])
         _own.add(process)
     return process
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends what `group_dies_with_parent` leads, and all of it."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_END_S + 1)
+    kill_group(process)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -97,8 +158,10 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     on_tick: Callable[[], None] = lambda: None,
+    keep: Sequence[int] = (),
 ) -> int:
-    """Runs a command with its output appended to a log, and returns its exit status.
+    """Runs a command with its output appended to a log, and returns its exit status. It ends with us, and so does what it
+    starts. `keep`: descriptors that they inherit, of locks: what still runs still holds them.
 
     Raises HostError when the command is not installed or has not ended by the deadline.
     """
@@ -106,14 +169,17 @@ def run(
     with log.open("ab") as output:
         output.write(f"$ {' '.join(argv)}\n".encode())
         output.flush()
+        if "/" not in argv[0] and find_command(argv[0]) is None:
+            raise HostError(f"{argv[0]} is not installed", install_line(argv[0]))
         process = start(
-            argv,
+            group_dies_with_parent(argv),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=env,
             start_new_session=True,
+            pass_fds=keep,
         )
         try:
             end = time.monotonic() + deadline_s
@@ -125,8 +191,7 @@ def run(
                     if time.monotonic() > end:
                         raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s", f"see {log}") from None
         finally:
-            if process.poll() is None:
-                kill_group(process)
+            _end_group(process)
 
 
 def output_of(
@@ -134,12 +199,10 @@ def output_of(
 ) -> str:
     """Standard output of a short command.
 
-    Raises HostError when it is missing, fails or does not end by the deadline.
+    Raises CommandError when it fails, HostError when it is missing or does not end by the deadline.
     """
     pipe = subprocess.PIPE
-    with start(
-        argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, cwd=cwd, env={**os.environ, **(env or {})}
-    ) as process:
+    with start(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, cwd=cwd, env=env) as process:
         try:
             output, errors = process.communicate(timeout=deadline_s)
         except subprocess.TimeoutExpired as error:
@@ -147,8 +210,7 @@ def output_of(
         finally:
             process.kill()  # nothing, if it has ended
     if process.returncode:
-        detail = errors.decode(errors="replace").strip().splitlines()
-        raise HostError(f"{' '.join(argv)} failed: {detail[-1] if detail else f'exit status {process.returncode}'}")
+        raise CommandError(list(map(str, argv)), process.returncode, errors.decode(errors="replace"))
     return output.decode(errors="replace")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterable
 from pathlib import Path
 
-import psutil
-
 from harness.analysis.rates import MIN_BOOTS
+from harness.budget import available_mib
 from harness.errors import HostError, UsageError
 from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel
@@ -16,11 +16,36 @@ from harness.rundir import RUN_FILE
 from harness.spec.kernel import KernelSpec
 from harness.spec.scenario import Scenario
 
+_NEEDED_FILES, _WANTED_FILES = 128, 1024  # a run of one guest has 16 open
+
 
 def refuse_existing(directory: Path) -> None:
     """Raises UsageError where a run is already."""
     if (directory / RUN_FILE).exists():
         raise UsageError(f"{directory} already holds a run", "choose another --out, or go on with --resume")
+
+
+def refuse_unspeakable(directory: Path) -> None:
+    """Raises UsageError for a path that no record could hold: JSON is UTF-8."""
+    try:
+        str(directory.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"the run's directory, {str(directory.absolute())!r}, is no UTF-8", "choose another --out"
+        ) from None
+
+
+def require_descriptors() -> None:
+    """Raises HostError when this process may open too few files for a run. It takes what it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    if soft != resource.RLIM_INFINITY and soft < _NEEDED_FILES:
+        raise HostError(
+            f"a run opens up to {_NEEDED_FILES} files at a time, and may open {soft} here", f"ulimit -n {_WANTED_FILES}"
+        )
 
 
 def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:
@@ -40,9 +65,8 @@ def refuse_little_memory(memory_mib: int, scenarios: Iterable[Scenario]) -> None
         need_mib = sum(limit.bytes for limit in scenario.limits) // (1 << 20) + 512
         if memory_mib < need_mib:
             raise UsageError(f"--memory {memory_mib} MiB is too little for {scenario.name}", f"it needs {need_mib} MiB")
-    available_mib = psutil.virtual_memory().available >> 20
-    if available_mib < memory_mib + 256:
-        raise HostError(f"a guest of {memory_mib} MiB does not fit: {available_mib} MiB of memory are available")
+    if (available := available_mib()) < memory_mib + 256:
+        raise HostError(f"a guest of {memory_mib} MiB does not fit: {available} MiB of memory are available")
 
 
 def lacking(kernel: Kernel, scenario: Scenario) -> str | None:

@@ -16,9 +16,10 @@ from harness.errors import EvidenceError, UsageError
 from harness.guest.console import find_end, read_console
 from harness.guest.engine import Engine
 from harness.guest.rootfs import RootfsPlan, plan_rootfs
-from harness.kernels.kernel import Kernel, Plan, read_record
+from harness.kernels.kernel import Kernel, Plan, damaged_files, read_record
 from harness.paths import cache_dir
 from harness.rundir import HostRecord, RunRecord
+from harness.sealed import is_intact
 from harness.spec.plan import Block
 from harness.spec.scenario import Scenario, decode
 
@@ -118,7 +119,8 @@ def find_kernels(record: RunRecord) -> dict[str, Kernel]:
     """The kernels of a run that the cache still has, by the text of the spec: their keys say that they are the same."""
     found = {}
     for kernel in record.kernels:
-        if cached := read_record(cache_dir() / "kernels" / kernel.key):
+        cached = read_record(cache_dir() / "kernels" / kernel.key)
+        if cached is not None and not damaged_files(cached):
             found[kernel.spec] = msgspec.structs.replace(cached, spec=kernel.spec)
     return found
 
@@ -126,7 +128,7 @@ def find_kernels(record: RunRecord) -> dict[str, Kernel]:
 def find_rootfs(record: RunRecord) -> Path | None:
     """The guest's image of a run, if the cache still has it."""
     image = cache_dir() / "rootfs" / f"{record.rootfs}.ext4"
-    return image if image.is_file() else None
+    return image if is_intact(image) else None
 
 
 def plan_same_rootfs(record: RunRecord) -> RootfsPlan:

@@ -30,9 +30,10 @@ def new_run_id() -> str:
 class HostRecord(msgspec.Struct, frozen=True):
     """The machine that a run ran on, as far as it matters to the figures."""
 
-    cores: int  # that this process may use
+    cores: int  # that this process may use, by affinity and cgroups
     cpu: str
     qemu: str
+    cpu_quota: float = 0.0  # of cores, where a cgroup allows less time than they have; 0: it does not
 
 
 def cpu_model() -> str:

@@ -13,72 +13,13 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import psutil
-
+from harness.budget import Budget, machine_budget
 from harness.paths import cache_dir
 
-_CGROUPS = Path("/sys/fs/cgroup")
 _POLL_S = 0.1
-_OVERHEAD_MIB = 256  # of QEMU, beside the guest's memory
-_SPARE = 1 / 8  # of the machine's memory, for everything else
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What this process may use of the machine, by affinity and cgroups."""
-
-    cores: int
-    memory_mib: int
-
-    def seats(self, vcpus: int, memory_mib: int) -> int:
-        """How many such guests may run side by side; one may always."""
-        by_memory = int(self.memory_mib * (1 - _SPARE)) // (memory_mib + _OVERHEAD_MIB)
-        return max(1, min(self.cores // vcpus, by_memory))
-
-    def holds(self, taken: list[tuple[int, int]], vcpus: int, memory_mib: int) -> bool:
-        """Whether one guest more fits beside what is taken: (vCPUs, MiB) each."""
-        cores = sum(min(each, self.cores) for each, _ in taken) + min(vcpus, self.cores)
-        memory = sum(each + _OVERHEAD_MIB for _, each in (*taken, (vcpus, memory_mib)))
-        return not taken or (cores <= self.cores and memory <= self.memory_mib * (1 - _SPARE))
-
-
-def machine_budget() -> Budget:
-    """Cores and memory, as the cgroups of this process leave them."""
-    cores = float(len(os.sched_getaffinity(0)))
-    memory_bytes = psutil.virtual_memory().total
-    for directory in _own_cgroups():
-        quota, _, period = _words(directory / "cpu.max").partition(" ")
-        if quota.isdigit() and period.isdigit():
-            cores = min(cores, int(quota) / int(period))
-        v1_quota, v1_period = (_words(directory / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
-        if v1_quota.isdigit() and v1_period.isdigit():
-            cores = min(cores, int(v1_quota) / int(v1_period))
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            if (limit := _words(directory / name)).isdigit():
-                memory_bytes = min(memory_bytes, int(limit))
-    return Budget(max(1, int(cores)), memory_bytes >> 20)
-
-
-def _own_cgroups() -> Iterator[Path]:
-    """Of this process, on each hierarchy, from its own to the root."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        for name in controllers.split(","):
-            root = _CGROUPS / name
-            directory = root / path.lstrip("/")
-            yield directory
-            yield from (parent for parent in directory.parents if parent == root or root in parent.parents)
-
-
-def _words(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
 
 
 class Seat:

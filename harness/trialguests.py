@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from harness.budget import machine_budget
 from harness.collectors.evidence import TrialRecord
 from harness.collectors.trial import TrialJob, prepare_engine
 from harness.errors import GuestError, HostError
 from harness.guest.accel import qemu_version
 from harness.guest.machine import Guest
 from harness.guest.snapshot import Snapshot
+from harness.kernels.kernel import damaged_files
 from harness.prepared import Prepared
 from harness.progress import Reporter
 from harness.request import Request
 from harness.rundir import HostRecord, cpu_model
+from harness.sealed import is_intact
 from harness.seats import Seat
 from harness.spec.arm import ArmSpec
 
 
 def machine_of_guests() -> HostRecord:
     """This machine, as far as it matters to guests on it."""
-    return HostRecord(cores=len(os.sched_getaffinity(0)), cpu=cpu_model(), qemu=qemu_version())
+    budget = machine_budget()
+    return HostRecord(cores=budget.cores, cpu=cpu_model(), qemu=qemu_version(), cpu_quota=budget.quota)
 
 
 class TrialGuests:
@@ -35,6 +38,7 @@ class TrialGuests:
         """`seat`: room that the caller has for them; else each takes its own."""
         self.prepared = prepared
         self._request, self._report, self._seat = request, report, seat
+        self._cannot_save = False
 
     @contextlib.contextmanager
     def of_trial(
@@ -67,7 +71,13 @@ class TrialGuests:
                     with guest:
                         yield guest, time.monotonic() - started, partial(self._save, guest, of_scenario)
                     return
-        with make(None) as guest:
+        guest = make(None)
+        try:
+            guest.start()
+        except GuestError as error:
+            self._refuse_damaged(arm, error)
+            raise
+        with guest:
             guest_start_s = time.monotonic() - started
             if self._request.snapshots:
                 prepare_engine(guest.docker, self.prepared.images, arm.probes)
@@ -124,11 +134,30 @@ class TrialGuests:
         )
 
     def _save(self, guest: Guest, snapshot: Snapshot) -> None:
-        if not self._request.snapshots:
+        if not self._request.snapshots or self._cannot_save:
             return
         with snapshot.lock():
             if not snapshot.is_there:
                 try:
                     guest.save(snapshot)
-                except HostError as error:  # no room: the run goes on without
-                    self._report.say(f"no snapshot is kept: {error}")
+                except (HostError, GuestError) as error:
+                    # no room, or no zstd: the guest goes on, and nobody blames the kernel
+                    self._cannot_save = True
+                    self._report.say(f"no snapshots are kept from here on: {error}")
+
+    def _refuse_damaged(self, arm: ArmSpec, error: GuestError) -> None:
+        """A guest that does not start may be made of something that a disk has damaged, though nobody wrote to it: all of it is
+        read, once.
+
+        Raises HostError when that is so; it is thrown away then.
+        """
+        kernel, rootfs = self.prepared.kernels[arm.kernel], self.prepared.rootfs
+        damaged = damaged_files(kernel, deep=True) + ([] if is_intact(rootfs, deep=True) else [rootfs])
+        for path in damaged:
+            path.unlink(missing_ok=True)
+        if damaged:
+            names = ", ".join(map(str, damaged))
+            raise HostError(
+                f"{names} was damaged in the cache, and is thrown away: {error.what}",
+                "`oomtrial run --resume` makes it again, and goes on",
+            ) from error

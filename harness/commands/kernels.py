@@ -106,6 +106,13 @@ def show(text: str, own_config: tuple[Path, ...]) -> None:
             click.echo(f"did not take: {line}")
 
 
+def _tidy(report: Reporter) -> None:
+    from harness.cleaning import tidy
+
+    for removed in tidy():
+        report.say(f"removed {removed.what}: {removed.why}")
+
+
 @kernels.command()
 @click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
 @OWN_CONFIG
@@ -117,6 +124,7 @@ def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
 
     specs = [parse_kernel_spec(text) for text in texts]
     with Reporter() as report:
+        _tidy(report)
         plans = [plan_kernel(spec, report, own_config) for spec in specs]
         made = [make_kernel(plan, report) for plan in plans]
     for kernel in made:
@@ -137,6 +145,7 @@ def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -
     from harness.spec.kernel import parse_kernel_spec
 
     with Reporter() as report:
+        _tidy(report)
         plans = [plan_kernel(parse_kernel_spec(text), report, own_config) for text in texts]
         if library:
             _check_library(plans, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +31,12 @@ class Image:
         return f"oomtrial/{self.name}:{self.key}"
 
 
-def plan_image(name: str) -> Image:
-    """An image from its Dockerfile and its binary."""
+def plan_image(name: str, say: Callable[[str], None] = lambda _: None) -> Image:
+    """An image from its Dockerfile and its binary. `say` hears when that was damaged in the cache."""
     lines = (data_dir("containers") / name / "Dockerfile").read_text().splitlines()
     changes = tuple(line for line in lines if line and not line.startswith(("#", "FROM", "COPY")))
     source = data_dir("workloads") / name
-    binary = build_binary(source if source.is_dir() else source.with_suffix(".c"))
+    binary = build_binary(source if source.is_dir() else source.with_suffix(".c"), say)
     return Image(name, binary, changes, content_key(binary.read_bytes(), *changes))
 
 

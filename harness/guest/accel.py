@@ -39,9 +39,12 @@ def _cache_file() -> Path:
 
 
 def cached_probe() -> Probe | None:
-    """The last answer for this machine, if there is one."""
-    path = _cache_file()
-    return msgspec.json.decode(path.read_bytes(), type=Probe) if path.is_file() else None
+    """The last answer for this machine, if there is one that can be read: else it is asked again."""
+    try:
+        probe = msgspec.json.decode(_cache_file().read_bytes(), type=Probe)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return probe if probe.accel in ("kvm", "tcg") else None
 
 
 def kvm_openable() -> str | None:
@@ -62,6 +65,8 @@ def choose_accel(wanted: str, kernel: Kernel, rootfs: Path, report: Reporter) ->
         return Probe("tcg", "asked for")
     probe = cached_probe()
     if probe is None:
+        if _cache_file().exists():
+            report.say(f"{_cache_file()} is damaged; made again")
         probe = _probe(kernel, rootfs, report)
         write_atomically(_cache_file(), msgspec.json.encode(probe))
     if wanted == "kvm" and probe.accel != "kvm":

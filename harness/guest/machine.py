@@ -36,6 +36,7 @@ _API_VERSION = "1.41"
 _PORT_ATTEMPTS = 5
 _PING_S = 5  # for one answer of a guest that is starting
 _RESTORE_DEADLINE_S = 30.0
+_MONITOR = "qmp"
 SEED_BYTES = 64
 JOB_BYTES = 128  # workloads/collector.c
 
@@ -85,10 +86,12 @@ class Guest:
         """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
         waits for one. `seat`: room that the caller has for it; else the guest takes its own."""
         self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
-        self._kernel, self._initrd, self._rootfs, self._accel = kernel, initrd, rootfs, accel
+        # QEMU is started in another directory
+        self._kernel, self._initrd = kernel.absolute(), initrd and initrd.absolute()
+        self._rootfs, self._accel = rootfs.absolute(), accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
         self._api_deadline_s, self._job = api_deadline_s, job
-        self.console = console
+        self.console = console.absolute()
         self._given_seat = seat
         self._own_seat: Seat | None = None
         self.beside = 0  # other guests on this machine when it started
@@ -132,11 +135,14 @@ class Guest:
         _remove_leftovers(runtime)
         self._private = Path(tempfile.mkdtemp(prefix=f"guest-{os.getpid()}-", dir=runtime))
         self._held = hold(self._private)
-        if self._snapshot is not None:
-            self._snapshot.use(self._private)
-            certificates = Certificates.in_directory(self._private)
-        else:
-            certificates = make_certificates(self._private)
+        if self._snapshot is None:
+            self._run(make_certificates(self._private))
+            return
+        with self._snapshot.use(self._private):
+            self._run(Certificates.in_directory(self._private))
+
+    def _run(self, certificates: Certificates) -> None:
+        assert self._private is not None
         seed = self._private / "seed"
         seed.write_bytes(secrets.token_bytes(SEED_BYTES))
         job = self._private / "job"
@@ -155,7 +161,7 @@ class Guest:
                 extra_cmdline=self._extra_cmdline,
                 seed=seed,
                 job=job,
-                monitor=self._monitor,
+                monitor=_MONITOR,
                 restore=restoring_command(self._snapshot.ram) if self._snapshot else "",
                 initrd=self._initrd,
             )
@@ -179,6 +185,7 @@ class Guest:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                cwd=self._private,
             )
 
     def _wait_for_api(self) -> None:
@@ -203,7 +210,7 @@ class Guest:
     @property
     def _monitor(self) -> Path:
         assert self._private is not None
-        return self._private / "qmp"
+        return self._private / _MONITOR
 
     def _go_on(self) -> None:
         end = time.monotonic() + _RESTORE_DEADLINE_S
@@ -240,11 +247,14 @@ class Guest:
             raise PortTakenError
         if self._snapshot is not None:
             raise GuestError(f"the snapshot cannot be restored: {said.splitlines()[-1] if said else status}")
-        if panic := find_panic(read_console(self.console)):
-            raise GuestError(f"the guest panicked while it started: {panic}", f"console: {self.console}")
+        where = f"console: {self.console}"
+        if end := find_end(read_console(self.console)):
+            outcome, reason = end
+            panic = f"the guest panicked while it started: {find_panic(read_console(self.console))}"
+            raise GuestError(panic if outcome == "panicked" else f"the guest did not start: {reason}", where)
         trouble = find_trouble(read_console(self.console))
         last = said.splitlines()[-1] if said else trouble[-1] if trouble else f"exit status {status}"
-        raise GuestError(f"{BINARY} ended while the guest started: {last}", f"console: {self.console}")
+        raise GuestError(f"{BINARY} ended while the guest started: {last}", where)
 
     def _diagnosis(self) -> str:
         trouble = find_trouble(read_console(self.console))

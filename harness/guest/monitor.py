@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shlex
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from qemu.qmp import QMPClient, QMPError
 from harness.errors import GuestError
 
 _SAVE_DEADLINE_S = 120.0
+_WRITE_DEADLINE_S = 10.0
 _READ_DEADLINE_S = 60.0  # 0.5 s for 2 GiB of which little is used
 _ANSWER_S = 30.0  # for one command
 _CLOSE_S = 2.0
@@ -61,10 +63,15 @@ async def _save(qmp: QMPClient, ram: Path) -> None:
     try:
         await _command(qmp, "migrate", uri=f"exec:zstd -1 -q > {part} && mv {part} {whole}")
         end = time.monotonic() + _SAVE_DEADLINE_S
-        # QEMU has written all of it before zstd has
-        while (status := await _status(qmp, "query-migrate")) != "completed" or not ram.exists():
+        while (status := await _status(qmp, "query-migrate")) != "completed":
             if status in ("failed", "cancelled") or time.monotonic() > end:
                 raise GuestError(f"QEMU cannot save the guest: {status}")
+            await asyncio.sleep(0.05)
+        # QEMU has written all of it before zstd has: at most what a pipe holds is left
+        end = time.monotonic() + _WRITE_DEADLINE_S
+        while not ram.exists():
+            if time.monotonic() > end:
+                raise GuestError("QEMU cannot save the guest: zstd has not written all of it")
             await asyncio.sleep(0.05)
     finally:
         await _command(qmp, "cont")
@@ -112,9 +119,20 @@ def _converse(socket: Path, talk: _Talk) -> None:
         raise GuestError(f"QEMU's monitor: {what}") from error
 
 
+@contextlib.contextmanager
+def _short(socket: Path) -> Iterator[str]:
+    """A name for a socket that fits into sun_path (108 bytes, unix(7)), however long its path is."""
+    directory = os.open(socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{socket.name}"
+    finally:
+        os.close(directory)
+
+
 async def _connected(socket: Path, talk: _Talk) -> None:
     qmp = QMPClient()
-    await asyncio.wait_for(qmp.connect(str(socket)), _ANSWER_S)
+    with _short(socket) as name:
+        await asyncio.wait_for(qmp.connect(name), _ANSWER_S)
     try:
         await talk(qmp)
     finally:

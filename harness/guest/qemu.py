@@ -44,7 +44,7 @@ class GuestSpec:
     console: Path  # what the serial port prints
     seed: Path  # random bytes for the guest, which a restored one has not had
     job: Path  # what its supervisor is to do; like the seed always of one size, which the guest has noted at its boot
-    monitor: Path  # QMP socket
+    monitor: str  # QMP socket: a name in the directory that QEMU is started in, as the path of a Unix socket ends at 107 bytes
     restore: str = ""  # what QEMU reads a snapshot from
     extra_cmdline: tuple[str, ...] = ()
     initrd: Path | None = None  # for a kernel that has its drivers as modules
@@ -76,7 +76,7 @@ def qemu_argv(spec: GuestSpec) -> list[str]:
         argv += ["-fw_cfg", f"name=opt/org.oomtrial/{name}.pem,file={_escaped(path)}"]
     for name, path in (("seed", spec.seed), ("job", spec.job)):
         argv += ["-fw_cfg", f"name=opt/org.oomtrial/{name},file={_escaped(path)}"]
-    argv += ["-qmp", f"unix:{_escaped(spec.monitor)},server=on,wait=off"]
+    argv += ["-qmp", f"unix:{spec.monitor},server=on,wait=off"]
     if spec.restore:
         argv += ["-incoming", spec.restore]
     return argv

@@ -12,9 +12,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import BuildError, HostError
+from harness.guest.unprivileged import require_user_namespace
 from harness.paths import cache_dir, content_key, data_dir, require_room
 from harness.proc import output_of, run
 from harness.progress import Reporter
+from harness.sealed import is_intact, put_seal, sync
 
 _RECIPE_VERSION = "2"
 _IMAGE_MIB = 1024  # sparse
@@ -116,12 +118,15 @@ def plan_rootfs() -> RootfsPlan:
 def build_rootfs(plan: RootfsPlan, report: Reporter) -> Path:
     """Builds the image, unless the cache has it. Safe to call from several processes at once.
 
-    Raises BuildError when a package cannot be had, HostError when there is no room.
+    Raises BuildError when a package cannot be had, HostError when there is no room, or this user may not make it.
     """
     plan.image.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{plan.image}.lock"):
-        if plan.image.is_file():
+        if is_intact(plan.image):
             return plan.image
+        if plan.image.exists():
+            report.say(f"{plan.image} is damaged, or of an older oomtrial; made again")
+        require_user_namespace()
         require_room(plan.image.parent, 2 << 30, "the guest's root file system")
         scratch = plan.image.with_name(f".{plan.key}.new")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -132,7 +137,9 @@ def build_rootfs(plan: RootfsPlan, report: Reporter) -> Path:
             with report.task("build the guest's root file system"):
                 _bootstrap(plan, scratch, log)
                 _make_image(plan, scratch, log)
+            sync(scratch / "root.ext4")
             (scratch / "root.ext4").rename(plan.image)
+            put_seal(plan.image)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return plan.image

@@ -8,22 +8,27 @@ A restored guest is the boot that was saved: the same boot_id, page layout and A
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from filelock import FileLock
 
 from harness.errors import GuestError
 from harness.guest.certs import NAMES as CERTIFICATES
-from harness.paths import cache_dir, content_key, hold, require_room
+from harness.paths import cache_dir, content_key, hold, require_room, write_atomically
+from harness.sealed import Seal, seal_of, sync
 
-FORMAT = "4"
+FORMAT = "5"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go
-_RAM, _WHOLE = "ram.zst", "whole"
+_RAM, _WHOLE, _NEW = "ram.zst", "whole", ".new-"
+_PEMS = tuple(f"{name}.pem" for name in CERTIFICATES)
 
 
 @dataclass(frozen=True)
@@ -44,25 +49,50 @@ class Snapshot:
 
     @property
     def is_there(self) -> bool:
-        """Whether it is whole: that, with the size of its memory in bytes, is written last."""
-        return (self.directory / _WHOLE).is_file()
+        """Whether it is whole: its record, which is written last, can be read. What it says is verified by `use`."""
+        return self._seals() is not None
+
+    def _seals(self) -> dict[str, Seal] | None:
+        try:
+            seals = msgspec.json.decode((self.directory / _WHOLE).read_bytes(), type=dict[str, Seal])
+        except (OSError, msgspec.DecodeError):
+            return None
+        return seals if seals.keys() == {_RAM, *_PEMS} else None
 
     def lock(self) -> FileLock:
         """Held by whoever makes it, so that workers side by side do not make it twice."""
         self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileLock(f"{self.directory}.lock")
 
-    def use(self, private: Path) -> None:
-        """Copies the certificates into a guest's private directory, and notes that the snapshot is in use.
+    @contextlib.contextmanager
+    def use(self, private: Path) -> Iterator[None]:
+        """Copies the certificates into a guest's private directory. Nobody makes room of the snapshot until the block ends.
 
-        Raises GuestError when its memory is not as long as it was: QEMU would wait for the rest of it.
+        Raises GuestError when something of it is not what it was: with less memory QEMU would wait for the rest, and with
+        other certificates nobody would get in.
         """
-        wanted, found = int((self.directory / _WHOLE).read_text()), self.ram.stat().st_size
-        if wanted != found:
-            raise GuestError(f"the snapshot {self.directory.name} is damaged: {found} of {wanted} bytes are there")
-        for name in CERTIFICATES:
-            shutil.copy(self.directory / f"{name}.pem", private)
-        (self.directory / _WHOLE).touch()
+        try:
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise GuestError(f"the snapshot {self.directory.name} is gone") from error
+        try:
+            with contextlib.suppress(OSError):  # a file system without locks of directories
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            self._take(private)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self, private: Path) -> None:
+        seals = self._seals()
+        if seals is None:
+            raise GuestError(f"the snapshot {self.directory.name} is gone")
+        for name, seal in seals.items():
+            if not seal.fits(self.directory / name):
+                raise GuestError(f"the snapshot {self.directory.name} is damaged: {name} is not what it was")
+        for name in _PEMS:
+            shutil.copy(self.directory / name, private)
+        os.utime(self.directory / _WHOLE)  # room is made by the time of the last use
 
     @contextlib.contextmanager
     def writing(self, private: Path, need_bytes: int) -> Iterator[Path]:
@@ -74,22 +104,45 @@ class Snapshot:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_room(root)
         require_room(root, need_bytes, "a snapshot of a guest")
-        scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+        scratch = Path(tempfile.mkdtemp(prefix=_NEW, dir=root))
         held = hold(scratch)
         try:
             yield scratch / _RAM
-            for name in CERTIFICATES:
-                shutil.copy(private / f"{name}.pem", scratch)
-            (scratch / _WHOLE).write_text(str((scratch / _RAM).stat().st_size))
+            for name in _PEMS:
+                shutil.copy(private / name, scratch)
+            seals = {name: seal_of(scratch / name) for name in (_RAM, *_PEMS)}
+            for name in seals:
+                sync(scratch / name)
+            write_atomically(scratch / _WHOLE, msgspec.json.encode(seals))
+            sync(scratch)
             self.discard()
             scratch.rename(self.directory)
+            sync(root)
         finally:
             os.close(held)
             shutil.rmtree(scratch, ignore_errors=True)
 
     def discard(self) -> None:
-        """Removes it, so that a cold boot makes it anew."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Removes it, so that a cold boot makes it anew. It is gone as a whole: nobody sees a part of it."""
+        grave = self.directory.with_name(f"{_NEW}{self.directory.name}-{secrets.token_hex(4)}")
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def discard_if_unused(self) -> bool:
+        """The same, unless a guest is going on from it just now."""
+        try:
+            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.discard()
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
 
 def is_whole(directory: Path) -> bool:
@@ -98,11 +151,14 @@ def is_whole(directory: Path) -> bool:
 
 
 def _make_room(root: Path) -> None:
-    """Removes the snapshots that were not used for longest, until the rest is small enough."""
-    found = sorted(root.glob(f"*/{_WHOLE}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    """Removes the snapshots that were not used for longest, until the rest is small enough. Those in use stay."""
+    found: list[tuple[int, int, Path]] = []
+    for whole in root.glob(f"[!.]*/{_WHOLE}"):
+        with contextlib.suppress(FileNotFoundError):  # another process makes room, too
+            size = sum(path.stat().st_size for path in whole.parent.iterdir())
+            found.append((whole.stat().st_mtime_ns, size, whole.parent))
     total = 0
-    for whole in found:
-        total += sum(path.stat().st_size for path in whole.parent.iterdir())
+    for _, size, directory in sorted(found, reverse=True):
+        total += size
         if total > KEEP_BYTES:
-            Snapshot(whole.parent).discard()
-            Path(f"{whole.parent}.lock").unlink(missing_ok=True)
+            Snapshot(directory).discard_if_unused()

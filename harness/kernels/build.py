@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.budget import machine_budget
 from harness.errors import BuildError, HostError
 from harness.kernels import config as kconfig
 from harness.kernels.base import Base
 from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
-from harness.kernels.overlay import lay_over, restore
+from harness.kernels.overlay import Laid, lay_over, restore
 from harness.kernels.patches import Patch
+from harness.kernels.products import begin_products, note_products, remove_doubtful
 from harness.kernels.toolchain import compiler_argument
 from harness.paths import cache_dir, content_key, require_room
 from harness.proc import run
@@ -21,7 +22,6 @@ from harness.spec.kernel import KernelSpec
 
 _BUILD_DEADLINE_S = 3600
 _BUILD_BYTES = 1 << 30
-_HEARTBEAT_SLACK_S = 10.0  # the mark is touched twice a second, on a busy machine less often
 _FIRST_ERROR = re.compile(r"^(\S+:\d+(?::\d+)?): (?:fatal )?error: (.+)$", re.MULTILINE)
 # Of the linker, of kbuild's own checks, and of make.
 _OTHER_ERRORS = re.compile(
@@ -64,34 +64,35 @@ class BuildPlan:
         compiler finds an error; HostError when there is no room.
         """
         tree = self.base.tree
-        with wait_for(self.base.lock(), self.base.name, report):
+        with wait_for(self.base.lock(), self.base.name, report) as lock:
             if kernel := ready_kernel(self):
                 return kernel
             restore(tree)
             self.base.fetch(report)
             require_room(kernel_directory(self), _BUILD_BYTES, f"a build of {self.spec.text}")
-            _remove_unfinished(tree)
-            lay_over(tree, self.patches, self.base.name)
+            remove_doubtful(tree)
+            laid = lay_over(tree, self.patches, self.base.name)
             try:
                 with report.task(f"build {self.spec.text}") as task:
-                    kernel = self._build(task)
+                    kernel = self._build(task, laid, lock)
             finally:
                 restore(tree)
         for line in kernel.config_not_taken:
             report.say(f"{self.spec.text}: a config option did not take: {line}")
         return kernel
 
-    def _build(self, task: Task) -> Kernel:
+    def _build(self, task: Task, laid: Laid, lock: int) -> Kernel:
         tree, directory = self.base.tree, kernel_directory(self)
         log = directory / "build.log"
         log.unlink(missing_ok=True)
         task.update(detail="config")
-        config = configure(tree, self.fragment, directory, log)
+        config = configure(tree, self.fragment, directory, log, lock)
         kconfig.require_guest_options(config, self.spec.text)
         (tree / ".config").write_text(config)
-        status = _make(tree, log, "bzImage", task=task)
-        # make itself takes away what it could not finish
-        _marker(tree).unlink()
+        begin_products(tree)
+        status = _make(tree, log, "bzImage", task=task, lock=lock)
+        if status >= 0:  # make has ended by itself, and has taken away what it could not finish
+            note_products(tree)
         if status:
             raise _explained(log.read_text(errors="replace"), status, self.spec.text, log)
         kernel = Kernel(
@@ -106,11 +107,13 @@ class BuildPlan:
             own_config=list(self.own_config),
         )
         image = (tree / "arch/x86/boot/bzImage").read_bytes()
+        laid.require_unchanged(tree)
         return keep_kernel(self, kernel, {"bzImage": image, "config": config.encode()})
 
 
-def configure(tree: Path, fragment: str, directory: Path, log: Path) -> str:
-    """The configuration that a tree makes of a fragment. It is made in `directory`: the tree's own stays as it is.
+def configure(tree: Path, fragment: str, directory: Path, log: Path, lock: int) -> str:
+    """The configuration that a tree makes of a fragment. It is made in `directory`: the tree's own stays as it is. `lock`: the
+    descriptor of the tree's.
 
     Raises BuildError when the tree's Kconfig does not work.
     """
@@ -123,7 +126,7 @@ def configure(tree: Path, fragment: str, directory: Path, log: Path) -> str:
         ["scripts/kconfig/merge_config.sh", "-m", str(result), str(wanted)],
         ["make", compiler_argument(), "olddefconfig"],
     ):
-        if status := run(argv, log=log, deadline_s=300, cwd=tree, env=environment):
+        if status := run(argv, log=log, deadline_s=300, cwd=tree, env=environment, keep=(lock,)):
             text = log.read_text(errors="replace")
             raise _explained(text, status, f"the config of {tree.name}", log)
     try:
@@ -133,33 +136,13 @@ def configure(tree: Path, fragment: str, directory: Path, log: Path) -> str:
             leftover.unlink(missing_ok=True)
 
 
-def _marker(tree: Path) -> Path:
-    """Stands in a tree while make runs, and is touched all the while: it says when a make that was killed was seen last."""
-    return tree / ".oomtrial-building"
-
-
-def _remove_unfinished(tree: Path) -> None:
-    """After a make that was killed: an object that was being written looks up to date to the next one."""
-    marker = _marker(tree)
-    if not marker.exists():
-        return
-    seen_last = marker.stat().st_mtime - _HEARTBEAT_SLACK_S
-    for path in tree.rglob("*"):
-        is_product = path.suffix in (".o", ".a", ".so", ".lds", ".bin", ".gz") and path.is_file()
-        if is_product and path.stat().st_mtime >= seen_last:
-            path.unlink()
-    marker.unlink()
-
-
-def _make(tree: Path, log: Path, *targets: str, task: Task) -> int:
+def _make(tree: Path, log: Path, *targets: str, task: Task, lock: int) -> int:
     def tick() -> None:
-        _marker(tree).touch()
         done, last = _progress(log)
         task.update(done=done, detail=last)
 
-    _marker(tree).touch()
-    argv = ["make", f"-j{os.cpu_count() or 1}", compiler_argument(), *targets]
-    return run(argv, log=log, deadline_s=_BUILD_DEADLINE_S, cwd=tree, env=_REPRODUCIBLE, on_tick=tick)
+    argv = ["make", f"-j{machine_budget().cores}", compiler_argument(), *targets]
+    return run(argv, log=log, deadline_s=_BUILD_DEADLINE_S, cwd=tree, env=_REPRODUCIBLE, on_tick=tick, keep=(lock,))
 
 
 def _progress(log: Path) -> tuple[int, str]:

@@ -36,7 +36,7 @@ def check_kernel(plan: Plan, report: Reporter) -> Iterator[str]:
 
 def _check_build(plan: BuildPlan, report: Reporter) -> Iterator[str]:
     tree, name = plan.base.tree, plan.base.name
-    with wait_for(plan.base.lock(), name, report):
+    with wait_for(plan.base.lock(), name, report) as lock:
         restore(tree)
         plan.base.fetch(report)
         try_patches(tree, plan.patches, name)
@@ -45,7 +45,7 @@ def _check_build(plan: BuildPlan, report: Reporter) -> Iterator[str]:
         log = cache_dir() / "logs" / f"check-{plan.key}.log"
         log.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="oomtrial-config-") as scratch, report.task(f"configure {name}"):
-            config = configure(tree, plan.fragment, Path(scratch), log)
+            config = configure(tree, plan.fragment, Path(scratch), log, lock)
     kconfig.require_guest_options(config, plan.spec.text)
     yield "config: has what a guest needs"
     for line in kconfig.not_taken(plan.fragment, config):

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from harness.errors import BuildError, OomtrialError
 from harness.paths import cache_dir, write_atomically
 from harness.progress import Reporter
+from harness.sealed import is_intact, put_seal
 from harness.spec.kernel import KernelSpec
 
 RECORD = "kernel.json"
@@ -65,9 +66,19 @@ def kernel_directory(plan: Plan) -> Path:
 
 
 def ready_kernel(plan: Plan) -> Kernel | None:
-    """The kernel of a plan if the cache has it. A directory counts once `kernel.json` stands in it: written last."""
+    """The kernel of a plan if the cache has it, whole. A directory counts once `kernel.json` stands in it: written last."""
     kernel = read_record(kernel_directory(plan))
-    return msgspec.structs.replace(kernel, spec=plan.spec.text) if kernel else None
+    if kernel is None or damaged_files(kernel):
+        return None
+    return msgspec.structs.replace(kernel, spec=plan.spec.text)
+
+
+def damaged_files(kernel: Kernel, *, deep: bool = False) -> list[Path]:
+    """What of a kernel in the cache is not what it was when it was made. `deep`: told by all of the content."""
+    paths = [Path(kernel.image), *([Path(kernel.initrd)] if kernel.initrd else [])]
+    config = paths[0].with_name("config")
+    paths += [config] if kernel.config_key else []
+    return [path for path in paths if not is_intact(path, deep=deep)]
 
 
 def read_record(directory: Path) -> Kernel | None:
@@ -86,7 +97,13 @@ def make_kernel(plan: Plan, report: Reporter) -> Kernel:
 
     Raises BuildError when a download, a patch or a compilation fails.
     """
-    return ready_kernel(plan) or plan.make(report)
+    kernel = ready_kernel(plan)
+    if kernel is None and (damaged := read_record(kernel_directory(plan))):
+        names = ", ".join(path.name for path in damaged_files(damaged))
+        report.say(
+            f"{plan.spec.text}: {names} in {kernel_directory(plan)} is damaged, or of an older oomtrial; made again"
+        )
+    return kernel or plan.make(report)
 
 
 def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kernel:
@@ -98,6 +115,7 @@ def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kerne
     try:
         for name, content in files.items():
             write_atomically(directory / name, content)
+            put_seal(directory / name)
         write_atomically(directory / RECORD, msgspec.json.format(msgspec.json.encode(kernel)))
     except OomtrialError as error:
         raise BuildError(f"cannot keep {plan.spec.text}: {error}") from error
@@ -105,16 +123,18 @@ def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kerne
 
 
 @contextmanager
-def wait_for(lock: FileLock, what: str, report: Reporter) -> Iterator[None]:
-    """Holds a lock; says so if another process has it first."""
+def wait_for(lock: FileLock, what: str, report: Reporter) -> Iterator[int]:
+    """Holds a lock; says so if another process has it first. Gives its descriptor: whoever inherits it holds the lock, too."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         with report.task(f"wait for another oomtrial that uses {what}"):
             lock.acquire()
+    descriptor = lock._context.lock_file_fd  # filelock has no public name for it
+    assert descriptor is not None
     try:
-        yield
+        yield descriptor
     finally:
         lock.release()
 

@@ -48,8 +48,25 @@ def blob_id(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
+def link_text(root: Path, path: Path) -> str | None:
+    """What a symbolic link of a tree says in a copy of the tree; None where the file that it leads to stands in its place.
+
+    A link out of the tree, or by an absolute path, would lead from the copy to the original, and so would what is written.
+    Raises UsageError for one that leads to a directory out of the tree, or nowhere.
+    """
+    text, end = str(path.readlink()), path.resolve()
+    if end.is_relative_to(root) and not text.startswith("/"):
+        return text
+    if end.is_file():
+        return None
+    if end.is_dir() and end.is_relative_to(root):
+        return os.path.relpath(end, path.parent.resolve())
+    what = "a directory out of the tree" if end.is_dir() else "nothing that is a file"
+    raise UsageError(f"{path} is a link to {text}, {what}", "copy the tree: cp -aL")
+
+
 def read_entries(root: Path, names: Iterable[str], on_progress: Callable[[int], None]) -> Manifest:
-    """Reads the named files of a tree; a file that stat(2) says is unchanged is not read again.
+    """Reads the named files of a tree; a file that stat(2) says is unchanged is not read again. `root` is no link.
 
     Raises UsageError for a file that cannot be read.
     """
@@ -65,8 +82,11 @@ def read_entries(root: Path, names: Iterable[str], on_progress: Callable[[int], 
         try:
             status = path.lstat()
             if stat.S_ISLNK(status.st_mode):
-                manifest[name] = Entry("120000", blob_id(os.fsencode(path.readlink())))
-            elif stat.S_ISREG(status.st_mode):
+                if (text := link_text(root, path)) is not None:
+                    manifest[name] = Entry("120000", blob_id(os.fsencode(text)))
+                    continue
+                status = path.stat()
+            if stat.S_ISREG(status.st_mode):
                 known = before.get(name)
                 look = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
                 if known is None or (known.size, known.mtime_ns, known.ctime_ns, known.inode) != look:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from harness.errors import BuildError
+from harness.kernels.manifest import blob_id
 from harness.kernels.patches import Patch
 from harness.paths import cache_dir, content_key
 from harness.proc import run
@@ -45,7 +47,27 @@ def try_patches(tree: Path, patches: Iterable[Patch], where: str) -> None:
         _apply_aside(tree, patches, Path(scratch), where)
 
 
-def lay_over(tree: Path, patches: Iterable[Patch], where: str) -> None:
+@dataclass(frozen=True)
+class Laid:
+    """What patches made of the files they touch: git's names of the contents, None for a file that is gone."""
+
+    blobs: dict[str, str | None]
+
+    def require_unchanged(self, tree: Path) -> None:
+        """Raises BuildError when one of the files is not what it was when the build began: then the kernel is not, either."""
+        for name, blob in self.blobs.items():
+            if _blob_of(tree / name) != blob:
+                raise BuildError(f"{tree / name} changed while it was built", "nothing was kept; try again")
+
+
+def _blob_of(path: Path) -> str | None:
+    try:
+        return blob_id(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def lay_over(tree: Path, patches: Iterable[Patch], where: str) -> Laid:
     """Puts patches into a tree that has none. Nothing is changed unless all of them apply.
 
     Raises BuildError, naming file and hunk, when one does not.
@@ -54,7 +76,7 @@ def lay_over(tree: Path, patches: Iterable[Patch], where: str) -> None:
         patched = Path(scratch)
         names = _apply_aside(tree, patches, patched, where)
         if not names:
-            return
+            return Laid({})
         saved = _saved(tree)
         being_saved = saved.with_name(f"{saved.name}.new")
         shutil.rmtree(being_saved, ignore_errors=True)
@@ -67,12 +89,14 @@ def lay_over(tree: Path, patches: Iterable[Patch], where: str) -> None:
                 keep.with_name(f"{keep.name}{_ABSENT}").touch()
         # All originals at once: a part of them, or half a file, must never be put back.
         being_saved.rename(saved)
+        laid = Laid({name: _blob_of(patched / name) for name in names})
         for name in names:
             if (patched / name).is_file():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(patched / name, tree / name)
             else:
                 (tree / name).unlink(missing_ok=True)
+        return laid
 
 
 def _apply_aside(tree: Path, patches: Iterable[Patch], scratch: Path, where: str) -> list[str]:
@@ -80,12 +104,22 @@ def _apply_aside(tree: Path, patches: Iterable[Patch], scratch: Path, where: str
     names: dict[str, None] = {}
     for patch in patches:
         for name in patch.targets():
+            if link := _link_on_the_way(tree, name):
+                raise BuildError(
+                    f"patch {patch.name} touches {name}: {link} is a symbolic link", "patch what it points to"
+                )
             if name not in names and (tree / name).is_file():
                 (scratch / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(tree / name, scratch / name)
             names[name] = None
         _apply_one(patch, scratch, where)
     return list(names)
+
+
+def _link_on_the_way(tree: Path, name: str) -> str | None:
+    """A part of a file's path that is a link: what is written there lands elsewhere."""
+    parts = (name, *map(str, PurePosixPath(name).parents))
+    return next((part for part in reversed(parts) if part != "." and (tree / part).is_symlink()), None)
 
 
 def _apply_one(patch: Patch, scratch: Path, where: str) -> None:

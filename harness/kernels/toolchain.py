@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 from harness.errors import HostError
-from harness.proc import install_line, output_of
+from harness.proc import environment, find_command, install_line, output_of
 
-_COMMANDS = ("gcc", "ld", "make", "bc", "bison", "flex", "patch", "perl", "xz", "tar")
+COMMANDS = ("gcc", "ld", "make", "bc", "bison", "flex", "patch", "perl", "xz", "tar")
 # Headers of libraries that kbuild's own tools are linked with; the packages' names end in -dev.
 _HEADERS = {"gelf.h": "libelf-dev", "openssl/opensslv.h": "libssl-dev", "stdio.h": "libc6-dev"}
 
 
 def require_toolchain() -> None:
     """Raises HostError with the line that installs what is missing."""
-    lacking = {command: command for command in _COMMANDS if shutil.which(command) is None}
+    lacking = {command: command for command in COMMANDS if find_command(command) is None}
     if "gcc" not in lacking:
         lacking |= {header: package for header, package in _HEADERS.items() if not _has_header(header)}
     if lacking:
@@ -26,7 +25,7 @@ def require_toolchain() -> None:
 
 def _has_header(header: str) -> bool:
     argv = ["gcc", "-E", "-include", header, "-x", "c", "/dev/null"]
-    return subprocess.run(argv, capture_output=True, timeout=30, check=False).returncode == 0
+    return subprocess.run(argv, capture_output=True, timeout=30, check=False, env=environment()).returncode == 0
 
 
 def compiler_version() -> str:
@@ -36,4 +35,4 @@ def compiler_version() -> str:
 
 def compiler_argument() -> str:
     """For make: the compiler, behind ccache where there is one."""
-    return "CC=ccache gcc" if shutil.which("ccache") else "CC=gcc"
+    return "CC=ccache gcc" if find_command("ccache") else "CC=gcc"

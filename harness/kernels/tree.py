@@ -21,16 +21,24 @@ from filelock import FileLock
 
 from harness.errors import BuildError, HostError, UsageError
 from harness.kernels.base import makefile_release, makefile_version
-from harness.kernels.manifest import Entry, Manifest, blob_id, read_entries, read_manifest, write_manifest
+from harness.kernels.manifest import Entry, Manifest, blob_id, link_text, read_entries, read_manifest, write_manifest
 from harness.paths import cache_dir, content_key, require_room
-from harness.proc import output_of, start
+from harness.proc import CommandError, output_of, start
 from harness.progress import Reporter, Task
 from harness.spec.kernel import KernelSpec
 
 _TREE_BYTES = 4 << 30  # the copy and what a build of our config adds
 _GIT_DEADLINE_S = 300
-# git must neither refresh the index of a tree that is not ours, nor ask anybody anything.
-_GIT_ENV = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+# git must neither refresh the index of a tree that is not ours, nor ask anybody anything, nor fetch what a partial clone lacks.
+_GIT_ENV = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",  # 2.45 and later; what is before may use no protocol
+    "GIT_ALLOW_PROTOCOL": "none",
+    "LC_ALL": "C",
+}
+# Nor run what the configuration of somebody's tree names.
+_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false")
 # What a build leaves at the top of a tree.
 _TOP_PRODUCT = re.compile(r"\.[^/]*|vmlinux[^/]*|System\.map|[Mm]odules?[-.][^/]*|[^/]*\.[oa]")
 _OWN_FILES = ".oomtrial-"  # at the top of a copy
@@ -114,20 +122,30 @@ class Tree:
                     here.rmdir()  # where nothing is left in it
 
     def _copy(self, changed: Manifest, task: Task) -> None:
+        top = self.tree.resolve()
         contents = _blobs(self.path, changed) if self.commit else _files(self.path, changed)
         for done, (path, content) in enumerate(contents):
             entry = changed[path]
             if not self.commit and blob_id(content) != entry.blob:
                 raise BuildError(f"{self.path / path} changed while it was copied", "try again")
-            _put(self.tree / path, entry, content)
+            _put(self.tree, path, entry, content)
             task.update(done=done + 1)
+        for path, entry in changed.items():
+            if entry.is_link and not (end := (self.tree / path).resolve()).is_relative_to(top):
+                (self.tree / path).unlink()
+                raise BuildError(f"{path} of {self.path} is a link out of the tree, to {end}", "take it out")
 
 
-def _put(target: Path, entry: Entry, content: bytes) -> None:
+def _put(tree: Path, name: str, entry: Entry, content: bytes) -> None:
+    """Writes one file of a copy, and never through a link: what stood there before may have been one."""
+    target = tree / name
+    for parent in reversed(target.relative_to(tree).parents[:-1]):
+        if (tree / parent).is_symlink() or (tree / parent).is_file():
+            (tree / parent).unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)  # what was tracked in it is gone already
-    if target.is_symlink() or entry.is_link:
+    elif target.is_symlink() or entry.is_link:
         target.unlink(missing_ok=True)
     if entry.is_link:
         target.symlink_to(os.fsdecode(content))
@@ -166,19 +184,34 @@ def _require_kernel(path: str, version: str | None, lacking: list[str]) -> None:
         raise UsageError(f"{path} is no kernel tree: it has no {lacking[0]}", "name the top of one")
 
 
+class NoRepositoryError(HostError):
+    """git finds no repository in a directory."""
+
+
+def find_commit(path: Path, ref: str) -> str:
+    """The commit that a ref of a repository means.
+
+    Raises UsageError when there is none, NoRepositoryError, or HostError with git's own words when git cannot read it.
+    """
+    try:
+        return _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").strip()
+    except CommandError as error:
+        if not error.said:  # it is --quiet about nothing else
+            raise UsageError(f"{path} has no commit {ref!r}", "look with `git log` or `git tag`") from error
+        reason = next((line for line in error.said if line.startswith("fatal: ")), error.said[-1]).removeprefix(
+            "fatal: "
+        )
+        if reason.startswith("not a git repository"):
+            raise NoRepositoryError(f"{path} is no git repository") from error
+        way_out = error.said[-1] if error.said[-1].startswith("git config ") else ""
+        raise HostError(f"git cannot read {path}: {reason}", way_out) from error
+
+
 def _at_commit(spec: KernelSpec, path: Path) -> Tree:
     try:
-        _git(path, "rev-parse", "--git-dir")
-    except HostError as error:
-        if "not a git repository" in error.what:
-            raise UsageError(
-                f"{path} is no git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out"
-            ) from error
-        raise
-    try:
-        commit = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{spec.ref}^{{commit}}").strip()
-    except HostError as error:
-        raise UsageError(f"{path} has no commit {spec.ref!r}", "look with `git log` or `git tag`") from error
+        commit = find_commit(path, spec.ref)
+    except NoRepositoryError as error:
+        raise UsageError(f"{path} is no git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out") from error
     prefix = _git(path, "rev-parse", "--show-prefix").strip()
     if prefix:
         raise UsageError(f"{path} is not the top of its repository", f"leave out {prefix}")
@@ -189,7 +222,7 @@ def _at_commit(spec: KernelSpec, path: Path) -> Tree:
             mode, kind, blob = about.split()
             if kind == "blob":  # the kernel has no submodules
                 manifest[name] = Entry(mode, blob)
-    makefile = _git(path, "show", f"{commit}:Makefile") if "Makefile" in manifest else ""
+    makefile = _git(path, "cat-file", "blob", f"{commit}:Makefile") if "Makefile" in manifest else ""
     version = makefile_version(makefile)
     _require_kernel(f"{path} at {spec.ref}", version, [name for name in _LOOKS_LIKE if name not in manifest])
     assert version is not None
@@ -216,25 +249,26 @@ def _ls_files(path: Path, *where: str) -> list[str]:
 
 
 def _git(path: Path, *arguments: str) -> str:
-    return output_of(["git", "-C", str(path), *arguments], deadline_s=_GIT_DEADLINE_S, env=_GIT_ENV)
+    return output_of([*_GIT, "-C", str(path), *arguments], deadline_s=_GIT_DEADLINE_S, env=_GIT_ENV)
 
 
 def _files(root: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
     for path, entry in changed.items():
         source = root / path
         try:
-            yield path, os.fsencode(source.readlink()) if entry.is_link else source.read_bytes()
+            text = link_text(root, source) if entry.is_link else None
+            yield path, source.read_bytes() if text is None else os.fsencode(text)
         except FileNotFoundError as error:
             raise BuildError(f"{source} went away while it was copied", "try again") from error
 
 
 def _blobs(repository: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
     """Contents from git's object store, in the order in which they were asked for."""
-    argv = ["git", "-C", str(repository), "cat-file", "--batch"]
+    argv = [*_GIT, "-C", str(repository), "cat-file", "--batch"]
     with tempfile.TemporaryFile() as wanted:
         wanted.write("".join(f"{entry.blob}\n" for entry in changed.values()).encode())
         wanted.seek(0)
-        with start(argv, stdin=wanted, stdout=subprocess.PIPE, env=os.environ | _GIT_ENV) as git:
+        with start(argv, stdin=wanted, stdout=subprocess.PIPE, env=_GIT_ENV) as git:
             assert git.stdout is not None
             for path in changed:
                 words = git.stdout.readline().split()

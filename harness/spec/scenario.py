@@ -29,6 +29,17 @@ _OUTLIVES, _RECLAIMABLE = {"shm"}, {"pagecache"}
 _ON_ONE_MM = {"clone", "vfork"}
 _SHARING = {"fork", "pthread", "clone"}
 _ANONYMOUS = {"vm", "mlock", "fork", "pthread", "clone", "vfork", "vma"}
+# What the stressors and the container engine take of each number, and what can come to an end.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "cpus": (0, 4096),
+    "round_deadline_s": (0.1, 86_400),
+    "count": (1, MAX_HOGS),
+    "phase": (0, MAX_PHASES - 1),
+    "step_rest_ms": (0, 60_000),
+    "cycles": (0, 1000),
+    "tasks": (1, MAX_SHARERS),
+}
+_MAX_BYTES, _PAGE = 1 << 44, 4096
 _OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
 
@@ -285,6 +296,7 @@ class _Checker:
 
     def check(self) -> None:
         self._limits()
+        self._sizes()
         for group in self._file.hogs:
             self._group(group)
         if not 1 <= len(self._scenario.hogs) <= MAX_HOGS or len(self._file.hogs) > MAX_GROUPS:
@@ -308,7 +320,7 @@ class _Checker:
                 self._refuse(
                     f"memory_max of {limit.name} is {format_size(limit.bytes)}, base_overhead alone is {self._file.base_overhead}"
                 )
-        if self._file.cpus < 0 or 0 < self._file.cpus < 0.01:
+        if 0 < self._file.cpus < 0.01:
             self._refuse(f"cpus is {self._file.cpus}, the container engine takes no less than 0.01")
         if self._scenario.swap_bytes and self._scenario.memory_max_bytes is None:
             self._refuse("memory_swap_max needs a memory_max")
@@ -319,6 +331,24 @@ class _Checker:
             if names.count(name) > 1 or name == MAIN or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
                 self._refuse(f"container name {name!r} is taken, or not made of a-z, 0-9 and -")
 
+    def _sizes(self) -> None:
+        sizes = {
+            "memory_swap_max": self._file.memory_swap_max,
+            "memory_high": self._file.memory_high,
+            "base_overhead": self._file.base_overhead,
+            "hog_overhead": self._file.hog_overhead,
+            "reserve": self._file.reserve,
+        }
+        sizes |= {f"memory_max of {limit.name}": str(limit.bytes) for limit in self._scenario.limits}
+        sizes |= {f"memory_high of parent {n}": parent.memory_high for n, parent in enumerate(self._file.parents, 1)}
+        sizes |= {f"size of hog {group.name}": group.size for group in self._file.hogs}
+        for name, text in sizes.items():
+            if text and parse_size(text) > _MAX_BYTES:
+                self._refuse(f"{name} is {format_size(parse_size(text))}, no more than {format_size(_MAX_BYTES)} works")
+        for group in self._file.hogs:
+            if group.step and not _PAGE <= parse_size(group.step) <= _MAX_BYTES:
+                self._refuse(f"hog {group.name} rests after every {group.step}, no less than 4K works")
+
     def _group(self, group: HogGroup) -> None:
         bounds = [
             limit.bytes + self._scenario.swap_bytes
@@ -327,14 +357,12 @@ class _Checker:
         ]
         size_bytes, most = parse_size(group.size), min(bounds, default=1 << 40)
         may_exceed = group.until_enomem or group.kind in _RECLAIMABLE or not self._scenario.has_oracle
-        if size_bytes < 4096 or (size_bytes > most and not may_exceed):
+        if size_bytes < _PAGE or (size_bytes > most and not may_exceed):
             self._refuse(
                 f"hog {group.name} takes {group.size}, between 4K and its limit ({format_size(most)}) is possible"
             )
-        if group.count < 1 or not re.fullmatch(r"[^:,=\s]{1,11}", group.name):
-            self._refuse(
-                f"hog {group.name!r} needs a count above 0 and a name of 1 to 11 letters without blank, colon, comma or ="
-            )
+        if not re.fullmatch(r"[^:,=\s]{1,11}", group.name):
+            self._refuse(f"hog {group.name!r} needs a name of 1 to 11 letters without blank, colon, comma or =")
         if group.kind not in KINDS:
             near = difflib.get_close_matches(group.kind, KINDS, 1)
             self._refuse(
@@ -342,11 +370,9 @@ class _Checker:
             )
         if group.container not in (MAIN, *(container.name for container in self._file.containers)):
             self._refuse(f"hog {group.name} lives in container {group.container!r}, which it does not have")
-        if not 0 <= group.phase < MAX_PHASES:
-            self._refuse(f"hog {group.name} has phase {group.phase}, between 0 and {MAX_PHASES - 1} is possible")
-        if not 1 <= group.tasks <= MAX_SHARERS or (group.tasks > 1 and group.kind not in _SHARING):
+        if group.tasks > 1 and group.kind not in _SHARING:
             self._refuse(
-                f"hog {group.name} has {group.tasks} tasks; 1 to {MAX_SHARERS} are possible for {', '.join(sorted(_SHARING))}, 1 for others"
+                f"hog {group.name} has {group.tasks} tasks; more than 1 are possible for {', '.join(sorted(_SHARING))}"
             )
         if (group.until_enomem or group.cycles) and group.kind != "vm":
             self._refuse(f"hog {group.name}: until_enomem and cycles are for kind vm")
@@ -387,11 +413,28 @@ def _hogs_of(file: ScenarioFile) -> tuple[Hog, ...]:
     return tuple(hogs)
 
 
+def _refuse_numbers(name: str, file: ScenarioFile) -> None:
+    """Before anything is made of them: a billion hogs would be.
+
+    Raises UsageError for a number out of its bounds, or none at all (nan).
+    """
+    for table, where in ((file, ""), *((group, f" of hog {group.name}") for group in file.hogs)):
+        for field in table.__struct_fields__:
+            value = getattr(table, field)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                least, most = _BOUNDS[field]
+                if not least <= value <= most:  # nan is not
+                    raise UsageError(
+                        f"scenario {name}: {field}{where} is {value}, between {least} and {most} is possible"
+                    )
+
+
 def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
     """Checks a scenario file's numbers and converts its sizes to bytes.
 
     Raises UsageError, naming the number and the bound.
     """
+    _refuse_numbers(name, parsed)
     scenario = Scenario(
         name=name,
         summary=parsed.summary,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import docker
 
+from harness.budget import machine_budget
 from harness.collectors.evidence import CONSOLE_FILE
 from harness.containers.images import plan_image
 from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER, FollowedContainer, find_container
@@ -21,7 +22,7 @@ from harness.guest.local import connect_local, engine_of, require_host_arm
 from harness.guest.machine import Guest
 from harness.progress import Reporter
 from harness.request import Request
-from harness.seats import Seat, is_wanted, machine_budget, wait_for_seat
+from harness.seats import Seat, is_wanted, wait_for_seat
 from harness.spec.arm import name_arms
 from harness.testing.watcher import Watcher
 from harness.trialguests import TrialGuests

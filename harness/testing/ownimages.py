@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +38,22 @@ def bring_image(engine: Engine, source: Source) -> str:
             return _by_name(engine, source)
         if not path.exists():
             raise UsageError(f"no image: {path} does not exist", "give a tar, a directory, or the name of an image")
-        key = f"{path.resolve()} {path.stat().st_mtime_ns}"
+        key = _state_of(path)
         if key not in engine.references:
             engine.references[key] = _from_directory(engine, path) if path.is_dir() else _from_tar(engine, path)
         return engine.references[key]
     except API_ERRORS as error:
         raise HostError(f"the engine of {engine.kernel} does not take {source}: {error}") from error
+
+
+def _state_of(path: Path) -> str:
+    """A key that differs when anything in a tar or a directory did: a directory's own time says nothing of its files."""
+    parts = [str(path.resolve())]
+    for each in [path, *sorted(path.rglob("*"))]:
+        status = each.lstat()
+        look = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        parts += [str(each), repr(look)]
+    return content_key(*(os.fsencode(part) for part in parts))
 
 
 def _by_name(engine: Engine, name: str) -> str:

@@ -7,7 +7,19 @@ import harness
 
 ROOT = Path(harness.__file__).parent
 ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
-LEAVES = {"seats", "errors", "units", "paths", "proc", "progress", "logfile", "binaries", "pathnames"}
+LEAVES = {
+    "budget",
+    "sealed",
+    "seats",
+    "errors",
+    "units",
+    "paths",
+    "proc",
+    "progress",
+    "logfile",
+    "binaries",
+    "pathnames",
+}
 COMPOSED_ROOMS = {"testing", "commands"}  # what the pytest plugin is made of, and the command line
 # Composition: whole runs and whole logs, made of every room. Each imports only what stands above it.
 ABOVE = [

@@ -12,7 +12,10 @@ from filelock import FileLock
 from harness import cleaning
 from harness.cli import cli
 from harness.errors import HostError
+from harness.guest.certs import make_certificates
+from harness.guest.snapshot import Snapshot
 from harness.paths import hold
+from tests.kerneltree import make_tree
 
 
 @pytest.fixture
@@ -38,6 +41,13 @@ def made(path, content=b"half"):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+def a_snapshot(directory, private):
+    make_certificates(private)
+    with Snapshot(directory).writing(private, 1) as ram:
+        ram.write_bytes(b"memory")
+    return directory
 
 
 def clean():
@@ -71,7 +81,7 @@ def test_each_thing_that_the_dead_left_goes_and_is_named(cache, tmp_path):
 
 
 def test_what_is_of_the_living_stays(cache, tmp_path):
-    whole = made(cache / "snapshots/whole-1/whole", b"").parent
+    whole = a_snapshot(cache / "snapshots/whole-1", tmp_path / "private")
     kept = [
         made(cache / f"guests/guest-{os.getpid()}-x/qmp").parent,
         made(cache / f"guests/guest-{dead_pid()}-y/qmp").parent,  # of another pid namespace: held
@@ -124,3 +134,33 @@ def test_sessions_of_the_dead_leave_the_engine(monkeypatch):
     monkeypatch.setattr(cleaning, "remove_session", remove)
     assert "session place-1-2-x in the local engine: their harness is gone" in clean()
     assert removed == ["place-1-2-x", "closed"]
+
+
+def test_every_run_begins_with_a_cache_that_can_be_written_to_and_has_nobodys_keys(cache):
+    """What is in the way of a directory goes, and so do keys of guests whose harness was killed by whatever signal."""
+    left = made(cache / f"guests/guest-{dead_pid()}-x/client-key.pem").parent
+    kept = made(cache / f"guests/guest-{os.getpid()}-x/client-key.pem").parent
+    for name in ("seats", "snapshots"):
+        made(cache / name)
+    removed = {each.what for each in cleaning.tidy()}
+    assert removed == {str(left), str(cache / "seats"), str(cache / "snapshots")}
+    assert kept.is_dir()
+    assert list(cleaning.tidy()) == []
+
+
+def test_a_cache_that_is_a_file_is_told(tmp_path, oomtrial):
+    made(tmp_path / "cache")
+    done = oomtrial(
+        "kernels", "build", f"tree:{make_tree(tmp_path / 'linux')}", env={"OOMTRIAL_CACHE": str(tmp_path / "cache")}
+    )
+    assert done.returncode == 3
+    assert f"{tmp_path}/cache is no directory" in done.stderr.splitlines()[-1]
+
+
+def test_the_kernels_directory_may_have_become_a_file(tmp_path, oomtrial):
+    made(tmp_path / "cache/kernels")
+    done = oomtrial(
+        "kernels", "build", f"tree:{make_tree(tmp_path / 'linux')}", env={"OOMTRIAL_CACHE": str(tmp_path / "cache")}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a directory of the cache must have its place" in done.stderr

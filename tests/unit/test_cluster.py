@@ -86,7 +86,7 @@ def test_what_a_worker_lacks_comes_whole_and_with_its_holes(tmp_path, monkeypatc
     path = tmp_path / "cache/rootfs/k.ext4"
     assert path.read_bytes() == content
     assert path.stat().st_blocks * 512 < len(content)
-    assert [each.name for each in path.parent.iterdir()] == ["k.ext4"]
+    assert sorted(each.name for each in path.parent.iterdir()) == [".k.ext4.seal", "k.ext4"]
 
 
 def test_paths_are_those_of_the_workers_cache(tmp_path, monkeypatch):

@@ -1,24 +1,28 @@
 """QEMU's command line and certificates: nothing beyond the loopback interface, no key for other users."""
 
 import os
+import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from harness.errors import GuestError
 from harness.guest.certs import make_certificates
 from harness.guest.console import find_end, find_panic, find_trouble
 from harness.guest.monitor import restoring_command
 from harness.guest.qemu import GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
+from harness.trialguests import TrialGuests
 
 
 def test_the_guest_is_reached_by_loopback_only(tmp_path):
     certificates = make_certificates(tmp_path)
     spec = GuestSpec(
         kernel=Path("bzImage"), rootfs=Path("root,1.ext4"), accel="tcg", vcpus=4, memory_mib=2048, port=40001,
-        certificates=certificates, console=Path("console.log"), seed=Path("seed"), job=Path("job"), monitor=Path("qmp"),
+        certificates=certificates, console=Path("console.log"), seed=Path("seed"), job=Path("job"), monitor="qmp",
     )  # fmt: skip
     text = " ".join(qemu_argv(spec))
     assert "restrict=on,hostfwd=tcp:127.0.0.1:40001-:2376" in text
@@ -72,8 +76,112 @@ def test_a_snapshot_counts_once_it_is_whole_and_old_ones_make_room(tmp_path, mon
     assert (first.is_there, second.is_there) == (False, True)
     used = tmp_path / "used"
     used.mkdir()
-    second.use(used)
-    assert {path.name for path in used.iterdir()} == {path.name for path in private.iterdir()}
+    with second.use(used):
+        assert {path.name for path in used.iterdir()} == {path.name for path in private.iterdir()}
+
+
+@pytest.fixture
+def snapshot(tmp_path, monkeypatch):
+    """One that is whole, and the directory of the guest that it is of."""
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "cache"))
+    make_certificates(tmp_path / "private")
+    one = Snapshot.of_boot(1, "kernel")
+    with one.writing(tmp_path / "private", 1) as ram:
+        ram.write_bytes(b"memory" * 1000)
+    return one
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("ram.zst", flip),
+        ("ram.zst", lambda path: path.write_bytes(b"")),
+        ("ram.zst", lambda path: path.unlink()),
+        ("client.pem", flip),
+        ("ca.pem", lambda path: path.unlink()),
+    ],
+)
+def test_a_damaged_snapshot_is_told_before_qemu_waits_for_it(snapshot, tmp_path, name, damage):
+    damage(snapshot.directory / name)
+    used = tmp_path / "used"
+    used.mkdir()
+    with pytest.raises(GuestError, match=f"is damaged: {name}"), snapshot.use(used):
+        pass
+
+
+def test_a_snapshot_with_anothers_certificates_is_damaged(snapshot, tmp_path):
+    """They would fit each other, and nobody would get in."""
+    make_certificates(tmp_path / "other")
+    for path in (tmp_path / "other").iterdir():
+        path.rename(snapshot.directory / path.name)
+    with pytest.raises(GuestError, match="is damaged"), snapshot.use(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("record", [b"", b"6000", b"{}", b"\xff"])
+def test_an_odd_record_is_no_snapshot_and_is_written_anew(snapshot, tmp_path, record):
+    (snapshot.directory / "whole").write_bytes(record)
+    assert not snapshot.is_there
+    with snapshot.writing(tmp_path / "private", 1) as ram:
+        ram.write_bytes(b"memory")
+    assert snapshot.is_there
+
+
+def test_a_snapshot_is_on_the_disk_before_it_counts(snapshot, tmp_path, monkeypatch):
+    """A power cut may leave names without content."""
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    with snapshot.writing(tmp_path / "private", 1) as ram:
+        ram.write_bytes(b"memory")
+    names = [path.name for path in synced]
+    record = next(name for name in names if name.startswith(".whole"))
+    assert names.index("ram.zst") < names.index(record) < names.index("snapshots")
+
+
+def test_no_room_is_made_of_a_snapshot_in_use(snapshot, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.guest.snapshot.KEEP_BYTES", 0)
+    used, other = tmp_path / "used", Snapshot.of_boot(2, "kernel")
+    used.mkdir()
+    with snapshot.use(used), other.writing(tmp_path / "private", 1) as ram:
+        ram.write_bytes(b"memory")
+    assert snapshot.is_there
+    with Snapshot.of_boot(3, "kernel").writing(tmp_path / "private", 1) as ram:
+        ram.write_bytes(b"memory")
+    assert not snapshot.is_there
+    with pytest.raises(GuestError, match="is gone"), snapshot.use(used):
+        pass
+
+
+def test_a_cache_that_was_copied_is_taken(snapshot, tmp_path, monkeypatch):
+    shutil.copytree(tmp_path / "cache", tmp_path / "copy")
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "copy"))
+    used = tmp_path / "used"
+    used.mkdir()
+    with Snapshot.of_boot(1, "kernel").use(used):
+        assert (used / "ca.pem").read_bytes() == (snapshot.directory / "ca.pem").read_bytes()
+
+
+@pytest.mark.usefixtures("snapshot")
+def test_a_save_that_fails_is_no_end_of_the_trial():
+    """The guest goes on; the kernel is not called hung, and the next boots try no more."""
+    asked = []
+
+    def save(_):
+        asked.append(1)
+        raise GuestError("QEMU cannot save the guest: failed")
+
+    report = SimpleNamespace(say=lambda text: asked.append(text))
+    guests = TrialGuests(SimpleNamespace(snapshots=True), None, report)
+    for _ in range(3):
+        guests._save(SimpleNamespace(save=save), Snapshot.of_boot(2, "kernel"))
+    assert len(asked) == 2
+    assert "no snapshots are kept" in asked[1]
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,91 @@ def test_a_tree_that_was_killed_while_it_was_built_is_built_right(kernels, tree,
     assert (copy / "mm/oom_kill.o").read_bytes() != b"half"
 
 
+def test_a_tree_of_links_is_copied_and_its_original_stays_as_it_is(kernels, tree, tmp_path):
+    (tmp_path / "fix.patch").write_text(FIX)
+    links = tmp_path / "links"
+    subprocess.run(["cp", "-as", tree, links], check=True)
+    (links / "Documentation").unlink()
+    (links / "Documentation").symlink_to(links / "mm")  # by an absolute path, within the tree
+    before = look(tree), look(links)
+    assert "int fixed;" in built(kernels("build", f"tree:{links}+{tmp_path}/fix.patch"))
+    assert built(kernels("build", f"tree:{links}")) == OOM_KILL
+    assert (look(tree), look(links)) == before
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    assert not any(path.is_symlink() and path.name != "Documentation" for path in copy.rglob("*"))
+    assert (copy / "Documentation").readlink() == Path("mm")
+
+
+@pytest.mark.parametrize("to", ["/etc", "/nonexistent", "../outside"])
+def test_a_link_out_of_a_tree_that_is_no_file_is_refused(kernels, tree, tmp_path, to):
+    (tmp_path / "outside").mkdir()
+    (tree / "mm/lib").symlink_to(to if to.startswith("/") else f"../{to}")
+    assert "mm/lib is a link to" in one_line(kernels("build", f"tree:{tree}"), 2)
+
+
+def test_a_commit_with_a_link_out_of_the_tree_is_refused(kernels, tree, tmp_path):
+    (tree / "mm/lib").symlink_to("/etc/hostname")
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "one")
+    assert "mm/lib of" in one_line(kernels("build", f"tree:{tree}@HEAD"), 4)
+    assert not list((tmp_path / "cache/trees").glob("*/mm/lib"))
+
+
+def test_a_link_that_has_become_a_directory_is_not_written_through(kernels, tree, tmp_path):
+    built(kernels("build", f"tree:{tree}"))
+    (tree / "Documentation").unlink()
+    (tree / "Documentation").mkdir()
+    (tree / "Documentation/page_alloc.c").write_text("int of_the_documentation;\n")
+    (tree / "mm/oom_kill.c").write_text("int changed;\n")
+    assert built(kernels("build", f"tree:{tree}")) == "int changed;\n"
+    (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())
+    assert (copy / "mm/page_alloc.c").read_text() == "int page;\n"
+
+
+def test_a_patch_through_a_link_is_refused(kernels, tree, tmp_path):
+    (tmp_path / "fix.patch").write_text(FIX.replace("mm/", "Documentation/"))
+    done = kernels("build", f"tree:{tree}+{tmp_path}/fix.patch")
+    assert "Documentation is a symbolic link" in one_line(done, 4)
+
+
+def test_nothing_that_a_trees_git_config_names_is_run(kernels, tree, tmp_path):
+    ran = tmp_path / "ran"
+    (tree / ".gitattributes").write_text("* diff=evil filter=evil\n")
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "one")
+    trap = f"sh -c 'touch {ran}; cat'"
+    for name in ("core.fsmonitor", "diff.evil.textconv", "filter.evil.clean", "filter.evil.smudge", "core.sshCommand"):
+        git(tree, "config", name, trap)
+    hook = tree / ".git/hooks/post-index-change"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    hook.chmod(0o755)
+    (tree / "mm/oom_kill.c").touch()
+    assert built(kernels("build", f"tree:{tree}")) == OOM_KILL
+    assert built(kernels("build", f"tree:{tree}@HEAD")) == OOM_KILL
+    assert not ran.exists()
+
+
+def test_a_failure_of_git_is_told_in_its_own_words(kernels, tree, oomtrial, tmp_path):
+    git(tree, "init", "-q")
+    git(tree, "add", "-A")
+    git(tree, "commit", "-qm", "one")
+    for path in (tree / ".git/objects").glob("??/*"):
+        path.chmod(0o644)
+        path.write_text("damaged")
+    (tree / ".git/config").write_text("[core\n")
+    done = oomtrial("bisect", "--tree", tree, "--good", "HEAD", "--bad", "HEAD", "--out", tmp_path / "out")
+    for line in (one_line(done, 3), one_line(kernels("show", f"tree:{tree}@HEAD"), 3)):
+        assert "bad config line 1" in line
+        assert "no commit" not in line
+    (tree / ".git/config").unlink()
+    line = one_line(kernels("show", f"tree:{tree}@HEAD"), 3)
+    assert "git cannot read" in line
+    assert "no commit" not in line
+
+
 def test_a_config_of_ones_own_is_merged_and_what_did_not_take_is_told(kernels, tree, tmp_path):
     own = tmp_path / "own.config"
     own.write_text("CONFIG_TRACING_MINE=y\n# CONFIG_PSI is not set\n")

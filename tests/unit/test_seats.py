@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from harness import seats
-from harness.seats import Budget, guests_of_others, is_wanted, machine_budget, take_seat, wait_for_seat
+from harness.budget import Budget
+from harness.paths import cache_dir
+from harness.seats import guests_of_others, is_wanted, take_seat, wait_for_seat
 
 HOLD = "import time; from harness.seats import take_seat; s = take_seat({}, {}); print('taken', flush=True); time.sleep(60)"
 WAIT = "from harness.seats import *; s = wait_for_seat(2, 2048, budget=Budget(2, 8192)); print('taken', flush=True); input()"
@@ -40,28 +41,6 @@ def start():
         process.communicate()
 
 
-def test_guests_that_fit_side_by_side():
-    assert Budget(2, 24_000).seats(4, 2048) == 1  # one may always
-    assert Budget(16, 24_000).seats(4, 2048) == 4
-    assert Budget(16, 8_000).seats(4, 2048) == 3  # memory, with an eighth to spare
-    assert Budget(2, 8_000).holds([], 4, 2048)
-    assert not Budget(2, 8_000).holds([(1, 1024)], 4, 2048)
-    assert Budget(2, 8_000).holds([(1, 1024)], 1, 1024)
-
-
-def test_the_budget_is_no_more_than_the_machine():
-    budget = machine_budget()
-    assert budget.cores >= 1
-    assert 0 < budget.memory_mib <= seats.psutil.virtual_memory().total >> 20
-
-
-def test_cgroup_limits_count(monkeypatch, tmp_path):
-    (tmp_path / "cpu.max").write_text("150000 100000\n")
-    (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
-    monkeypatch.setattr(seats, "_own_cgroups", lambda: iter([tmp_path]))
-    assert machine_budget() == Budget(1, 1024)
-
-
 def test_a_killed_process_has_no_seat(start):
     process = start(HOLD.format(2, 2048))
     with take_seat(1, 1) as mine:
@@ -69,7 +48,7 @@ def test_a_killed_process_has_no_seat(start):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert (mine.others(), guests_of_others()) == (0, 0)
-    assert [path.name for path in (seats.cache_dir() / "seats").iterdir()] == []
+    assert [path.name for path in (cache_dir() / "seats").iterdir()] == []
 
 
 def test_who_waits_gets_the_seat_when_it_is_free_and_says_so_once(start):

@@ -161,7 +161,10 @@ _HEAD = 'summary = "x"\n'
             _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "60M"\n',
             r"between 4K and its limit \(50M\)",
         ),
-        (_HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 0\nsize = "10M"\n', "count above 0"),
+        (
+            _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 0\nsize = "10M"\n',
+            "count of hog a is 0, between 1",
+        ),
         (
             _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a:b"\ncount = 9\nsize = "10M"\n',
             "without blank, colon, comma or =",
@@ -201,6 +204,49 @@ _HEAD = 'summary = "x"\n'
 def test_a_scenario_that_cannot_be_is_refused_with_the_number(toml, complaint):
     with pytest.raises(UsageError, match=complaint):
         decode("t", toml)
+
+
+_ENOUGH = 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("round_deadline_s = nan", "round_deadline_s is nan"),
+        ("round_deadline_s = inf", "round_deadline_s is inf"),
+        ("round_deadline_s = -1.0", "round_deadline_s is -1"),
+        ("round_deadline_s = 0", "round_deadline_s is 0"),
+        ("cpus = nan", "cpus is nan"),
+        ("cpus = inf", "cpus is inf"),
+        ("cpus = -0.5", "cpus is -0.5, between 0 and 4096"),
+        ('memory_high = "99999999999G"', "memory_high is 99999999999G"),
+        ('memory_swap_max = "99999999999G"', "memory_swap_max is 99999999999G"),
+    ],
+)
+def test_a_number_that_no_round_can_have_is_refused(line, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        decode("t", f"{_HEAD}{line}\n{_ENOUGH}")
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("cycles = -1", "cycles of hog a is -1, between 0 and 1000"),
+        ("cycles = 1001", "cycles of hog a is 1001"),
+        ("step_rest_ms = -1", "step_rest_ms of hog a is -1"),
+        ("phase = -1", "phase of hog a is -1"),
+        ("tasks = 0", "tasks of hog a is 0"),
+        ('step = "0"', "rests after every 0, no less than 4K"),
+    ],
+)
+def test_a_number_that_no_hog_can_have_is_refused(line, complaint):
+    with pytest.raises(UsageError, match=complaint):
+        decode("t", f"{_HEAD}{_ENOUGH}{line}\n")
+
+
+def test_a_billion_hogs_are_refused_before_they_are_made():
+    with pytest.raises(UsageError, match="count of hog a is 1000000000"):
+        decode("t", f"{_HEAD}{_ENOUGH.replace('count = 9', 'count = 1000000000')}")
 
 
 @given(st.integers(1, 5), st.integers(1, 60), st.integers(1, 9), st.integers(0, 10_000))

@@ -1,0 +1,55 @@
+"""What a user without root needs so that mmdebstrap can unpack a root file system with its owners."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from harness.errors import HostError
+from harness.proc import find_command, output_of
+
+_RANGES = (Path("/etc/subuid"), Path("/etc/subgid"))
+_FIRST, _LAST = 100000, 165535  # what useradd gives the first user
+
+
+def require_user_namespace() -> None:
+    """Raises HostError, with the way out, when this user can have no user namespace with a range of ids.
+
+    mmdebstrap asks for the same (its mode unshare), and without it says only that it cannot pick a mode.
+    """
+    if os.geteuid() == 0 or find_command("fakechroot"):
+        return
+    try:
+        output_of(["unshare", "--user", "true"])
+    except HostError as error:
+        raise HostError(
+            f"this user may make no user namespace, which mmdebstrap needs without root: {error.what}",
+            "as root: sysctl kernel.unprivileged_userns_clone=1 (Debian)"
+            " or kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); or apt-get install fakechroot",
+        ) from error
+    name = _user_name()
+    for path in _RANGES:
+        if not _has_range(path, {name, str(os.getuid())}):
+            raise HostError(
+                f"{path} has no range of ids for user {name}, which mmdebstrap needs without root",
+                f"as root: usermod --add-subuids {_FIRST}-{_LAST} --add-subgids {_FIRST}-{_LAST} {name}",
+            )
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _has_range(path: Path, names: set[str]) -> bool:
+    """Whether a file as in subuid(5) gives somebody ids; a file that cannot be read may do so."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return any(line.split(":")[0] in names and line.count(":") == 2 for line in lines)

@@ -1,0 +1,82 @@
+"""What make made in a tree: told by its record whether it can be built upon, not by the hour."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from harness.paths import write_atomically
+
+# Whatever kbuild makes has its command beside it, in .NAME.cmd; these are products elsewhere, too.
+_SUFFIXES = (".o", ".a", ".so", ".bin", ".gz")
+
+
+class _Look(msgspec.Struct, frozen=True, array_like=True):
+    """What stat(2) says of a file. Where none of it changed, the content did not."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+def _record(tree: Path) -> Path:
+    return tree / ".oomtrial-products"
+
+
+def _marker(tree: Path) -> Path:
+    """Stands in a tree from before make until what it made is in the record."""
+    return tree / ".oomtrial-building"
+
+
+def begin_products(tree: Path) -> None:
+    """To be called before make."""
+    _marker(tree).touch()
+
+
+def note_products(tree: Path) -> None:
+    """To be called when make has ended by itself, with or without success: what it made is whole."""
+    products = {os.path.relpath(entry.path, tree): _look(entry) for entry in _products(tree)}
+    write_atomically(_record(tree), msgspec.json.encode(products))
+    _marker(tree).unlink(missing_ok=True)
+
+
+def remove_doubtful(tree: Path) -> None:
+    """Removes what the next make must not take for up to date.
+
+    That is what is not in the record just as it is: of a make that was cut off an object may be half written, or made of other
+    sources, and a disk may damage one. Everything where the clock was set back: patched files would look older than the objects made before.
+    """
+    try:
+        known = msgspec.json.decode(_record(tree).read_bytes(), type=dict[str, _Look])
+    except (OSError, msgspec.DecodeError):
+        known = {}
+    if not known and not _marker(tree).exists():
+        return  # the first build
+    is_set_back = any(look.mtime_ns > time.time_ns() for look in known.values())
+    for entry in list(_products(tree)):
+        if is_set_back or known.get(os.path.relpath(entry.path, tree)) != _look(entry):
+            Path(entry.path).unlink()
+    _marker(tree).unlink(missing_ok=True)
+
+
+def _look(entry: os.DirEntry[str]) -> _Look:
+    status = entry.stat(follow_symlinks=False)
+    return _Look(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _products(tree: Path) -> Iterator[os.DirEntry[str]]:
+    pending = [str(tree)]
+    while pending:
+        with os.scandir(pending.pop()) as found:
+            entries = list(found)
+        names = {entry.name for entry in entries}
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            elif entry.name.endswith(_SUFFIXES) or f".{entry.name}.cmd" in names:
+                yield entry
