@@ -8,7 +8,7 @@ from harness.analysis.mechanism import Mechanism, MechanismCount
 _SAYS = {
     Mechanism.STALLED_DECIDER: "the task that ran the OOM killer stalled{} between its decision and its choice of a victim, and the"
     " earlier victim's memory was back by then",
-    Mechanism.HIDDEN_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer did not see it",
+    Mechanism.HIDDEN_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer passed over it",
     Mechanism.GIVEN_UP_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer no longer waited"
     " for it: the oom_reaper had been over it",
     Mechanism.UNKNOWN: "the trace does not tell why",
@@ -45,7 +45,7 @@ def mechanism_cells(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     lines = [
         ("    decider stalled", [_kills(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
         ("      for, median", [_median(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
-        ("    victim not seen", [_kills(arm, Mechanism.HIDDEN_VICTIM) for arm in arms]),
+        ("    victim passed over", [_kills(arm, Mechanism.HIDDEN_VICTIM) for arm in arms]),
     ]
     for mechanism, label in (
         (Mechanism.GIVEN_UP_VICTIM, "    victim given up"),

@@ -58,7 +58,7 @@ def explain(timeline: Timeline, teardown: Teardown) -> str:
 
 def _mechanism(teardown: Teardown) -> str:
     if teardown.mechanism == Mechanism.HIDDEN_VICTIM:
-        return ", did not see it"
+        return ", passed over it"
     if teardown.mechanism == Mechanism.GIVEN_UP_VICTIM:
         return ", had given it up"
     if teardown.mechanism == Mechanism.STALLED_DECIDER and teardown.choice_us is not None:

@@ -180,7 +180,7 @@ def test_terminal_page_and_timeline_say_it(made_run, tmp_path):  # noqa: F811
     says = (
         "in 1 of 2 redundant kills the task that ran the OOM killer stalled for 20.0 ms between its decision and its choice of"
         " a victim, and the earlier victim's memory was back by then; in 1 the earlier victim was still exiting when the next"
-        " was chosen, 5.0 ms after the decision, and the OOM killer did not see it"
+        " was chosen, 5.0 ms after the decision, and the OOM killer passed over it"
     )
     assert f"{arm.kernel}: {says}" in shown.getvalue()
     assert [cells[0] for _, cells in mechanism_cells([arm])] == ["1", "20.0 ms", "1"]
@@ -190,7 +190,7 @@ def test_terminal_page_and_timeline_say_it(made_run, tmp_path):  # noqa: F811
     assert says.replace("'", "&#39;") in (tmp_path / "page.html").read_text()
     text = str(timeline_text(round_timeline(load_tables(made_run / "tables"), "001-1", 1, None)))
     assert "decided 10.0 ms before kill 1's memory was free, stalled 20.0 ms" in text
-    assert "decided 30.0 ms before kill 2's memory was free, did not see it" in text
+    assert "decided 30.0 ms before kill 2's memory was free, passed over it" in text
 
 
 def test_kills_without_any_choice_have_no_delay():
