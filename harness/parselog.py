@@ -20,6 +20,7 @@ from harness.logfile import STDIN, OpenLog, open_log
 from harness.oomlog.assemble import Output
 from harness.oomlog.reading import Reader
 from harness.oomlog.records import Kill
+from harness.report.logexplain import LogExplain
 from harness.report.logjson import JsonDocument, JsonLines
 from harness.report.logtable import LogTable
 from harness.selection import Moment, Renumbering, Selection
@@ -42,6 +43,7 @@ class ParseRequest:
     since: str | None = None
     until: str | None = None
     memcg: str | None = None
+    explain: str | None = None  # a pid, a container, a pod, a unit or a memcg
 
 
 def parse_files(request: ParseRequest, console: Console, say: Callable[[str], None]) -> bool:
@@ -61,6 +63,8 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         raise UsageError("standard input is named twice", "it can be read once")
     if request.format == "table" and request.out is not None:
         raise UsageError("--out needs a format of files", "add --format parquet, csv, json or jsonl")
+    if request.explain is not None and request.format != "table":
+        raise UsageError("--explain is for readers", "leave --format out")
     if request.format == "parquet" and request.out is None:
         raise UsageError("parquet needs a directory", "add --out DIR")
     _keep_pandas_out()
@@ -159,6 +163,9 @@ _Finish = Callable[[Reader, LogCounts], None]
 
 
 def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[_Sink, _Finish]:
+    if request.explain is not None:
+        explain = LogExplain(console, request.explain)
+        return explain, lambda reader, counts: explain.finish(_totals(reader, counts), reader.missing)
     if request.format == "table":
         table = LogTable(console)
         is_whole = not (request.since or request.until or request.memcg)
