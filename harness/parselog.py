@@ -28,6 +28,8 @@ from harness.tables.log import LOG_KILLS, Row, kill_row, missing_row, totals
 from harness.tables.logrows import LogCounts
 from harness.tables.logstore import LogStore, csv_bytes
 
+_SHOWN_LINES = 12
+
 
 class _Sink(Protocol):
     def add(self, output: Output, file: str) -> None: ...
@@ -138,7 +140,7 @@ class _Parse:
             _say_nothing_found(log, self.reader, self._say)
 
     def _read(self, log: OpenLog) -> bool:
-        any_output = False
+        any_output, known = False, len(self.reader.missing.unread_lines)
         for output in self.reader.read(log.stream, log.plain_path, log.size_bytes):
             any_output = True
             if not self._selection.is_all:
@@ -147,7 +149,11 @@ class _Parse:
                 output = self._selected.apply(output)
             self.counts.take(output)
             self._sink.add(output, log.name)
-        return any_output
+        if lines := self.reader.missing.unread_lines[known:]:
+            speak = "line speaks" if len(lines) == 1 else "lines speak"
+            shown = ", ".join(map(str, lines[:_SHOWN_LINES])) + (" and more" if len(lines) > _SHOWN_LINES else "")
+            self._say(f"{log.name}: {len(lines)} {speak} of a kill or a report and could not be read: {shown}")
+        return any_output or bool(lines)
 
 
 def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None]) -> None:

@@ -272,6 +272,7 @@ class Missing:
     unread_kills: int = 0  # lines that speak of a kill and could not be read: each may have been one
     unread_heads: int = 0  # lines that speak of a report and could not be read: heads and summaries
     unread_lines: list[int] = dataclass_field(default_factory=list)  # numbers of these lines, the first hundred
+    forged_heads: int = 0  # lines of user space that look like a report's head or summary, dropped
     releases_without_kill: int = 0  # victims whose kill is not in the log: it begins too late, or lost it
 
     @property
