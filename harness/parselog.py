@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 from rich.console import Console
 
-from harness.errors import EvidenceError, UsageError
+from harness.errors import EvidenceError, HostError, UsageError
 from harness.logfile import STDIN, OpenLog, open_log
 from harness.oomlog.assemble import Output
 from harness.oomlog.reading import Reader
@@ -165,12 +166,24 @@ def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None])
         say(f"{log.name}: no OOM line in {reader.lines} lines")
 
 
+def _container_names() -> dict[str, str]:
+    """Names of the local engine's containers; a log of another machine names none of them, as IDs are unique."""
+    # the engine's client takes half a second to import
+    from harness.containers.names import names_of
+    from harness.containers.running import API_ERRORS
+    from harness.guest.local import connect_local
+
+    with contextlib.suppress(HostError, *API_ERRORS):
+        return names_of(connect_local())
+    return {}
+
+
 _Finish = Callable[[Reader, LogCounts], None]
 
 
 def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[_Sink, _Finish]:
     if request.explain is not None:
-        explain = LogExplain(console, request.explain)
+        explain = LogExplain(console, request.explain, _container_names())
         return explain, lambda reader, counts: explain.finish(_totals(reader, counts), reader.missing)
     if request.format == "table":
         table = LogTable(console)

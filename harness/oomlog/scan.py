@@ -222,7 +222,10 @@ class _Reader:
             if line.dropped:
                 yield Found(where, losses.Dropped(line.dropped, "printk"))
             if ("\n" in text or "#012" in text) and len(pieces := _pieces(text)) > 1:
-                for record in _of_pieces(text, pieces):
+                records = list(_of_pieces(text, pieces))
+                if not records and (spoken := SPEAKS.search(raw)):
+                    records.append(Unread(spoken.lastgroup or ""))
+                for record in records:
                     yield Found(where, record)
                 continue
             record = parsers[0](text)

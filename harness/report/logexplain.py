@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -23,8 +24,11 @@ _SHORTEST_ID = 6  # of a container: as `docker ps` may be cut
 class LogExplain:
     """Keeps what concerns the one that is asked for."""
 
-    def __init__(self, console: Console, wanted: str) -> None:
-        self._console, self._wanted = console, wanted.strip()
+    def __init__(self, console: Console, wanted: str, names: Mapping[str, str] | None = None) -> None:
+        """`names` of containers by ID, where an engine runs that knows them; one may be asked for by its name."""
+        self._console, self._names_by_id = console, names or {}
+        ids = {name: container for container, name in self._names_by_id.items()}
+        self._wanted = ids.get(wanted.strip(), wanted.strip())
         self._pid = int(self._wanted) if self._wanted.isdecimal() and len(self._wanted) <= 10 else None
         self._kills: list[Kill] = []
         self._decisions: dict[int, int] = {}  # kills of each
@@ -95,9 +99,12 @@ class LogExplain:
         memcg = kill.task_memcg or kill.group or kill.oom_memcg
         if memcg is not None:
             owner = owner_of(memcg)
+            container = owner.container_id
+            if container is not None and (name := self._names_by_id.get(container)) is not None:
+                container = f"{container} ({name})"
             labels = (
                 ("pod", owner.pod_uid),
-                ("container", owner.container_id),
+                ("container", container),
                 ("unit", owner.unit),
                 ("runtime", owner.runtime),
             )

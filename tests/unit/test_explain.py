@@ -14,11 +14,11 @@ ID = "0123456789abcdef" * 4
 MEMCG = f"/system.slice/docker-{ID}.scope"
 
 
-def explain(lines, wanted):
+def explain(lines, wanted, names=None):
     reader = Reader()
     found = Collected(reader.read(io.BytesIO(("\n".join(lines) + "\n").encode())), reader)
     out = io.StringIO()
-    sink = LogExplain(Console(file=out, width=300), wanted)
+    sink = LogExplain(Console(file=out, width=300), wanted, names)
     for output in (*found.reports, *found.kills, *found.releases, *found.others):
         sink.add(output, "-")
     decisions = len({kill.decision for kill in found.kills})
@@ -38,6 +38,11 @@ def test_a_kill_by_pid_container_unit_or_memcg(wanted):
     assert "reached its limit of memory: 30720 of 30720 kB" in text
     assert "one process was killed" in text
     assert "oom_reaper: reaped" in text
+
+
+def test_a_container_by_the_name_that_the_local_engine_knows():
+    text = explain(KILL, "web", {ID: "web"})
+    assert f"container {ID} (web)" in text
 
 
 def test_a_group():
