@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterable
@@ -15,17 +16,20 @@ import pyarrow as pa
 from rich.console import Console
 
 from harness.budget import machine_budget
-from harness.errors import EvidenceError, UsageError
+from harness.errors import EvidenceError, HostError, UsageError
 from harness.logfile import STDIN, OpenLog, open_log
 from harness.oomlog.assemble import Output
 from harness.oomlog.reading import Reader
 from harness.oomlog.records import Kill
+from harness.report.logexplain import LogExplain
 from harness.report.logjson import JsonDocument, JsonLines
 from harness.report.logtable import LogTable
 from harness.selection import Moment, Renumbering, Selection
 from harness.tables.log import LOG_KILLS, Row, kill_row, missing_row, totals
 from harness.tables.logrows import LogCounts
 from harness.tables.logstore import LogStore, csv_bytes
+
+_SHOWN_LINES = 12
 
 
 class _Sink(Protocol):
@@ -42,6 +46,7 @@ class ParseRequest:
     since: str | None = None
     until: str | None = None
     memcg: str | None = None
+    explain: str | None = None  # a pid, a container, a pod, a unit or a memcg
 
 
 def parse_files(request: ParseRequest, console: Console, say: Callable[[str], None]) -> bool:
@@ -61,6 +66,8 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         raise UsageError("standard input is named twice", "it can be read once")
     if request.format == "table" and request.out is not None:
         raise UsageError("--out needs a format of files", "add --format parquet, csv, json or jsonl")
+    if request.explain is not None and request.format != "table":
+        raise UsageError("--explain is for readers", "leave --format out")
     if request.format == "parquet" and request.out is None:
         raise UsageError("parquet needs a directory", "add --out DIR")
     _keep_pandas_out()
@@ -134,7 +141,7 @@ class _Parse:
             _say_nothing_found(log, self.reader, self._say)
 
     def _read(self, log: OpenLog) -> bool:
-        any_output = False
+        any_output, known = False, len(self.reader.missing.unread_lines)
         for output in self.reader.read(log.stream, log.plain_path, log.size_bytes):
             any_output = True
             if not self._selection.is_all:
@@ -143,7 +150,11 @@ class _Parse:
                 output = self._selected.apply(output)
             self.counts.take(output)
             self._sink.add(output, log.name)
-        return any_output
+        if lines := self.reader.missing.unread_lines[known:]:
+            speak = "line speaks" if len(lines) == 1 else "lines speak"
+            shown = ", ".join(map(str, lines[:_SHOWN_LINES])) + (" and more" if len(lines) > _SHOWN_LINES else "")
+            self._say(f"{log.name}: {len(lines)} {speak} of a kill or a report and could not be read: {shown}")
+        return any_output or bool(lines)
 
 
 def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None]) -> None:
@@ -155,10 +166,25 @@ def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None])
         say(f"{log.name}: no OOM line in {reader.lines} lines")
 
 
+def _container_names() -> dict[str, str]:
+    """Names of the local engine's containers; a log of another machine names none of them, as IDs are unique."""
+    # the engine's client takes half a second to import
+    from harness.containers.names import names_of
+    from harness.containers.running import API_ERRORS
+    from harness.guest.local import connect_local
+
+    with contextlib.suppress(HostError, *API_ERRORS):
+        return names_of(connect_local())
+    return {}
+
+
 _Finish = Callable[[Reader, LogCounts], None]
 
 
 def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[_Sink, _Finish]:
+    if request.explain is not None:
+        explain = LogExplain(console, request.explain, _container_names())
+        return explain, lambda reader, counts: explain.finish(_totals(reader, counts), reader.missing)
     if request.format == "table":
         table = LogTable(console)
         is_whole = not (request.since or request.until or request.memcg)

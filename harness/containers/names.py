@@ -33,6 +33,14 @@ def container_id(memcg: str | None) -> str | None:
     return found[0] if found else None
 
 
+def names_of(client: docker.DockerClient) -> dict[str, str]:
+    """The names of an engine's containers, ended ones included, by ID.
+
+    Raises what docker raises when the engine does not answer.
+    """
+    return {found["Id"]: found["Names"][0].lstrip("/") for found in client.api.containers(all=True) if found["Names"]}
+
+
 class ContainerNames:
     """Follows an engine in a thread of its own. A name stays known when its container is gone."""
 
@@ -40,11 +48,9 @@ class ContainerNames:
         """Raises what docker raises when the engine does not answer."""
         self.ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
         self.lost = threading.Event()  # the engine went away
-        self._names: dict[str, str] = {}
         self._client = client
         self._events: Any = client.events(decode=True, filters={"type": "container", "event": _ACTIONS})
-        for found in client.api.containers(all=True):
-            self._names[found["Id"]] = found["Names"][0].lstrip("/")
+        self._names = names_of(client)
         threading.Thread(target=self._follow, name="container-events", daemon=True).start()
 
     def name_of(self, container: str | None) -> str | None:

@@ -122,7 +122,8 @@ class Assembler:
                     self._fill(report, part, line_base)
             return ()
         if isinstance(record, Forged):
-            self.missing.forged_kills += 1
+            self.missing.forged_kills += record.kind == "kill"
+            self.missing.forged_heads += record.kind != "kill"
             return ()
         if isinstance(record, Dropped):
             self._drop(record)

@@ -20,7 +20,6 @@ from harness.oomlog.rescue import SPEAKS, clean
 
 # A line of mail has at most 76 characters (RFC 2045); encoders break a longer one where little of that is left.
 _SOFT_SHORTEST, _SOFT_LONGEST = 70, 76
-_SOFT_BREAK = re.compile(rb"(?:^|\n)[^\n]{%d,%d}=\r?\n" % (_SOFT_SHORTEST - 1, _SOFT_LONGEST - 1))
 _ESCAPED = re.compile(rb"=([0-9A-F]{2})")
 _NOT_ESCAPED = re.compile(rb"=(?![0-9A-F]{2}|\r?$)")
 _BASE64 = re.compile(rb"^Content-Transfer-Encoding:[ \t]*base64[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
@@ -46,17 +45,12 @@ class _Line(NamedTuple):
     offset: int
 
 
-def is_encoded(data: bytes) -> bool:
-    """Whether a block may hold mail as it is sent, or a page's line breaks. Fast, as every block is asked."""
-    if any(word in data for word in (b"base64", b"BASE64", b"Base64")) and _BASE64.search(data):
+def is_encoded(raw: bytes) -> bool:
+    """Whether a line is one of mail as it is sent, or has a page's line breaks."""
+    if b"=3D" in raw or b"<br" in raw:
         return True
-    if _GREP_COLOUR in data:
-        return True
-    if b"<br" in data and _BREAK.search(data):
-        return True
-    if b"=3D" in data or b"=\n" in data or b"=\r\n" in data:
-        return _SOFT_BREAK.search(data) is not None or b"=3D0x" in data
-    return False
+    text = raw.rstrip(b"\r")
+    return text.endswith(b"=") and _SOFT_SHORTEST <= len(text) <= _SOFT_LONGEST
 
 
 def is_document(raw: bytes) -> bool:

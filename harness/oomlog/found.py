@@ -57,9 +57,9 @@ class Where(Record, frozen=True, tag=False):
 
 
 class Forged(Record, frozen=True):
-    """A line of user space that looks like a kill."""
+    """A line of user space that looks like the kernel's."""
 
-    pid: int
+    kind: str  # kill, or head: of a report, or its summary
 
 
 class Unread(Record, frozen=True):

@@ -18,7 +18,7 @@ from harness.oomlog.kill import Killed
 from harness.oomlog.meminfo import Buddy, Zone
 from harness.oomlog.release import Reaped
 from harness.oomlog.tasks import TaskTable
-from harness.oomlog.watermark import request_room_kb
+from harness.oomlog.watermark import Buddies, Zones, ZoneView, request_room_kb, zone_views
 
 DEFAULT_PAGE_KB = 4
 _UNLIMITED_KB = 1 << 50  # PAGE_COUNTER_MAX in kB is 2^53 with 4 kB pages; a "limit" up there is none
@@ -117,10 +117,15 @@ class Report(Struct, dict=True):
     @_once
     def zone_margin_kb(self) -> int | None:
         """Free memory above the high watermark in the best zone that the request may use (__alloc_pages_may_oom())."""
-        return request_room_kb(
-            self.header.gfp_mask, self.header.order, self.zones, self.buddies, self.page_kb or DEFAULT_PAGE_KB,
-            self.mems_allowed, self.nodemask,
-        )  # fmt: skip
+        return request_room_kb(*self._request())
+
+    def zone_views(self) -> list[ZoneView]:
+        """The zones as the request behind the report sees them."""
+        return zone_views(*self._request())
+
+    def _request(self) -> tuple[int | None, int | None, Zones, Buddies, int, str | None, str | None]:
+        header, page_kb = self.header, self.page_kb or DEFAULT_PAGE_KB
+        return header.gfp_mask, header.order, self.zones, self.buddies, page_kb, self.mems_allowed, self.nodemask
 
     @_once
     def charged_anon_kb(self) -> int | None:
@@ -267,6 +272,7 @@ class Missing:
     unread_kills: int = 0  # lines that speak of a kill and could not be read: each may have been one
     unread_heads: int = 0  # lines that speak of a report and could not be read: heads and summaries
     unread_lines: list[int] = dataclass_field(default_factory=list)  # numbers of these lines, the first hundred
+    forged_heads: int = 0  # lines of user space that look like a report's head or summary, dropped
     releases_without_kill: int = 0  # victims whose kill is not in the log: it begins too late, or lost it
 
     @property

@@ -226,7 +226,13 @@ def is_torn(comm: str | None, line: LogLine) -> bool:
     return comm is not None and (line.uptime_s is None or _STAMP_LIKE.search(comm) is not None)
 
 
-_BEFORE_COMM = re.compile(r"\] ?|> ?|: +|\| ?|\t|  +")
+_BEFORE_COMM = re.compile(r"\] ?|> ?|: +|\| ?|\t|  +|\"|\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)? +")
+_NO_COMM = re.compile(r"[:\"'|>}\])]|[^ ]*[\"}]|\d+[:.)] |kern(?:el)?:|.*\t")
+
+
+def is_name(comm: str | None, line: LogLine) -> bool:
+    """The same of a line, which may have a short prefix that nobody knows: a number, a quote."""
+    return is_comm(comm) and not (line.is_bare and comm is not None and _NO_COMM.match(comm))
 
 
 def split_head(text: str) -> tuple[str, str] | None:
@@ -242,6 +248,6 @@ def split_head(text: str) -> tuple[str, str] | None:
     first = closed[-1] if closed else 0
     for end in (first, *(end for end in ends if end > first)):
         comm = text[end:place]
-        if comm == comm.strip() and is_comm(comm) and not comm.startswith(("kernel:", "kern:")) and comm:
+        if comm and comm == comm.strip() and is_comm(comm) and not _NO_COMM.match(comm):
             return text[:end], text[end:]
     return text[:place], text[place + len(" invoked ") :]

@@ -31,6 +31,7 @@ from harness.oomlog.rescue import (
     find_beginning,
     is_comm,
     is_kernels,
+    is_name,
     is_torn,
     line_of,
     longest,
@@ -39,7 +40,7 @@ from harness.oomlog.rescue import (
     without_trailer,
 )  # fmt: skip
 from harness.oomlog.rows import PIECES, RowReader, joined
-from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, mark
+from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, encoded, mark
 
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped, killers.UserKill)
@@ -57,6 +58,7 @@ _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, ma
 _ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
 _FEW_BYTES, _NEWLINE = 16 << 10, ord("\n")
 _JSON = (b"{", b"[", b'"')
+_LONGEST_RESCUED = 64 << 10  # bytes of a line
 _SHAPES = 16  # of prefixes that a block may teach
 _SIZE_BYTES = 8  # before a field of journald's export format that is no text
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
@@ -89,28 +91,28 @@ def read_and_count(block: Block) -> tuple[list[Found], int]:
 
 
 def _read(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
-    if not is_encoded(block.data):
-        reader = _Reader(block, in_bulk)
+    reader = _Reader(block, in_bulk)
+    if not reader.is_encoded:
         found = list(reader.read())
-        if not (reader.has_documents or reader.has_markup or reader.tails):
+        if not (reader.is_encoded or reader.has_markup or reader.tails):
             return (found, reader) if not reader.learnt else _read_again(reader)
     return _read_expanded(block, in_bulk)
 
 
 def _read_again(reader: _Reader) -> tuple[list[Found], _Reader]:
     """With what the block taught of its prefixes: lines further up may have such a prefix too."""
-    again = _Reader(reader.block, reader.in_bulk, tuple(reader.learnt.values()))
+    again = _Reader(reader.block, reader.in_bulk, tuple(reader.learnt.values()), reader.is_written)
     return list(again.read()), again
 
 
 def _read_expanded(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
     """The records of a block that holds other documents, at the places of these."""
     written = expand(block.data, block.end)
-    reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk)
+    reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk, is_written=True)
     found = list(reader.read())
     if reader.tails or reader.has_markup:
         written = without_wrapping(written, list(reader.tails.values()), reader.has_markup)
-        reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk)
+        reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk, is_written=True)
         found = list(reader.read())
     if reader.learnt:
         found, _ = _read_again(reader)
@@ -150,13 +152,15 @@ def _decode(raw: bytes) -> str:
 
 
 class _Reader:
-    def __init__(self, block: Block, in_bulk: bool, shapes: tuple[Shape, ...] = ()) -> None:
+    def __init__(self, block: Block, in_bulk: bool, shapes: tuple[Shape, ...] = (), is_written: bool = False) -> None:
+        self.is_written = is_written  # what other documents held is written out
         self.block, self.data, self.in_bulk, self.shapes = block, block.data, in_bulk, shapes
-        self.has_documents = False  # whether a line of JSON holds several of a log
         self.has_markup = False  # of a page or a forum, around its lines
         self.tails: dict[str, re.Pattern[str]] = {}  # of what stands behind the texts, by their patterns
         self.learnt: dict[str, Shape] = {}  # of prefixes, by their patterns
         self.marked = mark(block.data, block.end)
+        # whether lines of a log are within other documents, which must be written out first
+        self.is_encoded = any(encoded in parsers for parsers in {marked.parsers for marked in self.marked})
         self.counted, self.line_number = 0, block.line
         self.origin: Origin | None = None  # of the last header
         self.head: Where | None = None  # of the last header
@@ -202,8 +206,11 @@ class _Reader:
             if self.parts:
                 yield from self._take_parts()
             line = self._peel_marked(marked, raw)
-            if ("\n" in line.text or line.is_bare) and raw.lstrip()[:1] in _JSON and is_document(raw):
-                self.has_documents = True
+            if not self.is_written and (
+                is_encoded(raw)
+                or (("\n" in line.text or line.is_bare) and raw.lstrip()[:1] in _JSON and is_document(raw))
+            ):
+                self.is_encoded = True
                 return
             if not line.is_kernel:
                 yield from self._user_space(marked, line)
@@ -215,7 +222,10 @@ class _Reader:
             if line.dropped:
                 yield Found(where, losses.Dropped(line.dropped, "printk"))
             if ("\n" in text or "#012" in text) and len(pieces := _pieces(text)) > 1:
-                for record in _of_pieces(text, pieces):
+                records = list(_of_pieces(text, pieces))
+                if not records and (spoken := SPEAKS.search(raw)):
+                    records.append(Unread(spoken.lastgroup or ""))
+                for record in records:
                     yield Found(where, record)
                 continue
             record = parsers[0](text)
@@ -224,7 +234,7 @@ class _Reader:
             if (
                 record is None
                 or not record.is_whole
-                or (isinstance(record, header.Header) and not is_comm(record.comm))
+                or (isinstance(record, header.Header) and not is_name(record.comm, line))
             ):
                 record, line, used = self._rescue(marked, raw, line, record, used)
                 where = _where(line, where.line, where.offset)
@@ -288,10 +298,10 @@ class _Reader:
 
         What was made of it so far, if nothing better is found; where nothing is, a line that speaks of a kill is `Unread`.
         """
-        is_bad = isinstance(record, header.Header) and not is_comm(record.comm)
+        is_bad = isinstance(record, header.Header) and not is_name(record.comm, line)
         # a kernel's stamp is followed by its text, so the name is a long one, unless stamps or marks stand in it
         is_kept = record is not None and not (is_bad and is_torn(record.comm, line))
-        text = _decode(raw)
+        text = _decode(raw) if len(raw) <= _LONGEST_RESCUED else ""
         best: tuple[Any, LogLine, int, bool] | None = None
         for attempt, is_learnt in self._attempts(text, line):
             found, end = self._parse_attempt(marked, attempt)
@@ -306,7 +316,7 @@ class _Reader:
         if best is not None:
             found, attempt, end, is_learnt = best
             if not attempt.is_kernel:
-                return (Forged(found.pid) if isinstance(found, kill.Killed) else None), attempt, used
+                return _forged(found), attempt, used
             self._learn(text, found, attempt, is_learnt)
             return found, attempt, max(used, end)
         if is_kept:
@@ -414,8 +424,8 @@ class _Reader:
         for parser in marked.parsers:
             is_killer = parser is killers.parse_user_kill
             record = parser(f"{line.tag}: {line.text}" if is_killer and line.tag else line.text)
-            if isinstance(record, kill.Killed):
-                yield Found(where, Forged(record.pid))
+            if (forged := _forged(record)) is not None:
+                yield Found(where, forged)
                 return
             if isinstance(record, _FROM_USER_SPACE):
                 yield Found(where, record)
@@ -657,6 +667,12 @@ class _Reader:
                 if misses > _FOREIGN_RUN:
                     break
         return domain.StatsHead(head.memcg, values)
+
+
+def _forged(record: Any) -> Forged | None:
+    if isinstance(record, kill.Killed):
+        return Forged("kill")
+    return Forged("head") if isinstance(record, (header.Header, domain.Summary)) else None
 
 
 def _first_whole(parsers: tuple[Parser, ...], texts: Iterable[str]) -> Any:

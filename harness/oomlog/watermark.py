@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from harness.oomlog.meminfo import Buddy, Zone
 
@@ -36,26 +37,15 @@ def request_room_kb(
     None where that cannot be told: the header is cut, the request is no allocation (SysRq, a page fault), no zone in the
     report is one that it may use, or the answer depends on a memory policy that the report does not name.
     """
-    if not gfp_mask or order is None or order < 0 or not zones:
-        return None
-    named = {zone.name for zone, _ in zones}
-    highest = _highest_zone(gfp_mask, named)
-    if highest is None:
-        return None
-    nodes = _nodes(mems_allowed), _nodes(nodemask)
+    views = zone_views(gfp_mask, order, zones, buddies, page_kb, mems_allowed, nodemask)
     rooms: dict[int | None, list[int | None]] = {}
-    for zone, reserve in zones:
-        if zone.name not in _ORDER or _ORDER.index(zone.name) > _ORDER.index(highest):
-            continue
-        if zone.node is not None and any(allowed is not None and zone.node not in allowed for allowed in nodes):
-            continue
-        room = _room_kb(zone, reserve, highest, named, page_kb, order, bool(gfp_mask & _MOVABLE))
-        if order and room > 0:
-            buddy = buddies.get((zone.node, zone.name))
-            room_here = None if buddy is None else room if _has_block(buddy, order, bool(gfp_mask & _MOVABLE)) else 0
-        else:
-            room_here = room
-        rooms.setdefault(zone.node, []).append(room_here)
+    for view in views:
+        if view.is_its_zone and view.is_its_node:
+            room = view.room_kb
+            if order and room > 0:
+                rooms.setdefault(view.zone.node, []).append(None if view.has_block is None else room * view.has_block)
+            else:
+                rooms.setdefault(view.zone.node, []).append(room)
     best = [_best(of_node) for of_node in rooms.values()]
     if mems_allowed is not None and nodemask is not None:
         return _best(best)
@@ -63,6 +53,60 @@ def request_room_kb(
     least = None if None in best else min((room for room in best if room is not None), default=None)
     most = _best(best)
     return least if least is not None and most is not None and (least > 0) == (most > 0) else None
+
+
+class ZoneView(NamedTuple):
+    """A zone as a request sees it."""
+
+    zone: Zone
+    is_its_zone: bool  # gfp_mask allows it
+    is_its_node: bool  # cpuset and policy allow it
+    cma_kb: int  # free, but for movable requests only, and this is none
+    highatomic_kb: int  # free, but for atomic requests only
+    reserve_kb: int  # free, but kept from requests for higher zones
+    has_block: bool | None  # a free block of the order that the request may take; None: no buddy line
+    room_kb: int  # what is left above the high watermark
+
+
+def zone_views(
+    gfp_mask: int | None,
+    order: int | None,
+    zones: Zones,
+    buddies: Buddies,
+    page_kb: int,
+    mems_allowed: str | None,
+    nodemask: str | None,
+) -> list[ZoneView]:
+    """The zones of a report as its request sees them; none where the request is no allocation, or not known."""
+    if not gfp_mask or order is None or order < 0 or not zones:
+        return []
+    named = {zone.name for zone, _ in zones}
+    highest = _highest_zone(gfp_mask, named)
+    if highest is None:
+        return []
+    nodes = _nodes(mems_allowed), _nodes(nodemask)
+    is_movable = bool(gfp_mask & _MOVABLE)
+    views = []
+    for zone, reserve in zones:
+        is_its_zone = zone.name in _ORDER and _ORDER.index(zone.name) <= _ORDER.index(highest)
+        cma_kb = 0 if is_movable else zone.free_cma_kb or 0
+        highatomic_kb = zone.highatomic_kb or 0
+        reserve_kb = _reserve_pages(zone.name, reserve, highest, named) * page_kb if is_its_zone else 0
+        buddy = buddies.get((zone.node, zone.name))
+        unusable_kb = ((1 << order) - 1) * page_kb + highatomic_kb + cma_kb + reserve_kb
+        views.append(
+            ZoneView(
+                zone,
+                is_its_zone,
+                zone.node is None or all(allowed is None or zone.node in allowed for allowed in nodes),
+                cma_kb,
+                highatomic_kb,
+                reserve_kb,
+                None if buddy is None else _has_block(buddy, order, is_movable),
+                zone.free_kb - unusable_kb - zone.high_kb,
+            )
+        )
+    return views
 
 
 def _best(rooms: Iterable[int | None]) -> int | None:
@@ -97,15 +141,6 @@ def _nodes(text: str | None) -> set[int] | None:
             return None
         nodes.update(range(int(first), min(int(last or first), int(first) + 4096) + 1))
     return nodes
-
-
-def _room_kb(
-    zone: Zone, reserve: tuple[int, ...], highest: str, named: set[str], page_kb: int, order: int, is_movable: bool
-) -> int:
-    unusable_kb = ((1 << order) - 1) * page_kb + (zone.highatomic_kb or 0)
-    if not is_movable:
-        unusable_kb += zone.free_cma_kb or 0
-    return zone.free_kb - unusable_kb - zone.high_kb - _reserve_pages(zone.name, reserve, highest, named) * page_kb
 
 
 def _reserve_pages(zone: str, reserve: tuple[int, ...], highest: str, named: set[str]) -> int:

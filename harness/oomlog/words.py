@@ -78,10 +78,18 @@ WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     # journald gives a message that is no text as numbers, in which no word is found
     *((word, _FROM_NUMBERS) for word in (b'"MESSAGE":[', b'"MESSAGE": [', b'"MESSAGE" : [')),
 )
+
+
+def encoded(text: str) -> None:
+    """Stands for lines by which a block shows that it must be decoded first: it reads nothing itself."""
+
+
 # The same as regular expressions, where a word would be found in other lines too.
 PATTERNS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (rb"unevictable:\d+ dirty:", (meminfo.parse_lists,)),
     (rb"mapped:\d+ shmem:\d+ page", (meminfo.parse_lists,)),
+    (rb"-(?:E|e)ncoding: ?(?:base64|BASE64|Base64)", (encoded,)),  # mail
+    (rb"\x1b\[m\x1b\[K", (encoded,)),  # grep --color: it colours parts of words
 )
 # Parts of a report; of their prefix nothing counts but who printed them.
 PART_PARSERS = frozenset(

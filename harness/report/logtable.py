@@ -53,6 +53,7 @@ _LOSSES = (
     ("damaged_rows", "rows of task tables unreadable"),
     ("duplicate_lines", "records pasted twice, counted once"),
     ("forged_kills", "lines of user space that look like a kill, not counted"),
+    ("forged_heads", "lines of user space that look like a report's head or summary, not counted"),
 )
 
 

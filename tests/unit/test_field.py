@@ -1,4 +1,4 @@
-"""Small logs from the field, each of another kind: what is right stands in tests/data/field/INDEX.md."""
+"""Small logs from the field, each of another kind: their kinds stand in tests/data/field/README.md."""
 
 from pathlib import Path
 

@@ -191,6 +191,37 @@ def test_any_json_lines_are_a_log(text):
     check_any(text.encode())
 
 
+# Prefixes that nobody knows: a kill or a head behind one is read, or found to be of user space, or counted as not read.
+
+PREFIX_PIECES = [
+    "[", "]", "<", ">", "(", ")", "{", "}", '"', "'", ":", ": ", " ", "  ", "-", "|", "\t", "=", ",", ";", "kernel", "kern", "err", "host1", "Guest", "#", "*", "`", "&gt;",
+    "2024-03-06", "00:53:34", "Mar", "6", "[  100.000000] ", "app[12]: ", "msg=", "\x1b[32m", "\x1b[0m", "<4>", "<b>", "pid:", "EVENTS", "т", "月",
+]  # fmt: skip
+prefixes = st.one_of(
+    st.lists(st.sampled_from(PREFIX_PIECES), max_size=10).map("".join),
+    st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=40),
+)
+
+
+@examples(600)
+@given(prefixes)
+def test_a_kill_behind_any_prefix_is_never_lost(prefix):
+    found = parse(f"{prefix}{killed(12)}\n".encode())
+    assert len(found.kills) + found.missing.forged_kills + found.missing.unread_kills >= 1
+    assert all(kill.killed.pid == 12 for kill in found.kills)
+    assert totals(found.missing, len(found.kills), 1, 0)["kills"]["at_most"] + found.missing.forged_kills >= 1
+
+
+@examples(600)
+@given(prefixes)
+def test_a_head_behind_any_prefix_is_never_lost_and_no_prefix_is_a_name(prefix):
+    found = parse(f"{prefix}java invoked oom-killer: gfp_mask=0xcc0, order=0, oom_score_adj=0\n".encode())
+    missing = found.missing
+    assert len(found.reports) + missing.unread_heads + missing.forged_heads >= 1
+    names = [one.header.comm for one in found.reports]
+    assert all(name is None or len(name.encode()) <= 15 or "[" in prefix for name in names)
+
+
 # Damage
 
 NUMBERS = ("total_vm_kb", "anon_rss_kb", "file_rss_kb", "shmem_rss_kb", "uid", "pgtables_kb", "oom_score_adj")
