@@ -75,7 +75,7 @@ def test_a_build_ends_with_its_harness(building, number):
     _, said = process.communicate(timeout=20)
     assert process.returncode == (130 if number in (signal.SIGHUP, signal.SIGTERM) else -number), said
     assert wait_until(lambda: not processes_in(copy)), processes_in(copy)
-    with FileLock(f"{copy}.lock").acquire(timeout=0):
+    with FileLock(f"{copy}.lock").acquire(timeout=10):
         pass
 
 
@@ -92,7 +92,7 @@ def test_a_make_that_lives_on_keeps_the_lock(building):
     for left in processes_in(copy):
         left.kill()
     assert wait_until(lambda: not processes_in(copy))
-    with FileLock(f"{copy}.lock").acquire(timeout=0.2):
+    with FileLock(f"{copy}.lock").acquire(timeout=10):
         pass
 
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from handrun import write_hand_run
 
+from harness.budget import Budget
 from harness.errors import EvidenceError, UsageError
 from harness.testing.trialresult import NotEnoughRoundsError, open_result
 
@@ -135,7 +136,7 @@ def test_a_marked_test_runs_once_for_each_scenario_that_is_wanted(pytester, run)
 
 
 def test_fewer_guests_than_workers_is_said_in_one_line(pytester, run, monkeypatch):
-    monkeypatch.setattr("harness.seats.machine_budget", lambda: __import__("harness.seats").seats.Budget(2, 24105))
+    monkeypatch.setattr("harness.budget.machine_budget", lambda: Budget(2, 24105))
     pytester.makepyfile("def test_it(): pass")
     shown = str(run("--kernel", "debian:6.1", "-n", "2", "--oomtrial-out", "kept").stdout)
     assert "oomtrial: debian:6.1; guests of 4 vCPUs and 2048 MiB" in shown
