@@ -20,7 +20,7 @@ def mechanism_sentence(arm: Arm) -> str:
     found = {Mechanism(name): count for name, count in arm.redundant_mechanisms.items() if count.kills}
     if not set(found) - {Mechanism.UNKNOWN}:
         return ""
-    said = []
+    said: list[str] = []
     for mechanism, count in found.items():
         of_all = "" if said else f" of {arm.redundant_kills} redundant kills"
         said.append(f"in {count.kills}{of_all} {_SAYS[mechanism].format(_delay(mechanism, count))}")
