@@ -11,8 +11,9 @@ import msgspec
 
 from harness.paths import write_atomically
 
-# Whatever kbuild makes has its command beside it, in .NAME.cmd; these are products elsewhere, too.
-_SUFFIXES = (".o", ".a", ".so", ".bin", ".gz")
+# Whatever kbuild makes has its command beside it, in .NAME.cmd; these are products without it, too, and no kernel has sources
+# that are called so.
+_SUFFIXES = (".o", ".a", ".so")
 
 
 class _Look(msgspec.Struct, frozen=True, array_like=True):
@@ -35,7 +36,7 @@ def _marker(tree: Path) -> Path:
 
 def begin_products(tree: Path) -> None:
     """To be called before make."""
-    _marker(tree).touch()
+    write_atomically(_marker(tree), b"")  # on the disk before the first object is
 
 
 def note_products(tree: Path) -> None:
@@ -49,7 +50,8 @@ def remove_doubtful(tree: Path) -> None:
     """Removes what the next make must not take for up to date.
 
     That is what is not in the record just as it is: of a make that was cut off an object may be half written, or made of other
-    sources, and a disk may damage one. Everything where the clock was set back: patched files would look older than the objects made before.
+    sources, and a disk may damage one. Everything where the clock was set back: patched files would look older than the
+    objects made before.
     """
     try:
         known = msgspec.json.decode(_record(tree).read_bytes(), type=dict[str, _Look])

@@ -136,9 +136,10 @@ def test_objects_of_a_make_that_was_cut_off_are_told_by_what_they_are(tmp_path):
     (tmp_path / "new.o").write_text("")
     for name in ("mm/deep.o", "again.o", "new.o", "conf"):  # whatever the clock said
         products.os.utime(tmp_path / name, ns=(times.st_atime_ns, times.st_mtime_ns))
-    (tmp_path / "source.c").write_text("")
+    for name in ("source.c", "source.bin"):
+        (tmp_path / name).write_text("")
     products.remove_doubtful(tmp_path)
-    assert {path.name for path in tmp_path.rglob("*")} >= {"whole.o", "source.c"}
+    assert {path.name for path in tmp_path.rglob("*")} >= {"whole.o", "source.c", "source.bin"}
     assert not any((tmp_path / name).exists() for name in ("mm/deep.o", "again.o", "new.o", "conf"))
     products.remove_doubtful(tmp_path)
     assert (tmp_path / "whole.o").exists()
