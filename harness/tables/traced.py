@@ -18,6 +18,8 @@ from harness.collectors.trace import TraceEvent
 
 # The return of exit_mmap(), or on a kernel without kprobe events the tracepoint at its end.
 RELEASES = ("mm_release", "exit_mmap")
+# On 7.x a process can be marked between its sched_process_exit and its exit_mm(); before the mark, only the last thread's counts.
+_GROUP_DEAD = "group_dead=true"
 
 
 def named(events: Sequence[TraceEvent], *names: str) -> list[TraceEvent]:
@@ -72,7 +74,11 @@ def _release(
     victims = tasks | {event.tgid for event in trace if event.pid in tasks and event.tgid is not None}
     later = [event for event in trace if event.time_us >= mark.time_us]
     torn_down = [e for e in named(later, *RELEASES) if e.tgid in victims or e.pid in victims]
-    exits = [e.time_us for e in named(later, "sched_process_exit") if e.tgid in victims or e.subject_pid in victims]
+    exits = [
+        e.time_us
+        for e in named(trace, "sched_process_exit")
+        if (e.tgid in victims or e.subject_pid in victims) and (e.time_us >= mark.time_us or _GROUP_DEAD in e.fields)
+    ]
     # A reaping that was cut short has a finish, too: the next attempt follows.
     finished = [e.time_us for e in named(later, "finish_task_reaping") if e.subject_pid == mark.subject_pid]
     reaped_us = finished[-1] if reaped and finished else None

@@ -39,6 +39,16 @@ def test_on_7_x_the_exit_comes_before_the_release():
     assert marked(event(15, "sched_process_exit", VICTIM), event(20, "mm_release", VICTIM)) == (20, "exit_mmap", 15)
 
 
+def test_on_7_x_a_process_may_be_marked_when_it_has_exited():
+    """Seen on 7.3: its mm is still there. A thread that exited earlier says nothing of the process."""
+    last = TraceEvent("x", VICTIM, VICTIM, 0, 5, "sched_process_exit", f"comm=x pid={VICTIM} prio=120 group_dead=true")
+    thread = event(5, "sched_process_exit", THREAD, VICTIM)
+    for earlier, exited in ((last, 5), (thread, None)):
+        mark = event(10, "mark_victim", DECIDER, subject=VICTIM)
+        row = traced_facts(RoundEvidence(1, trace=[earlier, mark]), mark)
+        assert (row["release_time_us"], row["exit_time_us"]) == (None, exited)
+
+
 def test_a_forked_child_has_an_mm_of_its_own():
     """In a fork tree the child of a victim goes on, or dies earlier."""
     assert marked(*gone(15, CHILD), *gone(20, VICTIM)) == (20, "exit_mmap", 21)
