@@ -94,13 +94,18 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
 @click.option(
     "--cluster",
     metavar="ADDRESS",
-    help="Run the blocks on the workers of a Dask scheduler: tcp://HOST:PORT, or local:N for N on this machine.",
+    help="Run the blocks on the workers of a Dask scheduler: tls://HOST:PORT, or local:N for N on this machine.",
+)
+@click.option(
+    "--cluster-insecure",
+    is_flag=True,
+    help="Take a scheduler without TLS, as tcp://HOST:PORT. Whoever reaches its port runs code as you.",
 )
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was cut off, as its record says; no option but --cluster goes with it.",
+    help="Go on with a run that was cut off, as its record says; no options but those of --cluster go with it.",
 )
 @OWN_CONFIG
 @click.pass_context
@@ -121,6 +126,7 @@ def run(
     append: str,
     may_harm_host: bool,
     cluster: str | None,
+    cluster_insecure: bool,
     resume: Path | None,
     own_config: tuple[Path, ...],
 ) -> None:
@@ -135,11 +141,11 @@ def run(
     from harness.spec.arm import name_arms
 
     if resume is not None:
-        if given := _given(context, lambda name: name not in ("resume", "cluster")):
+        if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
             raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
         with Reporter() as report:
             experiment = resume_run(resume, report, elsewhere=cluster is not None)
-            has_run = run_experiment(experiment, cluster)
+            has_run = run_experiment(experiment, cluster, insecure=cluster_insecure)
         print_run(resume)
         if has_run:
             _remember(experiment)
@@ -166,7 +172,7 @@ def run(
             until_decided,
         )
         experiment = Experiment(request, report)
-        run_experiment(experiment, cluster)
+        run_experiment(experiment, cluster, insecure=cluster_insecure)
     print_run(experiment.directory)
     _remember(experiment)
 

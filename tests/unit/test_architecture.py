@@ -42,6 +42,7 @@ ABOVE = [
     "planrun",
     "experiment",
     # experiments
+    "localnodes",
     "cluster",
     "controls",
     "bisect",
