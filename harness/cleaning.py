@@ -18,8 +18,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from harness.containers.memcgs import found_memcgs
 from harness.containers.running import API_ERRORS
-from harness.containers.session import abandoned_sessions, remove_session
+from harness.containers.session import abandoned_sessions, is_abandoned, remove_session
 from harness.errors import HostError
 from harness.guest.local import connect_local
 from harness.guest.snapshot import is_whole
@@ -51,6 +52,7 @@ def clean() -> Iterator[Removed]:
     yield from _temporary_files()
     yield from _scratch_directories()
     yield from _in_the_engine()
+    yield from _memcgs()
 
 
 def tidy() -> Iterator[Removed]:
@@ -146,6 +148,14 @@ def _scratch_directories() -> Iterator[Removed]:
                 is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
                 if is_ours and not is_held(path) and time.time() - status.st_mtime > _STALE_S:
                     yield from _gone(path, "a temporary directory that nobody has used for an hour")
+
+
+def _memcgs() -> Iterator[Removed]:
+    for left in found_memcgs():
+        with suppress(OSError):
+            is_stale = not left.session and time.time() - left.path.stat().st_mtime > _STALE_S
+            if (is_stale or (left.session and is_abandoned(left.session))) and left.remove():
+                yield Removed(str(left.path), "an empty memcg of tests whose process is gone")
 
 
 def _in_the_engine() -> Iterator[Removed]:

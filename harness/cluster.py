@@ -1,4 +1,4 @@
-"""Dask as a place for blocks: `oomtrial run --cluster tcp://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
+"""Dask as a place for blocks: `oomtrial run --cluster tls://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
 
 Workers declare what they have (`dask worker --resources "cores=8 memory=30000 kvm=8"`, memory in MiB), and a block takes what
 its guest takes: guests never oversubscribe a machine. A worker gets the kernels, images and binaries that its cache lacks,
@@ -29,21 +29,27 @@ from harness.rundir import COMPLETE, HostRecord
 from harness.sealed import is_intact, put_seal
 from harness.trialguests import machine_of_guests
 
-LOCAL = "local:"
+LOCAL, TLS = "local:", "tls://"
+INSECURE = "--cluster-insecure"
 _CONNECT_S = 30
 _RETRIES = 3  # of a block whose worker was lost, or fails otherwise
 _QEMU_MIB = 256  # beside the guest's memory
 _ZEROS = bytes(1 << 20)
 
 
-def check_address(text: str) -> None:
-    """Raises UsageError when it is neither an address nor local:N."""
+def check_address(text: str, *, insecure: bool = False) -> None:
+    """Raises UsageError when it is neither an address nor local:N, or one without TLS where that was not allowed."""
     if text.startswith(LOCAL):
         number = text.removeprefix(LOCAL)
         if not number.isdigit() or int(number) < 1:
             raise UsageError(f"--cluster {text}: {number!r} is no number of workers", "write local:2")
     elif "://" not in text:
-        raise UsageError(f"--cluster {text} is no address", "write tcp://HOST:PORT, or local:N")
+        raise UsageError(f"--cluster {text} is no address", "write tls://HOST:PORT, or local:N")
+    elif not text.startswith(TLS) and not insecure:
+        raise UsageError(
+            f"--cluster {text} has no TLS: whoever reaches that port runs code as the users of its workers, and as you",
+            f"start it with TLS (docs/cluster.md), or take it as it is: {INSECURE}",
+        )
 
 
 def _distributed() -> Any:
@@ -57,9 +63,12 @@ def _distributed() -> Any:
 class Cluster:
     """A connection to a scheduler; leaving it ends a local one with its workers."""
 
-    def __init__(self, text: str, vcpus: int, memory_mib: int) -> None:
-        """Raises UsageError for a bad address, HostError when Dask is not installed."""
-        check_address(text)
+    def __init__(self, text: str, vcpus: int, memory_mib: int, *, insecure: bool = False) -> None:
+        """`insecure`: a scheduler without TLS will do.
+
+        Raises UsageError for a bad address, HostError when Dask is not installed.
+        """
+        check_address(text, insecure=insecure)
         self._text, self._vcpus, self._memory_mib = text, vcpus, memory_mib + _QEMU_MIB
         self._distributed = _distributed()
         self._stack = contextlib.ExitStack()
@@ -72,7 +81,12 @@ class Cluster:
                 address = stack.enter_context(self._local(int(address.removeprefix(LOCAL))))
             try:
                 self._client = stack.enter_context(self._distributed.Client(address, timeout=_CONNECT_S))
-            except (OSError, TimeoutError, ValueError) as error:
+            except TypeError as error:  # Dask's way to say that certificates are missing
+                raise HostError(
+                    f"{address} wants certificates: distributed.comm.tls of Dask's config names none",
+                    "docs/cluster.md says how to make and to name them",
+                ) from error
+            except (OSError, TimeoutError, ValueError, RuntimeError) as error:
                 raise HostError(f"no Dask scheduler answers at {address}: {error}") from error
             self._stack = stack.pop_all()
         return self
@@ -84,6 +98,8 @@ class Cluster:
     def _local(self, workers: int) -> Iterator[Any]:
         """Workers on this machine that share it: each has its part."""
         import dask
+
+        from harness.localnodes import local_cluster
 
         cores, memory_mib = machine_budget().cores, available_mib()
         if workers * self._memory_mib > memory_mib:
@@ -98,16 +114,7 @@ class Cluster:
             stack.enter_context(held(Path(scratch)))
             stack.callback(remove_leftovers)  # of workers that were killed
             stack.enter_context(dask.config.set({"temporary-directory": scratch}))
-            cluster = self._distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                processes=True,
-                resources=resources,
-                dashboard_address="127.0.0.1:0",
-                memory_limit=0,  # a guest's memory is QEMU's, which Dask does not count
-                silence_logs="ERROR",
-            )
-            yield stack.enter_context(cluster)
+            yield stack.enter_context(local_cluster(workers, resources))
 
     def prepare(self, prepared: Prepared) -> HostRecord:
         """Ships what the workers' caches lack. Returns what machine each worker is.
@@ -163,7 +170,7 @@ class Cluster:
         return found
 
 
-def run_experiment(experiment: Experiment, where: str | None = None) -> bool:
+def run_experiment(experiment: Experiment, where: str | None = None, *, insecure: bool = False) -> bool:
     """Checks, builds and measures, in this process or on a cluster. Returns whether there was anything to do: a resumed run
     that is complete is left as it is.
 
@@ -174,7 +181,7 @@ def run_experiment(experiment: Experiment, where: str | None = None) -> bool:
             experiment.report.say(f"{experiment.directory} is complete: nothing is left to run")
             return False
         request = experiment.request
-        cluster = Cluster(where, request.vcpus, request.memory_mib) if where else None
+        cluster = Cluster(where, request.vcpus, request.memory_mib, insecure=insecure) if where else None
         experiment.check()
         prepared = experiment.prepare()
         with contextlib.ExitStack() as stack:

@@ -94,7 +94,9 @@ def choose_kernels(texts: Sequence[str], report: Reporter, own_config: Sequence[
     return choice
 
 
-def measure_series(texts: Sequence[str], request: Request, report: Reporter, cluster: str | None = None) -> Path:
+def measure_series(
+    texts: Sequence[str], request: Request, report: Reporter, cluster: str | None = None, *, insecure: bool = False
+) -> Path:
     """Measures these versions as `request` says, whose arms they become. Returns the directory of the run.
 
     Raises what `choose_kernels` and `run_experiment` raise.
@@ -106,7 +108,7 @@ def measure_series(texts: Sequence[str], request: Request, report: Reporter, clu
     choice = choose_kernels(texts, report, request.config)
     experiment = Experiment(replace(request, arms=name_arms(choice.specs)), report)
     try:
-        run_experiment(experiment, cluster)
+        run_experiment(experiment, cluster, insecure=insecure)
     finally:
         with contextlib.suppress(EvidenceError):  # no run was begun
             if read_run(experiment.directory).run_id == experiment.run_id:

@@ -51,5 +51,10 @@ SNAPSHOTS = click.option(
 CLUSTER = click.option(
     "--cluster",
     metavar="ADDRESS",
-    help="Run the blocks on the workers of a Dask scheduler: tcp://HOST:PORT, or local:N for N on this machine.",
+    help="Run the blocks on the workers of a Dask scheduler: tls://HOST:PORT, or local:N for N on this machine.",
+)
+CLUSTER_INSECURE = click.option(
+    "--cluster-insecure",
+    is_flag=True,
+    help="Take a scheduler without TLS, as tcp://HOST:PORT. Whoever reaches its port runs code as you.",
 )

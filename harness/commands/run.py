@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from harness.commands.options import ACCEL, CLUSTER, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
+from harness.commands.options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from harness.commands.summary import print_run
 from harness.progress import Reporter
 
@@ -73,11 +73,12 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
     help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
 )
 @CLUSTER
+@CLUSTER_INSECURE
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was cut off, as its record says; no option but --cluster goes with it.",
+    help="Go on with a run that was cut off, as its record says; no options but those of --cluster go with it.",
 )
 @OWN_CONFIG
 @click.pass_context
@@ -98,6 +99,7 @@ def run(
     append: str,
     may_harm_host: bool,
     cluster: str | None,
+    cluster_insecure: bool,
     resume: Path | None,
     own_config: tuple[Path, ...],
 ) -> None:
@@ -112,11 +114,11 @@ def run(
     from harness.spec.arm import name_arms
 
     if resume is not None:
-        if given := _given(context, lambda name: name not in ("resume", "cluster")):
+        if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
             raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
         with Reporter() as report:
             experiment = resume_run(resume, report, elsewhere=cluster is not None)
-            has_run = run_experiment(experiment, cluster)
+            has_run = run_experiment(experiment, cluster, insecure=cluster_insecure)
         print_run(resume)
         if has_run:
             _remember(experiment)
@@ -143,7 +145,7 @@ def run(
             until_decided,
         )
         experiment = Experiment(request, report)
-        run_experiment(experiment, cluster)
+        run_experiment(experiment, cluster, insecure=cluster_insecure)
     print_run(experiment.directory)
     _remember(experiment)
 

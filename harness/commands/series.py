@@ -6,7 +6,17 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import ACCEL, CLUSTER, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
+from harness.commands.options import (
+    ACCEL,
+    CLUSTER,
+    CLUSTER_INSECURE,
+    FORMAT,
+    MEMORY,
+    OWN_CONFIG,
+    SEED,
+    SNAPSHOTS,
+    VCPUS,
+)
 from harness.commands.output import console_on_stdout, print_json
 from harness.progress import Reporter
 
@@ -26,6 +36,7 @@ _DEFAULT_SCENARIO = "one-big-many-small"
 @SNAPSHOTS
 @OWN_CONFIG
 @CLUSTER
+@CLUSTER_INSECURE
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a series that was cut off, as its record says.")  # fmt: skip
 @click.option("--from", "from_runs", is_flag=True, help="Measure nothing: each VERSION is the directory of a run.")
 @click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Picture, in place of those in the run's directory.")  # fmt: skip
@@ -44,6 +55,7 @@ def series(
     snapshots: bool,
     own_config: tuple[Path, ...],
     cluster: str | None,
+    cluster_insecure: bool,
     resume: Path | None,
     from_runs: bool,
     svg: Path | None,
@@ -67,7 +79,7 @@ def series(
     if from_runs:
         runs = list(map(Path, versions))
     elif resume is not None:
-        runs = [_resume(resume, cluster)]
+        runs = [_resume(resume, cluster, insecure=cluster_insecure)]
     else:
         request = Request(
             (),
@@ -83,7 +95,7 @@ def series(
             config=own_config,
         )
         with Reporter() as report:
-            runs, scenario = [measure_series(versions, request, report, cluster)], None
+            runs, scenario = [measure_series(versions, request, report, cluster, insecure=cluster_insecure)], None
     found = read_series(runs, scenario)
     if style == "json":
         print_json(found)
@@ -96,10 +108,10 @@ def series(
         click.echo(f"picture: {write_picture(found, directory, kind)}", err=style == "json")
 
 
-def _resume(run: Path, cluster: str | None) -> Path:
+def _resume(run: Path, cluster: str | None, *, insecure: bool) -> Path:
     from harness.cluster import run_experiment
     from harness.experiment import resume_run
 
     with Reporter() as report:
-        run_experiment(resume_run(run, report, elsewhere=cluster is not None), cluster)
+        run_experiment(resume_run(run, report, elsewhere=cluster is not None), cluster, insecure=insecure)
     return run

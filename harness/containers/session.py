@@ -20,6 +20,7 @@ import psutil
 from docker.models.containers import Container
 
 from harness.containers.images import Image
+from harness.containers.memcgs import remove_memcgs
 from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER
 from harness.paths import content_key
 
@@ -51,6 +52,8 @@ class Session:
             for left in abandoned_sessions(self._client):
                 self._say(f"removing what a killed oomtrial left: session {left}")
                 remove_session(self._client, left)
+        for said in remove_memcgs(is_abandoned):
+            self._say(said)
         return self
 
     def __exit__(
@@ -82,7 +85,12 @@ def abandoned_sessions(client: docker.DockerClient) -> set[str]:
     labels = [found["Labels"] for found in client.api.containers(all=True, filters={"label": SESSION})]
     labels += [volume["Labels"] or {} for volume in client.api.volumes(filters={"label": SESSION})["Volumes"] or []]
     sessions = {found[SESSION] for found in labels} | {session for _, session in _images(client)}
-    return {session for session in sessions if session.startswith(f"{_place()}-") and not _is_alive(session)}
+    return {session for session in sessions if is_abandoned(session)}
+
+
+def is_abandoned(session: str) -> bool:
+    """Whether its process was one of this machine, and is gone."""
+    return session.startswith(f"{_place()}-") and not _is_alive(session)
 
 
 def _images(client: docker.DockerClient) -> Iterator[tuple[str, str]]:

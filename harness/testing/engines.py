@@ -14,6 +14,7 @@ import docker
 from harness.budget import machine_budget
 from harness.collectors.evidence import CONSOLE_FILE
 from harness.containers.images import plan_image
+from harness.containers.memcgs import token_of
 from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER, FollowedContainer, find_container
 from harness.containers.session import Session
 from harness.errors import GuestError
@@ -47,7 +48,8 @@ class Engine:
     def __init__(self, kernel: str, client: docker.DockerClient, guest: Guest | None, session: Session | None) -> None:
         """`guest`: None for the local engine, where a session takes away what was made."""
         self.kernel, self.client, self.guest, self._session = kernel, client, guest, session
-        self.token = secrets.token_hex(6)  # in the names of all that a test makes there
+        # in the names of all that a test makes there; of memcgs it tells whose they are
+        self.token = token_of(session.id) if session else secrets.token_hex(6)
         self.references: dict[str, str] = {}  # images that were brought there, by what they were made of
         self.loaded: list[str] = []  # those under names of their own that were not there before
         self.numbers = itertools.count(1)  # of its containers
@@ -129,6 +131,7 @@ class Engines:
                     accel=self.machine.accel,
                 )
                 experiment = Experiment(request, report, seat)
+                stack.callback(experiment.close)  # its kernel is held as long as the guest runs
                 experiment.check()
                 prepared = experiment.prepare()
                 guests = TrialGuests(request, prepared, report, seat)

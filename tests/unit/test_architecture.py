@@ -55,6 +55,7 @@ ABOVE = [
     "planrun",
     "experiment",
     # experiments
+    "localnodes",
     "cluster",
     "controls",
     "bisect",
