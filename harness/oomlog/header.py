@@ -76,11 +76,11 @@ def parse_header(text: str) -> Header | None:
             None if adj is None else int(adj),
             whole,
         )
-    if begun := _BEGUN.match(text):
-        return Header(begun["comm"], None, None, None, None, None, False)
-    other = _OTHER_FIELDS.match(text)
-    if not other:
-        return None
+    begun, other = _BEGUN.match(text), _OTHER_FIELDS.match(text)
+    if other is None or (
+        begun and not _ORDER.search(other["fields"])
+    ):  # what stands before a cut may be half of a number
+        return Header(begun["comm"], None, None, None, None, None, False) if begun else None
     gfp, order, adj = _GFP.search(other["fields"]), _ORDER.search(other["fields"]), _ADJ.search(other["fields"])
     return Header(
         other["comm"], int(gfp[1], 16) if gfp else None, gfp[2] if gfp else None, int(order[1]) if order else None, None,

@@ -100,8 +100,8 @@ class LogExplain:
         if memcg is not None:
             owner = owner_of(memcg)
             container = owner.container_id
-            if container is not None and (known_as := self._names_by_id.get(container)) is not None:
-                container = f"{container} ({known_as})"
+            if container is not None and container in self._names_by_id:
+                container = f"{container} ({self._names_by_id[container]})"
             labels = (
                 ("pod", owner.pod_uid),
                 ("container", container),
