@@ -95,22 +95,27 @@ class Offers:
         kinds = "source lists" if indexes[0].kind == "source" else "package lists"
         what = f"read the {kinds} of {', '.join(index.suite for index in indexes)}"
         with self.report.task(what, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
-            reading = {pool.submit(index.read, self.report, max_age_s): index for index in indexes}
-            for done, future in enumerate(as_completed(reading), 1):
-                index = reading[future]
-                task.update(done=done, detail=index.suite)
+            reading = {index: pool.submit(index.read, self.report, max_age_s) for index in indexes}
+            for done, _ in enumerate(as_completed(reading.values()), 1):
+                task.update(done=done)
+            # In the order of the suites, whichever answered first: what is said must not depend on that.
+            for index, future in reading.items():
                 self._asked[index] = max_age_s
-                error = future.exception()
-                if error is None or (isinstance(error, SuiteLackingError) and not is_named):
-                    continue  # not every mirror has every suite
-                known = index.known()
-                if isinstance(error, MirrorDownError) and known:
-                    self._note(error, f"the package lists of {age_text(index.age_s() or 0)} ago are used")
-                elif is_named or not isinstance(error, BuildError):
-                    raise error
-                else:
-                    self._refused.add(index)
-                    self._note(error)
+                if error := future.exception():
+                    self._take(error, index, is_named=is_named)
+
+    def _take(self, error: BaseException, index: Index, *, is_named: bool) -> None:
+        """Says what is done without a list that could not be read, or raises the error if nothing can be."""
+        if isinstance(error, SuiteLackingError) and not is_named:
+            return  # not every mirror has every suite
+        known = index.known()
+        if isinstance(error, MirrorDownError) and known:
+            self._note(error, f"the package lists of {age_text(index.age_s() or 0)} ago are used")
+        elif is_named or not isinstance(error, BuildError):
+            raise error
+        else:
+            self._refused.add(index)
+            self._note(error)
 
     def indexes(self, kind: Kind) -> list[Index]:
         """Of the suites that are asked when none is named. Prebuilt packages of the host's own suites come through its apt."""
