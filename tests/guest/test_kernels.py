@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.kernels.debian import offered_series
-from harness.kernels.patches import LIBRARY
+from harness.kernels.library import nearest_file
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]
 
@@ -50,7 +50,7 @@ def test_check_says_whether_a_patch_applies_before_anything_is_compiled(oomtrial
     assert "config: has what a guest needs" in good.stdout
     # the library's patch for the other version
     other = {"6.1": "6.12", "6.12": "6.1"}[version]
-    wrong = oomtrial("kernels", "check", f"source:{version}+{LIBRARY / other / 'wait-for-victim.patch'}")
+    wrong = oomtrial("kernels", "check", f"source:{version}+{nearest_file('wait-for-victim', other)[0].path}")
     assert wrong.returncode == 4
     assert f"does not apply to linux-source-{version}" in wrong.stderr
     assert "; it is made for another version" in wrong.stderr.splitlines()[-1]

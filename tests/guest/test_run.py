@@ -169,7 +169,7 @@ def test_a_guest_that_is_killed_costs_one_round_and_the_rest_is_run_in_another(
 SLOW = """
 summary = "a deadline that no round can keep: what is late is hung, not lost"
 memory_max = "30M"
-round_deadline_s = 0.001
+round_deadline_s = 0.1
 hogs = [{ name = "hog", count = 2, size = "20M" }]
 """
 

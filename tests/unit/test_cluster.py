@@ -130,6 +130,10 @@ def attacked(notes):
     }
     notes.touch()
     argv = [sys.executable, "-c", ATTACK, notes, *map(str, sorted(ports))]
+    if os.geteuid() == 0:  # the interpreter may lie in root's home, and reads modules of it later
+        notes.chmod(0o666)
+        nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search"
+        argv = [*nobody.split(), *argv]
     shown = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=240).stdout.splitlines()
     return len(ports), set(map(int, notes.read_text().split())), shown
 

@@ -58,6 +58,7 @@ def building(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
     )
     assert wait_until(lambda: list(tmp_path.glob("cache/trees/tree-*/half.o")), 30)
     (copy,) = (path for path in (tmp_path / "cache/trees").iterdir() if path.is_dir())

@@ -63,7 +63,7 @@ def test_a_build_that_fails_ends_no_process_of_the_test(server, monkeypatch):
     """As in a pytest session with the plugin: others of its children are none of our business."""
     ended = []
 
-    def fail(_):
+    def fail(*_):
         while not any("600.5" in child.cmdline() for child in psutil.Process().children()):
             time.sleep(0.01)
         raise BuildError("it does not compile")

@@ -225,7 +225,7 @@ def test_mistakes_are_told_before_a_kernel_is_made(monkeypatch, arguments, says)
 def test_a_run_that_was_begun_says_that_it_is_a_series(monkeypatch, tmp_path):
     from harness.rundir import read_run, write_run
 
-    def begin(experiment, _cluster):
+    def begin(experiment, _cluster, **_):
         import msgspec
 
         record = read_run(ROOT / "results/example")
@@ -237,7 +237,7 @@ def test_a_run_that_was_begun_says_that_it_is_a_series(monkeypatch, tmp_path):
         made.measure_series(["6.1", "6.19", "9.9"], request_into(tmp_path / "out"), Reporter())
     assert json.loads((tmp_path / "out/series.json").read_text())["left_out"][0].startswith("9.9: ")
 
-    def fail(_experiment, _cluster):
+    def fail(_experiment, _cluster, **_):
         raise HostError("no QEMU")
 
     monkeypatch.setattr(made, "run_experiment", fail)

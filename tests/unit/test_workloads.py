@@ -49,11 +49,12 @@ class Running:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
-        for line in self.process.stdout:
-            if line.startswith(b"C "):
-                with self._news:
-                    self._events.append(json.loads(line[2:]))
-                    self._news.notify()
+        with contextlib.suppress(ValueError):  # the test has closed it
+            for line in self.process.stdout:
+                if line.startswith(b"C "):
+                    with self._news:
+                        self._events.append(json.loads(line[2:]))
+                        self._news.notify()
 
     def event(self, name, seconds=20):
         """The first event of a name; waits for it."""
