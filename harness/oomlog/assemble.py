@@ -594,7 +594,10 @@ def _is_same_banner(boot: _Boot, where: Where, release: str) -> bool:
 
 
 def _share_domain(kills: list[Kill]) -> None:
-    """One decision has one domain: what is known of any of its kills."""
+    """One decision has one domain: what is known of any of its kills. The last of them is new."""
+    first, new = kills[0], kills[-1]
+    if (new.oom_memcg, new.is_global, new.domain_source) == (first.oom_memcg, first.is_global, first.domain_source):
+        return
     best = next((kill for kill in kills if kill.domain_source == KNOWN), None)
     best = best or next((kill for kill in kills if kill.domain is not None), kills[0])
     for kill in kills:
@@ -663,7 +666,7 @@ def _take_buddy(report: Report, buddy: Buddy) -> None:
 
 
 def _take_lists(report: Report, lists: Lists) -> None:
-    report.lists = {**lists.pages, **report.lists}
+    report.list_lines.append(lists)
 
 
 def _take_swap(report: Report, swap: Swap) -> None:

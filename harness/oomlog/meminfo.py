@@ -48,8 +48,7 @@ def _field_kb(text: str, name: str) -> int | None:
     if begin < 0:
         return None
     begin += len(name)
-    end = text.upper().find("KB", begin, begin + _LONGEST_SIZE)
-    digits = text[begin : max(end, begin)]
+    digits = text[begin : begin + _LONGEST_SIZE].partition("B")[0][:-1]  # kB, and KB for atomic reserves
     return int(digits) if digits.isdecimal() else None
 
 
@@ -77,16 +76,24 @@ class Buddy(Record, frozen=True):
 
     node: int | None
     zone: str
-    counts: tuple[int, ...]
-    kinds: tuple[str, ...]  # letters of the lists that are not empty: U, M, E, C (CMA), H (atomic), I; from 3.9
+    blocks: str  # as printed: counts are seldom asked for
     is_complete: bool
 
     @property
     def is_whole(self) -> bool:
         return self.is_complete
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return tuple(int(count) for count, _ in _BLOCKS.findall(self.blocks))
 
-_BUDDY = re.compile(r"(?:Node (\d{1,18}) )?(\w+): ((?:\d{1,18}\*\d{1,18}kB(?: \([A-Z]*\))? )+)(= \d{1,18}kB)?")
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Letters of the lists that are not empty, by order: U, M, E, C (CMA), H (atomic), I; none to 3.8."""
+        return tuple(kinds for _, kinds in _BLOCKS.findall(self.blocks))
+
+
+_BUDDY = re.compile(r"(?:Node (\d{1,18}) )?(\w+): (\d{1,18}\*\d{1,18}kB [^=\n]*)(= \d{1,18}kB)?")
 _BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
 
 
@@ -101,17 +108,18 @@ def parse_buddy(text: str) -> Buddy | None:
     match = _BUDDY.match(text)
     if not match:
         return None
-    blocks = _BLOCKS.findall(match[3])
-    return Buddy(
-        None if match[1] is None else int(match[1]), match[2], tuple(int(count) for count, _ in blocks),
-        tuple(kinds for _, kinds in blocks), match[4] is not None,
-    )  # fmt: skip
+    return Buddy(None if match[1] is None else int(match[1]), match[2], match[3], match[4] is not None)
 
 
 class Lists(Record, frozen=True):
     """Pages on the machine's lists: one of the first lines of Mem-Info."""
 
-    pages: dict[str, int]  # by the kernel's names, in small letters
+    text: str
+
+    @property
+    def pages(self) -> dict[str, int]:
+        """By the kernel's names, in small letters."""
+        return {name.lower(): int(pages) for name, pages in _LIST.findall(self.text)}
 
 
 _LISTS = re.compile(r"(?:active_anon|unevictable|mapped):\d{1,18} ", re.IGNORECASE)
@@ -127,10 +135,8 @@ _LIST = re.compile(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
 @form("Mem-Info", "unevictable:N dirty:N ... / mapped:N shmem:N pagetables:N ...", "2.6.28 to 6.18", "pages")
 def parse_lists(text: str) -> Lists | None:
     """Pages of the whole machine, by list (show_free_areas())."""
-    match = _LISTS.match(text.lstrip())
-    if not match:
-        return None
-    return Lists({name.lower(): int(pages) for name, pages in _LIST.findall(text)})
+    text = text.lstrip()
+    return Lists(text) if _LISTS.match(text) else None
 
 
 class Swap(Record, frozen=True):

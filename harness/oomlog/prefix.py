@@ -24,10 +24,8 @@ _QUOTE_MARK = r"(?:[>|]|&gt;)"  # the entity: source text of a page
 _QUOTE = re.compile(rf"{_QUOTE_MARK}(?:(?:{_QUOTE_MARK}| )*{_QUOTE_MARK})? ?")
 # Mailers and pastes put a tab in place of the blanks before a number, or of the one behind a bracket.
 _PRINTK = re.compile(r"\[[ \t]*(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?: ?\[[ \t]*([TC]\d+)\])?[ \t]?")
-# journalctl, with a host or without; what is no kernel's has a pid
-_MONOTONIC_HOST = re.compile(
-    rf"(?:{_HOST} )?(?:(?P<tag>kernel)|(?P<other>[^\s:\[]+)\[\d+\]):(?: (?!invoked oom-killer)|$)"  # a task may be called so
-)
+# journalctl; a line without a host only where a pid tells that it is a tag, as a task may be called "kernel: x"
+_MONOTONIC_HOST = re.compile(rf"(?:{_HOST} (?P<tag>kernel)|(?:\S*[^\s:] )?(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
 _CALLER = re.compile(r"\[[ \t]*([TC]\d+)\][ \t]?")
 _FIRST_CALLER = re.compile(
     r"\[(?=[ \t]|.{6})[ \t]*([TC]\d+)\] "
@@ -61,7 +59,7 @@ _KMSG = re.compile(r"(?:\d+\.\d+\.\d+[^\s,;]*,)?(\d{1,9}),(\d{1,18}),(\d{1,18}),
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)[ \t]+")
 _CRI = re.compile(r"std(?:out|err) ([FP]) ")
 _HOST_TAG = re.compile(rf"{_HOST} {_TAG}")
-_NO_HOST_TAG = re.compile(r"(?:kernel|(?P<other>[^\s:\[]+)\[\d+\]):(?: (?!invoked oom-killer)|$)")
+_NO_HOST_TAG = re.compile(r"(?:kernel|(?P<other>[^\s:\[]+)\[\d+\]):(?: (?! *invoked oom-killer)|$)")
 _UNIX = re.compile(r"(\d{9,11}\.\d+) ")
 _RFC5424 = re.compile(
     r'1 (\S+) (\S+) (\S+) \S+ \S+ (?:-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: |$)(?:\ufeff|\xef\xbb\xbf)?'
@@ -90,7 +88,7 @@ def peel(raw: str, after_grep: bool = False) -> LogLine:
     text = raw.rstrip("\r\n") if raw[-1:] in ("\r", "\n") else raw
     if stamped := _PRINTK.match(text):  # most lines of most logs: worth a short way
         short = text[stamped.end() :]
-        if short[:1] not in _MORE_PREFIX and "]: " not in short and "kernel: " not in short:
+        if short[:1] not in _MORE_PREFIX and "]: " not in short and " kernel: " not in short:
             line.text, line.uptime_s, line.caller, line.is_bare = short, float(stamped[1]), stamped[2] or "", False
             return line
     elif plain := _KERNEL_SYSLOG.match(text):

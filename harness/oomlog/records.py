@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from harness.oomlog.found import Where
 from harness.oomlog.header import Header
 from harness.oomlog.kill import Killed
-from harness.oomlog.meminfo import Buddy, Zone
+from harness.oomlog.meminfo import Buddy, Lists, Zone
 from harness.oomlog.release import Reaped
 from harness.oomlog.tasks import TaskTable
 from harness.oomlog.watermark import Buddies, Zones, ZoneView, request_room_kb, zone_views
@@ -64,7 +64,7 @@ class Report(Struct, dict=True):
     stats: dict[str, int] = field(default_factory=dict)  # memory statistics of the OOM domain
     zones: list[tuple[Zone, tuple[int, ...]]] = field(default_factory=list)  # with their lowmem_reserve, pages
     buddies: dict[tuple[int | None, str], Buddy] = field(default_factory=dict)  # free blocks, by node and zone
-    lists: dict[str, int] = field(default_factory=dict)  # pages of the machine: active_anon, unevictable, shmem, ...
+    list_lines: list[Lists] = field(default_factory=list)
     nodemask: str | None = None  # of the memory policy; None: the report does not say
     tasks: TaskTable | None = None
     page_kb: int | None = None  # of the kernel; None: not to be told from this report
@@ -145,6 +145,14 @@ class Report(Struct, dict=True):
             if (column := self.tasks.column(name)) is not None:
                 return int(column.sum()) * (self.page_kb or DEFAULT_PAGE_KB)
         return None
+
+    @_once
+    def lists(self) -> dict[str, int]:
+        """Pages of the machine: active_anon, unevictable, shmem, ... The first line of a kind counts."""
+        found: dict[str, int] = {}
+        for line in self.list_lines:
+            found = {**line.pages, **found}
+        return found
 
     @property
     def task_count(self) -> int | None:

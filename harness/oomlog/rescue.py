@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 
 from harness.oomlog.logline import LogLine
+from harness.oomlog.prefix import peel
 from harness.oomlog.wall import calendar_seconds, iso_seconds, seconds_of_year
 
 # Words of a kill, of a report's head and of a summary: a line that holds them is read, or counted as not read.
@@ -71,15 +72,22 @@ _END = re.compile(
 )
 
 
-def _tail(text: str) -> str:
+def tail_text(text: str) -> str:
     """What stands behind the last words of a form; nothing where there are none."""
     ends = [match.end() for match in _END.finditer(text, max(0, len(text) - _LONGEST_TAIL))]
     return text[ends[-1] :] if ends else ""
 
 
+def glued_text(text: str) -> str:
+    """The line that is glued to the end of another: it begins with a stamp, behind the first one's last words."""
+    match = _END.search(text, 0, _SEARCHED)
+    rest = text[match.end() :] if match else ""
+    return rest if rest and SPEAKS.search(rest.encode("utf-8", "surrogateescape")) and not peel(rest).is_bare else ""
+
+
 def without_trailer(text: str) -> str:
     """The text without what closes what was opened before it: quotes, brackets, other columns."""
-    if tail := _tail(text):
+    if tail := tail_text(text):
         return text[: -len(tail)]
     match = _TRAILER.search(text[-80:])
     return text[: len(text) - len(match[0])] if match else text
@@ -87,7 +95,7 @@ def without_trailer(text: str) -> str:
 
 def tail_of(text: str) -> re.Pattern[str] | None:
     """What stands behind the texts of a log, as an expression; None for blanks, which do no harm."""
-    tail = _tail(text).rstrip()
+    tail = tail_text(text).rstrip()
     return re.compile(_pattern_of(tail) + r"\s*$") if tail else None
 
 

@@ -29,6 +29,7 @@ from harness.oomlog.rescue import (
     Shape,
     clean,
     find_beginning,
+    glued_text,
     is_comm,
     is_kernels,
     is_name,
@@ -37,6 +38,7 @@ from harness.oomlog.rescue import (
     longest,
     split_head,
     tail_of,
+    tail_text,
     without_trailer,
 )  # fmt: skip
 from harness.oomlog.rows import PIECES, RowReader, joined
@@ -58,6 +60,8 @@ _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, ma
 _ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
 _FEW_BYTES, _NEWLINE = 16 << 10, ord("\n")
 _JSON = (b"{", b"[", b'"')
+_MEMBER = ('"', ",", "M", "\x1b")  # what a line of a record that is spread over lines begins with
+_ENDED = (kill.Killed, kill.Chosen, header.Header, domain.Summary)  # lines with an end that can be told
 _LONGEST_RESCUED = 64 << 10  # bytes of a line
 _SHAPES = 16  # of prefixes that a block may teach
 _SIZE_BYTES = 8  # before a field of journald's export format that is no text
@@ -94,7 +98,7 @@ def _read(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
     reader = _Reader(block, in_bulk)
     if not reader.is_encoded:
         found = list(reader.read())
-        if not (reader.is_encoded or reader.has_markup or reader.tails):
+        if not (reader.is_encoded or reader.has_markup or reader.has_tails(found)):
             return (found, reader) if not reader.learnt else _read_again(reader)
     return _read_expanded(block, in_bulk)
 
@@ -110,7 +114,7 @@ def _read_expanded(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
     written = expand(block.data, block.end)
     reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk, is_written=True)
     found = list(reader.read())
-    if reader.tails or reader.has_markup:
+    if reader.has_tails(found) or reader.has_markup:
         written = without_wrapping(written, list(reader.tails.values()), reader.has_markup)
         reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk, is_written=True)
         found = list(reader.read())
@@ -157,6 +161,7 @@ class _Reader:
         self.block, self.data, self.in_bulk, self.shapes = block, block.data, in_bulk, shapes
         self.has_markup = False  # of a page or a forum, around its lines
         self.tails: dict[str, re.Pattern[str]] = {}  # of what stands behind the texts, by their patterns
+        self.tail_count = 0  # lines that had one
         self.learnt: dict[str, Shape] = {}  # of prefixes, by their patterns
         self.marked = mark(block.data, block.end)
         # whether lines of a log are within other documents, which must be written out first
@@ -207,7 +212,7 @@ class _Reader:
                 yield from self._take_parts()
             line = self._peel_marked(marked, raw)
             if not self.is_written and (
-                is_encoded(raw)
+                ((b"=" in raw or b"<br" in raw) and is_encoded(raw))
                 or (("\n" in line.text or line.is_bare) and raw.lstrip()[:1] in _JSON and is_document(raw))
             ):
                 self.is_encoded = True
@@ -228,6 +233,7 @@ class _Reader:
                 for record in records:
                     yield Found(where, record)
                 continue
+            is_rescued = False
             record = parsers[0](text)
             if record is None or not record.is_whole:
                 record, used = self._parse(marked, line, record)
@@ -236,6 +242,7 @@ class _Reader:
                 or not record.is_whole
                 or (isinstance(record, header.Header) and not is_name(record.comm, line))
             ):
+                is_rescued = True
                 record, line, used = self._rescue(marked, raw, line, record, used)
                 where = _where(line, where.line, where.offset)
                 if record is None:
@@ -243,14 +250,37 @@ class _Reader:
             if line.is_bare and self.head is not None and parsers[0] in PART_PARSERS:
                 # dmesg and journalctl print the first line of a record of several with a prefix, the others with blanks
                 where = self.head.at(where.line, where.offset)
+            elif isinstance(record, kill.Killed) and len(record.comm or "") > 15 and (rest := glued_text(text)):
+                record, is_rescued = parsers[0](text[: -len(rest)]) or record, True
             if isinstance(record, header.Header):
                 self.head = where
                 self.origin = None if line.is_member else Origin.of(raw, line, where)
             elif isinstance(record, _WITH_ZONES):
                 record = self._with_zone(index, record, line, max(used, marked.end))
             yield Found(where, record)
+            if is_rescued:
+                yield from self._glued(marked, raw, where)
         if self.parts:
             yield from self._take_parts()
+
+    def has_tails(self, found: list[Found]) -> bool:
+        """Whether most lines of reports and kills have something behind their texts: one may be glued to the next."""
+        if not self.tails:
+            return False
+        return 2 * self.tail_count > sum(isinstance(one.record, _ENDED) for one in found)
+
+    def _glued(self, marked: Marked, raw: bytes, where: Where) -> Iterator[Found]:
+        """What a line that was glued to the end of another says."""
+        text = glued_text(_decode(raw)) or tail_text(_decode(raw))
+        spoken = SPEAKS.search(text.encode("utf-8", "surrogateescape"))
+        if spoken is None:
+            return
+        line = self._peel(text.lstrip())
+        if not line.is_kernel:
+            return
+        record, _ = self._parse_attempt(marked, line)
+        where = _where(line, where.line, where.offset + len(raw) - len(text.encode("utf-8", "surrogateescape")))
+        yield Found(where, record if record is not None else Unread(spoken.lastgroup or ""))
 
     def _peel(self, text: str) -> LogLine:
         """The line without its prefix, by what is known of prefixes, or by what this log has taught."""
@@ -263,7 +293,7 @@ class _Reader:
                 learnt = line_of(text[:end], text[end:])
                 learnt.host = line.host if text.endswith(line.text) and learnt.wall_s is None else ""
                 return learnt
-        if line.is_bare and (value := member_text(text)) is not None:
+        if line.is_bare and text.lstrip()[:1] in _MEMBER and (value := member_text(text)) is not None:
             line.text, line.is_bare, line.is_member = value.rstrip("\n"), False, True
         return line
 
@@ -330,8 +360,10 @@ class _Reader:
             return  # they are learnt
         # behind a known stamp stands the text, whatever it looks like
         self.has_markup = self.has_markup or (clean(text) != text and peel(text).is_bare)
-        if found.is_whole and len(self.tails) < _SHAPES and (tail := tail_of(text)):
-            self.tails.setdefault(tail.pattern, tail)
+        if found.is_whole and (tail := tail_of(text)) and not SPEAKS.search(tail_text(text).encode("utf-8", "replace")):
+            self.tail_count += 1
+            if len(self.tails) < _SHAPES:
+                self.tails.setdefault(tail.pattern, tail)
         place = text.find(line.text)
         if is_prefix and place > 0 and len(self.learnt) < _SHAPES and (shape := Shape.of(text[:place])) is not None:
             self.learnt.setdefault(shape.pattern, shape)

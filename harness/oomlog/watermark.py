@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from harness.oomlog.meminfo import Buddy, Zone
@@ -80,7 +81,7 @@ def zone_views(
     """The zones of a report as its request sees them; none where the request is no allocation, or not known."""
     if not gfp_mask or order is None or order < 0 or not zones:
         return []
-    named = {zone.name for zone, _ in zones}
+    named = frozenset(zone.name for zone, _ in zones)
     highest = _highest_zone(gfp_mask, named)
     if highest is None:
         return []
@@ -102,7 +103,7 @@ def zone_views(
                 cma_kb,
                 highatomic_kb,
                 reserve_kb,
-                None if buddy is None else _has_block(buddy, order, is_movable),
+                None if buddy is None else not order or _has_block(buddy, order, is_movable),
                 zone.free_kb - unusable_kb - zone.high_kb,
             )
         )
@@ -118,7 +119,7 @@ def _best(rooms: Iterable[int | None]) -> int | None:
     return max(known)
 
 
-def _highest_zone(gfp_mask: int, named: set[str]) -> str | None:
+def _highest_zone(gfp_mask: int, named: frozenset[str]) -> str | None:
     """gfp_zone(): the highest zone that a request may use."""
     if gfp_mask & _DMA:
         return "DMA" if "DMA" in named else None
@@ -143,7 +144,8 @@ def _nodes(text: str | None) -> set[int] | None:
     return nodes
 
 
-def _reserve_pages(zone: str, reserve: tuple[int, ...], highest: str, named: set[str]) -> int:
+@lru_cache(1024)
+def _reserve_pages(zone: str, reserve: tuple[int, ...], highest: str, named: frozenset[str]) -> int:
     """Pages of a zone that are kept from requests for `highest`: lowmem_reserve[highest].
 
     The array has an entry for each zone that the kernel was configured with, and its length does not say which these
@@ -169,7 +171,7 @@ def _reserve_pages(zone: str, reserve: tuple[int, ...], highest: str, named: set
 
 def _has_block(buddy: Buddy, order: int, is_movable: bool) -> bool:
     """Whether a free block is large enough and of a kind that the request may take."""
-    for count, kinds in zip(buddy.counts[order:], buddy.kinds[order:], strict=True):
+    for count, kinds in list(zip(buddy.counts, buddy.kinds, strict=True))[order:]:
         if count and (not kinds or _ORDINARY & set(kinds) or (is_movable and "C" in kinds)):
             return True
     return False

@@ -86,8 +86,9 @@ def encoded(text: str) -> None:
 
 # The same as regular expressions, where a word would be found in other lines too.
 PATTERNS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
-    (rb"unevictable:\d+ dirty:", (meminfo.parse_lists,)),
-    (rb"mapped:\d+ shmem:\d+ page", (meminfo.parse_lists,)),
+    # of the machine, in pages: in lines of nodes and zones kB stands before these
+    (rb"[0-9] dirty:", (meminfo.parse_lists,)),
+    (rb"[0-9] shmem:", (meminfo.parse_lists,)),
     (rb"-(?:E|e)ncoding: ?(?:base64|BASE64|Base64)", (encoded,)),  # mail
     (rb"\x1b\[m\x1b\[K", (encoded,)),  # grep --color: it colours parts of words
 )

@@ -4,7 +4,7 @@ Needs `pip install atheris==3.0.0` (Python 3.11 to 3.13) beside oomtrial. Run it
 
     python tests/fuzz/fuzz_oomlog.py -max_total_time=3600 CORPUS_DIR
 
-CORPUS_DIR is made when it is not there, and seeded from tests/data/corpus with chunks of less than 4 kB; libFuzzer adds
+CORPUS_DIR is made when it is not there, and seeded from tests/data/corpus and tests/data/field with chunks of less than 4 kB; libFuzzer adds
 to it what reaches new code. Words of the forms go to the fuzzer as a dictionary. Any option of libFuzzer is taken; a
 finding is written to a file crash-*, which runs again when it is given instead of CORPUS_DIR:
 
@@ -52,7 +52,7 @@ with atheris.instrument_imports(include=["harness"]):
 LARGEST_BYTES = 64 << 10
 SLOWEST_S = 2.0
 CHUNK_BYTES = 4000
-CORPUS = Path(__file__).parent.parent / "data" / "corpus"
+DATA = Path(__file__).parent.parent / "data"
 
 # What stands around the words of the forms: prefixes, joints, and the ends of lines.
 AROUND = (
@@ -64,6 +64,9 @@ AROUND = (
     "Killed process 12 (a) total-vm:1kB, anon-rss:1kB, file-rss:1kB", ", UID 48,", " score 1 or sacrifice child",
     ",cpuset=", ",mems_allowed=", ",oom_memcg=/", ",global_oom", ",task_memcg=/", ",task=", ",pid=12,uid=0", ", order=", ", oom_score_adj=",
     "[ pid ]   uid  tgid total_vm      rss nr_ptes swapents oom_score_adj name", "Killed process", " invoked oom-killer:", "\r\n", "\ufffd",
+    "Content-Transfer-Encoding: base64\n\n", "=\n", "=3D", "<br>", "MESSAGE=", "MESSAGE\n", "\"MESSAGE\" : \"", "_TRANSPORT=kernel\n", "{\"events\":[{\"message\":\"",
+    "[2025-06-04 17:51:20] ", "10.0.0.11: kern: err: [2025-04-22T10:00:00.000000000Z]: ", "<6>[1.2s][pid:1,cpu1,sh]", "июл 24 01:20:00 h kernel: ", "\x1b[m\x1b[K",
+    "- ", "`", "&lt;4&gt;", "[COLOR=red]", "</p>", "systemd-oomd[1]: Killed /a.scope due to memory pressure for /", "sysrq: Manual OOM execution", "0*64kB (UME) ",
     "[\t100.000000]\t", "[\t100.000000][\tT1234] ", "kernel:\t", "x invoked oom-killer:\ngfp_mask=0xcc0, order=0, oom_score_adj=0",
 )  # fmt: skip
 
@@ -117,9 +120,7 @@ def _write(reports: list[Report], kills: list[Kill], releases: list[Release], ot
 
 def chunks() -> Iterator[bytes]:
     """The corpus in pieces of whole lines, each in the clothes that its log wears."""
-    for path in sorted(CORPUS.iterdir()):
-        if not path.name.partition(".txt")[1]:
-            continue
+    for path in (*sorted((DATA / "corpus").glob("*.txt*")), *sorted((DATA / "field").glob("*.log"))):
         with open_log(str(path)) as log:
             lines = log.stream.read().splitlines(keepends=True)
         piece = b""

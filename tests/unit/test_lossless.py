@@ -212,3 +212,11 @@ def test_killers_in_user_space_and_other_ends(line, kind, pid):
 def test_low_memory_that_earlyoom_only_reports_is_no_kill():
     line = "Nov 14 22:13:21 n earlyoom[701]: low memory! at or below SIGTERM limits: mem 10.00%, swap 10.00%"
     assert parse(text([line])).found.others == []
+
+
+def test_a_line_that_is_glued_to_another_is_read_too():
+    first, second = stamped([killed(7), killed(8)])
+    log = parse(first + second + "\n")
+    assert log.killed("pid", "time_s") == [(7, 100.0), (8, 100.00005)]
+    log = parse(f"{first}[  101.000000] Killed process 9 in pieces\n")
+    assert (log.killed("pid"), log.missing.unread_kills) == ([(7,)], 1)
