@@ -53,14 +53,20 @@ def build_parts(
         kernels_job = pool.submit(lambda: cached | {plan.spec.text: make_kernel(plan, report) for plan in plans})
         rootfs_job = pool.submit(_build_rootfs, resumed, report)
         images_job = pool.submit(build_images, resumed, report)
+        jobs: tuple[Future[Any], ...] = (kernels_job, rootfs_job, images_job)
         try:
             # A failure of any is told at once, not after the others have ended.
-            jobs: tuple[Future[Any], ...] = (kernels_job, rootfs_job, images_job)
             for job in wait(jobs, return_when=FIRST_EXCEPTION).done:
                 job.result()
             return kernels_job.result(), rootfs_job.result(), images_job.result()
-        except BaseException:
-            kill_children()  # threads wait for their children, and the pool for its threads
+        except BaseException as error:
+            for job in jobs:
+                job.cancel()
+            # The pool waits for its threads, and they wait for their children: those that run, and those that a thread
+            # was about to start.
+            kill_children()
+            while isinstance(error, Exception) and wait(jobs, timeout=0.1).not_done:
+                kill_children()
             raise
 
 

@@ -170,7 +170,7 @@ SLOW = """
 summary = "a deadline that no round can keep: what is late is hung, not lost"
 memory_max = "30M"
 round_deadline_s = 0.1
-hogs = [{ name = "hog", count = 2, size = "20M" }]
+hogs = [{ name = "hog", count = 2, size = "20M", step = "1M", step_rest_ms = 50 }]
 """
 
 

@@ -59,16 +59,19 @@ def test_only_our_own_children_are_ended(server):
     assert server.poll() is None
 
 
-def test_a_build_that_fails_ends_no_process_of_the_test(server, monkeypatch):
-    """As in a pytest session with the plugin: others of its children are none of our business."""
+@pytest.mark.parametrize("late_s", [0.0, 0.5])
+def test_a_build_that_fails_ends_no_process_of_the_test(server, monkeypatch, late_s):
+    """As in a pytest session with the plugin: others of its children are none of our business. `late_s`: a command that
+    another thread starts after the failure is ended too."""
     ended = []
 
     def fail(*_):
-        while not any("600.5" in child.cmdline() for child in psutil.Process().children()):
+        while not late_s and not any("600.5" in child.cmdline() for child in psutil.Process().children()):
             time.sleep(0.01)
         raise BuildError("it does not compile")
 
     def compile_it(*_):
+        time.sleep(late_s)
         with pytest.raises(HostError, match=r"sleep 600\.5 failed: exit status -15"):
             output_of(["sleep", "600.5"])
         ended.append("killed")
