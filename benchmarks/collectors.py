@@ -31,18 +31,19 @@ import numpy as np
 import pandas as pd
 
 from harness.collectors.events import HogEnd, RoundEnd, RoundStart, read_supervisor
-from harness.collectors.evidence import EvidenceWriter, read_trial
-from harness.collectors.trial import TrialJob, run_trial
+from harness.collectors.files import EvidenceWriter, read_trial
 from harness.containers.images import Image
 from harness.errors import GuestError
-from harness.experiment import Experiment
+from harness.experiment.artifacts import Prepared
+from harness.experiment.experiment import Experiment
+from harness.experiment.request import Request
+from harness.experiment.trial import run_trial
+from harness.experiment.workload import TrialJob
 from harness.guest.machine import Guest
-from harness.paths import content_key
-from harness.prepared import Prepared
 from harness.progress import Reporter
-from harness.request import Request
 from harness.spec.arm import name_arms
 from harness.spec.scenario import load_scenario
+from harness.system.paths import content_key
 
 SOURCE = Path(__file__).with_suffix(".c")
 MODES = (
@@ -294,13 +295,15 @@ class Parts:
 
 def profile(bench: Bench, boots: int, rounds: int) -> None:
     """The second table: stock against stock, `boots` boots an arm, `rounds` rounds a boot."""
-    from harness import blockrun, experiment, trialguests
-    from harness.cluster import run_experiment
+    from harness.experiment import block as blockrun
+    from harness.experiment import experiment
+    from harness.experiment import guests as trialguests
+    from harness.experiment.driver import run_experiment
     from harness.report.terminal import print_summary
-    from harness.runtables import summarize
+    from harness.runs.tables import summarize
 
     started = time.perf_counter()
-    modules = "harness.cli, harness.experiment, harness.runtables, harness.report.terminal, harness.cluster"
+    modules = "harness.cli, harness.experiment.experiment, harness.runs.tables, harness.report.terminal, harness.experiment.dask"
     subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
     imports_s = time.perf_counter() - started
 

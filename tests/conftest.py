@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.experiment import Experiment
+from harness.experiment.experiment import Experiment
+from harness.experiment.request import Request
 from harness.guest.machine import Guest
 from harness.kernels.source import offered_versions
 from harness.progress import Reporter
-from harness.request import Request
 from harness.spec.arm import name_arms
 from tests import hostengine
 from tests.wheel import ROOT, install_wheel

@@ -8,20 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.collectors.events import (
-    CollectorEvent,
-    HogEnd,
-    RoundEnd,
-    RoundStart,
-    Trouble,
-    read_collector,
-    read_supervisor,
-)
-from harness.collectors.evidence import CHANNEL_FILES, HOST_STARTED, SUPERVISOR_FILE, TrialRecord, read_trial
-from harness.collectors.memcg import Snapshot, difference, read_snapshots
-from harness.collectors.trace import TraceEvent, count_lost, parse_trace
-from harness.errors import EvidenceError
-from harness.oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg
+from ..errors import EvidenceError
+from ..oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg
+from .events import CollectorEvent, HogEnd, RoundEnd, RoundStart, Trouble, read_collector, read_supervisor
+from .files import CHANNEL_FILES, HOST_STARTED, SUPERVISOR_FILE, TrialRecord, read_trial
+from .memcg import Snapshot, difference, read_snapshots
+from .trace import TraceEvent, count_lost, parse_trace
 
 _RoundOf = Callable[[int], "RoundEvidence"]
 _MARKER = re.compile(r"oomtrial: (\S+) round (\d+) (start|end)")

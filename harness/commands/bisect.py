@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import VCPUS
-from harness.errors import CHECK_FAILED, OomtrialError
-from harness.progress import Reporter
-from harness.spec.machine import ACCELERATIONS
+from ..errors import CHECK_FAILED, OomtrialError
+from ..progress import Reporter
+from ..spec.machine import ACCELERATIONS
+from .options import VCPUS
 
 
 @click.command()
@@ -47,7 +47,7 @@ def bisect(
     Good and bad are measured first. A step takes rounds until one of the two is 99 times likelier, and is skipped when
     --rounds are not enough. Exit code 7 when the ends do not differ, or only skipped commits are left.
     """
-    from harness import bisect as bisection
+    from ..studies import bisect as bisection
 
     plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, accel)
     with Reporter() as report:
@@ -61,7 +61,7 @@ def bisect(
 @click.argument("out", type=click.Path(path_type=Path))
 def bisect_step(out: Path) -> None:
     """One step of `oomtrial bisect`, for `git bisect run`."""
-    from harness.bisect import STOP, step
+    from ..studies.bisect import STOP, step
 
     try:
         with Reporter() as report:

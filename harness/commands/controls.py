@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import FORMAT, SEED, VCPUS
-from harness.commands.output import console_on_stdout, print_json
-from harness.errors import CHECK_FAILED
-from harness.progress import Reporter
-from harness.spec.machine import ACCELERATIONS
+from ..errors import CHECK_FAILED
+from ..progress import Reporter
+from ..spec.machine import ACCELERATIONS
+from .options import FORMAT, SEED, VCPUS
+from .output import console_on_stdout, print_json
 
 
 @click.command()
@@ -37,12 +37,12 @@ def controls(
     style: str,
 ) -> None:
     """Prove the harness: does it tell known-bad kernels from stock, and stock from stock not? Exit code 7 if it fails."""
-    from harness.controls import run_controls
-    from harness.kernels.source import offered_versions
-    from harness.report.controltable import print_controls
-    from harness.request import Request
-    from harness.rundir import new_run_id, read_run
-    from harness.spec.arm import ArmSpec
+    from ..experiment.request import Request
+    from ..kernels.source import offered_versions
+    from ..report.controltable import print_controls
+    from ..runs.record import new_run_id, read_run
+    from ..spec.arm import ArmSpec
+    from ..studies.controls import run_controls
 
     base = base or ("source:6.1" if "6.1" in offered_versions() else "source:6.12")
     out = out or Path("results") / "runs" / f"controls-{new_run_id()}"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import SEED
-from harness.commands.summary import print_run
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import SEED
+from .summary import print_run
 
 
 @click.command()
@@ -21,10 +21,10 @@ def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
 
     While kernels are built, Debian's prebuilt kernel of that version is measured: a first figure, pooled with nothing.
     """
-    from harness.demo import run_demo
-    from harness.refusals import refuse_existing
-    from harness.request import Request
-    from harness.spec.plan import plan_blocks
+    from ..experiment.preflight import refuse_existing
+    from ..experiment.request import Request
+    from ..spec.plan import plan_blocks
+    from ..studies.demo import run_demo
 
     if out is not None:
         refuse_existing(out)

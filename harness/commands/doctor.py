@@ -11,7 +11,7 @@ from rich.console import Console
 def doctor(clean: bool) -> None:
     """Say what works on this machine, and how to get the rest. Exit code 3 when something needed is missing."""
     if clean:
-        from harness.cleaning import clean as clean_up
+        from ..maintenance.cleanup import clean as clean_up
 
         count = 0
         for removed in clean_up():
@@ -20,7 +20,7 @@ def doctor(clean: bool) -> None:
         if not count:
             click.echo("nothing was left behind")
         return
-    from harness.doctor import diagnose, print_findings
+    from ..maintenance.doctor import diagnose, print_findings
 
     findings = diagnose()
     print_findings(Console(), findings)

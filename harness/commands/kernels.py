@@ -10,12 +10,12 @@ import click
 from rich import box
 from rich.table import Table
 
-from harness.commands.options import OWN_CONFIG
-from harness.commands.output import console_on_stdout
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import OWN_CONFIG
+from .output import console_on_stdout
 
 if TYPE_CHECKING:
-    from harness.kernels.kernel import Plan
+    from ..kernels.kernel import Plan
 
 _WIDTH = 100
 
@@ -38,11 +38,11 @@ def list_(offline: bool) -> None:
 
     Versions come from the host's own apt and from the other suites of its mirror, whose lists are read once a day.
     """
-    from harness.kernels.debversion import series_of
-    from harness.kernels.inventory import cached_kernels
-    from harness.kernels.library import library_names
-    from harness.kernels.listing import incomplete_series, listed_kernels
-    from harness.kernels.offers import Offers, age_text
+    from ..kernels.debversion import series_of
+    from ..kernels.inventory import cached_kernels
+    from ..kernels.library import library_names
+    from ..kernels.listing import incomplete_series, listed_kernels
+    from ..kernels.offers import Offers, age_text
 
     console = console_on_stdout(_WIDTH)
     with Reporter() as report:
@@ -82,11 +82,11 @@ def list_(offline: bool) -> None:
 @OWN_CONFIG
 def show(text: str, own_config: tuple[Path, ...]) -> None:
     """What a spec means here: source, patches, key, and whether the cache has it."""
-    from harness.kernels.build import BuildPlan
-    from harness.kernels.kernel import kernel_directory, ready_kernel
-    from harness.kernels.plan import plan_kernel
-    from harness.paths import content_key
-    from harness.spec.kernel import parse_kernel_spec
+    from ..kernels.build import BuildPlan
+    from ..kernels.kernel import kernel_directory, ready_kernel
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
+    from ..system.paths import content_key
 
     with Reporter() as report:
         plan = plan_kernel(parse_kernel_spec(text), report, own_config)
@@ -107,7 +107,7 @@ def show(text: str, own_config: tuple[Path, ...]) -> None:
 
 
 def _tidy(report: Reporter) -> None:
-    from harness.cleaning import tidy
+    from ..maintenance.cleanup import tidy
 
     for removed in tidy():
         report.say(f"removed {removed.what}: {removed.why}")
@@ -118,9 +118,9 @@ def _tidy(report: Reporter) -> None:
 @OWN_CONFIG
 def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
     """Make kernels, unless the cache has them; prints their paths."""
-    from harness.kernels.kernel import make_kernel
-    from harness.kernels.plan import plan_kernel
-    from harness.spec.kernel import parse_kernel_spec
+    from ..kernels.kernel import make_kernel
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
 
     specs = [parse_kernel_spec(text) for text in texts]
     with Reporter() as report:
@@ -140,9 +140,9 @@ def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -
 
     With --library, exit code 4 when a patch that is meant for a version does not apply to it.
     """
-    from harness.kernels.check import check_kernel
-    from harness.kernels.plan import plan_kernel
-    from harness.spec.kernel import parse_kernel_spec
+    from ..kernels.check import check_kernel
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
 
     with Reporter() as report:
         _tidy(report)
@@ -160,9 +160,9 @@ def _check_library(plans: list[Plan], report: Reporter) -> None:
 
     Raises UsageError for a kernel that is not built here, BuildError when a patch does not apply.
     """
-    from harness.errors import BuildError, UsageError
-    from harness.kernels.build import BuildPlan
-    from harness.kernels.librarycheck import check_library
+    from ..errors import BuildError, UsageError
+    from ..kernels.build import BuildPlan
+    from ..kernels.librarycheck import check_library
 
     columns = []
     for plan in plans:
@@ -192,9 +192,9 @@ def _check_library(plans: list[Plan], report: Reporter) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 def prune(older_than: float, dry_run: bool) -> None:
     """Remove kernels, trees and logs that no later run would take. What is in use stays."""
-    from harness.kernels.inventory import leftovers, remove
-    from harness.kernels.plan import plan_kernel
-    from harness.spec.kernel import parse_kernel_spec
+    from ..kernels.inventory import leftovers, remove
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
 
     freed = 0
     with Reporter() as report:

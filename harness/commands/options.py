@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.spec.machine import ACCELERATIONS
+from ..spec.machine import ACCELERATIONS
 
 FORMAT = click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 MAIL_FORMAT = click.option(

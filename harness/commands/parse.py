@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.commands.output import console_on_stdout
-from harness.errors import EvidenceError
+from ..errors import EvidenceError
+from .output import console_on_stdout
 
 
 @click.command()
@@ -41,7 +41,7 @@ def parse(
     lines that speak of a kill and cannot be read: they are counted and shown. A log that cannot be read is an error (6),
     after the others were read.
     """
-    from harness.parselog import ParseRequest, parse_files
+    from ..logs.parse import ParseRequest, parse_files
 
     if not files and sys.stdin.isatty():
         raise click.UsageError("no FILE, and standard input is a terminal: name a log, or pipe one in")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from harness.commands.options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
-from harness.commands.summary import print_run
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
+from .summary import print_run
 
 if TYPE_CHECKING:
-    from harness.experiment import Experiment
+    from ..experiment.experiment import Experiment
 
 _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config")
 
@@ -108,10 +108,10 @@ def run(
     --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
     figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
     """
-    from harness.cluster import run_experiment
-    from harness.experiment import Experiment, resume_run
-    from harness.request import Request
-    from harness.spec.arm import name_arms
+    from ..experiment.driver import run_experiment
+    from ..experiment.experiment import Experiment, resume_run
+    from ..experiment.request import Request
+    from ..spec.arm import name_arms
 
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
@@ -153,7 +153,7 @@ def run(
 def _remember(experiment: Experiment) -> None:
     """Of the arm host, figures go to this machine's history."""
     if "host" in experiment.request.kernels:
-        from harness.history import remember
+        from ..runs.history import remember
 
         for line in remember(experiment.directory):
             click.echo(line)

@@ -6,19 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import (
-    ACCEL,
-    CLUSTER,
-    CLUSTER_INSECURE,
-    FORMAT,
-    MEMORY,
-    OWN_CONFIG,
-    SEED,
-    SNAPSHOTS,
-    VCPUS,
-)
-from harness.commands.output import console_on_stdout, print_json
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
+from .output import console_on_stdout, print_json
 
 _DEFAULT_SCENARIO = "one-big-many-small"
 
@@ -67,10 +57,10 @@ def series(
     VERSION is a kernel spec, or a bare version: Debian's prebuilt kernel of it (debian:VERSION), else its source
     (source:VERSION). A kernel that cannot be had is told in a line, and the others are measured.
     """
-    from harness.errors import UsageError
-    from harness.report.seriestable import print_series
-    from harness.request import Request
-    from harness.series import measure_series, read_series, write_picture
+    from ..errors import UsageError
+    from ..experiment.request import Request
+    from ..report.seriestable import print_series
+    from ..studies.series import measure_series, read_series, write_picture
 
     if resume is not None and (versions or from_runs):
         raise UsageError("--resume goes on with a series as its record says", "leave out the versions and --from")
@@ -109,8 +99,8 @@ def series(
 
 
 def _resume(run: Path, cluster: str | None, *, insecure: bool) -> Path:
-    from harness.cluster import run_experiment
-    from harness.experiment import resume_run
+    from ..experiment.driver import run_experiment
+    from ..experiment.experiment import resume_run
 
     with Reporter() as report:
         run_experiment(resume_run(run, report, elsewhere=cluster is not None), cluster, insecure=insecure)

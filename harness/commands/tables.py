@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.errors import EvidenceError
+from ..errors import EvidenceError
 
 
 @click.group()
@@ -19,7 +19,7 @@ def tables() -> None:
 @click.option("--accept-edited", is_flag=True, help="Take raw files too that changed since their trial ended.")
 def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
     """Make a run's tables anew from its raw evidence. Exit code 6 when some of it was left out."""
-    from harness.runtables import rebuild_tables
+    from ..runs.tables import rebuild_tables
 
     problems = rebuild_tables(run_directory, accept_edited)
     for problem in problems:
@@ -37,7 +37,7 @@ def tables_export(run_directory: Path, directory: Path) -> None:
 
     summary, compare, report and harness.load_run take the copy as they take the run.
     """
-    from harness.exportset import export_set
+    from ..runs.export import export_set
 
     for text in export_set(run_directory, directory):
         click.echo(f"without its directories: {text}", err=True)

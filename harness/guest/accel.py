@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import GuestError, HostError
-from harness.guest.machine import Guest
-from harness.kernels.kernel import Kernel
-from harness.paths import cache_dir, content_key, write_atomically
-from harness.proc import output_of
-from harness.progress import Reporter
+from ..errors import GuestError, HostError
+from ..kernels.kernel import Kernel
+from ..progress import Reporter
+from ..system.paths import cache_dir, content_key, write_atomically
+from .machine import Guest
+from .qemu import qemu_version
 
 _KVM = Path("/dev/kvm")
 
@@ -26,10 +26,6 @@ class Probe(msgspec.Struct, frozen=True):
 
     accel: str  # kvm or tcg
     reason: str
-
-
-def qemu_version() -> str:
-    return output_of(["qemu-system-x86_64", "--version"]).splitlines()[0]
 
 
 def _cache_file() -> Path:

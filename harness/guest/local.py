@@ -22,8 +22,8 @@ from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
-from harness.errors import HostError
-from harness.guest.engine import Engine
+from ..errors import HostError
+from .engine import Engine
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 KMSG = Path("/dev/kmsg")
@@ -203,6 +203,26 @@ def require_host_arm(engine: Engine) -> None:
         raise HostError(
             f"{engine} runs on {engine.architecture}, our binaries are for {platform.machine()}",
             "run oomtrial on that machine",
+        )
+
+
+def require_kernel(engine: Engine) -> None:
+    """Raises HostError where a setting of this machine forbids a run."""
+    if _read(Path("/proc/sys/vm/panic_on_oom")) == "2":
+        raise HostError(
+            "vm.panic_on_oom is 2: the first OOM kill in a container would panic this machine",
+            "sysctl vm.panic_on_oom=0",
+        )
+    if _read(Path("/proc/sys/kernel/printk_devkmsg")) == "off":
+        raise HostError(
+            "kernel.printk_devkmsg is off: rounds cannot be marked in the kernel log",
+            "sysctl kernel.printk_devkmsg=ratelimit, which is the default",
+        )
+    swap_mib = psutil.swap_memory().total >> 20
+    if swap_mib and not engine.has_swap_limit:
+        raise HostError(
+            f"{engine} cannot limit swap, and {swap_mib} MiB of it are on: processes would be swapped out, not killed",
+            "swapoff -a, or boot with swapaccount=1",
         )
 
 

@@ -19,15 +19,16 @@ import docker.errors
 import requests
 from docker.tls import TLSConfig
 
-from harness.errors import GuestError
-from harness.guest.certs import Certificates, make_certificates
-from harness.guest.console import find_end, find_panic, find_trouble, read_console
-from harness.guest.monitor import go_on, restoring_command, save
-from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
-from harness.guest.snapshot import Snapshot
-from harness.paths import cache_dir, hold, is_held
-from harness.proc import dies_with_parent, kill_group, owner_is_alive, start
-from harness.seats import Seat, take_seat
+from ..errors import GuestError
+from ..system.locks import hold, is_held, owner_is_alive
+from ..system.paths import cache_dir
+from ..system.process import dies_with_parent, kill_group, start
+from ..system.slots import Seat, take_seat
+from .certs import Certificates, make_certificates
+from .console import find_end, find_panic, find_trouble, read_console
+from .monitor import go_on, restoring_command, save
+from .qemu import BINARY, GuestSpec, qemu_argv
+from .snapshot import Snapshot
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120

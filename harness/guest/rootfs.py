@@ -11,12 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError, HostError
-from harness.guest.unprivileged import require_user_namespace
-from harness.paths import cache_dir, content_key, data_dir, require_room
-from harness.proc import output_of, run
-from harness.progress import Reporter
-from harness.sealed import is_intact, put_seal, sync
+from ..errors import BuildError, HostError
+from ..progress import Reporter
+from ..system.paths import cache_dir, content_key, data_dir, require_room
+from ..system.process import output_of, run
+from ..system.sealed import is_intact, put_seal, sync
+from .unprivileged import require_user_namespace
 
 _RECIPE_VERSION = "2"
 _IMAGE_MIB = 1024  # sparse

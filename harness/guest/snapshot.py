@@ -20,10 +20,11 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from harness.errors import GuestError
-from harness.guest.certs import NAMES as CERTIFICATES
-from harness.paths import cache_dir, content_key, hold, require_room, write_atomically
-from harness.sealed import Seal, seal_of, sync
+from ..errors import GuestError
+from ..system.locks import hold
+from ..system.paths import cache_dir, content_key, require_room, write_atomically
+from ..system.sealed import Seal, seal_of, sync
+from .certs import NAMES as CERTIFICATES
 
 FORMAT = "5"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from filelock import FileLock
 
-from harness.progress import Reporter
+from ..progress import Reporter
 
 _VERSION = re.compile(
     r"^VERSION = (\d+)\nPATCHLEVEL = (\d+)(?:\nSUBLEVEL = (\d+)(?:\nEXTRAVERSION =[^\S\n]*(-rc\d+)?)?)?", re.MULTILINE

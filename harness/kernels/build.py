@@ -6,19 +6,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.budget import machine_budget
-from harness.errors import BuildError, HostError
-from harness.kernels import config as kconfig
-from harness.kernels.base import Base
-from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
-from harness.kernels.overlay import Laid, lay_over, restore
-from harness.kernels.patches import Patch
-from harness.kernels.products import begin_products, note_products, remove_doubtful
-from harness.kernels.toolchain import compiler_argument
-from harness.paths import cache_dir, content_key, require_room
-from harness.proc import run
-from harness.progress import Reporter, Task
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError, HostError
+from ..progress import Reporter, Task
+from ..spec.kernel import KernelSpec
+from ..system.machine import machine_budget
+from ..system.paths import cache_dir, content_key, require_room
+from ..system.process import run
+from . import config as kconfig
+from .base import Base
+from .kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
+from .overlay import Laid, lay_over, restore
+from .patches import Patch
+from .products import begin_products, note_products, remove_doubtful
+from .toolchain import compiler_argument
 
 _BUILD_DEADLINE_S = 3600
 _BUILD_BYTES = 1 << 30

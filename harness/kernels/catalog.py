@@ -18,20 +18,13 @@ from typing import Literal
 
 import msgspec
 
-from harness.errors import BuildError, HostError, OomtrialError
-from harness.kernels.apt import (
-    APT_GET,
-    Package,
-    dependencies,
-    parse_stanzas,
-    state_environment,
-    state_lock,
-)
-from harness.kernels.kernel import wait_for
-from harness.kernels.mirror import Archive
-from harness.paths import cache_dir, require_room, write_atomically
-from harness.proc import output_of, run
-from harness.progress import Reporter
+from ..errors import BuildError, HostError, OomtrialError
+from ..progress import Reporter
+from ..system.paths import cache_dir, require_room, write_atomically
+from ..system.process import output_of, run
+from .apt import APT_GET, Package, dependencies, parse_stanzas, state_environment, state_lock
+from .kernel import wait_for
+from .mirror import Archive
 
 Kind = Literal["binary", "source"]
 KINDS: tuple[Kind, ...] = ("binary", "source")

@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.kernels import config as kconfig
-from harness.kernels.build import BuildPlan, configure
-from harness.kernels.debian import DebianPlan
-from harness.kernels.image import UNCHECKED, ImagePlan
-from harness.kernels.kernel import Plan, kernel_directory, make_kernel, ready_kernel, wait_for
-from harness.kernels.overlay import restore, try_patches
-from harness.paths import cache_dir
-from harness.progress import Reporter
+from ..progress import Reporter
+from ..system.paths import cache_dir
+from . import config as kconfig
+from .build import BuildPlan, configure
+from .debian import DebianPlan
+from .image import UNCHECKED, ImagePlan
+from .kernel import Plan, kernel_directory, make_kernel, ready_kernel, wait_for
+from .overlay import restore, try_patches
 
 
 def check_kernel(plan: Plan, report: Reporter) -> Iterator[str]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from filelock import FileLock
 
-from harness.errors import UsageError
-from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
-from harness.paths import cache_dir, content_key, require_room
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import UsageError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, content_key, require_room
+from .kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
 
 # Of the Linux x86 boot protocol (Documentation/arch/x86/boot.rst).
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import OomtrialError
-from harness.kernels.kernel import RECORD, Kernel, Plan, read_record
-from harness.kernels.source import known_sources
-from harness.paths import cache_dir
-from harness.spec.kernel import parse_kernel_spec
+from ..errors import OomtrialError
+from ..spec.kernel import parse_kernel_spec
+from ..system.paths import cache_dir
+from .kernel import RECORD, Kernel, Plan, read_record
+from .source import known_sources
 
 _DAY_S = 86400
 

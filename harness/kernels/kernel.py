@@ -12,11 +12,11 @@ from typing import Protocol
 import msgspec
 from filelock import FileLock, Timeout
 
-from harness.errors import BuildError, OomtrialError
-from harness.paths import cache_dir, write_atomically
-from harness.progress import Reporter
-from harness.sealed import is_intact, put_seal
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError, OomtrialError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, write_atomically
+from ..system.sealed import is_intact, put_seal
 
 RECORD = "kernel.json"
 

@@ -9,22 +9,13 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import BuildError, OomtrialError
-from harness.kernels.apt import Package, find_packages, package_names
-from harness.kernels.catalog import (
-    KINDS,
-    Catalog,
-    Index,
-    Kind,
-    MirrorDownError,
-    SuiteLackingError,
-    is_of_kernel,
-    read_state,
-)
-from harness.kernels.debversion import is_candidate, nearest, release_of, version_order
-from harness.kernels.mirror import SUITES, Host, read_host
-from harness.proc import threads
-from harness.progress import Reporter
+from ..errors import BuildError, OomtrialError
+from ..progress import Reporter
+from ..system.process import threads
+from .apt import Package, find_packages, package_names
+from .catalog import KINDS, Catalog, Index, Kind, MirrorDownError, SuiteLackingError, is_of_kernel, read_state
+from .debversion import is_candidate, nearest, release_of, version_order
+from .mirror import SUITES, Host, read_host
 
 _FRESH_S = 86400.0
 _AT_ONCE = 4

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.kernels import config as kconfig
-from harness.kernels.build import BuildPlan
-from harness.kernels.debian import plan_debian
-from harness.kernels.image import plan_image
-from harness.kernels.kernel import Plan
-from harness.kernels.offers import Offers
-from harness.kernels.patches import load_patches
-from harness.kernels.source import find_source
-from harness.kernels.toolchain import compiler_version, require_toolchain
-from harness.kernels.tree import find_tree
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import UsageError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from . import config as kconfig
+from .build import BuildPlan
+from .debian import plan_debian
+from .image import plan_image
+from .kernel import Plan
+from .offers import Offers
+from .patches import load_patches
+from .source import find_source
+from .toolchain import compiler_version, require_toolchain
+from .tree import find_tree
 
 
 def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] = (), *, offline: bool = False) -> Plan:

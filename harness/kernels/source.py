@@ -10,17 +10,17 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError
-from harness.kernels.apt import Package, download
-from harness.kernels.base import Base
-from harness.kernels.catalog import kept_catalogs
-from harness.kernels.debversion import answers, is_candidate, release_of, version_order
-from harness.kernels.offers import Offers, Rank, host_packages
-from harness.kernels.sourcepackage import find_source_package
-from harness.paths import cache_dir, require_room
-from harness.proc import start
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, require_room
+from ..system.process import start
+from .apt import Package, download
+from .base import Base
+from .catalog import kept_catalogs
+from .debversion import answers, is_candidate, release_of, version_order
+from .offers import Offers, Rank, host_packages
+from .sourcepackage import find_source_package
 
 _NAME = re.compile(r"linux-source-(?P<series>\d+\.\d+)")
 _UNPACK_DEADLINE_S = 600

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError
-from harness.kernels.apt import NotOnMirrorError, Package, download_source
-from harness.kernels.catalog import forget_version
-from harness.kernels.debversion import answers, is_candidate, release_of, series_of
-from harness.kernels.offers import Offers, Rank
-from harness.paths import cache_dir, require_room, write_atomically
-from harness.proc import run
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, require_room, write_atomically
+from ..system.process import run
+from .apt import NotOnMirrorError, Package, download_source
+from .catalog import forget_version
+from .debversion import answers, is_candidate, release_of, series_of
+from .offers import Offers, Rank
 
 _UNPACK_DEADLINE_S = 600
 _PATCH_DEADLINE_S = 60

@@ -19,13 +19,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError, HostError, UsageError
-from harness.kernels.base import makefile_release, makefile_version
-from harness.kernels.manifest import Entry, Manifest, blob_id, link_text, read_entries, read_manifest, write_manifest
-from harness.paths import cache_dir, content_key, require_room
-from harness.proc import CommandError, output_of, start
-from harness.progress import Reporter, Task
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError, HostError, UsageError
+from ..progress import Reporter, Task
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, content_key, require_room
+from ..system.process import CommandError, output_of, start
+from .base import makefile_release, makefile_version
+from .manifest import Entry, Manifest, blob_id, link_text, read_entries, read_manifest, write_manifest
 
 _TREE_BYTES = 4 << 30  # the copy and what a build of our config adds
 _GIT_DEADLINE_S = 300

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import bisect
-from harness.bisect import Verdict, plan_bisection
 from harness.errors import BuildError, GuestError, HostError, UsageError
 from harness.progress import Reporter
-from harness.rundir import read_run, write_run
+from harness.runs.record import read_run, write_run
+from harness.studies import bisect
+from harness.studies.bisect import Verdict, plan_bisection
 from harness.tables.schema import TABLES
 from harness.tables.store import save_tables
 from tests.simulated import tables

@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from harness import demo
 from harness.cli import cli
-from harness.demo import CONTROL, FIXES, Choice, Offer, choose
 from harness.errors import BuildError, GuestError, HostError, UsageError
-from harness.pooling import pool_runs
+from harness.experiment.request import Request
 from harness.progress import Reporter
-from harness.request import Request
-from harness.rundir import read_run, write_run
-from harness.runsummary import summarize_runs
+from harness.runs.pool import pool_runs
+from harness.runs.record import read_run, write_run
+from harness.runs.summary import summarize_runs
+from harness.studies import demo
+from harness.studies.demo import CONTROL, FIXES, Choice, Offer, choose
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results/example"

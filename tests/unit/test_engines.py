@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment import Experiment
+from harness.experiment.artifacts import Prepared
+from harness.experiment.experiment import Experiment
+from harness.experiment.guests import TrialGuests
 from harness.kernels.kernel import RECORD, Kernel, hold_kernel
-from harness.prepared import Prepared
-from harness.testing import engines
-from harness.testing.engines import Engines, Machine
-from harness.trialguests import TrialGuests
+from harness.pytest_plugin import engines
+from harness.pytest_plugin.engines import Engines, Machine
 
 
 class FakeGuest:

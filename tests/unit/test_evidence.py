@@ -2,7 +2,7 @@
 
 import msgspec
 
-from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.files import EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.memcg import difference, read_snapshots
 from harness.collectors.rounds import read_evidence
 from harness.collectors.trace import count_lost, parse_trace_line

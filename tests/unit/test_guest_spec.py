@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from harness.errors import GuestError
+from harness.experiment.guests import TrialGuests
 from harness.guest.certs import make_certificates
 from harness.guest.console import find_end, find_panic, find_trouble
 from harness.guest.monitor import restoring_command
 from harness.guest.qemu import GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
-from harness.trialguests import TrialGuests
 
 
 def test_the_guest_is_reached_by_loopback_only(tmp_path):

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from harness.budget import Budget
-from harness.paths import cache_dir
-from harness.seats import guests_of_others, is_wanted, take_seat, wait_for_seat
+from harness.system.machine import Budget
+from harness.system.paths import cache_dir
+from harness.system.slots import guests_of_others, is_wanted, take_seat, wait_for_seat
 
-HOLD = "import time; from harness.seats import take_seat; s = take_seat({}, {}); print('taken', flush=True); time.sleep(60)"
-WAIT = "from harness.seats import *; s = wait_for_seat(2, 2048, budget=Budget(2, 8192)); print('taken', flush=True); input()"
+HOLD = "import time; from harness.system.slots import take_seat; s = take_seat({}, {}); print('taken', flush=True); time.sleep(60)"
+WAIT = "from harness.system.slots import *; s = wait_for_seat(2, 2048, budget=Budget(2, 8192)); print('taken', flush=True); input()"
 
 
 @pytest.fixture(autouse=True)
