@@ -34,7 +34,7 @@ from harness.collectors.events import HogEnd, RoundEnd, RoundStart, read_supervi
 from harness.collectors.files import EvidenceWriter, read_trial
 from harness.containers.images import Image
 from harness.errors import GuestError
-from harness.experiment.artifacts import Prepared
+from harness.experiment.artifacts import Artifacts
 from harness.experiment.experiment import Experiment
 from harness.experiment.request import Request
 from harness.experiment.trial import run_trial
@@ -111,7 +111,7 @@ class Bench:
         return Request(name_arms([self.kernel] * arms), (self.scenario,), rounds, boots, 1, out=out, vcpus=self.vcpus)
 
 
-def run_boot(bench: Bench, prepared: Prepared, boot: int, turns: int) -> pd.DataFrame:
+def run_boot(bench: Bench, prepared: Artifacts, boot: int, turns: int) -> pd.DataFrame:
     """The counted rounds of one boot, each mode as often as any other. Boot by boot another mode comes first."""
     directory, kernel = bench.place / f"boot-{boot}", prepared.kernels[bench.kernel]
     first = TURN * ((boot - 1) % len(MODES)) + 1
@@ -224,20 +224,20 @@ def print_costs(rounds: pd.DataFrame) -> None:
 
 def costs(bench: Bench, boots: int, turns: int, keep: Path | None) -> None:
     """The first table and those with it."""
-    with Reporter() as report:
-        experiment = Experiment(bench.request(1, 1), report)
+    with Reporter() as progress:
+        experiment = Experiment(bench.request(1, 1), progress)
         experiment.check()
         prepared = experiment.prepare()
         measured = build_collector(prepared.images["collector"], bench.place)
         prepared = dataclasses.replace(prepared, images=prepared.images | {"collector": measured})
         frames, failed = [], 0
         for boot in range(1, boots + 1):
-            report.say(f"boot {boot} of {boots}")
+            progress.say(f"boot {boot} of {boots}")
             try:
                 frames.append(run_boot(bench, prepared, boot, turns))
             except GuestError as error:
                 failed += 1
-                report.say(f"boot {boot} is left out: {error.what}")
+                progress.say(f"boot {boot} is left out: {error.what}")
         if not frames:
             raise SystemExit("no boot came to its end")
         experiment.close()
@@ -319,11 +319,11 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
         parts.watch(module, name, "records and seals")
     parts.watch(experiment, "rebuild_tables", "parse and tables")
     request = bench.request(boots * rounds, boots, arms=2, name="run")
-    with parts.part("all else"), Reporter() as report:
-        run_experiment(Experiment(request, report))
+    with parts.part("all else"), Reporter() as progress:
+        run_experiment(Experiment(request, progress))
         assert request.out is not None
         with parts.part("summary"):
-            print_summary(report.console, summarize(request.out))
+            print_summary(progress.console, summarize(request.out))
     trials = [path for path in request.out.glob("trials/*") if path.is_dir()]
     records = [read_trial(path) for path in trials]
     in_rounds_s = 0.0

@@ -49,8 +49,8 @@ class Machine:
         request = Request(
             name_arms([spec]), ("one-big-many-small",), 1, 1, 1, out=place / "none", vcpus=vcpus, config=(CONFIG,)
         )
-        with Reporter() as report:
-            experiment = Experiment(request, report)
+        with Reporter() as progress:
+            experiment = Experiment(request, progress)
             experiment.check()
             self.prepared = experiment.prepare()
         self.kernel = self.prepared.kernels[spec]

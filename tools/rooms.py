@@ -28,7 +28,7 @@ ROOMS = {  # from the first that data passes to the last: name, and what it hold
     "tables": "evidence becomes rows of facts in Parquet, with the four witnesses reconciled",
     "analysis": "tables become classes of kills, rates, comparisons, the summary; effects, controls, the sequential test",
     "report": "text, JSON, pictures, the HTML page, traces for Perfetto",
-    "runs": "runs on disk: record, pool, summary, tables, frames (`load_run`), report, export, history, interim looks",
+    "runs": "runs on disk: record, pool, summary, tables, frames (`load_run`), report, export, history, interim analyses",
     "logs": "kernel logs from anywhere: files, filter, parse, frames (`parse_log`), follow, accuracy of the estimator",
     "maintenance": "what this machine needs (doctor), and what killed processes left on it (cleanup)",
     "experiment": "a request becomes a run: preflight, artifacts, guests or the host, schedule, blocks, trials, resume, Dask",

@@ -49,7 +49,9 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     rounds_begun: int = 0
     state: str = ""  # running, ended, or interrupted with its harness; empty in older records
     started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
-    beside: int = 0  # other guests on this machine when its own started
+    concurrent_guests: int = msgspec.field(
+        default=0, name="beside"
+    )  # other guests on this machine when its own started
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0

@@ -50,8 +50,8 @@ def bisect(
     from ..studies import bisect as bisection
 
     plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, accel)
-    with Reporter() as report:
-        first_bad, verdicts = bisection.bisect(plan, out, what, report)
+    with Reporter() as progress:
+        first_bad, verdicts = bisection.bisect(plan, out, what, progress)
     bisection.describe(out, first_bad, verdicts, click.echo)
     if first_bad is None:
         raise SystemExit(CHECK_FAILED)
@@ -64,8 +64,8 @@ def bisect_step(out: Path) -> None:
     from ..studies.bisect import STOP, step
 
     try:
-        with Reporter() as report:
-            status = step(out, report)
+        with Reporter() as progress:
+            status = step(out, progress)
     except OomtrialError as error:
         click.echo(f"oomtrial: {error}", err=True)
         status = STOP

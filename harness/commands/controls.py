@@ -53,8 +53,8 @@ def controls(
             arms, (scenario,), number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
         )
 
-    with Reporter() as report:
-        results = run_controls(base, names, out, report, request)
+    with Reporter() as progress:
+        results = run_controls(base, names, out, progress, request)
     if style == "json":
         print_json(results)
     else:

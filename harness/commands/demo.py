@@ -30,8 +30,8 @@ def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
         refuse_existing(out)
     plan_blocks(["stock"], ["demo"], rounds, boots, seed)  # refused before kernels are built
     request = Request((), ("one-big-many-small",), rounds, boots, seed, out)
-    with Reporter() as report:
-        done = run_demo(request, report)
+    with Reporter() as progress:
+        done = run_demo(request, progress)
     print_run(done.directory)
     for line in done.first.lines if done.first else []:
         click.echo(line)

@@ -45,8 +45,8 @@ def list_(offline: bool) -> None:
     from ..kernels.offers import Offers, age_text
 
     console = console_on_stdout(_WIDTH)
-    with Reporter() as report:
-        offers = Offers(report, offline)
+    with Reporter() as progress:
+        offers = Offers(progress, offline)
         offered = list(listed_kernels(offers))
         incomplete = incomplete_series(offers)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -88,8 +88,8 @@ def show(text: str, own_config: tuple[Path, ...]) -> None:
     from ..spec.kernel import parse_kernel_spec
     from ..system.paths import content_key
 
-    with Reporter() as report:
-        plan = plan_kernel(parse_kernel_spec(text), report, own_config)
+    with Reporter() as progress:
+        plan = plan_kernel(parse_kernel_spec(text), progress, own_config)
     click.echo(f"spec:      {plan.spec.text}\nsource:    {plan.source}\nkey:       {plan.key}")
     if isinstance(plan, BuildPlan):
         click.echo(f"identity:  {plan.base.identity}\ntree:      {plan.base.tree}\ncompiler:  {plan.compiler}")
@@ -106,11 +106,11 @@ def show(text: str, own_config: tuple[Path, ...]) -> None:
             click.echo(f"did not take: {line}")
 
 
-def _tidy(report: Reporter) -> None:
+def _tidy(progress: Reporter) -> None:
     from ..maintenance.cleanup import tidy
 
     for removed in tidy():
-        report.say(f"removed {removed.what}: {removed.why}")
+        progress.say(f"removed {removed.what}: {removed.why}")
 
 
 @kernels.command()
@@ -123,10 +123,10 @@ def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
     from ..spec.kernel import parse_kernel_spec
 
     specs = [parse_kernel_spec(text) for text in texts]
-    with Reporter() as report:
-        _tidy(report)
-        plans = [plan_kernel(spec, report, own_config) for spec in specs]
-        made = [make_kernel(plan, report) for plan in plans]
+    with Reporter() as progress:
+        _tidy(progress)
+        plans = [plan_kernel(spec, progress, own_config) for spec in specs]
+        made = [make_kernel(plan, progress) for plan in plans]
     for kernel in made:
         click.echo(f"{kernel.spec} {kernel.image}")
 
@@ -144,18 +144,18 @@ def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -
     from ..kernels.plan import plan_kernel
     from ..spec.kernel import parse_kernel_spec
 
-    with Reporter() as report:
-        _tidy(report)
-        plans = [plan_kernel(parse_kernel_spec(text), report, own_config) for text in texts]
+    with Reporter() as progress:
+        _tidy(progress)
+        plans = [plan_kernel(parse_kernel_spec(text), progress, own_config) for text in texts]
         if library:
-            _check_library(plans, report)
+            _check_library(plans, progress)
             return
         for plan in plans:
-            for line in check_kernel(plan, report):
+            for line in check_kernel(plan, progress):
                 click.echo(f"{plan.spec.text}: {line}" if len(plans) > 1 else line)
 
 
-def _check_library(plans: list[Plan], report: Reporter) -> None:
+def _check_library(plans: list[Plan], progress: Reporter) -> None:
     """Prints a table of patches by kernel.
 
     Raises UsageError for a kernel that is not built here, BuildError when a patch does not apply.
@@ -168,7 +168,7 @@ def _check_library(plans: list[Plan], report: Reporter) -> None:
     for plan in plans:
         if not isinstance(plan, BuildPlan) or plan.patches:
             raise UsageError(f"{plan.spec.text} takes no library", "name source:VERSION or tree:PATH, without a patch")
-        columns.append(check_library(plan.base, report))
+        columns.append(check_library(plan.base, progress))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("patch")
     for plan in plans:
@@ -197,8 +197,8 @@ def prune(older_than: float, dry_run: bool) -> None:
     from ..spec.kernel import parse_kernel_spec
 
     freed = 0
-    with Reporter() as report:
-        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), report, offline=True)))
+    with Reporter() as progress:
+        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), progress, offline=True)))
         for leftover in found:
             size = f"{leftover.size_bytes / (1 << 20):.1f} MiB"
             if remove(leftover, dry_run=dry_run):

@@ -116,8 +116,8 @@ def run(
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
             raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
-        with Reporter() as report:
-            experiment = resume_run(resume, report, elsewhere=cluster is not None)
+        with Reporter() as progress:
+            experiment = resume_run(resume, progress, elsewhere=cluster is not None)
             has_run = run_experiment(experiment, cluster, insecure=cluster_insecure)
         print_run(resume)
         if has_run:
@@ -127,7 +127,7 @@ def run(
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
     if "host" in kernels:
         _refuse_guest_options(context)
-    with Reporter() as report:
+    with Reporter() as progress:
         request = Request(
             name_arms(kernels, probes),
             scenarios or ("one-big-many-small",),
@@ -144,7 +144,7 @@ def run(
             may_harm_host,
             until_decided,
         )
-        experiment = Experiment(request, report)
+        experiment = Experiment(request, progress)
         run_experiment(experiment, cluster, insecure=cluster_insecure)
     print_run(experiment.directory)
     _remember(experiment)

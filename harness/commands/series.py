@@ -84,8 +84,8 @@ def series(
             snapshots,
             config=own_config,
         )
-        with Reporter() as report:
-            runs, scenario = [measure_series(versions, request, report, cluster, insecure=cluster_insecure)], None
+        with Reporter() as progress:
+            runs, scenario = [measure_series(versions, request, progress, cluster, insecure=cluster_insecure)], None
     found = read_series(runs, scenario)
     if style == "json":
         print_json(found)
@@ -102,6 +102,6 @@ def _resume(run: Path, cluster: str | None, *, insecure: bool) -> Path:
     from ..experiment.driver import run_experiment
     from ..experiment.experiment import resume_run
 
-    with Reporter() as report:
-        run_experiment(resume_run(run, report, elsewhere=cluster is not None), cluster, insecure=insecure)
+    with Reporter() as progress:
+        run_experiment(resume_run(run, progress, elsewhere=cluster is not None), cluster, insecure=insecure)
     return run

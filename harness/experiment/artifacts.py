@@ -21,7 +21,7 @@ from .resume import find_rootfs, plan_same_rootfs, refuse_other_images
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Artifacts:
     """Everything that is built: what remains is to measure."""
 
     kernels: dict[str, Kernel]  # by the text of the spec
@@ -31,28 +31,28 @@ class Prepared:
     accel_reason: str
 
 
-def build_images(resumed: RunRecord | None, report: Reporter) -> dict[str, Image]:
+def build_images(resumed: RunRecord | None, progress: Reporter) -> dict[str, Image]:
     """Our images. `resumed`: a run whose images they must be.
 
     Raises UsageError when they are others, BuildError when one does not compile.
     """
-    images = {name: plan_image(name, report.say) for name in NAMES}
+    images = {name: plan_image(name, progress.say) for name in NAMES}
     if resumed:
         refuse_other_images(resumed, images)
     return images
 
 
 def build_parts(
-    plans: list[Plan], cached: dict[str, Kernel], resumed: RunRecord | None, report: Reporter
+    plans: list[Plan], cached: dict[str, Kernel], resumed: RunRecord | None, progress: Reporter
 ) -> tuple[dict[str, Kernel], Path, dict[str, Image]]:
     """Kernels, root file system and images, side by side, whatever the cache lacks. `cached`: kernels that need no plan.
 
     Raises BuildError when a download, a patch or a compilation fails, UsageError as in `build_images`.
     """
     with threads(3) as pool:
-        kernels_job = pool.submit(lambda: cached | {plan.spec.text: make_kernel(plan, report) for plan in plans})
-        rootfs_job = pool.submit(_build_rootfs, resumed, report)
-        images_job = pool.submit(build_images, resumed, report)
+        kernels_job = pool.submit(lambda: cached | {plan.spec.text: make_kernel(plan, progress) for plan in plans})
+        rootfs_job = pool.submit(_build_rootfs, resumed, progress)
+        images_job = pool.submit(build_images, resumed, progress)
         jobs: tuple[Future[Any], ...] = (kernels_job, rootfs_job, images_job)
         try:
             # A failure of any is told at once, not after the others have ended.
@@ -70,13 +70,13 @@ def build_parts(
             raise
 
 
-def _build_rootfs(resumed: RunRecord | None, report: Reporter) -> Path:
+def _build_rootfs(resumed: RunRecord | None, progress: Reporter) -> Path:
     if resumed is None:
-        return build_rootfs(plan_rootfs(), report)
-    return find_rootfs(resumed) or build_rootfs(plan_same_rootfs(resumed), report)
+        return build_rootfs(plan_rootfs(), progress)
+    return find_rootfs(resumed) or build_rootfs(plan_same_rootfs(resumed), progress)
 
 
-def shipment(prepared: Prepared) -> list[str]:
+def shipment(prepared: Artifacts) -> list[str]:
     """The files of the cache that a guest is made of, as paths within it; their names hold their content keys."""
     paths = [prepared.rootfs, *(image.binary for image in prepared.images.values())]
     for kernel in prepared.kernels.values():
@@ -86,7 +86,7 @@ def shipment(prepared: Prepared) -> list[str]:
     return [str(path.relative_to(cache_dir())) for path in paths]
 
 
-def at_home(prepared: Prepared, cache: Path) -> Prepared:
+def at_home(prepared: Artifacts, cache: Path) -> Artifacts:
     """The same with the paths of this machine's cache; `cache`: where they were."""
     here = cache_dir()
 

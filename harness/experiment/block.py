@@ -19,7 +19,7 @@ from .guests import TrialGuests
 from .host import HostArm
 from .request import Request
 from .resume import INTERRUPTED, BlockState
-from .trial import REFUSED, TrialEnd, run_trial
+from .trial import REFUSED, TrialOutcome, run_trial
 from .workload import TrialJob
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
@@ -28,12 +28,12 @@ _EXTRA_TRIALS = 3
 
 
 @dataclass
-class Standing:
+class RunState:
     """How far a run has come, and what came to light on the way."""
 
     states: dict[int, BlockState] = field(default_factory=dict)  # by index of the block; of those begun before
     refused: dict[tuple[str, str], str] = field(default_factory=dict)  # (arm, scenario) -> why it does not do here what it declares  # fmt: skip
-    beside: int = 0  # the most other guests that ran beside one of ours when it started
+    concurrent_guests: int = 0  # the most other guests that ran beside one of ours when it started
 
 
 class BlockRunner:
@@ -44,14 +44,14 @@ class BlockRunner:
         request: Request,
         scenarios: dict[str, Scenario],
         directory: Path,
-        report: Reporter,
+        progress: Reporter,
         guests: TrialGuests,
-        standing: Standing,
+        standing: RunState,
         host: HostArm | None = None,
     ) -> None:
         """`directory`: of the run. `standing`: what is learnt is written there. `host`: where the trials run, instead of
         in guests."""
-        self.request, self.scenarios, self.directory, self.report = request, scenarios, directory, report
+        self.request, self.scenarios, self.directory, self.progress = request, scenarios, directory, progress
         self.guests, self.standing, self._host = guests, standing, host
 
     def run(self, block: Block, show: Callable[[int, str], None] = lambda *_: None) -> str | None:
@@ -89,7 +89,7 @@ class BlockRunner:
             if first > block.rounds:
                 break
             early += 1
-            self.report.say(
+            self.progress.say(
                 f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
             )
             if record.outcome == REFUSED:
@@ -118,7 +118,7 @@ class BlockRunner:
             owner=self._host.owner if self._host else 0,
             waits=session is None,
         )
-        guest_start_s, end, is_restored, beside, state = 0.0, TrialEnd("lost"), False, 0, INTERRUPTED
+        guest_start_s, end, is_restored, concurrent_guests, state = 0.0, TrialOutcome("lost"), False, 0, INTERRUPTED
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
@@ -128,8 +128,8 @@ class BlockRunner:
                     else self.guests.of_trial(arm, job, record, directory / CONSOLE_FILE)
                 )
                 with machine as (guest, guest_start_s, save):
-                    is_restored, beside = guest.is_restored, guest.beside
-                    self.standing.beside = max(self.standing.beside, beside)
+                    is_restored, concurrent_guests = guest.is_restored, guest.concurrent_guests
+                    self.standing.concurrent_guests = max(self.standing.concurrent_guests, concurrent_guests)
                     run_trial(guest.docker, job, evidence, on_round, save, end)
                     if end.outcome == "gone":
                         end.outcome, said = guest.ending()
@@ -152,7 +152,7 @@ class BlockRunner:
                     rounds_begun=end.rounds_begun,
                     state=state,
                     started=HOST_STARTED if session else "restored" if is_restored else "cold",
-                    beside=beside,
+                    concurrent_guests=concurrent_guests,
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(end.containers_start_s, 3),
                     rounds_s=round(end.rounds_s, 3),

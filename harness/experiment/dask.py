@@ -26,7 +26,7 @@ from ..system.machine import available_mib, machine_budget
 from ..system.paths import cache_dir
 from ..system.scratch import remove_leftovers
 from ..system.sealed import is_intact, put_seal
-from .artifacts import Prepared, shipment
+from .artifacts import Artifacts, shipment
 from .guests import machine_of_guests
 
 LOCAL, TLS = "local:", "tls://"
@@ -116,7 +116,7 @@ class Cluster:
             stack.enter_context(dask.config.set({"temporary-directory": scratch}))
             yield stack.enter_context(local_cluster(workers, resources))
 
-    def prepare(self, prepared: Prepared) -> HostRecord:
+    def prepare(self, prepared: Artifacts) -> HostRecord:
         """Ships what the workers' caches lack. Returns what machine each worker is.
 
         Raises HostError when there is none, or one lacks the acceleration, UsageError when they differ.

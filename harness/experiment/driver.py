@@ -17,7 +17,7 @@ def run_experiment(experiment: Experiment, where: str | None = None, *, insecure
     """
     try:
         if experiment.resumed and experiment.resumed.state == COMPLETE:
-            experiment.report.say(f"{experiment.directory} is complete: nothing is left to run")
+            experiment.progress.say(f"{experiment.directory} is complete: nothing is left to run")
             return False
         request = experiment.request
         cluster = Cluster(where, request.vcpus, request.memory_mib, insecure=insecure) if where else None

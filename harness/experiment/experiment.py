@@ -17,7 +17,7 @@ from ..kernels.kernel import Kernel, Plan, hold_kernel
 from ..kernels.plan import plan_kernel
 from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
-from ..runs.interim import Look
+from ..runs.interim import InterimAnalysis
 from ..runs.record import (
     COMPLETE,
     RUN_FORMAT,
@@ -35,10 +35,10 @@ from ..spec.kernel import KernelSpec, parse_kernel_spec
 from ..spec.plan import Block, plan_blocks
 from ..spec.scenario import Scenario
 from ..system.paths import require_room
-from ..system.slots import Seat
+from ..system.slots import GuestSlot
 from ..version import __version__
-from .artifacts import Prepared, build_images, build_parts
-from .block import BlockRunner, Standing
+from .artifacts import Artifacts, build_images, build_parts
+from .block import BlockRunner, RunState
 from .guests import TrialGuests, machine_of_guests
 from .host import ACCEL, HOST, HostArm, refuse_mixture
 from .preflight import (
@@ -72,15 +72,15 @@ class Experiment:
     def __init__(
         self,
         request: Request,
-        report: Reporter,
-        seat: Seat | None = None,
+        progress: Reporter,
+        slot: GuestSlot | None = None,
         *,
         resumed: RunRecord | None = None,
         elsewhere: bool = False,
     ) -> None:
-        """`seat`: room that the caller has for its guests; else each takes its own. `resumed`: the record of the run in
+        """`slot`: room that the caller has for its guests; else each takes its own. `resumed`: the record of the run in
         `request.out`, which is gone on with. `elsewhere`: `run_on` will be called."""
-        self.request, self.report, self._seat = request, report, seat
+        self.request, self.progress, self._slot = request, progress, slot
         self.resumed, self.elsewhere = resumed, elsewhere
         self._executor: Executor | None = None  # blocks are run one after the other in this process
         self._machine: HostRecord | None = None  # of the executor
@@ -90,7 +90,7 @@ class Experiment:
             recorded_scenarios(resumed) if resumed else load_scenarios(request.scenarios)
         )
         self.blocks: list[Block] = []
-        self.standing = Standing()
+        self.standing = RunState()
         self._plans: list[Plan] = []
         self._cached: dict[str, Kernel] = {}  # kernels of a resumed run that need no plan
         self.held: list[int] = []  # locks, by descriptor: of the run and of its kernels
@@ -105,7 +105,7 @@ class Experiment:
         refuse_unspeakable(self.directory)
         require_descriptors()
         for removed in tidy():
-            self.report.say(f"removed {removed.what}: {removed.why}")
+            self.progress.say(f"removed {removed.what}: {removed.why}")
         if self.resumed is None:
             refuse_existing(self.directory)
         specs = [parse_kernel_spec(text) for text in request.kernels]
@@ -120,7 +120,7 @@ class Experiment:
         )
         if HOST in request.kernels:
             refuse_mixture(request.kernels, until_decided=request.until_decided)
-            self._host = HostArm(self.report, may_harm=request.may_harm_host)
+            self._host = HostArm(self.progress, may_harm=request.may_harm_host)
             self._refuse_scenarios({HOST: self._host.kernel()})
             require_room(self.directory, _RUN_BYTES, "the evidence of a run")
             if self.resumed is not None:
@@ -131,7 +131,7 @@ class Experiment:
         qemu_version()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
         if self.resumed is None:
-            self._plans = [plan_kernel(spec, self.report, request.config) for spec in specs]
+            self._plans = [plan_kernel(spec, self.progress, request.config) for spec in specs]
         else:
             self._check_resumed(self.resumed, specs)
 
@@ -141,7 +141,7 @@ class Experiment:
             refuse_other_host(record, machine_of_guests())
         self._cached = find_kernels(record)
         self._plans = [
-            plan_kernel(spec, self.report, self.request.config) for spec in specs if spec.text not in self._cached
+            plan_kernel(spec, self.progress, self.request.config) for spec in specs if spec.text not in self._cached
         ]
         refuse_other_kernels(record, self._plans)
         self._recover(record)
@@ -150,27 +150,27 @@ class Experiment:
         refuse_other_scenarios(record)
         self.standing.states, said = recover_trials(self.directory)
         for text in said:
-            self.report.say(text)
+            self.progress.say(text)
         for state in self.standing.states.values():
             if state.last is not None and state.last.outcome == REFUSED:
                 self.standing.refused[state.last.arm, state.last.scenario] = state.last.reason
 
-    def prepare(self) -> Prepared:
+    def prepare(self) -> Artifacts:
         """Builds kernels and the guest's image side by side, whatever the cache lacks.
 
         Raises BuildError when a download, a patch or a compilation fails.
         """
         if self._host:
-            images = build_images(self.resumed, self.report)
-            return Prepared({HOST: self._host.kernel()}, Path(), images, ACCEL, str(self._host.engine))
-        kernels, rootfs, images = build_parts(self._plans, self._cached, self.resumed, self.report)
+            images = build_images(self.resumed, self.progress)
+            return Artifacts({HOST: self._host.kernel()}, Path(), images, ACCEL, str(self._host.engine))
+        kernels, rootfs, images = build_parts(self._plans, self._cached, self.resumed, self.progress)
         # `oomtrial kernels prune` keeps away from what is held.
         self.held += [hold_kernel(kernel) for kernel in kernels.values()]
         self._refuse_scenarios(kernels)
         first = kernels[self.request.kernels[0]]
-        probe = choose_accel(self.request.accel, first, rootfs, self.report)
+        probe = choose_accel(self.request.accel, first, rootfs, self.progress)
         reason = self.resumed.accel_reason if self.resumed else probe.reason
-        return Prepared(kernels, rootfs, images, probe.accel, reason)
+        return Artifacts(kernels, rootfs, images, probe.accel, reason)
 
     def _refuse_scenarios(self, kernels: dict[str, Kernel]) -> None:
         """What a kernel cannot run is left out.
@@ -183,7 +183,7 @@ class Experiment:
                 refusal = self._host.refusal if self._host else partial(lacking, kernels[arm.kernel])
                 if why := refusal(scenario):
                     refused[arm.name, scenario.name] = why
-                    self.report.say(f"left out: {why}")
+                    self.progress.say(f"left out: {why}")
         if len(refused) == len(self.request.arms) * len(self.scenarios):
             raise UsageError(next(iter(refused.values())), "choose another kernel or scenario")
 
@@ -200,7 +200,7 @@ class Experiment:
             refuse_unlike(self.resumed.host, machine, "a worker's")
         self._executor, self._machine = executor, machine
 
-    def measure(self, prepared: Prepared) -> None:
+    def measure(self, prepared: Artifacts) -> None:
         """Runs the plan. Tables are written however it ends.
 
         Raises GuestError when no round of any block could be run.
@@ -209,10 +209,10 @@ class Experiment:
             self.held.append(hold_run(self.directory))
             refuse_existing(self.directory)
         write_run(self.directory, self._record(prepared, "running"))
-        self.report.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
+        self.progress.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
         try:
             try:
-                with self.report.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
+                with self.progress.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
                     problems = self._run_blocks(prepared, task)
             except BaseException:
                 try:
@@ -227,21 +227,21 @@ class Experiment:
         if problems and len(problems) == len(self.blocks):
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
-            self.report.say(problem)
+            self.progress.say(problem)
 
-    def _write_tables(self, prepared: Prepared, state: str) -> None:
+    def _write_tables(self, prepared: Artifacts, state: str) -> None:
         """Tables of what was measured, then the record of the run that says so."""
         try:
             record = self._record(prepared, state)
             for text in rebuild_tables(self.directory, record=record):
-                self.report.say(f"left out of the tables: {text}")
+                self.progress.say(f"left out of the tables: {text}")
             write_run(self.directory, record)
         except KeyboardInterrupt:  # a second one, from an impatient hand
             self._say_no_tables("interrupted")
             raise
 
     def _say_no_tables(self, why: str) -> None:
-        self.report.say(
+        self.progress.say(
             f"no tables yet ({why}): `oomtrial tables rebuild {self.directory}` makes them of what was measured"
         )
 
@@ -250,25 +250,25 @@ class Experiment:
         while self.held:
             os.close(self.held.pop())
 
-    def _run_blocks(self, prepared: Prepared, task: Task) -> list[str]:
+    def _run_blocks(self, prepared: Artifacts, task: Task) -> list[str]:
         """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
-        guests = TrialGuests(self.request, prepared, self.report, self._seat)
+        guests = TrialGuests(self.request, prepared, self.progress, self._slot)
         runner = BlockRunner(
-            self.request, self.scenarios, self.directory, self.report, guests, self.standing, self._host
+            self.request, self.scenarios, self.directory, self.progress, guests, self.standing, self._host
         )
         if self._executor is not None and self._machine is not None:
             return run_side_by_side(runner, self.blocks, task, self._executor, self._machine)
-        look = Look(self.directory) if self.request.until_decided else None
-        self.blocks, problems = run_in_turn(runner, self.blocks, task, look)
+        interim = InterimAnalysis(self.directory) if self.request.until_decided else None
+        self.blocks, problems = run_in_turn(runner, self.blocks, task, interim)
         return problems
 
-    def _record(self, prepared: Prepared, state: str) -> RunRecord:
+    def _record(self, prepared: Artifacts, state: str) -> RunRecord:
         request, before = self.request, self.resumed
         blocks = [PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks]
         if before is not None:
-            beside = max(before.beside, self.standing.beside)
+            concurrent_guests = max(before.concurrent_guests, self.standing.concurrent_guests)
             return msgspec.structs.replace(
-                before, state=state, blocks=blocks, resumed=before.resumed + 1, beside=beside
+                before, state=state, blocks=blocks, resumed=before.resumed + 1, concurrent_guests=concurrent_guests
             )
         return RunRecord(
             format=RUN_FORMAT,
@@ -296,12 +296,12 @@ class Experiment:
             config=[str(path) for path in request.config],
             until_decided=request.until_decided,
             disturbed=request.disturbed,
-            beside=self.standing.beside,
+            concurrent_guests=self.standing.concurrent_guests,
             blocks=blocks,
         )
 
 
-def resume_run(directory: Path, report: Reporter, *, elsewhere: bool = False) -> Experiment:
+def resume_run(directory: Path, progress: Reporter, *, elsewhere: bool = False) -> Experiment:
     """The experiment that goes on with a run as its record says; the run's directory is held.
 
     Raises EvidenceError where there is none, UsageError when another process is writing it.
@@ -310,7 +310,7 @@ def resume_run(directory: Path, report: Reporter, *, elsewhere: bool = False) ->
     held = hold_run(directory)
     try:
         record = read_run(directory)
-        experiment = Experiment(recorded_request(record, directory), report, resumed=record, elsewhere=elsewhere)
+        experiment = Experiment(recorded_request(record, directory), progress, resumed=record, elsewhere=elsewhere)
     except BaseException:
         os.close(held)
         raise

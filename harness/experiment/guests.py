@@ -19,8 +19,8 @@ from ..runs.record import HostRecord
 from ..spec.arm import ArmSpec
 from ..system.machine import cpu_model, machine_budget
 from ..system.sealed import is_intact
-from ..system.slots import Seat
-from .artifacts import Prepared
+from ..system.slots import GuestSlot
+from .artifacts import Artifacts
 from .request import Request
 from .workload import TrialJob, prepare_engine
 
@@ -34,10 +34,12 @@ def machine_of_guests() -> HostRecord:
 class TrialGuests:
     """What starts them."""
 
-    def __init__(self, request: Request, prepared: Prepared, report: Reporter, seat: Seat | None = None) -> None:
-        """`seat`: room that the caller has for them; else each takes its own."""
+    def __init__(
+        self, request: Request, prepared: Artifacts, progress: Reporter, slot: GuestSlot | None = None
+    ) -> None:
+        """`slot`: room that the caller has for them; else each takes its own."""
         self.prepared = prepared
-        self._request, self._report, self._seat = request, report, seat
+        self._request, self._progress, self._slot = request, progress, slot
         self._cannot_save = False
 
     @contextlib.contextmanager
@@ -65,7 +67,7 @@ class TrialGuests:
                     guest = make(snapshot)
                     guest.start()
                 except GuestError as error:
-                    self._report.say(f"{error.what}; it is thrown away")
+                    self._progress.say(f"{error.what}; it is thrown away")
                     snapshot.discard()
                 else:
                     with guest:
@@ -100,7 +102,7 @@ class TrialGuests:
             except GuestError as error:
                 if not snapshot.is_there:
                     raise
-                self._report.say(f"{error.what}; it is thrown away")
+                self._progress.say(f"{error.what}; it is thrown away")
                 snapshot.discard()
                 guest = stack.enter_context(self._make(arm, "v2", console, None))
             if not guest.is_restored:
@@ -130,7 +132,7 @@ class TrialGuests:
             extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
             snapshot=snapshot,
             job=job,
-            seat=self._seat,
+            slot=self._slot,
         )
 
     def _save(self, guest: Guest, snapshot: Snapshot) -> None:
@@ -143,7 +145,7 @@ class TrialGuests:
                 except (HostError, GuestError) as error:
                     # no room, or no zstd: the guest goes on, and nobody blames the kernel
                     self._cannot_save = True
-                    self._report.say(f"no snapshots are kept from here on: {error}")
+                    self._progress.say(f"no snapshots are kept from here on: {error}")
 
     def _refuse_damaged(self, arm: ArmSpec, error: GuestError) -> None:
         """A guest that does not start may be made of something that a disk has damaged, though nobody wrote to it: all of it is

@@ -39,7 +39,7 @@ class HostMachine:
 
     docker: docker.DockerClient
     is_restored: bool = False
-    beside: int = 0  # guests of other processes, when it was asked for
+    concurrent_guests: int = 0  # guests of other processes, when it was asked for
 
     def ending(self) -> tuple[str, str]:
         """What became of it, and why, as far as anybody can tell."""
@@ -49,14 +49,14 @@ class HostMachine:
 class HostArm:
     """The engine, the kernel below it, and what they can and may run."""
 
-    def __init__(self, report: Reporter, *, may_harm: bool = False) -> None:
+    def __init__(self, progress: Reporter, *, may_harm: bool = False) -> None:
         """Raises HostError, with the way out, when there is no engine that can serve."""
         self._client = connect_local()
         self.engine = engine_of(self._client)
         require_host_arm(self.engine)
         if self.engine.is_ours:
             require_kernel(self.engine)
-        self._report, self._may_harm = report, may_harm
+        self._progress, self._may_harm = progress, may_harm
         self._config = _read_config() if self.engine.is_ours else None
 
     def kernel(self) -> Kernel:
@@ -123,7 +123,7 @@ class HostArm:
         """The engine for one trial, in the place of a guest, of the seconds that it took to start, and of what saves it.
         What the trial made is removed when it is left."""
         with session:
-            yield HostMachine(self._client, beside=guests_of_others()), 0.0, lambda: None
+            yield HostMachine(self._client, concurrent_guests=guests_of_others()), 0.0, lambda: None
 
     @property
     def owner(self) -> int:
@@ -132,7 +132,7 @@ class HostArm:
 
     def session(self) -> Session:
         """A name for what one trial makes in the engine."""
-        return Session(self._client, self._report.say)
+        return Session(self._client, self._progress.say)
 
 
 def refuse_mixture(kernels: tuple[str, ...], *, until_decided: bool) -> None:

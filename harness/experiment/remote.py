@@ -26,8 +26,8 @@ from ..spec.plan import Block
 from ..spec.scenario import decode
 from ..system.locks import held
 from ..system.scratch import BLOCK_SCRATCH, remove_leftovers
-from .artifacts import Prepared, at_home
-from .block import BlockRunner, Standing
+from .artifacts import Artifacts, at_home
+from .block import BlockRunner, RunState
 from .guests import TrialGuests, machine_of_guests
 from .request import Request
 from .resume import BlockState, refuse_unlike
@@ -39,7 +39,7 @@ class BlockJob:
 
     request: Request
     scenarios: dict[str, str]  # name to TOML
-    prepared: Prepared
+    prepared: Artifacts
     block: Block
     state: BlockState
     host: HostRecord  # the machine that its rounds count for
@@ -55,7 +55,7 @@ class BlockResult:
     refused: str  # why the scenario does not do what it declares; else empty
     said: tuple[str, ...]
     trials: bytes  # a tar of the directories of its trials
-    beside: int = 0  # the most other guests on its machine when one of its own started
+    concurrent_guests: int = 0  # the most other guests on its machine when one of its own started
 
 
 class RecordingReporter(Reporter):
@@ -78,17 +78,17 @@ def run_block(job: BlockJob) -> BlockResult:
     Raises UsageError on a machine that is not like the one that the run is of, HostError when this one lacks something.
     """
     refuse_unlike(job.host, machine_of_guests(), "this worker's")
-    report = RecordingReporter()
+    progress = RecordingReporter()
     remove_leftovers()
     with tempfile.TemporaryDirectory(prefix=f"{BLOCK_SCRATCH}{os.getpid()}-") as scratch, held(Path(scratch)):
         request = dataclasses.replace(job.request, out=Path(scratch))
         scenarios = {name: decode(name, text) for name, text in job.scenarios.items()}
-        standing = Standing({job.block.index: job.state})
-        guests = TrialGuests(request, at_home(job.prepared, job.cache), report)
-        problem = BlockRunner(request, scenarios, Path(scratch), report, guests, standing).run(job.block)
+        standing = RunState({job.block.index: job.state})
+        guests = TrialGuests(request, at_home(job.prepared, job.cache), progress)
+        problem = BlockRunner(request, scenarios, Path(scratch), progress, guests, standing).run(job.block)
         refused = standing.refused.get((job.block.arm, job.block.scenario), "")
         packed = _pack(Path(scratch) / "trials")
-        return BlockResult(job.block, problem, refused, tuple(report.said), packed, standing.beside)
+        return BlockResult(job.block, problem, refused, tuple(progress.said), packed, standing.concurrent_guests)
 
 
 def _pack(directory: Path) -> bytes:
@@ -145,7 +145,7 @@ def run_all(
     executor: Executor,
     jobs: list[BlockJob],
     run: Path,
-    report: Reporter,
+    progress: Reporter,
     task: Task,
     work: Callable[[BlockJob], BlockResult] = run_block,
 ) -> list[BlockResult]:
@@ -160,7 +160,7 @@ def run_all(
             result = future.result()
             unpack_trials(result.trials, run)
             for text in result.said:
-                report.say(text)
+                progress.say(text)
             results.append(result)
             block = result.block
             task.update(

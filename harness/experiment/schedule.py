@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor
 
 from ..progress import Task
-from ..runs.interim import Look
+from ..runs.interim import InterimAnalysis
 from ..runs.record import HostRecord
 from ..spec.plan import Block
 from ..system.paths import cache_dir
@@ -15,9 +15,9 @@ from .resume import BlockState
 
 
 def run_in_turn(
-    runner: BlockRunner, blocks: list[Block], task: Task, look: Look | None
+    runner: BlockRunner, blocks: list[Block], task: Task, interim: InterimAnalysis | None
 ) -> tuple[list[Block], list[str]]:
-    """Runs blocks one after the other; with `look`, as many as it takes to decide. Returns those that it came to, and what
+    """Runs blocks one after the other; with `interim`, as many as it takes to decide. Returns those that it came to, and what
     went wrong."""
     problems, states = [], runner.standing.states
     for number, block in enumerate(blocks, start=1):
@@ -32,8 +32,8 @@ def run_in_turn(
         later = blocks[number] if number < len(blocks) else None
         # a turn of the arms ends where the next boot begins; of a resumed run, those before were looked at already
         is_turn = later is None or (later.boot != block.boot and later.index not in states)
-        if look is not None and is_turn and look.is_decided():
-            runner.report.say(f"decided after {number} of {len(blocks)} blocks, {block.boot} boots an arm")
+        if interim is not None and is_turn and interim.is_decided():
+            runner.progress.say(f"decided after {number} of {len(blocks)} blocks, {block.boot} boots an arm")
             return blocks[:number], problems
     return blocks, problems
 
@@ -56,9 +56,9 @@ def run_side_by_side(
             else:
                 prepared = runner.guests.prepared
                 jobs.append(BlockJob(runner.request, texts, prepared, block, state, machine, cache_dir()))
-        for result in run_all(executor, jobs, runner.directory, runner.report, task):
+        for result in run_all(executor, jobs, runner.directory, runner.progress, task):
             problems += [result.problem] if result.problem else []
             if result.refused:
                 standing.refused[result.block.arm, result.block.scenario] = result.refused
-            standing.beside = max(standing.beside, result.beside)
+            standing.concurrent_guests = max(standing.concurrent_guests, result.concurrent_guests)
     return problems

@@ -26,7 +26,7 @@ _EXIT_HUNG, _EXIT_UNCLEAN, _EXIT_DEMAND = 66, 67, 69
 
 
 @dataclass
-class TrialEnd:
+class TrialOutcome:
     """How a trial ended, as far as the containers tell."""
 
     outcome: str  # completed, hung, harness_error, refused, or "gone" when the guest no longer answers
@@ -48,8 +48,8 @@ def run_trial(
     evidence: EvidenceWriter,
     on_round: Callable[[int], None],
     when_prepared: Callable[[], None] = lambda: None,
-    end: TrialEnd | None = None,
-) -> TrialEnd:
+    end: TrialOutcome | None = None,
+) -> TrialOutcome:
     """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
     `end` is filled in and returned; a caller's own tells how far it was, too, when an exception ends it.
 
@@ -58,7 +58,7 @@ def run_trial(
 
     An engine that does not answer ends the trial as "gone"; the caller asks the guest why.
     """
-    started, end = time.monotonic(), end or TrialEnd("gone")
+    started, end = time.monotonic(), end or TrialOutcome("gone")
     end.outcome = "gone"
     try:
         with contextlib.ExitStack() as followed:
@@ -86,7 +86,7 @@ def _start(
     containers: Containers,
     job: TrialJob,
     evidence: EvidenceWriter,
-    end: TrialEnd,
+    end: TrialOutcome,
     followed: contextlib.ExitStack,
 ) -> tuple[FollowedContainer, FollowedContainer]:
     """Follows both, and has the supervisor begin."""
@@ -122,7 +122,7 @@ def _follow_rounds(
     collector: FollowedContainer,
     workload: FollowedContainer,
     job: TrialJob,
-    end: TrialEnd,
+    end: TrialOutcome,
     on_round: Callable[[int], None],
 ) -> None:
     """Reads the supervisor's events until it ends; sets the outcome."""

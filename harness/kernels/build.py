@@ -57,28 +57,28 @@ class BuildPlan:
     def source(self) -> str:
         return self.base.name
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Builds the kernel, in the tree of its base.
 
         Raises BuildError when a download fails, a patch does not apply, the config drops what a guest needs, or the
         compiler finds an error; HostError when there is no room.
         """
         tree = self.base.tree
-        with wait_for(self.base.lock(), self.base.name, report) as lock:
+        with wait_for(self.base.lock(), self.base.name, progress) as lock:
             if kernel := ready_kernel(self):
                 return kernel
             restore(tree)
-            self.base.fetch(report)
+            self.base.fetch(progress)
             require_room(kernel_directory(self), _BUILD_BYTES, f"a build of {self.spec.text}")
             remove_doubtful(tree)
             laid = lay_over(tree, self.patches, self.base.name)
             try:
-                with report.task(f"build {self.spec.text}") as task:
+                with progress.task(f"build {self.spec.text}") as task:
                     kernel = self._build(task, laid, lock)
             finally:
                 restore(tree)
         for line in kernel.config_not_taken:
-            report.say(f"{self.spec.text}: a config option did not take: {line}")
+            progress.say(f"{self.spec.text}: a config option did not take: {line}")
         return kernel
 
     def _build(self, task: Task, laid: Laid, lock: int) -> Kernel:

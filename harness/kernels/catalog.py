@@ -158,13 +158,13 @@ class Index:
             return False
         return 0 <= age_s < (min(max_age_s, _LACKING_S) if catalog.lacking else max_age_s)
 
-    def read(self, report: Reporter, max_age_s: float) -> Catalog:
+    def read(self, progress: Reporter, max_age_s: float) -> Catalog:
         """What was read the last time if that is not too old, else what the mirror says now.
 
         Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError when apt says something else.
         """
         directory = cache_dir() / "apt" / self.state
-        with wait_for(state_lock(directory), f"the package lists of {self.suite}", report):
+        with wait_for(state_lock(directory), f"the package lists of {self.suite}", progress):
             catalog = self.known()
             if catalog is None or not self.is_fresh(max_age_s):
                 catalog = self._update(directory)

@@ -133,13 +133,13 @@ class DebianPlan:
     def source(self) -> str:
         return self.packages[0].title
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Fetches the packages, and makes the initramfs.
 
         Raises BuildError when the download fails, or the kernel lacks something that a guest needs.
         """
         directory = kernel_directory(self)
-        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, report):
+        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, progress):
             if kernel := ready_kernel(self):
                 return kernel
             require_room(directory, _UNPACKED_BYTES, f"the kernel {self.packages[0].name}")
@@ -147,7 +147,7 @@ class DebianPlan:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             try:
-                with report.task(f"fetch {self.source}"):
+                with progress.task(f"fetch {self.source}"):
                     for file in download(self.packages, scratch):
                         _unpack(file, scratch / "root")
                 return self._keep(scratch / "root")

@@ -37,13 +37,13 @@ class ImagePlan:
     def source(self) -> str:
         return f"{self.spec.path.resolve()}, Linux {self.version}"
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Keeps a copy: a run goes on with the kernel that it began with.
 
         Raises HostError when there is no room.
         """
         directory = kernel_directory(self)
-        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, report):
+        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, progress):
             if kernel := ready_kernel(self):
                 return kernel
             require_room(directory, len(self.content) + (1 << 20), f"a copy of {self.spec.argument}")
@@ -57,7 +57,7 @@ class ImagePlan:
                 compiler="",
                 config_not_taken=[],
             )
-            report.say(f"{self.spec.text}: {UNCHECKED}")
+            progress.say(f"{self.spec.text}: {UNCHECKED}")
             return keep_kernel(self, kernel, {"bzImage": self.content})
 
 

@@ -52,7 +52,7 @@ class Plan(Protocol):
         """Where it comes from, in words."""
         ...
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Makes the kernel in its directory of the cache, unless it is there by now.
 
         Raises BuildError when a download, a patch or a compilation fails.
@@ -92,7 +92,7 @@ def read_record(directory: Path) -> Kernel | None:
     return msgspec.structs.replace(kernel, image=str(directory / Path(kernel.image).name), initrd=initrd)
 
 
-def make_kernel(plan: Plan, report: Reporter) -> Kernel:
+def make_kernel(plan: Plan, progress: Reporter) -> Kernel:
     """The kernel of a plan, from the cache or made now. Safe to call from several processes at once.
 
     Raises BuildError when a download, a patch or a compilation fails.
@@ -100,10 +100,10 @@ def make_kernel(plan: Plan, report: Reporter) -> Kernel:
     kernel = ready_kernel(plan)
     if kernel is None and (damaged := read_record(kernel_directory(plan))):
         names = ", ".join(path.name for path in damaged_files(damaged))
-        report.say(
+        progress.say(
             f"{plan.spec.text}: {names} in {kernel_directory(plan)} is damaged, or of an older oomtrial; made again"
         )
-    return kernel or plan.make(report)
+    return kernel or plan.make(progress)
 
 
 def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kernel:
@@ -123,13 +123,13 @@ def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kerne
 
 
 @contextmanager
-def wait_for(lock: FileLock, what: str, report: Reporter) -> Iterator[int]:
+def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
     """Holds a lock; says so if another process has it first. Gives its descriptor: whoever inherits it holds the lock, too."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        with report.task(f"wait for another oomtrial that uses {what}"):
+        with progress.task(f"wait for another oomtrial that uses {what}"):
             lock.acquire()
     descriptor = lock._context.lock_file_fd  # filelock has no public name for it
     assert descriptor is not None

@@ -36,14 +36,14 @@ class CheckedPatch:
         return self.state is not PatchState.FAILS
 
 
-def check_library(base: Base, report: Reporter) -> list[CheckedPatch]:
+def check_library(base: Base, progress: Reporter) -> list[CheckedPatch]:
     """Tries every patch of the library on a source, each alone. A source that the cache lacks is fetched for it.
 
     Raises BuildError when the source cannot be had.
     """
-    with wait_for(base.lock(), base.name, report):
+    with wait_for(base.lock(), base.name, progress):
         restore(base.tree)
-        base.fetch(report)
+        base.fetch(progress)
         return [_checked(name, base) for name in library_names()]
 
 

@@ -20,7 +20,9 @@ from .toolchain import compiler_version, require_toolchain
 from .tree import find_tree
 
 
-def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] = (), *, offline: bool = False) -> Plan:
+def plan_kernel(
+    spec: KernelSpec, progress: Reporter, own_config: Sequence[Path] = (), *, offline: bool = False
+) -> Plan:
     """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `own_config`: fragments
     of a person's own, which count for the kernels that are built. `offline`: by the package lists that are known.
 
@@ -30,14 +32,14 @@ def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] =
     if spec.kind == "host":
         raise UsageError("host is the running kernel, and boots in no guest", "oomtrial run --kernel host measures it")
     if spec.kind == "debian":
-        return plan_debian(spec, Offers(report, offline))
+        return plan_debian(spec, Offers(progress, offline))
     if spec.kind == "image":
         return plan_image(spec)
-    base = find_tree(spec, report) if spec.kind == "tree" else find_source(spec, Offers(report, offline))
+    base = find_tree(spec, progress) if spec.kind == "tree" else find_source(spec, Offers(progress, offline))
     fragment = kconfig.fragment_text(base.version, own_config)
     patches = tuple(patch for name in spec.patches for patch in load_patches(name, base.release))
     for patch in patches:
         if patch.note:
-            report.say(f"{spec.text}: {patch.name}: {patch.note}")
+            progress.say(f"{spec.text}: {patch.name}: {patch.note}")
     require_toolchain()
     return BuildPlan(spec, base, patches, fragment, compiler_version(), tuple(map(str, own_config)))

@@ -60,7 +60,7 @@ class Source:
     def lock(self) -> FileLock:
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Downloads and unpacks the package, unless the tree is there.
 
         Raises BuildError when the download fails, HostError when there is no room.
@@ -72,10 +72,10 @@ class Source:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         try:
-            with report.task(f"fetch {self.name}"):
+            with progress.task(f"fetch {self.name}"):
                 wanted = Package(self.package, self.package_version, self.sha256, (), self.suite, self.state)
                 (file,) = download([wanted], scratch)
-            with report.task(f"unpack {self.package}"):
+            with progress.task(f"unpack {self.package}"):
                 _unpack(file, self.package, scratch)
             (scratch / self.package).touch()  # prune goes by the time, and the archive has one of its own
             (scratch / self.package).rename(self.tree)

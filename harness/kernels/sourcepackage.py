@@ -61,7 +61,7 @@ class SourcePackage:
     def lock(self) -> FileLock:
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Downloads and unpacks the package and applies Debian's patches, unless the tree is there.
 
         Raises BuildError when that fails, HostError when there is no room.
@@ -76,9 +76,9 @@ class SourcePackage:
         log.unlink(missing_ok=True)
         package = Package("linux", self.package_version, self.sha256, (), self.suite, self.state)
         try:
-            with report.task(f"fetch {self.name}"):
+            with progress.task(f"fetch {self.name}"):
                 files = download_source(package, scratch / "files")
-            with report.task(f"unpack {self.name}"):
+            with progress.task(f"unpack {self.name}"):
                 self._unpack(_one(files, ".orig.tar."), _one(files, ".debian.tar."), scratch, log)
             (scratch / "tree").touch()  # prune goes by the time, and the archive has one of its own
             (scratch / "tree").rename(self.tree)
@@ -142,7 +142,7 @@ def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | Non
                 forget_version(package.state, package.version)
     finally:
         if gone:
-            offers.report.say(f"listed, but not on the mirror: source package linux {', '.join(gone)}")
+            offers.progress.say(f"listed, but not on the mirror: source package linux {', '.join(gone)}")
     return None
 
 

@@ -25,7 +25,7 @@ from ..guest.machine import Guest
 from ..progress import Reporter
 from ..spec.arm import name_arms
 from ..system.machine import machine_budget
-from ..system.slots import Seat, is_wanted, wait_for_seat
+from ..system.slots import GuestSlot, is_wanted, wait_for_slot
 from .watcher import Watcher
 
 HOST = "host"
@@ -117,8 +117,8 @@ class Engines:
 
     def _start(self, kernel: str) -> tuple[Engine, contextlib.ExitStack]:
         with contextlib.ExitStack() as stack:
-            seat = stack.enter_context(self.seat())
-            with self.showing(), Reporter() as report:
+            slot = stack.enter_context(self.slot())
+            with self.showing(), Reporter() as progress:
                 request = Request(
                     name_arms([kernel]),
                     (_ANY_SCENARIO,),
@@ -130,16 +130,16 @@ class Engines:
                     memory_mib=self.machine.memory_mib,
                     accel=self.machine.accel,
                 )
-                experiment = Experiment(request, report, seat)
+                experiment = Experiment(request, progress, slot)
                 stack.callback(experiment.close)  # its kernel is held as long as the guest runs
                 experiment.check()
                 prepared = experiment.prepare()
-                guests = TrialGuests(request, prepared, report, seat)
+                guests = TrialGuests(request, prepared, progress, slot)
                 guest = stack.enter_context(guests.open_engine(experiment.directory / CONSOLE_FILE))
             _wake(guest.docker)
             return Engine(kernel, guest.docker, guest, None), stack.pop_all()
 
-    def seat(self, everything: bool = False) -> Seat:
+    def slot(self, everything: bool = False) -> GuestSlot:
         """Room for a guest of this process, or all cores; waits until there is some. The guest that it may have ends first."""
         self.close_guest()
 
@@ -148,12 +148,12 @@ class Engines:
 
         budget = machine_budget()
         if everything:
-            return wait_for_seat(budget.cores, 0, say, budget)
-        return wait_for_seat(self.machine.vcpus, self.machine.memory_mib, say, budget)
+            return wait_for_slot(budget.cores, 0, say, budget)
+        return wait_for_slot(self.machine.vcpus, self.machine.memory_mib, say, budget)
 
     def _say(self, text: str) -> None:
-        with self.showing(), Reporter() as report:
-            report.say(text)
+        with self.showing(), Reporter() as progress:
+            progress.say(text)
 
     def rest(self) -> None:
         """Between two tests: a guest ends if another process waits for its room."""

@@ -132,7 +132,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     vcpus, memory_mib = _guest_size(config)
     lines = [f"oomtrial: {', '.join(kernels)}; guests of {vcpus} vCPUs and {memory_mib} MiB"]
     workers, budget = config.getoption("numprocesses", None) or 0, machine_budget()
-    room = budget.seats(vcpus, memory_mib)
+    room = budget.slots(vcpus, memory_mib)
     if workers > room:
         lines.append(
             f"oomtrial: {workers} workers, and room for {room} guest{'s' * (room != 1)} at a time"

@@ -50,14 +50,14 @@ class Trials:
             accel=machine.accel,
         )
         # Nobody measures on a machine that others keep busy: the local engine takes all of its cores.
-        with self._engines.seat(everything=kernel == HOST) as seat:
-            with self._engines.showing(), Reporter() as report:
-                experiment = Experiment(request, report, seat)
+        with self._engines.slot(everything=kernel == HOST) as slot:
+            with self._engines.showing(), Reporter() as progress:
+                experiment = Experiment(request, progress, slot)
                 experiment.check()
                 prepared = experiment.prepare()
             # From here on progress is the test's own output: it is shown when the test fails.
-            report = Reporter(Console(stderr=True, highlight=False, force_terminal=False))
-            experiment.report = report
+            progress = Reporter(Console(stderr=True, highlight=False, force_terminal=False))
+            experiment.progress = progress
             try:
                 experiment.measure(prepared)
             except OomtrialError:

@@ -15,7 +15,7 @@ from ..spec.kernel import parse_kernel_spec
 from ..tables.schema import TABLES, TASKS, TRACE_EVENTS
 from ..tables.store import load_tables, save_tables
 from .record import RUN_FILE, RunRecord, read_run, write_run
-from .redact import ShortNames
+from .redact import PathRedactor
 
 _KEPT = tuple(table for table in TABLES if table not in (TASKS, TRACE_EVENTS))
 # The text of a scenario makes its version, and the guest's command line names devices of the guest.
@@ -50,9 +50,9 @@ def export_set(run: Path, directory: Path) -> list[str]:
     return names.shortened
 
 
-def _short_names(record: RunRecord) -> ShortNames:
+def _short_names(record: RunRecord) -> PathRedactor:
     """Every path that the record is known to name, whatever characters it has."""
-    names = ShortNames()
+    names = PathRedactor()
     for kernel in record.kernels:
         spec = parse_kernel_spec(kernel.spec)
         paths = [path for path in spec.patches if "/" in path]
@@ -69,7 +69,7 @@ def _short_names(record: RunRecord) -> ShortNames:
     return names
 
 
-def _shorten_record(record: RunRecord, names: ShortNames) -> RunRecord:
+def _shorten_record(record: RunRecord, names: PathRedactor) -> RunRecord:
     fields = msgspec.to_builtins(record)
     short = {key: value if key in _VERBATIM else names.within(value) for key, value in fields.items()}
     for place, option in enumerate(record.command[:-1]):
@@ -78,7 +78,7 @@ def _shorten_record(record: RunRecord, names: ShortNames) -> RunRecord:
     return msgspec.convert(short, RunRecord)
 
 
-def _shorten_frame(frame: pd.DataFrame, names: ShortNames) -> None:
+def _shorten_frame(frame: pd.DataFrame, names: PathRedactor) -> None:
     for column in _COLUMNS:
         if column in frame:
             changed = {text: names.within(text) for text in frame[column].dropna().unique()}

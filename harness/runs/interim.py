@@ -20,7 +20,7 @@ from .tables import kept_rounds
 _DECIDED = {"better", "worse", "mixed"}
 
 
-class Look:
+class InterimAnalysis:
     """What a run's tables would say by now. A trial is read once, at the first look after it."""
 
     def __init__(self, run: Path) -> None:

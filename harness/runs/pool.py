@@ -168,7 +168,7 @@ def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         ("host CPU", record.host.cpu),
         ("QEMU", record.host.qemu),
         ("append", record.append),
-        ("guests beside", record.beside),
+        ("guests beside", record.concurrent_guests),
         ("rootfs", record.rootfs),
         ("evidence format", record.format),
         ("engine's cgroup", record.engine.cgroup if record.engine else ""),

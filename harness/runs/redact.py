@@ -10,7 +10,7 @@ from typing import Any
 _UNKNOWN = re.compile(r"(?<![\w.\]-])(?:~[\w.-]*)?/(?:[^/\s:=+'\"]+/)+")
 
 
-class ShortNames:
+class PathRedactor:
     """Short names for paths: the last part, and a number where two would be called alike."""
 
     def __init__(self) -> None:

@@ -138,8 +138,10 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
         notes.append(
             f"{record.disturbed}, which widens the window for a second kill: not to be compared with other runs"
         )
-    if record.beside:
-        notes.append(f"up to {record.beside} other guests ran beside: they take cores, and widen the window too")
+    if record.concurrent_guests:
+        notes.append(
+            f"up to {record.concurrent_guests} other guests ran beside: they take cores, and widen the window too"
+        )
     if any("ignored" in arm.ci_method for arm in arms):
         notes.append("fewer than 8 boots an arm: the intervals ignore that rounds of one boot are alike")
     stock = _unpatched(pool)

@@ -105,12 +105,12 @@ def plan_bisection(
     )
 
 
-def bisect(plan: Plan, out: Path, effect: str | None, report: Reporter) -> tuple[str | None, list[Verdict]]:
+def bisect(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> tuple[str | None, list[Verdict]]:
     """Bisects; returns the first bad commit, or None when only skipped ones are left, and what each commit showed.
 
     Raises CheckFailedError when the two ends do not differ, UsageError when `out` holds another bisection.
     """
-    plan = _begin(plan, out, effect, report)
+    plan = _begin(plan, out, effect, progress)
     clone = out / "clone.git"
     if not (clone / "HEAD").is_file():
         shutil.rmtree(clone, ignore_errors=True)
@@ -129,7 +129,7 @@ def bisect(plan: Plan, out: Path, effect: str | None, report: Reporter) -> tuple
     return first_bad, _verdicts(out)
 
 
-def _begin(plan: Plan, out: Path, effect: str | None, report: Reporter) -> Plan:
+def _begin(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> Plan:
     path = out / _PLAN
     if path.is_file():
         kept = msgspec.json.decode(path.read_bytes(), type=Plan)
@@ -137,11 +137,11 @@ def _begin(plan: Plan, out: Path, effect: str | None, report: Reporter) -> Plan:
         if asked != kept:
             raise UsageError(f"{out} holds another bisection", "choose another --out")
         if kept.effect:
-            report.say(f"going on with the bisection in {out}")
+            progress.say(f"going on with the bisection in {out}")
             return kept
     out.mkdir(parents=True, exist_ok=True)
     _write(path, plan)
-    plan = _measure_ends(plan, out, effect, report)
+    plan = _measure_ends(plan, out, effect, progress)
     _write(path, plan)
     return plan
 
@@ -160,7 +160,9 @@ class _CannotMeasureError(Exception):
         self.error = error
 
 
-def _measure(plan: Plan, commits: tuple[str, ...], rounds: int, boots: int, directory: Path, report: Reporter) -> None:
+def _measure(
+    plan: Plan, commits: tuple[str, ...], rounds: int, boots: int, directory: Path, progress: Reporter
+) -> None:
     """A run of these commits, unless it is there.
 
     Raises _CannotMeasureError when a commit is no kernel tree, or cannot be built, or boots in no guest.
@@ -171,7 +173,7 @@ def _measure(plan: Plan, commits: tuple[str, ...], rounds: int, boots: int, dire
         shutil.rmtree(directory)  # cut off by an interruption
     arms = tuple(_arm(plan, commit) for commit in commits)
     request = Request(arms, (plan.scenario,), rounds, boots, plan.seed, directory, plan.vcpus, accel=plan.accel)
-    experiment = Experiment(request, report)
+    experiment = Experiment(request, progress)
     try:
         experiment.check()
         prepared = experiment.prepare()
@@ -192,16 +194,16 @@ def _seen(plan: Plan, directory: Path, commit: str, effect: str) -> tuple[int, i
     return count_effect(effect, rounds, kills, rounds)
 
 
-def _measure_ends(plan: Plan, out: Path, effect: str | None, report: Reporter) -> Plan:
+def _measure_ends(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> Plan:
     try:
-        _measure(plan, (plan.good, plan.bad), plan.rounds, plan.boots, out / _ENDS, report)
+        _measure(plan, (plan.good, plan.bad), plan.rounds, plan.boots, out / _ENDS, progress)
     except _CannotMeasureError as failure:
         raise failure.error from None
     found = {}
     for name in EFFECTS if effect is None else (effect,):
         good, bad = (_seen(plan, out / _ENDS, commit, name) for commit in (plan.good, plan.bad))
         found[name] = (exact_test(*bad, *good), good, bad)
-        report.say(
+        progress.say(
             f"rounds {_what(name)}: good {good[0]} of {good[1]}, bad {bad[0]} of {bad[1]}, p = {found[name][0]:.2g}"
         )
     name = min(found, key=lambda key: found[key][0])
@@ -218,7 +220,7 @@ def _what(effect: str) -> str:
     return {"redundant": "with a redundant kill", "hung": "not completed"}[effect]
 
 
-def step(out: Path, report: Reporter) -> int:
+def step(out: Path, progress: Reporter) -> int:
     """Judges the commit that git proposes; returns the exit code that `git bisect run` understands."""
     plan = msgspec.json.decode((out / _PLAN).read_bytes(), type=Plan)
     commit = _commit(out / "clone.git", "BISECT_HEAD")
@@ -226,16 +228,16 @@ def step(out: Path, report: Reporter) -> int:
     if path.is_file():
         verdict = msgspec.json.decode(path.read_bytes(), type=Verdict)
     else:
-        verdict = _judge(plan, out, commit, report)
+        verdict = _judge(plan, out, commit, progress)
         _write(path, verdict)
-    report.say(
+    progress.say(
         f"{commit[:12]} {verdict.subject}: {verdict.verdict}"
         f" ({verdict.hits} of {verdict.rounds} rounds{', ' + verdict.reason if verdict.reason else ''})"
     )
     return {"good": GOOD, "bad": BAD, "skip": SKIP}[verdict.verdict]
 
 
-def _judge(plan: Plan, out: Path, commit: str, report: Reporter) -> Verdict:
+def _judge(plan: Plan, out: Path, commit: str, progress: Reporter) -> Verdict:
     def result(verdict: str, reason: str = "") -> Verdict:
         subject = _git(out / "clone.git", "log", "-1", "--format=%s", commit)
         return Verdict(commit=commit, subject=subject, verdict=verdict, hits=hits, rounds=rounds, reason=reason)
@@ -244,7 +246,7 @@ def _judge(plan: Plan, out: Path, commit: str, report: Reporter) -> Verdict:
     for number, size in enumerate(_batch_sizes(plan.rounds), start=1):
         batch = out / "steps" / commit / str(number)
         try:
-            _measure(plan, (commit,), size, 1, batch, report)
+            _measure(plan, (commit,), size, 1, batch, progress)
         except _CannotMeasureError as error:
             return result("skip", str(error))
         batch_hits, batch_rounds = _seen(plan, batch, commit, plan.effect)

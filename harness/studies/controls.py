@@ -38,12 +38,12 @@ def control_arm(control: Control, base: str, release: str) -> ArmSpec:
     return ArmSpec(kernel if control.patch else f"{kernel} ({control.name})", kernel, control.probes)
 
 
-def base_release(base: str, report: Reporter) -> str:
+def base_release(base: str, progress: Reporter) -> str:
     """The full version of the kernel that controls are laid upon.
 
     Raises UsageError for a kernel that takes no patch, and what planning it raises.
     """
-    plan = plan_kernel(parse_kernel_spec(base), report)
+    plan = plan_kernel(parse_kernel_spec(base), progress)
     if not isinstance(plan, BuildPlan):
         raise UsageError(f"{base} takes no patch, and most controls are patches", "name source:VERSION or tree:PATH")
     return plan.base.release
@@ -59,7 +59,7 @@ def _runs(controls: tuple[Control, ...]) -> dict[str, list[Control]]:
 
 
 def run_controls(
-    base: str, names: tuple[str, ...], out: Path, report: Reporter, request: Callable[..., Request]
+    base: str, names: tuple[str, ...], out: Path, progress: Reporter, request: Callable[..., Request]
 ) -> list[ControlResult]:
     """Measures controls on a stock kernel, a run for each scenario below `out`, and judges them.
 
@@ -67,21 +67,21 @@ def run_controls(
 
     Raises what Experiment raises; runs that are there already are not measured again.
     """
-    release = base_release(base, report)
+    release = base_release(base, progress)
     controls = choose_controls(names, release)
     if hides_victims(release):
-        report.say(f"{base} is {release}, which hides exiting victims: controls and references have {REPAIR}")
+        progress.say(f"{base} is {release}, which hides exiting victims: controls and references have {REPAIR}")
     experiments = []
     for name, members in _runs(controls).items():
         if (out / name / "run.json").is_file():
             if read_run(out / name).state != "complete":
                 raise UsageError(f"{out / name} holds a run that did not end", "remove it, or choose another --out")
-            report.say(f"{name}: measured already, {out / name}")
+            progress.say(f"{name}: measured already, {out / name}")
             continue
         arms = dict.fromkeys(
             [*(reference_arm(c, base, release) for c in members), *(control_arm(c, base, release) for c in members)]
         )
-        experiment = Experiment(request(tuple(arms), members[0].scenario, members[0].rounds, out / name), report)
+        experiment = Experiment(request(tuple(arms), members[0].scenario, members[0].rounds, out / name), progress)
         experiment.check()
         experiments.append(experiment)
     for experiment, prepared in [(experiment, experiment.prepare()) for experiment in experiments]:

@@ -88,22 +88,22 @@ def _reasons(passed: Sequence[Offer]) -> str:
     )
 
 
-def offers(report: Reporter, versions: Iterable[str] = VERSIONS) -> Iterator[Offer]:
+def offers(progress: Reporter, versions: Iterable[str] = VERSIONS) -> Iterator[Offer]:
     """What can be had here of each version; nothing is fetched but package lists."""
     for version in versions:
         try:
-            plan_kernel(parse_kernel_spec(f"source:{version}"), report)
+            plan_kernel(parse_kernel_spec(f"source:{version}"), progress)
         except BuildError as error:
             yield Offer(version, error.what)
             continue
-        fix = next((name for name in FIXES if _takes(version, name, report)), None)
-        patches = [*([fix] if fix else []), *([CONTROL] if _takes(version, CONTROL, report) else [])]
+        fix = next((name for name in FIXES if _takes(version, name, progress)), None)
+        patches = [*([fix] if fix else []), *([CONTROL] if _takes(version, CONTROL, progress) else [])]
         yield Offer(version, patches=frozenset(patches))
 
 
-def _takes(version: str, patch: str, report: Reporter) -> bool:
+def _takes(version: str, patch: str, progress: Reporter) -> bool:
     try:
-        plan_kernel(parse_kernel_spec(f"source:{version}+{patch}"), report)
+        plan_kernel(parse_kernel_spec(f"source:{version}+{patch}"), progress)
     except (BuildError, UsageError):
         return False
     return True
@@ -138,57 +138,57 @@ class Demo:
     first: FirstFigure | None
 
 
-def run_demo(request: Request, report: Reporter) -> Demo:
+def run_demo(request: Request, progress: Reporter) -> Demo:
     """Chooses, builds and measures; `request` says all but the arms.
 
     Raises BuildError when no kernel can be had or built, and what the parts of Experiment raise.
     """
-    with report.task("look for the newest kernel with patches in the library"):
-        choice = choose(offers(report))
+    with progress.task("look for the newest kernel with patches in the library"):
+        choice = choose(offers(progress))
     if choice.passed_over:
-        report.say(choice.passed_over)
-    report.say(f"Linux {choice.version}: stock, {choice.fix}, and {CONTROL}, a kernel that is broken on purpose")
-    plans = [plan_kernel(parse_kernel_spec(text), report) for text in choice.specs]
+        progress.say(choice.passed_over)
+    progress.say(f"Linux {choice.version}: stock, {choice.fix}, and {CONTROL}, a kernel that is broken on purpose")
+    plans = [plan_kernel(parse_kernel_spec(text), progress) for text in choice.specs]
     missing = [plan for plan in plans if ready_kernel(plan) is None]
-    first = _build_and_measure(missing, choice.version, request, report) if missing else None
-    experiment = Experiment(replace(request, arms=name_arms(choice.specs)), report)
+    first = _build_and_measure(missing, choice.version, request, progress) if missing else None
+    experiment = Experiment(replace(request, arms=name_arms(choice.specs)), progress)
     run_experiment(experiment)
     return Demo(experiment.directory, first)
 
 
-def _build_and_measure(plans: Sequence[Plan], version: str, request: Request, report: Reporter) -> FirstFigure | None:
+def _build_and_measure(plans: Sequence[Plan], version: str, request: Request, progress: Reporter) -> FirstFigure | None:
     """Builds kernels, and measures the prebuilt one beside that."""
     with threads(1) as pool:
-        building = pool.submit(_build, plans, report)
+        building = pool.submit(_build, plans, progress)
         try:
-            first = _first_figure(version, request, report)
+            first = _first_figure(version, request, progress)
             for line in first.lines if first else []:
-                report.say(line)
-            _wait(building, report)
+                progress.say(line)
+            _wait(building, progress)
         except BaseException:
             kill_children()  # the pool waits for its thread, and that for its compiler
             raise
     return first
 
 
-def _wait(building: Future[None], report: Reporter) -> None:
+def _wait(building: Future[None], progress: Reporter) -> None:
     if not building.done():
-        report.say("waiting for the kernels that are being built")
+        progress.say("waiting for the kernels that are being built")
     building.result()
 
 
-def _build(plans: Sequence[Plan], report: Reporter) -> None:
+def _build(plans: Sequence[Plan], progress: Reporter) -> None:
     # A nice value is a thread's own on Linux (sched(7)), and what it starts inherits it: the guest goes first.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BUILDS_NICE)
     for plan in plans:
         try:
-            make_kernel(plan, report)
+            make_kernel(plan, progress)
         except OomtrialError as error:
-            report.say(f"{plan.spec.text}: {error.what}")  # at once: it ends the demo when the first figure is there
+            progress.say(f"{plan.spec.text}: {error.what}")  # at once: it ends the demo when the first figure is there
             raise
 
 
-def _first_figure(version: str, request: Request, report: Reporter) -> FirstFigure | None:
+def _first_figure(version: str, request: Request, progress: Reporter) -> FirstFigure | None:
     """None, and a line that says why, where Debian has no such kernel or no guest boots with it."""
     own = replace(
         request,
@@ -200,10 +200,10 @@ def _first_figure(version: str, request: Request, report: Reporter) -> FirstFigu
         disturbed=_DISTURBED,
     )
     try:
-        experiment = Experiment(own, report)
+        experiment = Experiment(own, progress)
         run_experiment(experiment)
     except (BuildError, GuestError, UsageError) as error:
-        report.say(f"no first figure of debian:{version}: {error.what}")
+        progress.say(f"no first figure of debian:{version}: {error.what}")
         return None
     (kernel,) = read_run(experiment.directory).kernels
     (arm,) = summarize(experiment.directory).arms

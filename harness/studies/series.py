@@ -66,7 +66,7 @@ def specs_of(text: str) -> list[KernelSpec]:
     return specs or [parse_kernel_spec(text)]
 
 
-def choose_kernels(texts: Sequence[str], report: Reporter, own_config: Sequence[Path] = ()) -> Choice:
+def choose_kernels(texts: Sequence[str], progress: Reporter, own_config: Sequence[Path] = ()) -> Choice:
     """Makes the kernels of a series; one that cannot be had is told in a line, and left out.
 
     Raises UsageError for what is no kernel spec, or for fewer than two; the first kernel's error when none can be had.
@@ -79,7 +79,7 @@ def choose_kernels(texts: Sequence[str], report: Reporter, own_config: Sequence[
         errors: list[OomtrialError] = []
         for spec in specs:
             try:
-                make_kernel(plan_kernel(spec, report, own_config), report)
+                make_kernel(plan_kernel(spec, progress, own_config), progress)
             except OomtrialError as error:
                 errors.append(error)
             else:
@@ -88,14 +88,14 @@ def choose_kernels(texts: Sequence[str], report: Reporter, own_config: Sequence[
         else:
             first = first or errors[0]
             choice.left_out.append(f"{text}: {'; '.join(dict.fromkeys(error.what for error in errors))}")
-            report.say(f"left out: {choice.left_out[-1]}")
+            progress.say(f"left out: {choice.left_out[-1]}")
     if first is not None and not choice.specs:
         raise first
     return choice
 
 
 def measure_series(
-    texts: Sequence[str], request: Request, report: Reporter, cluster: str | None = None, *, insecure: bool = False
+    texts: Sequence[str], request: Request, progress: Reporter, cluster: str | None = None, *, insecure: bool = False
 ) -> Path:
     """Measures these versions as `request` says, whose arms they become. Returns the directory of the run.
 
@@ -105,8 +105,8 @@ def measure_series(
     if request.out is not None:
         refuse_existing(request.out)
     plan_blocks(list(texts), list(load_scenarios(request.scenarios)), request.rounds, request.boots, request.seed)
-    choice = choose_kernels(texts, report, request.config)
-    experiment = Experiment(replace(request, arms=name_arms(choice.specs)), report)
+    choice = choose_kernels(texts, progress, request.config)
+    experiment = Experiment(replace(request, arms=name_arms(choice.specs)), progress)
     try:
         run_experiment(experiment, cluster, insecure=insecure)
     finally:

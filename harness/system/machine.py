@@ -22,7 +22,7 @@ class Budget:
     memory_mib: int
     quota: float = 0.0  # of cores, where a cgroup allows less time than the cores have; 0: it does not
 
-    def seats(self, vcpus: int, memory_mib: int) -> int:
+    def slots(self, vcpus: int, memory_mib: int) -> int:
         """How many such guests may run side by side; one may always."""
         by_memory = int(self.memory_mib * (1 - _SPARE)) // (memory_mib + _OVERHEAD_MIB)
         return max(1, min(self.cores // vcpus, by_memory))

@@ -1,7 +1,7 @@
-"""Room for guests on this machine: who has some, and who waits for it.
+"""Slots for guests on this machine: who has some, and who waits for one.
 
-A guest has a seat: a file in the cache that is locked as long as its process lives, with cores and memory in its name. A
-process that was killed has lost its lock, and so its seat. Whoever may wait (workers of pytest-xdist) gets a seat only when
+A guest has a slot: a file in the cache that is locked as long as its process lives, with cores and memory in its name. A
+process that was killed has lost its lock, and so its slot. Whoever may wait (workers of pytest-xdist) gets a slot only when
 all fit; `oomtrial run` takes one at once, and only tells how many others there were.
 """
 
@@ -22,14 +22,14 @@ from .paths import cache_dir
 _POLL_S = 0.1
 
 
-class Seat:
+class GuestSlot:
     """Room for one guest at a time, until it is released or this process ends."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path, self._descriptor = path, descriptor
 
     def others(self) -> int:
-        """How many other guests have a seat now."""
+        """How many other guests have a slot now."""
         return len(_taken(self._path))
 
     def release(self) -> None:
@@ -38,7 +38,7 @@ class Seat:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> Seat:
+    def __enter__(self) -> GuestSlot:
         return self
 
     def __exit__(
@@ -47,22 +47,22 @@ class Seat:
         self.release()
 
 
-def take_seat(vcpus: int, memory_mib: int) -> Seat:
-    """A seat at once, whoever else has one."""
+def take_slot(vcpus: int, memory_mib: int) -> GuestSlot:
+    """A slot at once, whoever else has one."""
     directory = _directory()
     name = f"{vcpus}-{memory_mib}-{os.getpid()}-{secrets.token_hex(4)}"
     scratch = directory / f".{name}"
     descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     scratch.rename(directory / name)  # nobody sees it before it is locked
-    return Seat(directory / name, descriptor)
+    return GuestSlot(directory / name, descriptor)
 
 
-def wait_for_seat(
+def wait_for_slot(
     vcpus: int, memory_mib: int, on_wait: Callable[[int], None] = lambda _: None, budget: Budget | None = None
-) -> Seat:
-    """A seat when the budget of this machine has one, in the order of asking. `on_wait` is told, once, how many others
-    there are. Seats of this process do not count: it would wait for itself."""
+) -> GuestSlot:
+    """A slot when the budget of this machine has one, in the order of asking. `on_wait` is told, once, how many others
+    there are. Slots of this process do not count: it would wait for itself."""
     budget = budget or machine_budget()
     with _gate():
         told = False
@@ -71,7 +71,7 @@ def wait_for_seat(
                 on_wait(len(others))
                 told = True
             time.sleep(_POLL_S)
-        return take_seat(vcpus, memory_mib)
+        return take_slot(vcpus, memory_mib)
 
 
 def guests_of_others() -> int:
@@ -80,7 +80,7 @@ def guests_of_others() -> int:
 
 
 def is_wanted() -> bool:
-    """Whether somebody waits for a seat."""
+    """Whether somebody waits for a slot."""
     descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         return not _lock(descriptor, fcntl.LOCK_SH)
@@ -100,7 +100,7 @@ def _gate() -> Iterator[None]:
 
 
 def _directory() -> Path:
-    directory = cache_dir() / "seats"
+    directory = cache_dir() / "seats"  # as earlier versions call it, which may run beside this one
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return directory
 
@@ -114,7 +114,7 @@ def _lock(descriptor: int, how: int) -> bool:
 
 
 def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
-    """Seats whose process lives: vCPUs, MiB, pid. The others are removed."""
+    """Slots whose process lives: vCPUs, MiB, pid. The others are removed."""
     found = []
     for path in _directory().glob("[0-9]*"):
         if path == but:

@@ -143,7 +143,7 @@ def judge(tree, tmp_path, monkeypatch):
         results, asked = list(coming), []
 
         class Stored:
-            def __init__(self, request, _report):
+            def __init__(self, request, _progress):
                 self.request = request
                 asked.append((request.out.name, request.rounds))
                 self.result = results.pop(0)

@@ -25,9 +25,9 @@ def cgroup(monkeypatch, tmp_path):
 
 
 def test_guests_that_fit_side_by_side():
-    assert Budget(2, 24_000).seats(4, 2048) == 1  # one may always
-    assert Budget(16, 24_000).seats(4, 2048) == 4
-    assert Budget(16, 8_000).seats(4, 2048) == 3  # memory, with an eighth to spare
+    assert Budget(2, 24_000).slots(4, 2048) == 1  # one may always
+    assert Budget(16, 24_000).slots(4, 2048) == 4
+    assert Budget(16, 8_000).slots(4, 2048) == 3  # memory, with an eighth to spare
     assert Budget(2, 8_000).holds([], 4, 2048)
     assert not Budget(2, 8_000).holds([(1, 1024)], 4, 2048)
     assert Budget(2, 8_000).holds([(1, 1024)], 1, 1024)

@@ -71,10 +71,10 @@ def test_a_worker_that_is_killed_costs_nothing_and_counts_nothing_twice(tmp_path
                 killed.append(int(note.name.split("-")[1]))
                 os.kill(killed[0], signal.SIGKILL)
 
-    report = Reporter(Console(file=StringIO()))
+    progress = Reporter(Console(file=StringIO()))
     threading.Thread(target=kill_one, daemon=True).start()
-    with Cluster("local:2", 1, 64) as cluster, report.task("rounds", 6) as task:
-        results = run_all(cluster.executor, jobs(notes, 6), out, report, task, fake_block)
+    with Cluster("local:2", 1, 64) as cluster, progress.task("rounds", 6) as task:
+        results = run_all(cluster.executor, jobs(notes, 6), out, progress, task, fake_block)
         assert task.done == 6
     assert [result.block.index for result in results] == [1, 2, 3, 4, 5, 6]
     assert sorted(path.name for path in (out / "trials").iterdir()) == [f"{n:03d}-1" for n in range(1, 7)]

@@ -97,12 +97,12 @@ def stage(monkeypatch, tmp_path):
             return Plan(spec)
         raise (UsageError if "+" in spec.text else BuildError)(f"apt offers no {spec.text}")
 
-    def make_kernel(plan, _report):
+    def make_kernel(plan, _progress):
         Stage.build(plan.spec.text)
         happened.append(f"built {plan.spec.text}")
 
     class Experiment:
-        def __init__(self, request, _report):
+        def __init__(self, request, _progress):
             self.request = request
             self.directory = request.out or tmp_path / request.arms[0].kernel.replace(":", "-")
 

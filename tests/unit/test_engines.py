@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment.artifacts import Prepared
+from harness.experiment.artifacts import Artifacts
 from harness.experiment.experiment import Experiment
 from harness.experiment.guests import TrialGuests
 from harness.kernels.kernel import RECORD, Kernel, hold_kernel
@@ -30,7 +30,7 @@ def kernels(tmp_path, monkeypatch):
         (image.parent / RECORD).touch()
         kernel = Kernel(arm.kernel, "k", str(image), "apt", {}, "", "gcc", [])
         self.held.append(hold_kernel(kernel))
-        return Prepared({arm.kernel: kernel}, Path(), {}, "tcg", "")
+        return Artifacts({arm.kernel: kernel}, Path(), {}, "tcg", "")
 
     @contextlib.contextmanager
     def open_engine(_self, _console):

@@ -17,7 +17,7 @@ from harness.cli import cli
 from harness.collectors.files import EvidenceWriter, read_trial, write_trial
 from harness.errors import EvidenceError, GuestError, HostError, UsageError
 from harness.experiment import block, experiment
-from harness.experiment.artifacts import Prepared
+from harness.experiment.artifacts import Artifacts
 from harness.experiment.driver import run_experiment
 from harness.experiment.experiment import Experiment, resume_run
 from harness.experiment.guests import TrialGuests
@@ -34,7 +34,7 @@ from harness.system.paths import cache_dir
 ARMS = name_arms(("source:6.1", "source:6.1"))
 ROUNDS, BOOTS = 5, 2
 KERNEL = Kernel("source:6.1", "k", str(cache_dir() / "kernels/k/bzImage"), "apt", {}, "", "gcc", [])
-PREPARED = Prepared({"source:6.1": KERNEL}, cache_dir() / "rootfs/r.ext4", {}, "tcg", "")
+PREPARED = Artifacts({"source:6.1": KERNEL}, cache_dir() / "rootfs/r.ext4", {}, "tcg", "")
 
 
 def round_lines(token, number):

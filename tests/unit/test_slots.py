@@ -10,7 +10,7 @@ import pytest
 
 from harness.system.machine import Budget
 from harness.system.paths import cache_dir
-from harness.system.slots import guests_of_others, is_wanted, take_seat, wait_for_seat
+from harness.system.slots import guests_of_others, is_wanted, take_slot, wait_for_slot
 
 HOLD = "import time; from harness.system.slots import take_seat; s = take_seat({}, {}); print('taken', flush=True); time.sleep(60)"
 WAIT = "from harness.system.slots import *; s = wait_for_seat(2, 2048, budget=Budget(2, 8192)); print('taken', flush=True); input()"
@@ -43,7 +43,7 @@ def start():
 
 def test_a_killed_process_has_no_seat(start):
     process = start(HOLD.format(2, 2048))
-    with take_seat(1, 1) as mine:
+    with take_slot(1, 1) as mine:
         assert (mine.others(), guests_of_others()) == (1, 1)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -55,13 +55,13 @@ def test_who_waits_gets_the_seat_when_it_is_free_and_says_so_once(start):
     holder, told = start(HOLD.format(2, 2048)), []
     threading.Timer(0.5, holder.kill).start()
     started = time.monotonic()
-    with wait_for_seat(2, 2048, told.append, Budget(2, 8192)):
+    with wait_for_slot(2, 2048, told.append, Budget(2, 8192)):
         assert 0.4 < time.monotonic() - started < 30
     assert told == [1]
 
 
 def test_a_holder_hears_that_somebody_waits(start):
-    with take_seat(2, 2048):
+    with take_slot(2, 2048):
         assert not is_wanted()
         waiting = start(WAIT, wait=False)
         end = time.monotonic() + 20
