@@ -12,7 +12,7 @@ from ..errors import EvidenceError
 from ..oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg
 from .events import CollectorEvent, HogEnd, RoundEnd, RoundStart, Trouble, read_collector, read_supervisor
 from .files import CHANNEL_FILES, HOST_STARTED, SUPERVISOR_FILE, TrialRecord, read_trial
-from .memcg import Snapshot, difference, read_snapshots
+from .memcg import MemcgCounters, difference, read_counters
 from .trace import TraceEvent, count_lost, parse_trace
 
 _RoundOf = Callable[[int], "RoundEvidence"]
@@ -54,7 +54,7 @@ class TrialEvidence:
     record: TrialRecord
     boot_id: str | None  # of the kernel, None when the collector never got ready
     rounds: dict[int, RoundEvidence]
-    snapshots: dict[tuple[int, str], Snapshot]
+    snapshots: dict[tuple[int, str], MemcgCounters]
     missing_probes: list[str]
     errors: list[str]
     memcg: str = ""  # of the container under test, as the kernel log names it; empty where the collector never said
@@ -119,7 +119,7 @@ def read_evidence(directory: Path) -> TrialEvidence:
     if lost := count_lost(trace_lines):
         for evidence in rounds.values():
             evidence.lost_trace_events = max(evidence.lost_trace_events, lost)
-    snapshots = read_snapshots(_lines(directory / CHANNEL_FILES[b"M"]))
+    snapshots = read_counters(_lines(directory / CHANNEL_FILES[b"M"]))
     return TrialEvidence(record, boot_id, dict(sorted(rounds.items())), snapshots, missing, errors, memcg)
 
 

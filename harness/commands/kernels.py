@@ -15,7 +15,7 @@ from .options import OWN_CONFIG
 from .output import console_on_stdout
 
 if TYPE_CHECKING:
-    from ..kernels.kernel import Plan
+    from ..kernels.kernel import KernelPlan
 
 _WIDTH = 100
 
@@ -80,7 +80,7 @@ def list_(offline: bool) -> None:
 @kernels.command()
 @click.argument("text", metavar="SPEC")
 @OWN_CONFIG
-def show(text: str, own_config: tuple[Path, ...]) -> None:
+def show(text: str, user_fragments: tuple[Path, ...]) -> None:
     """What a spec means here: source, patches, key, and whether the cache has it."""
     from ..kernels.build import BuildPlan
     from ..kernels.kernel import kernel_directory, ready_kernel
@@ -89,7 +89,7 @@ def show(text: str, own_config: tuple[Path, ...]) -> None:
     from ..system.paths import content_key
 
     with Reporter() as progress:
-        plan = plan_kernel(parse_kernel_spec(text), progress, own_config)
+        plan = plan_kernel(parse_kernel_spec(text), progress, user_fragments)
     click.echo(f"spec:      {plan.spec.text}\nsource:    {plan.source}\nkey:       {plan.key}")
     if isinstance(plan, BuildPlan):
         click.echo(f"identity:  {plan.base.identity}\ntree:      {plan.base.tree}\ncompiler:  {plan.compiler}")
@@ -116,7 +116,7 @@ def _tidy(progress: Reporter) -> None:
 @kernels.command()
 @click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
 @OWN_CONFIG
-def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
+def build(texts: tuple[str, ...], user_fragments: tuple[Path, ...]) -> None:
     """Make kernels, unless the cache has them; prints their paths."""
     from ..kernels.kernel import make_kernel
     from ..kernels.plan import plan_kernel
@@ -125,7 +125,7 @@ def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
     specs = [parse_kernel_spec(text) for text in texts]
     with Reporter() as progress:
         _tidy(progress)
-        plans = [plan_kernel(spec, progress, own_config) for spec in specs]
+        plans = [plan_kernel(spec, progress, user_fragments) for spec in specs]
         made = [make_kernel(plan, progress) for plan in plans]
     for kernel in made:
         click.echo(f"{kernel.spec} {kernel.image}")
@@ -135,7 +135,7 @@ def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
 @click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
 @click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC, which names no patch.")
 @OWN_CONFIG
-def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -> None:
+def check(texts: tuple[str, ...], library: bool, user_fragments: tuple[Path, ...]) -> None:
     """Check whether patches apply and the config has what a guest needs. Nothing is compiled.
 
     With --library, exit code 4 when a patch that is meant for a version does not apply to it.
@@ -146,7 +146,7 @@ def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -
 
     with Reporter() as progress:
         _tidy(progress)
-        plans = [plan_kernel(parse_kernel_spec(text), progress, own_config) for text in texts]
+        plans = [plan_kernel(parse_kernel_spec(text), progress, user_fragments) for text in texts]
         if library:
             _check_library(plans, progress)
             return
@@ -155,7 +155,7 @@ def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -
                 click.echo(f"{plan.spec.text}: {line}" if len(plans) > 1 else line)
 
 
-def _check_library(plans: list[Plan], progress: Reporter) -> None:
+def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
     """Prints a table of patches by kernel.
 
     Raises UsageError for a kernel that is not built here, BuildError when a patch does not apply.

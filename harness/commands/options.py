@@ -21,7 +21,7 @@ SEED = click.option("--seed", type=int, default=1, show_default=True, help="Of t
 VCPUS = click.option("--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Of a guest.")
 OWN_CONFIG = click.option(
     "--config",
-    "own_config",
+    "user_fragments",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",

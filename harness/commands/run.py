@@ -16,7 +16,7 @@ from .summary import print_run
 if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
 
-_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config")
+_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragments")
 
 
 @click.command()
@@ -101,7 +101,7 @@ def run(
     cluster: str | None,
     cluster_insecure: bool,
     resume: Path | None,
-    own_config: tuple[Path, ...],
+    user_fragments: tuple[Path, ...],
 ) -> None:
     """Measure kernels against each other, and print the summary.
 
@@ -140,7 +140,7 @@ def run(
             accel,
             snapshots,
             append,
-            own_config,
+            user_fragments,
             may_harm_host,
             until_decided,
         )

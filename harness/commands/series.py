@@ -43,7 +43,7 @@ def series(
     memory_mib: int,
     accel: str,
     snapshots: bool,
-    own_config: tuple[Path, ...],
+    user_fragments: tuple[Path, ...],
     cluster: str | None,
     cluster_insecure: bool,
     resume: Path | None,
@@ -82,7 +82,7 @@ def series(
             memory_mib,
             accel,
             snapshots,
-            config=own_config,
+            config=user_fragments,
         )
         with Reporter() as progress:
             runs, scenario = [measure_series(versions, request, progress, cluster, insecure=cluster_insecure)], None

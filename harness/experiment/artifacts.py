@@ -12,7 +12,7 @@ import msgspec
 
 from ..containers.images import NAMES, Image, plan_image
 from ..guest.rootfs import build_rootfs, plan_rootfs
-from ..kernels.kernel import RECORD, Kernel, Plan, make_kernel
+from ..kernels.kernel import RECORD, Kernel, KernelPlan, make_kernel
 from ..progress import Reporter
 from ..runs.record import RunRecord
 from ..system.paths import cache_dir
@@ -43,7 +43,7 @@ def build_images(resumed: RunRecord | None, progress: Reporter) -> dict[str, Ima
 
 
 def build_parts(
-    plans: list[Plan], cached: dict[str, Kernel], resumed: RunRecord | None, progress: Reporter
+    plans: list[KernelPlan], cached: dict[str, Kernel], resumed: RunRecord | None, progress: Reporter
 ) -> tuple[dict[str, Kernel], Path, dict[str, Image]]:
     """Kernels, root file system and images, side by side, whatever the cache lacks. `cached`: kernels that need no plan.
 

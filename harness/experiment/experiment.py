@@ -13,7 +13,7 @@ import msgspec
 from ..errors import GuestError, UsageError
 from ..guest.accel import choose_accel
 from ..guest.qemu import qemu_version
-from ..kernels.kernel import Kernel, Plan, hold_kernel
+from ..kernels.kernel import Kernel, KernelPlan, hold_kernel
 from ..kernels.plan import plan_kernel
 from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
@@ -91,7 +91,7 @@ class Experiment:
         )
         self.blocks: list[Block] = []
         self.standing = RunState()
-        self._plans: list[Plan] = []
+        self._plans: list[KernelPlan] = []
         self._cached: dict[str, Kernel] = {}  # kernels of a resumed run that need no plan
         self.held: list[int] = []  # locks, by descriptor: of the run and of its kernels
         self._host: HostArm | None = None  # where the arms are of the running kernel

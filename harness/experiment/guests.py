@@ -62,7 +62,7 @@ class TrialGuests:
 
         started = time.monotonic()
         for snapshot in (of_scenario, of_engine):
-            if self._request.snapshots and snapshot.is_there:
+            if self._request.snapshots and snapshot.exists:
                 try:
                     guest = make(snapshot)
                     guest.start()
@@ -100,7 +100,7 @@ class TrialGuests:
             try:
                 stack.enter_context(guest)
             except GuestError as error:
-                if not snapshot.is_there:
+                if not snapshot.exists:
                     raise
                 self._progress.say(f"{error.what}; it is thrown away")
                 snapshot.discard()
@@ -139,7 +139,7 @@ class TrialGuests:
         if not self._request.snapshots or self._cannot_save:
             return
         with snapshot.lock():
-            if not snapshot.is_there:
+            if not snapshot.exists:
                 try:
                     guest.save(snapshot)
                 except (HostError, GuestError) as error:

@@ -14,9 +14,9 @@ from ..collectors.rounds import read_evidence
 from ..containers.images import Image
 from ..errors import EvidenceError, UsageError
 from ..guest.console import find_end, read_console
-from ..guest.engine import Engine
+from ..guest.engine import EngineInfo
 from ..guest.rootfs import RootfsPlan, plan_rootfs
-from ..kernels.kernel import Kernel, Plan, damaged_files, read_record
+from ..kernels.kernel import Kernel, KernelPlan, damaged_files, read_record
 from ..runs.record import HostRecord, RunRecord
 from ..spec.plan import Block
 from ..spec.scenario import Scenario, decode
@@ -142,7 +142,7 @@ def plan_same_rootfs(record: RunRecord) -> RootfsPlan:
     return plan
 
 
-def refuse_other_kernels(record: RunRecord, plans: Iterable[Plan]) -> None:
+def refuse_other_kernels(record: RunRecord, plans: Iterable[KernelPlan]) -> None:
     """Raises UsageError when a spec has come to mean another kernel."""
     recorded = {kernel.spec: kernel for kernel in record.kernels}
     for plan in plans:
@@ -158,7 +158,7 @@ def refuse_other_images(record: RunRecord, images: dict[str, Image]) -> None:
             raise _differs(f"image {name}", image.key, record.images.get(name, "none"))
 
 
-def refuse_other_host(record: RunRecord, host: HostRecord, engine: Engine | None = None) -> None:
+def refuse_other_host(record: RunRecord, host: HostRecord, engine: EngineInfo | None = None) -> None:
     """Raises UsageError on a machine, or an engine of it, whose rounds must not be pooled with those of the run."""
     if engine != record.engine:
         raise _differs("this machine's engine", str(engine), str(record.engine))

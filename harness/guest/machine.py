@@ -86,7 +86,7 @@ class Guest:
     ) -> None:
         """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
         waits for one. `slot`: room that the caller has for it; else the guest takes its own."""
-        self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
+        self._snapshot = snapshot if snapshot is not None and snapshot.exists else None
         # QEMU is started in another directory
         self._kernel, self._initrd = kernel.absolute(), initrd and initrd.absolute()
         self._rootfs, self._accel = rootfs.absolute(), accel

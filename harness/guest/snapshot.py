@@ -49,7 +49,7 @@ class Snapshot:
         return self.directory / _RAM
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether it is whole: its record, which is written last, can be read. What it says is verified by `use`."""
         return self._seals() is not None
 
@@ -148,7 +148,7 @@ class Snapshot:
 
 def is_whole(directory: Path) -> bool:
     """Whether a directory of the cache is a snapshot, and not a part of one."""
-    return Snapshot(directory).is_there
+    return Snapshot(directory).exists
 
 
 def _make_room(root: Path) -> None:

@@ -46,7 +46,7 @@ class BuildPlan:
     patches: tuple[Patch, ...]
     fragment: str  # ours, and a person's own after it
     compiler: str
-    own_config: tuple[str, ...] = ()  # where a person's own fragments are
+    user_fragments: tuple[str, ...] = ()  # where a person's own fragments are
 
     @property
     def key(self) -> str:
@@ -104,7 +104,7 @@ class BuildPlan:
             config_key=content_key(config),
             compiler=self.compiler,
             config_not_taken=kconfig.not_taken(self.fragment, config),
-            own_config=list(self.own_config),
+            user_fragments=list(self.user_fragments),
         )
         image = (tree / "arch/x86/boot/bzImage").read_bytes()
         laid.require_unchanged(tree)

@@ -12,11 +12,11 @@ from . import config as kconfig
 from .build import BuildPlan, configure
 from .debian import DebianPlan
 from .image import UNCHECKED, ImagePlan
-from .kernel import Plan, kernel_directory, make_kernel, ready_kernel, wait_for
+from .kernel import KernelPlan, kernel_directory, make_kernel, ready_kernel, wait_for
 from .overlay import restore, try_patches
 
 
-def check_kernel(plan: Plan, progress: Reporter) -> Iterator[str]:
+def check_kernel(plan: KernelPlan, progress: Reporter) -> Iterator[str]:
     """What was found good, line by line. A source that the cache lacks is fetched for it; nothing is compiled.
 
     Raises BuildError, as the build would, for the first thing that is not good.

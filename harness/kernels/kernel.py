@@ -33,10 +33,12 @@ class Kernel(msgspec.Struct, frozen=True):
     compiler: str  # empty where it was built elsewhere
     config_not_taken: list[str]  # options of the fragment that the result does not have
     initrd: str = ""  # path of the initramfs with its drivers; empty where they are built in
-    own_config: list[str] = []  # the fragments of a person's own that went into the config
+    user_fragments: list[str] = msgspec.field(
+        default_factory=list, name="own_config"
+    )  # the fragments of a person's own that went into the config
 
 
-class Plan(Protocol):
+class KernelPlan(Protocol):
     """A spec resolved to everything that its kernel depends on."""
 
     @property
@@ -60,12 +62,12 @@ class Plan(Protocol):
         ...
 
 
-def kernel_directory(plan: Plan) -> Path:
+def kernel_directory(plan: KernelPlan) -> Path:
     """Where the kernel of a plan is kept."""
     return cache_dir() / "kernels" / plan.key
 
 
-def ready_kernel(plan: Plan) -> Kernel | None:
+def ready_kernel(plan: KernelPlan) -> Kernel | None:
     """The kernel of a plan if the cache has it, whole. A directory counts once `kernel.json` stands in it: written last."""
     kernel = read_record(kernel_directory(plan))
     if kernel is None or damaged_files(kernel):
@@ -92,7 +94,7 @@ def read_record(directory: Path) -> Kernel | None:
     return msgspec.structs.replace(kernel, image=str(directory / Path(kernel.image).name), initrd=initrd)
 
 
-def make_kernel(plan: Plan, progress: Reporter) -> Kernel:
+def make_kernel(plan: KernelPlan, progress: Reporter) -> Kernel:
     """The kernel of a plan, from the cache or made now. Safe to call from several processes at once.
 
     Raises BuildError when a download, a patch or a compilation fails.
@@ -106,7 +108,7 @@ def make_kernel(plan: Plan, progress: Reporter) -> Kernel:
     return kernel or plan.make(progress)
 
 
-def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kernel:
+def keep_kernel(plan: KernelPlan, kernel: Kernel, files: Mapping[str, bytes]) -> Kernel:
     """Puts a finished kernel into its directory, the record last.
 
     Raises BuildError when that cannot be written.

@@ -15,7 +15,7 @@ from docker.types import LogConfig
 from ..containers.running import API_ERRORS
 from ..errors import GuestError, UsageError
 from ..units import parse_size
-from .engines import Engine
+from .engines import KernelEngine
 from .images import Source, bring_image
 from .oom_watch import OomKill, OomWatch, fill_in
 
@@ -54,7 +54,7 @@ class ContainerEnd:
 class Containers:
     """Runs the containers of one test, and takes them away after it."""
 
-    def __init__(self, engine: Engine, names: dict[str, str]) -> None:
+    def __init__(self, engine: KernelEngine, names: dict[str, str]) -> None:
         """`names`: filled with id and name of each, for whoever reads the kernel log."""
         self._engine, self._names = engine, names
         self._made: list[Container] = []

@@ -34,7 +34,7 @@ _ANY_SCENARIO = "one-big-many-small"  # a request names one; an engine needs non
 
 
 @dataclass(frozen=True)
-class Machine:
+class GuestSize:
     """What a guest gets."""
 
     vcpus: int
@@ -42,7 +42,7 @@ class Machine:
     accel: str
 
 
-class Engine:
+class KernelEngine:
     """A running Docker Engine on the kernel under test."""
 
     def __init__(self, kernel: str, client: docker.DockerClient, guest: Guest | None, session: Session | None) -> None:
@@ -92,13 +92,15 @@ class Engine:
 class Engines:
     """The engines of one process. `say` is told what takes long."""
 
-    def __init__(self, machine: Machine, scratch: Path, showing: Callable[[], contextlib.AbstractContextManager[None]]):
+    def __init__(
+        self, machine: GuestSize, scratch: Path, showing: Callable[[], contextlib.AbstractContextManager[None]]
+    ):
         """`showing`: within it what a person should see at once is printed."""
         self.machine, self._scratch, self.showing = machine, scratch, showing
-        self._local: Engine | None = None
-        self._guest: tuple[Engine, contextlib.ExitStack] | None = None
+        self._local: KernelEngine | None = None
+        self._guest: tuple[KernelEngine, contextlib.ExitStack] | None = None
 
-    def open(self, kernel: str) -> Engine:
+    def open(self, kernel: str) -> KernelEngine:
         """The engine of a kernel; a guest of another kernel ends first.
 
         Raises OomtrialError when there is none, saying how to get one.
@@ -107,7 +109,7 @@ class Engines:
             if self._local is None:
                 client = connect_local()
                 require_host_arm(engine_of(client))
-                self._local = Engine(HOST, client, None, Session(client, self._say))
+                self._local = KernelEngine(HOST, client, None, Session(client, self._say))
             return self._local
         if self._guest is not None and (self._guest[0].kernel != kernel or not _is_well(self._guest[0])):
             self.close_guest()
@@ -115,7 +117,7 @@ class Engines:
             self._guest = self._start(kernel)
         return self._guest[0]
 
-    def _start(self, kernel: str) -> tuple[Engine, contextlib.ExitStack]:
+    def _start(self, kernel: str) -> tuple[KernelEngine, contextlib.ExitStack]:
         with contextlib.ExitStack() as stack:
             slot = stack.enter_context(self.slot())
             with self.showing(), Reporter() as progress:
@@ -137,7 +139,7 @@ class Engines:
                 guests = TrialGuests(request, prepared, progress, slot)
                 guest = stack.enter_context(guests.open_engine(experiment.directory / CONSOLE_FILE))
             _wake(guest.docker)
-            return Engine(kernel, guest.docker, guest, None), stack.pop_all()
+            return KernelEngine(kernel, guest.docker, guest, None), stack.pop_all()
 
     def slot(self, everything: bool = False) -> GuestSlot:
         """Room for a guest of this process, or all cores; waits until there is some. The guest that it may have ends first."""
@@ -181,7 +183,7 @@ def sweep() -> None:
         pass
 
 
-def _is_well(engine: Engine) -> bool:
+def _is_well(engine: KernelEngine) -> bool:
     """Whether its guest still answers: a test may have killed it."""
     with contextlib.suppress(*API_ERRORS):
         return engine.guest is not None and engine.guest.is_running() and bool(engine.client.ping())

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ..guest.machine import Guest
     from .containers import ContainerEnd
-    from .engines import Engine, Engines
+    from .engines import Engines, KernelEngine
     from .oom_watch import OomWatch
     from .result import Count, TrialResult
     from .trials import Trials
@@ -172,7 +172,7 @@ def oom_scenario(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def _oomtrial_engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    from .engines import Engines, Machine
+    from .engines import Engines, GuestSize
 
     config = request.config
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -182,7 +182,7 @@ def _oomtrial_engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.T
         return disabled
 
     vcpus, memory_mib = _guest_size(config)
-    machine = Machine(vcpus, memory_mib, config.getini("oomtrial_accel"))
+    machine = GuestSize(vcpus, memory_mib, config.getini("oomtrial_accel"))
     engines = Engines(
         machine, tmp_path_factory.mktemp("oomtrial-guests"), showing if capture else contextlib.nullcontext
     )
@@ -201,31 +201,33 @@ def _oomtrial_trials(
 
 
 @pytest.fixture
-def _oomtrial_engine(kernel: str, _oomtrial_engines: Engines) -> Iterator[Engine]:
+def _oomtrial_engine(kernel: str, _oomtrial_engines: Engines) -> Iterator[KernelEngine]:
     yield _oomtrial_engines.open(kernel)
     _oomtrial_engines.rest()
 
 
 @pytest.fixture
-def guest(_oomtrial_engine: Engine) -> Guest | None:
+def guest(_oomtrial_engine: KernelEngine) -> Guest | None:
     """The running guest of the kernel under test; None for `host`, which has none."""
     return _oomtrial_engine.guest
 
 
 @pytest.fixture
-def docker_client(_oomtrial_engine: Engine) -> docker.DockerClient:
+def docker_client(_oomtrial_engine: KernelEngine) -> docker.DockerClient:
     """docker-py's client of the engine on the kernel under test."""
     return _oomtrial_engine.client
 
 
 @pytest.fixture
-def _oomtrial_names(_oomtrial_engine: Engine) -> dict[str, str]:
+def _oomtrial_names(_oomtrial_engine: KernelEngine) -> dict[str, str]:
     """Containers of this test: id to name."""
     return {}
 
 
 @pytest.fixture
-def memcg_container(_oomtrial_engine: Engine, _oomtrial_names: dict[str, str]) -> Iterator[Callable[..., ContainerEnd]]:
+def memcg_container(
+    _oomtrial_engine: KernelEngine, _oomtrial_names: dict[str, str]
+) -> Iterator[Callable[..., ContainerEnd]]:
     """Runs an image with a memory limit to its end: `memcg_container(IMAGE, [COMMAND, ...], memory="64M")`."""
     from .containers import Containers
 
@@ -236,7 +238,7 @@ def memcg_container(_oomtrial_engine: Engine, _oomtrial_names: dict[str, str]) -
 
 @pytest.fixture
 def oom_watch(
-    _oomtrial_engine: Engine, _oomtrial_names: dict[str, str]
+    _oomtrial_engine: KernelEngine, _oomtrial_names: dict[str, str]
 ) -> Callable[[], contextlib.AbstractContextManager[OomWatch]]:
     """What the OOM killer does within a block: `with oom_watch() as seen: ...`, then `seen.kills`."""
     from .oom_watch import watching

@@ -17,7 +17,7 @@ from ..containers.running import API_ERRORS
 from ..errors import HostError, OomtrialError, UsageError
 from ..guest.local import connect_local
 from ..system.paths import content_key
-from .engines import Engine
+from .engines import KernelEngine
 
 # A name, a tar (of `docker save`, or of files), a directory (of files, or with a Dockerfile), or what makes one. Text is a
 # path where it begins as one does, or ends in .tar.
@@ -25,7 +25,7 @@ _PATHS = ("/", "./", "../")
 Source = str | Path | Callable[[docker.DockerClient], str]
 
 
-def bring_image(engine: Engine, source: Source) -> str:
+def bring_image(engine: KernelEngine, source: Source) -> str:
     """Makes an image present in an engine, once, and returns its reference.
 
     Raises UsageError when there is no such image anywhere here, HostError when the engine does not take it.
@@ -56,7 +56,7 @@ def _state_of(path: Path) -> str:
     return content_key(*(os.fsencode(part) for part in parts))
 
 
-def _by_name(engine: Engine, name: str) -> str:
+def _by_name(engine: KernelEngine, name: str) -> str:
     with contextlib.suppress(docker.errors.ImageNotFound):
         engine.client.images.get(name)
         return name
@@ -83,7 +83,7 @@ def _by_name(engine: Engine, name: str) -> str:
     return name
 
 
-def _from_tar(engine: Engine, path: Path) -> str:
+def _from_tar(engine: KernelEngine, path: Path) -> str:
     try:
         with tarfile.open(path) as archive:
             names = set(archive.getnames())
@@ -99,7 +99,7 @@ def _from_tar(engine: Engine, path: Path) -> str:
     return _import(engine, path.read_bytes(), path)
 
 
-def _from_directory(engine: Engine, path: Path) -> str:
+def _from_directory(engine: KernelEngine, path: Path) -> str:
     if (path / "Dockerfile").is_file():
         return _build(engine, path)
     packed = io.BytesIO()
@@ -114,13 +114,13 @@ def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _import(engine: Engine, archive: bytes, path: Path) -> str:
+def _import(engine: KernelEngine, archive: bytes, path: Path) -> str:
     repository = engine.repository(content_key(archive, str(path)))
     engine.client.api.import_image_from_data(archive, repository=repository, tag="latest")
     return f"{repository}:latest"
 
 
-def _build(engine: Engine, path: Path) -> str:
+def _build(engine: KernelEngine, path: Path) -> str:
     tag = f"{engine.repository(content_key(str(path.resolve())))}:latest"
     arguments: dict[str, Any] = {"path": str(path), "tag": tag, "rm": True, "forcerm": True, "network_mode": "none"}
     try:

@@ -230,7 +230,7 @@ def _kernel_lines(facts: MailFacts) -> list[str]:
             continue
         base = [kernel.source]
         base += [f"config {kernel.config_key}"] if kernel.config_key else []
-        base += [f"own config {', '.join(kernel.own_config)}"] if kernel.own_config else []
+        base += [f"own config {', '.join(kernel.user_fragments)}"] if kernel.user_fragments else []
         base += [kernel.compiler] if kernel.compiler else []
         text = ", ".join(base)
         first = made_of.setdefault(text, name)

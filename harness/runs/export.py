@@ -59,7 +59,7 @@ def _short_names(record: RunRecord) -> PathRedactor:
         if spec.kind in ("tree", "image"):
             paths.append(spec.argument)
             names.add(str(spec.path.absolute()), str(spec.path.resolve()), like=spec.argument)
-        for path in [*paths, kernel.image, kernel.initrd, *kernel.own_config]:
+        for path in [*paths, kernel.image, kernel.initrd, *kernel.user_fragments]:
             names.add(path)
             # in a spec these are written twice
             names.add(path.replace("+", "++").replace("@", "@@"), like=path)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..errors import EvidenceError, UsageError
-from ..guest.engine import Engine
+from ..guest.engine import EngineInfo
 from ..kernels.kernel import Kernel
 from ..spec.arm import ArmSpec, name_arms
 from ..system.paths import write_atomically
@@ -76,7 +76,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     append: str = ""  # to the guests' kernel command line
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
     disturbed: str = ""  # what else ran on this machine, as "kernels were being built beside it": never pooled
-    engine: Engine | None = None  # of the arm host; None where guests ran
+    engine: EngineInfo | None = None  # of the arm host; None where guests ran
     concurrent_guests: int = msgspec.field(
         default=0, name="beside"
     )  # the most other guests on this machine when one of the run's own started

@@ -36,7 +36,7 @@ _BATCHES = 4  # a step's rounds come in so many boots at most
 _PLAN, _VERDICT, _ENDS = "bisect.json", "verdict.json", "ends"
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class BisectPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a bisection was asked for, and what its two ends showed."""
 
     tree: str
@@ -81,7 +81,7 @@ def _write(path: Path, value: msgspec.Struct) -> None:
 
 def plan_bisection(
     tree: Path, good: str, bad: str, scenario: str, rounds: int, boots: int, seed: int, vcpus: int, accel: str
-) -> Plan:
+) -> BisectPlan:
     """Raises UsageError when the tree is no git tree, or lacks a commit, or good is no ancestor of bad."""
     if not tree.is_dir():
         raise UsageError(f"{tree} is no directory", "give a git tree of the kernel")
@@ -92,7 +92,7 @@ def plan_bisection(
         raise UsageError(
             f"{good} is no ancestor of {bad}", "git bisects between an older and a newer commit"
         ) from error
-    return Plan(
+    return BisectPlan(
         tree=str(tree.resolve()),
         good=good_commit,
         bad=bad_commit,
@@ -105,7 +105,7 @@ def plan_bisection(
     )
 
 
-def bisect(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> tuple[str | None, list[Verdict]]:
+def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> tuple[str | None, list[Verdict]]:
     """Bisects; returns the first bad commit, or None when only skipped ones are left, and what each commit showed.
 
     Raises CheckFailedError when the two ends do not differ, UsageError when `out` holds another bisection.
@@ -129,10 +129,10 @@ def bisect(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> tup
     return first_bad, _verdicts(out)
 
 
-def _begin(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> Plan:
+def _begin(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> BisectPlan:
     path = out / _PLAN
     if path.is_file():
-        kept = msgspec.json.decode(path.read_bytes(), type=Plan)
+        kept = msgspec.json.decode(path.read_bytes(), type=BisectPlan)
         asked = msgspec.structs.replace(plan, effect=kept.effect, good_seen=kept.good_seen, bad_seen=kept.bad_seen)
         if asked != kept:
             raise UsageError(f"{out} holds another bisection", "choose another --out")
@@ -146,7 +146,7 @@ def _begin(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> Pla
     return plan
 
 
-def _arm(plan: Plan, commit: str) -> ArmSpec:
+def _arm(plan: BisectPlan, commit: str) -> ArmSpec:
     path = plan.tree.replace("+", "++").replace("@", "@@")  # as a spec wants them
     kernel = f"tree:{path}@{commit}"
     return ArmSpec(kernel, kernel)
@@ -161,7 +161,7 @@ class _CannotMeasureError(Exception):
 
 
 def _measure(
-    plan: Plan, commits: tuple[str, ...], rounds: int, boots: int, directory: Path, progress: Reporter
+    plan: BisectPlan, commits: tuple[str, ...], rounds: int, boots: int, directory: Path, progress: Reporter
 ) -> None:
     """A run of these commits, unless it is there.
 
@@ -187,14 +187,14 @@ def _measure(
         raise _CannotMeasureError("boots in no guest", error) from error
 
 
-def _seen(plan: Plan, directory: Path, commit: str, effect: str) -> tuple[int, int]:
+def _seen(plan: BisectPlan, directory: Path, commit: str, effect: str) -> tuple[int, int]:
     tables, arm = load_tables(directory / "tables"), _arm(plan, commit).name
     rounds, kills = tables["rounds"], tables["kills"]
     rounds, kills = rounds[rounds["arm"] == arm], kills[kills["arm"] == arm]
     return count_effect(effect, rounds, kills, rounds)
 
 
-def _measure_ends(plan: Plan, out: Path, effect: str | None, progress: Reporter) -> Plan:
+def _measure_ends(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> BisectPlan:
     try:
         _measure(plan, (plan.good, plan.bad), plan.rounds, plan.boots, out / _ENDS, progress)
     except _CannotMeasureError as failure:
@@ -222,7 +222,7 @@ def _what(effect: str) -> str:
 
 def step(out: Path, progress: Reporter) -> int:
     """Judges the commit that git proposes; returns the exit code that `git bisect run` understands."""
-    plan = msgspec.json.decode((out / _PLAN).read_bytes(), type=Plan)
+    plan = msgspec.json.decode((out / _PLAN).read_bytes(), type=BisectPlan)
     commit = _commit(out / "clone.git", "BISECT_HEAD")
     path = out / "steps" / commit / _VERDICT
     if path.is_file():
@@ -237,7 +237,7 @@ def step(out: Path, progress: Reporter) -> int:
     return {"good": GOOD, "bad": BAD, "skip": SKIP}[verdict.verdict]
 
 
-def _judge(plan: Plan, out: Path, commit: str, progress: Reporter) -> Verdict:
+def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> Verdict:
     def result(verdict: str, reason: str = "") -> Verdict:
         subject = _git(out / "clone.git", "log", "-1", "--format=%s", commit)
         return Verdict(commit=commit, subject=subject, verdict=verdict, hits=hits, rounds=rounds, reason=reason)
@@ -280,7 +280,7 @@ def _verdicts(out: Path) -> list[Verdict]:
 
 def describe(plan_path: Path, first_bad: str | None, verdicts: list[Verdict], say: Callable[[str], None]) -> None:
     """Prints what a bisection found."""
-    plan = msgspec.json.decode((plan_path / _PLAN).read_bytes(), type=Plan)
+    plan = msgspec.json.decode((plan_path / _PLAN).read_bytes(), type=BisectPlan)
     say(f"rounds {_what(plan.effect)} in {plan.scenario}, {plan.vcpus} vCPUs:")
     ends = ((plan.good, "good", plan.good_seen), (plan.bad, "bad", plan.bad_seen))
     for commit, name, (hits, rounds) in ends:

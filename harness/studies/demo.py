@@ -18,7 +18,7 @@ from ..errors import BuildError, GuestError, OomtrialError, UsageError
 from ..experiment.driver import run_experiment
 from ..experiment.experiment import Experiment
 from ..experiment.request import Request
-from ..kernels.kernel import Plan, make_kernel, ready_kernel
+from ..kernels.kernel import KernelPlan, make_kernel, ready_kernel
 from ..kernels.plan import plan_kernel
 from ..progress import Reporter
 from ..runs.record import read_run
@@ -156,7 +156,9 @@ def run_demo(request: Request, progress: Reporter) -> Demo:
     return Demo(experiment.directory, first)
 
 
-def _build_and_measure(plans: Sequence[Plan], version: str, request: Request, progress: Reporter) -> FirstFigure | None:
+def _build_and_measure(
+    plans: Sequence[KernelPlan], version: str, request: Request, progress: Reporter
+) -> FirstFigure | None:
     """Builds kernels, and measures the prebuilt one beside that."""
     with threads(1) as pool:
         building = pool.submit(_build, plans, progress)
@@ -177,7 +179,7 @@ def _wait(building: Future[None], progress: Reporter) -> None:
     building.result()
 
 
-def _build(plans: Sequence[Plan], progress: Reporter) -> None:
+def _build(plans: Sequence[KernelPlan], progress: Reporter) -> None:
     # A nice value is a thread's own on Linux (sched(7)), and what it starts inherits it: the guest goes first.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BUILDS_NICE)
     for plan in plans:

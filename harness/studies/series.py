@@ -66,7 +66,7 @@ def specs_of(text: str) -> list[KernelSpec]:
     return specs or [parse_kernel_spec(text)]
 
 
-def choose_kernels(texts: Sequence[str], progress: Reporter, own_config: Sequence[Path] = ()) -> Choice:
+def choose_kernels(texts: Sequence[str], progress: Reporter, user_fragments: Sequence[Path] = ()) -> Choice:
     """Makes the kernels of a series; one that cannot be had is told in a line, and left out.
 
     Raises UsageError for what is no kernel spec, or for fewer than two; the first kernel's error when none can be had.
@@ -79,7 +79,7 @@ def choose_kernels(texts: Sequence[str], progress: Reporter, own_config: Sequenc
         errors: list[OomtrialError] = []
         for spec in specs:
             try:
-                make_kernel(plan_kernel(spec, progress, own_config), progress)
+                make_kernel(plan_kernel(spec, progress, user_fragments), progress)
             except OomtrialError as error:
                 errors.append(error)
             else:

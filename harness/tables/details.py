@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..collectors.files import TrialRecord
-from ..collectors.memcg import Snapshot
+from ..collectors.memcg import MemcgCounters
 from ..collectors.trace import TraceEvent
 from ..oomlog.records import Report
 from ..oomlog.tasks import COLUMNS
@@ -36,7 +36,7 @@ def task_rows(report: Report) -> list[Row]:
     ]
 
 
-def counter_rows(before: Snapshot, after: Snapshot) -> list[Row]:
+def counter_rows(before: MemcgCounters, after: MemcgCounters) -> list[Row]:
     """Rows of the table memory_events."""
     rows = []
     for name in dict.fromkeys((*before, *after)):

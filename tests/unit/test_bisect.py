@@ -228,7 +228,7 @@ def test_a_step_has_no_more_rounds_than_asked_for():
 
 @pytest.mark.parametrize("error", [BuildError("it does not compile"), GuestError("no block could be completed")])
 def test_an_end_that_cannot_be_measured_ends_it(judge, monkeypatch, error):
-    plan = msgspec.json.decode((judge.out / "bisect.json").read_bytes(), type=bisect.Plan)
+    plan = msgspec.json.decode((judge.out / "bisect.json").read_bytes(), type=bisect.BisectPlan)
 
     class Failing:
         def __init__(self, *_):

@@ -11,7 +11,7 @@ from harness.experiment.experiment import Experiment
 from harness.experiment.guests import TrialGuests
 from harness.kernels.kernel import RECORD, Kernel, hold_kernel
 from harness.pytest_plugin import engines
-from harness.pytest_plugin.engines import Engines, Machine
+from harness.pytest_plugin.engines import Engines, GuestSize
 
 
 class FakeGuest:
@@ -54,7 +54,7 @@ def is_held(record):
 
 def test_a_switch_of_the_kernel_leaves_no_descriptor_and_no_lock(kernels, tmp_path):
     """`oomtrial kernels prune` would keep away from every kernel of a long session, which ran out of descriptors."""
-    opened = Engines(Machine(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
+    opened = Engines(GuestSize(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
     opened.open("source:6.1")
     opened.close()
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -74,7 +74,7 @@ def test_a_guest_that_does_not_start_leaves_none(kernels, tmp_path, monkeypatch)
         raise RuntimeError("no word")
 
     monkeypatch.setattr(engines, "_wake", fail)
-    opened = Engines(Machine(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
+    opened = Engines(GuestSize(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
     with pytest.raises(RuntimeError):
         opened.open("source:6.1")
     assert not is_held(kernels("source:6.1"))
