@@ -89,7 +89,7 @@ class Cost(msgspec.Struct, frozen=True):
 def build_collector(image: Image, place: Path) -> Image:
     """The collector's image with its measured build.
 
-    Raises CalledProcessError when collectors.c no longer fits workloads/collector.c.
+    Raises CalledProcessError when collectors.c no longer fits workloads/collector.
     """
     binary = place / image.binary.name
     flags = ["-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror", f"-DTURN={TURN}"]

@@ -1,4 +1,4 @@
-"""JSON events of the supervisor (workloads/hog) and of the collector (workloads/collector.c), typed."""
+"""JSON events of the supervisor (workloads/hog) and of the collector (workloads/collector), typed."""
 
 from __future__ import annotations
 

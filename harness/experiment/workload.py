@@ -36,7 +36,7 @@ from ..spec.scenario import DATA_FILE, Scenario
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET = "/run/oomtrial/collector.sock"
 _READY_DEADLINE_S = 120.0
-# workloads/collector.c: what is waited for during a trial
+# workloads/collector: what is waited for during a trial
 RESTORED, CLOSED = b'C {"event":"restored"', b'C {"event":"closed"'
 _GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
 
@@ -58,7 +58,7 @@ class TrialJob:
 
     @property
     def handed_over(self) -> str:
-        """What the guest hands to a supervisor that waits (workloads/collector.c)."""
+        """What the guest hands to a supervisor that waits (workloads/collector)."""
         return f"{self.token} {self.first_round} {self.rounds} {int(self.calibrate)}"
 
 

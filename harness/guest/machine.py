@@ -39,7 +39,7 @@ _PING_S = 5  # for one answer of a guest that is starting
 _RESTORE_DEADLINE_S = 30.0
 _MONITOR = "qmp"
 SEED_BYTES = 64
-JOB_BYTES = 128  # workloads/collector.c
+JOB_BYTES = 128  # workloads/collector
 
 
 def free_port() -> int:
