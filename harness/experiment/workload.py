@@ -214,7 +214,7 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
         # zram takes its memory from the guest: twice as large as what may be swapped, so that it is never full
         options.append(("swap", 2 * scenario.swap_bytes))
     for tried in scenario.calibrations() if job.calibrate or job.waits else []:
-        where = tried.limit.level if tried.limit.level >= 0 else container_ids[tried.limit.name]
+        where = tried.limit.level if tried.limit.level >= 0 else f"container:{container_ids[tried.limit.name]}"
         fit, over = (",".join(map(str, counts)) for counts in (tried.fit, tried.over))
         options.append(("calibrate", f"{where};{fit};{over};{tried.capacity_bytes};{scenario.reserve_bytes}"))
     arguments = [text for name, value in options for text in (f"--{name}", str(value))]
