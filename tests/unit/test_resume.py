@@ -74,7 +74,7 @@ def round_lines(token, number):
 
 
 class FakeGuest:
-    docker, is_restored, beside = None, True, 0
+    docker, is_restored, concurrent_guests = None, True, 0
 
     def ending(self):
         return "lost", "QEMU was killed"
