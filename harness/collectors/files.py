@@ -23,6 +23,7 @@ from typing import BinaryIO
 import msgspec
 
 from ..errors import EvidenceError
+from ..spec.outcome import Outcome
 from ..system.paths import write_atomically
 
 CHANNEL_FILES = {b"K": "kmsg.log", b"k": "kmsg.log", b"T": "trace.log", b"M": "memcg.log", b"C": "collector.jsonl"}
@@ -44,14 +45,13 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_round: int
     rounds: int  # planned, from first_round on
     token: str  # in the markers of kernel log and trace
-    outcome: str = "lost"  # completed, hung, panicked, lost, harness_error or refused
+    outcome: Outcome = Outcome.LOST
     reason: str = ""
     rounds_begun: int = 0
     state: str = ""  # running, ended, or interrupted with its harness; empty in older records
     started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
-    concurrent_guests: int = msgspec.field(
-        default=0, name="beside"
-    )  # other guests on this machine when its own started
+    # other guests on this machine when its own started
+    concurrent_guests: int = msgspec.field(default=0, name="beside")
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0

@@ -13,13 +13,14 @@ import msgspec
 from ..collectors.files import CONSOLE_FILE, HOST_STARTED, EvidenceWriter, TrialRecord, seal, write_trial
 from ..errors import GuestError
 from ..progress import Reporter
+from ..spec.outcome import Outcome
 from ..spec.plan import Block
 from ..spec.scenario import Scenario
 from .guests import TrialGuests
 from .host import HostArm
 from .request import Request
 from .resume import INTERRUPTED, BlockState
-from .trial import REFUSED, TrialOutcome, run_trial
+from .trial import TrialOutcome, TrialProgress, run_trial
 from .workload import TrialJob
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
@@ -92,7 +93,7 @@ class BlockRunner:
             self.progress.say(
                 f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
             )
-            if record.outcome == REFUSED:
+            if record.outcome == Outcome.REFUSED:
                 self.standing.refused[block.arm, block.scenario] = record.reason
                 break
             if self._host and not record.rounds_begun:
@@ -118,7 +119,8 @@ class BlockRunner:
             owner=self._host.owner if self._host else 0,
             waits=session is None,
         )
-        guest_start_s, end, is_restored, concurrent_guests, state = 0.0, TrialOutcome("lost"), False, 0, INTERRUPTED
+        outcome, progress = TrialOutcome(Outcome.LOST), TrialProgress()
+        guest_start_s, is_restored, concurrent_guests, state = 0.0, False, 0, INTERRUPTED
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
@@ -130,32 +132,32 @@ class BlockRunner:
                 with machine as (guest, guest_start_s, save):
                     is_restored, concurrent_guests = guest.is_restored, guest.concurrent_guests
                     self.standing.concurrent_guests = max(self.standing.concurrent_guests, concurrent_guests)
-                    run_trial(guest.docker, job, evidence, on_round, save, end)
-                    if end.outcome == "gone":
-                        end.outcome, said = guest.ending()
-                        end.reason = said or end.reason
+                    outcome = run_trial(guest.docker, job, evidence, on_round, save, progress)
+                    if outcome.outcome == Outcome.GUEST_LOST:
+                        ending, said = guest.ending()
+                        outcome = TrialOutcome(ending, said or outcome.reason)
                 state = "ended"
             except GuestError as error:
-                end.outcome, end.reason, state = "lost", error.what, "ended"
+                outcome, state = TrialOutcome(Outcome.LOST, error.what), "ended"
             except BaseException as error:
-                end.outcome, end.reason = "lost", str(error) or "interrupted"
-                if isinstance(error, KeyboardInterrupt) and end.round_s > job.scenario.round_deadline_s:
+                outcome = TrialOutcome(Outcome.LOST, str(error) or "interrupted")
+                if isinstance(error, KeyboardInterrupt) and progress.round_s > job.scenario.round_deadline_s:
                     # who ends a run because nothing happens any more has seen a hang
-                    end.outcome, state = "hung", "ended"
-                    end.reason = f"interrupted when its round had taken {end.round_s:.0f} s"
+                    why = f"interrupted when its round had taken {progress.round_s:.0f} s"
+                    outcome, state = TrialOutcome(Outcome.HUNG, why), "ended"
                 raise
             finally:
                 record = msgspec.structs.replace(
                     record,
-                    outcome=end.outcome,
-                    reason=end.reason,
-                    rounds_begun=end.rounds_begun,
+                    outcome=outcome.outcome,
+                    reason=outcome.reason,
+                    rounds_begun=progress.rounds_begun,
                     state=state,
                     started=HOST_STARTED if session else "restored" if is_restored else "cold",
                     concurrent_guests=concurrent_guests,
                     guest_start_s=round(guest_start_s, 3),
-                    containers_start_s=round(end.containers_start_s, 3),
-                    rounds_s=round(end.rounds_s, 3),
+                    containers_start_s=round(progress.containers_start_s, 3),
+                    rounds_s=round(progress.rounds_s, 3),
                 )
                 write_trial(directory, record)
         seal(directory)

@@ -32,6 +32,7 @@ from ..runs.record import (
 )
 from ..runs.tables import rebuild_tables
 from ..spec.kernel import KernelSpec, parse_kernel_spec
+from ..spec.outcome import Outcome
 from ..spec.plan import Block, plan_blocks
 from ..spec.scenario import Scenario
 from ..system.paths import require_room
@@ -61,7 +62,6 @@ from .resume import (
     refuse_unlike,
 )
 from .schedule import run_in_turn, run_side_by_side
-from .trial import REFUSED
 
 _RUN_BYTES = 256 << 20
 
@@ -152,7 +152,7 @@ class Experiment:
         for text in said:
             self.progress.say(text)
         for state in self.standing.states.values():
-            if state.last is not None and state.last.outcome == REFUSED:
+            if state.last is not None and state.last.outcome == Outcome.REFUSED:
                 self.standing.refused[state.last.arm, state.last.scenario] = state.last.reason
 
     def prepare(self) -> Artifacts:

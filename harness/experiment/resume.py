@@ -18,6 +18,7 @@ from ..guest.engine import EngineInfo
 from ..guest.rootfs import RootfsPlan, plan_rootfs
 from ..kernels.kernel import Kernel, KernelPlan, damaged_files, read_record
 from ..runs.record import HostRecord, RunRecord
+from ..spec.outcome import Outcome
 from ..spec.plan import Block
 from ..spec.scenario import Scenario, decode
 from ..system.paths import cache_dir
@@ -86,11 +87,11 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
     evidence = read_evidence(directory)
     begun, finished = evidence.rounds_begun, evidence.rounds_finished
     if finished == trial.rounds:
-        changes = {"state": "ended", "outcome": "completed", "reason": ""}
+        changes = {"state": "ended", "outcome": Outcome.COMPLETED, "reason": ""}
     elif end := find_end(read_console(directory / CONSOLE_FILE)):
         changes = {"state": "ended", "outcome": end[0], "reason": end[1]}
     else:
-        changes = {"state": INTERRUPTED, "outcome": "lost", "reason": trial.reason or "cut off with its harness"}
+        changes = {"state": INTERRUPTED, "outcome": Outcome.LOST, "reason": trial.reason or "cut off with its harness"}
     trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)
     write_trial(directory, trial)
     seal(directory)

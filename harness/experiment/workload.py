@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 
 import docker
-import msgspec
 from docker.models.containers import Container
 
+from ..collectors.events import CollectorEvent, Prepared, decode_collector, decode_supervisor
 from ..collectors.files import EvidenceWriter
 from ..containers.images import Image, load_image
 from ..containers.running import (
@@ -38,6 +38,7 @@ _SOCKET = "/run/oomtrial/collector.sock"
 _READY_DEADLINE_S = 120.0
 # workloads/collector: what is waited for during a trial
 RESTORED, CLOSED = b'C {"event":"restored"', b'C {"event":"closed"'
+_READY, _ERROR = b'C {"event":"ready"', b'C {"event":"error"'
 _GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
 
 
@@ -91,7 +92,8 @@ def prepare_engine(
             collector.start()
             ready = collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
             if owner:
-                require_own_kernel(field(ready[2:], "boot_id"))
+                event = decode_collector(ready[2:])
+                require_own_kernel(event.boot_id if event else "")
         finally:
             collector.close()
     except API_ERRORS as error:
@@ -223,21 +225,18 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
 
 def _is_awake(line: bytes, job: TrialJob) -> bool:
     """Not for an earlier job, of which the collector's log tells too."""
-    awake = line.startswith(RESTORED)
-    return awake and (not job.waits or field(line[2:], "token") == job.token)
+    if not line.startswith(RESTORED):
+        return False
+    event = decode_collector(line[2:])
+    return not job.waits or (event is not None and event.token == job.token)
 
 
 def _is_prepared(line: bytes) -> bool:
-    return line.startswith(b'{"event":"prepared"')
+    return isinstance(decode_supervisor(line), Prepared)
 
 
 def _is_ready(line: bytes) -> bool:
-    if line.startswith(b'C {"event":"error"'):
-        raise GuestError(f"the collector cannot start: {field(line[2:], 'what')} ({field(line[2:], 'reason')})")
-    return line.startswith(b'C {"event":"ready"')
-
-
-def field(line: bytes, name: str) -> str:
-    with contextlib.suppress(msgspec.DecodeError):
-        return str(msgspec.json.decode(line).get(name, ""))
-    return ""
+    if line.startswith(_ERROR):
+        event = decode_collector(line[2:]) or CollectorEvent("error")
+        raise GuestError(f"the collector cannot start: {event.what} ({event.reason})")
+    return line.startswith(_READY)

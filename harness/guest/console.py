@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..spec.outcome import Outcome
+
 _PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
 # init is tini, which ends as dockerd does: it exits. Killed by a signal itself, its status has that in the low byte.
 _INIT_EXITED = re.compile(r"Attempted to kill init! exitcode=0x[0-9a-f]{6}00\b")
@@ -23,15 +25,15 @@ def find_panic(console: str) -> str | None:
     return match[1].strip() if match else None
 
 
-def find_end(console: str) -> tuple[str, str] | None:
-    """Outcome and reason, where the console tells that the guest has ended: ``panicked``; or ``lost`` when its engine, which
+def find_end(console: str) -> tuple[Outcome, str] | None:
+    """Outcome and reason, where the console tells that the guest has ended: PANICKED; or LOST when its engine, which
     is its init, came to an end, and no kernel is to blame."""
     panic = find_panic(console)
     if panic is None:
         return None
     if _INIT_EXITED.match(panic):
-        return "lost", f"the guest's Docker Engine ended: {panic}"
-    return "panicked", f"kernel panic: {panic}"
+        return Outcome.LOST, f"the guest's Docker Engine ended: {panic}"
+    return Outcome.PANICKED, f"kernel panic: {panic}"
 
 
 def find_trouble(console: str) -> list[str]:

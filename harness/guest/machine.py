@@ -20,6 +20,7 @@ import requests
 from docker.tls import TLSConfig
 
 from ..errors import GuestError
+from ..spec.outcome import Outcome
 from ..system.locks import hold, is_held, owner_is_alive
 from ..system.paths import cache_dir
 from ..system.process import dies_with_parent, kill_group, start
@@ -252,7 +253,7 @@ class Guest:
         if end := find_end(read_console(self.console)):
             outcome, reason = end
             panic = f"the guest panicked while it started: {find_panic(read_console(self.console))}"
-            raise GuestError(panic if outcome == "panicked" else f"the guest did not start: {reason}", where)
+            raise GuestError(panic if outcome == Outcome.PANICKED else f"the guest did not start: {reason}", where)
         trouble = find_trouble(read_console(self.console))
         last = said.splitlines()[-1] if said else trouble[-1] if trouble else f"exit status {status}"
         raise GuestError(f"{BINARY} ended while the guest started: {last}", where)
@@ -269,9 +270,9 @@ class Guest:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def ending(self, deadline_s: float = 5.0) -> tuple[str, str]:
-        """Why it no longer works: ``panicked``, ``lost`` (QEMU is gone) or ``hung`` (QEMU runs, nothing answers); and
-        what the console has to say of it."""
+    def ending(self, deadline_s: float = 5.0) -> tuple[Outcome, str]:
+        """Returns (outcome, reason) for a guest that stopped responding: PANICKED, LOST (QEMU is gone) or HUNG (QEMU runs,
+        nothing answers); the reason is the console's."""
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=deadline_s)
@@ -279,7 +280,7 @@ class Guest:
         if end := find_end(console):
             return end
         trouble = find_trouble(console)
-        return "hung" if self.is_running() else "lost", trouble[0] if trouble else ""
+        return Outcome.HUNG if self.is_running() else Outcome.LOST, trouble[0] if trouble else ""
 
     def stop(self) -> None:
         """Kills QEMU. Everything that changed in the guest was in its memory: there is nothing to shut down."""

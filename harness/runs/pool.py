@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..collectors.files import TrialRecord, read_trial
 from ..errors import EvidenceError, UsageError
+from ..spec.outcome import Outcome
 from ..tables.schema import KILLS, ROUNDS, TRIALS
 from ..tables.store import load_table
 from .record import RunRecord, read_run
@@ -61,7 +62,7 @@ def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
         ]
         records = [_with_own_arms(record) for record in records]
     every = [trial for found in trials for trial in found]
-    early = [trial for trial in every if trial.outcome != "completed" or trial.rounds_begun < trial.rounds]
+    early = [trial for trial in every if trial.outcome != Outcome.COMPLETED or trial.rounds_begun < trial.rounds]
     pool = Pool(records, pd.DataFrame(), pd.DataFrame(), early, unreadable, every)
     rounds, kills = (
         pd.concat(

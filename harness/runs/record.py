@@ -77,9 +77,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
     disturbed: str = ""  # what else ran on this machine, as "kernels were being built beside it": never pooled
     engine: EngineInfo | None = None  # of the arm host; None where guests ran
-    concurrent_guests: int = msgspec.field(
-        default=0, name="beside"
-    )  # the most other guests on this machine when one of the run's own started
+    # the most other guests on this machine when one of the run's own started
+    concurrent_guests: int = msgspec.field(default=0, name="beside")
     may_harm_host: bool = False
     snapshots: bool = True
     config: list[str] = []  # config fragments of a person's own

@@ -101,7 +101,9 @@ def test_a_signal_right_before_the_collector_waits_is_heard(collector, tmp_path,
     ],
 )
 def test_the_collector_refuses_what_it_does_not_know(collector, tmp_path, options):
-    shown = subprocess.run([collector, *options], env={"ROOT": str(tmp_path)}, capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        [collector, *options], env={"ROOT": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
     assert (shown.returncode, json.loads(shown.stdout.removeprefix("C "))["event"]) == (1, "error")
     assert shown.stderr.startswith("collector: ") or "usage: " in shown.stdout
 
