@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import os
 import secrets
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..errors import EvidenceError, UsageError
 from ..guest.engine import EngineInfo
 from ..kernels.kernel import Kernel
 from ..spec.arm import ArmSpec, name_arms
+from ..system.locks import open_lock, try_lock
 from ..system.paths import write_atomically
 
 RUN_FORMAT = 2
@@ -92,14 +92,10 @@ def hold_run(directory: Path) -> int:
     Raises UsageError when another one holds it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    descriptor = open_lock(directory)
+    if not try_lock(descriptor):
         os.close(descriptor)
-        raise UsageError(f"another process is writing {directory}", "wait for its end, or end it") from None
-    except OSError:  # a file system without locks of directories
-        pass
+        raise UsageError(f"another process is writing {directory}", "wait for its end, or end it")
     return descriptor
 
 
