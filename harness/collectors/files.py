@@ -57,6 +57,11 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     rounds_s: float = 0.0
 
     @property
+    def is_first(self) -> bool:
+        """Whether it is the trial that begins its arm and scenario."""
+        return self.boot == 1 and self.first_round == 1
+
+    @property
     def attempt(self) -> int:
         """1.. within the block."""
         return int(self.trial_id.rpartition("-")[2])

@@ -10,18 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from ..collectors.files import CONSOLE_FILE, HOST_STARTED, EvidenceWriter, TrialRecord, seal, write_trial
+from ..collectors.files import CONSOLE_FILE, EvidenceWriter, TrialRecord, seal, write_trial
 from ..errors import GuestError
 from ..progress import Reporter
 from ..spec.outcome import Outcome
 from ..spec.plan import Block
 from ..spec.scenario import Scenario
-from .guests import TrialGuests
-from .host import HostArm
+from .places import Trials
 from .request import Request
 from .resume import INTERRUPTED, BlockState
 from .trial import TrialOutcome, TrialProgress, run_trial
-from .workload import TrialJob
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
 # in a fresh guest; so often, and no more.
@@ -46,14 +44,13 @@ class BlockRunner:
         scenarios: dict[str, Scenario],
         directory: Path,
         progress: Reporter,
-        guests: TrialGuests,
-        standing: RunState,
-        host: HostArm | None = None,
+        trials: Trials,
+        run_state: RunState,
     ) -> None:
-        """`directory`: of the run. `standing`: what is learnt is written there. `host`: where the trials run, instead of
-        in guests."""
+        """`directory`: of the run. `trials`: opens those of the place where the run is made. `run_state`: what is learnt is
+        written there."""
         self.request, self.scenarios, self.directory, self.progress = request, scenarios, directory, progress
-        self.guests, self.standing, self._host = guests, standing, host
+        self.trials, self.run_state = trials, run_state
 
     def run(self, block: Block, show: Callable[[int, str], None] = lambda *_: None) -> str | None:
         """Runs the rounds of a block that are left. `show` is told how many are done, and of what.
@@ -61,9 +58,9 @@ class BlockRunner:
         Returns what went wrong at last, if anything.
         """
         name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
-        if why := self.standing.refused.get((block.arm, block.scenario)):
+        if why := self.run_state.refused.get((block.arm, block.scenario)):
             return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
-        state = self.standing.states.get(block.index, BlockState())
+        state = self.run_state.states.get(block.index, BlockState())
         first, early, record = state.next_round, state.ended_early, state.last
         for attempt in itertools.count(state.next_attempt):
             if first > block.rounds or early > _EXTRA_TRIALS:
@@ -94,9 +91,9 @@ class BlockRunner:
                 f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
             )
             if record.outcome == Outcome.REFUSED:
-                self.standing.refused[block.arm, block.scenario] = record.reason
+                self.run_state.refused[block.arm, block.scenario] = record.reason
                 break
-            if self._host and not record.rounds_begun:
+            if not self.trials.is_fresh and not record.rounds_begun:
                 break  # the same engine would say the same
         if first <= block.rounds and record is not None:
             return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
@@ -105,43 +102,26 @@ class BlockRunner:
     def _run_trial(self, record: TrialRecord, on_round: Callable[[int], None]) -> TrialRecord:
         directory = self.directory / "trials" / record.trial_id
         arm = next(arm for arm in self.request.arms if arm.name == record.arm)
-        images = self.guests.prepared.images
-        session = self._host.session() if self._host else None
-        job = TrialJob(
-            images=session.own_images(images) if session else images,
-            scenario=self.scenarios[record.scenario],
-            token=record.token,
-            first_round=record.first_round,
-            rounds=record.rounds,
-            probes=arm.probes,
-            calibrate=record.boot == 1 and record.first_round == 1,
-            session=session.id if session else "",
-            owner=self._host.owner if self._host else 0,
-            waits=session is None,
-        )
+        scenario = self.scenarios[record.scenario]
         outcome, progress = TrialOutcome(Outcome.LOST), TrialProgress()
-        guest_start_s, is_restored, concurrent_guests, state = 0.0, False, 0, INTERRUPTED
+        guest_start_s, started, concurrent_guests, state = 0.0, self.trials.started, 0, INTERRUPTED
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
-                machine = (
-                    self._host.machine(session)
-                    if self._host and session
-                    else self.guests.of_trial(arm, job, record, directory / CONSOLE_FILE)
-                )
-                with machine as (guest, guest_start_s, save):
-                    is_restored, concurrent_guests = guest.is_restored, guest.concurrent_guests
-                    self.standing.concurrent_guests = max(self.standing.concurrent_guests, concurrent_guests)
-                    outcome = run_trial(guest.docker, job, evidence, on_round, save, progress)
+                with self.trials.open(arm, record, scenario, directory / CONSOLE_FILE) as opened:
+                    machine, guest_start_s, started = opened.machine, opened.start_s, opened.started
+                    concurrent_guests = machine.concurrent_guests
+                    self.run_state.concurrent_guests = max(self.run_state.concurrent_guests, concurrent_guests)
+                    outcome = run_trial(machine.docker, opened.job, evidence, on_round, opened.save, progress)
                     if outcome.outcome == Outcome.GUEST_LOST:
-                        ending, said = guest.ending()
+                        ending, said = machine.ending()
                         outcome = TrialOutcome(ending, said or outcome.reason)
                 state = "ended"
             except GuestError as error:
                 outcome, state = TrialOutcome(Outcome.LOST, error.what), "ended"
             except BaseException as error:
                 outcome = TrialOutcome(Outcome.LOST, str(error) or "interrupted")
-                if isinstance(error, KeyboardInterrupt) and progress.round_s > job.scenario.round_deadline_s:
+                if isinstance(error, KeyboardInterrupt) and progress.round_s > scenario.round_deadline_s:
                     # who ends a run because nothing happens any more has seen a hang
                     why = f"interrupted when its round had taken {progress.round_s:.0f} s"
                     outcome, state = TrialOutcome(Outcome.HUNG, why), "ended"
@@ -153,7 +133,7 @@ class BlockRunner:
                     reason=outcome.reason,
                     rounds_begun=progress.rounds_begun,
                     state=state,
-                    started=HOST_STARTED if session else "restored" if is_restored else "cold",
+                    started=started,
                     concurrent_guests=concurrent_guests,
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(progress.containers_start_s, 3),

@@ -15,7 +15,7 @@ def run_experiment(experiment: Experiment, where: str | None = None, *, insecure
 
     Raises what the parts of Experiment and of Cluster raise.
     """
-    try:
+    with experiment:
         if experiment.resumed and experiment.resumed.state == COMPLETE:
             experiment.progress.say(f"{experiment.directory} is complete: nothing is left to run")
             return False
@@ -29,5 +29,3 @@ def run_experiment(experiment: Experiment, where: str | None = None, *, insecure
                 experiment.run_on(cluster.executor, cluster.prepare(prepared))
             experiment.measure(prepared)
         return True
-    finally:
-        experiment.close()

@@ -21,6 +21,7 @@ from harness.experiment.artifacts import Artifacts
 from harness.experiment.driver import run_experiment
 from harness.experiment.experiment import Experiment, resume_run
 from harness.experiment.guests import TrialGuests
+from harness.experiment.places import GuestPlace
 from harness.experiment.request import Request
 from harness.experiment.resume import recover_trials, refuse_other_host, refuse_other_images
 from harness.experiment.trial import TrialOutcome
@@ -102,11 +103,7 @@ def _no_guests(monkeypatch):
     monkeypatch.setattr(TrialGuests, "of_trial", fake_guest)
     monkeypatch.setattr(block, "run_trial", fake_trial)
     monkeypatch.setattr(Experiment, "prepare", lambda _: PREPARED)
-    monkeypatch.setattr(Experiment, "_check_resumed", check_resumed)
-
-
-def check_resumed(self, *_):
-    self.standing.states, _ = recover_trials(self.directory)
+    monkeypatch.setattr(GuestPlace, "check", lambda *_, **__: None)
 
 
 def quiet():
