@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -34,6 +35,15 @@ HOST_STARTED = "host"  # how a trial was started that ran in no guest
 CHECKSUM_FILE = "checksums.json"
 
 
+class TrialState(StrEnum):
+    """How far a trial has come."""
+
+    UNKNOWN = ""  # older records do not say
+    RUNNING = "running"
+    ENDED = "ended"
+    INTERRUPTED = "interrupted"  # with its harness
+
+
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One container's life: a scenario on an arm. Written before it starts, again when it has ended."""
 
@@ -48,7 +58,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome = Outcome.LOST
     reason: str = ""
     rounds_begun: int = 0
-    state: str = ""  # running, ended, or interrupted with its harness; empty in older records
+    state: TrialState = TrialState.UNKNOWN
     started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
     # other guests on this machine when its own started
     concurrent_guests: int = msgspec.field(default=0, name="beside")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..collectors.files import CONSOLE_FILE, EvidenceWriter, TrialRecord, seal, write_trial
+from ..collectors.files import CONSOLE_FILE, EvidenceWriter, TrialRecord, TrialState, seal, write_trial
 from ..errors import GuestError
 from ..progress import Reporter
 from ..spec.outcome import Outcome
@@ -18,7 +18,7 @@ from ..spec.plan import Block
 from ..spec.scenario import Scenario
 from .places import Trials
 from .request import Request
-from .resume import INTERRUPTED, BlockState
+from .resume import BlockState
 from .trial import TrialOutcome, TrialProgress, run_trial
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
@@ -76,7 +76,7 @@ class BlockRunner:
                 first_round=first,
                 rounds=block.rounds - first + 1,
                 token=secrets.token_hex(6),
-                state="running",
+                state=TrialState.RUNNING,
             )
 
             def on_round(number: int, done: int = done, detail: str = detail) -> None:
@@ -104,7 +104,7 @@ class BlockRunner:
         arm = next(arm for arm in self.request.arms if arm.name == record.arm)
         scenario = self.scenarios[record.scenario]
         outcome, progress = TrialOutcome(Outcome.LOST), TrialProgress()
-        guest_start_s, started, concurrent_guests, state = 0.0, self.trials.started, 0, INTERRUPTED
+        guest_start_s, started, concurrent_guests, state = 0.0, self.trials.started, 0, TrialState.INTERRUPTED
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
@@ -116,15 +116,15 @@ class BlockRunner:
                     if outcome.outcome == Outcome.GUEST_LOST:
                         ending, said = machine.ending()
                         outcome = TrialOutcome(ending, said or outcome.reason)
-                state = "ended"
+                state = TrialState.ENDED
             except GuestError as error:
-                outcome, state = TrialOutcome(Outcome.LOST, error.what), "ended"
+                outcome, state = TrialOutcome(Outcome.LOST, error.what), TrialState.ENDED
             except BaseException as error:
                 outcome = TrialOutcome(Outcome.LOST, str(error) or "interrupted")
                 if isinstance(error, KeyboardInterrupt) and progress.round_s > scenario.round_deadline_s:
                     # who ends a run because nothing happens any more has seen a hang
                     why = f"interrupted when its round had taken {progress.round_s:.0f} s"
-                    outcome, state = TrialOutcome(Outcome.HUNG, why), "ended"
+                    outcome, state = TrialOutcome(Outcome.HUNG, why), TrialState.ENDED
                 raise
             finally:
                 record = msgspec.structs.replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ..runs.record import COMPLETE
+from ..runs.record import RunStatus
 from .dask import Cluster
 from .experiment import Experiment
 
@@ -16,7 +16,7 @@ def run_experiment(experiment: Experiment, where: str | None = None, *, insecure
     Raises what the parts of Experiment and of Cluster raise.
     """
     with experiment:
-        if experiment.resumed and experiment.resumed.state == COMPLETE:
+        if experiment.resumed and experiment.resumed.state == RunStatus.COMPLETE:
             experiment.progress.say(f"{experiment.directory} is complete: nothing is left to run")
             return False
         request = experiment.request

@@ -15,11 +15,11 @@ from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
 from ..runs.interim import InterimAnalysis
 from ..runs.record import (
-    COMPLETE,
     RUN_FORMAT,
     HostRecord,
     PlannedBlock,
     RunRecord,
+    RunStatus,
     ScenarioRecord,
     hold_run,
     new_run_id,
@@ -176,25 +176,25 @@ class Experiment:
             if self.resumed is None:
                 self.held.append(hold_run(self.directory))
                 refuse_existing(self.directory)
-            write_run(self.directory, self._record(prepared, "running"))
+            write_run(self.directory, self._record(prepared, RunStatus.RUNNING))
             self.progress.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
             try:
                 with self.progress.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
                     problems = self._run_blocks(prepared, task)
             except BaseException:
                 try:
-                    self._write_tables(prepared, "interrupted")
+                    self._write_tables(prepared, RunStatus.INTERRUPTED)
                 except Exception as error:  # what ended the run is what a person must hear of
                     self._say_no_tables(str(error) or type(error).__name__)
                 raise
             # complete only once the tables are there: what is not complete can be resumed
-            self._write_tables(prepared, COMPLETE)
+            self._write_tables(prepared, RunStatus.COMPLETE)
         if problems and len(problems) == len(self.blocks):
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
             self.progress.say(problem)
 
-    def _write_tables(self, prepared: Artifacts, state: str) -> None:
+    def _write_tables(self, prepared: Artifacts, state: RunStatus) -> None:
         """Tables of what was measured, then the record of the run that says so."""
         try:
             record = self._record(prepared, state)
@@ -225,7 +225,7 @@ class Experiment:
         self.blocks, problems = run_in_turn(runner, self.blocks, task, interim)
         return problems
 
-    def _record(self, prepared: Artifacts, state: str) -> RunRecord:
+    def _record(self, prepared: Artifacts, state: RunStatus) -> RunRecord:
         request, before = self.request, self.resumed
         blocks = [PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks]
         if before is not None:

@@ -29,7 +29,6 @@ from ..system.slots import guests_of_others
 from ..units import format_size
 
 HOST = "host"  # the kernel spec
-ACCEL = "native"  # in place of kvm or tcg
 RISK = "--may-harm-host"
 _MEMORY_SHARE = 4  # a trial's limits are at most this part of the memory that is available
 

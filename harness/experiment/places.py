@@ -20,12 +20,13 @@ from ..progress import Reporter
 from ..runs.record import HostRecord, RunRecord
 from ..spec.arm import ArmSpec
 from ..spec.kernel import parse_kernel_spec
+from ..spec.machine import Accel
 from ..spec.outcome import Outcome
 from ..spec.scenario import Scenario
 from ..system.slots import GuestSlot
 from .artifacts import Artifacts, build_images, build_parts
 from .guests import TrialGuests, machine_of_guests
-from .host import ACCEL, HOST, HostArm, refuse_mixture
+from .host import HOST, HostArm, refuse_mixture
 from .preflight import lacking, refuse_little_memory
 from .request import Request
 from .resume import find_kernels, refuse_other_host, refuse_other_kernels
@@ -202,7 +203,7 @@ class HostPlace:
     def prepare(self, resumed: RunRecord | None) -> Artifacts:
         """The images of the containers; the kernel is there."""
         images = build_images(resumed, self._progress)
-        return Artifacts({HOST: self.host.kernel()}, Path(), images, ACCEL, str(self.engine))
+        return Artifacts({HOST: self.host.kernel()}, Path(), images, Accel.NATIVE, str(self.engine))
 
     def refusal(self, arm: ArmSpec, scenario: Scenario) -> str | None:  # noqa: ARG002
         return self._refusals.get(scenario.name)

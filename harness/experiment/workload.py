@@ -31,6 +31,7 @@ from ..containers.running import (
     volume_of,
 )
 from ..errors import GuestError, HostError
+from ..spec.arm import Probes
 from ..spec.scenario import DATA_FILE, Scenario
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -51,7 +52,7 @@ class TrialJob:
     token: str  # in the markers and in the containers' names
     first_round: int
     rounds: int
-    probes: str  # all, kills or none
+    probes: Probes
     calibrate: bool = False  # try the declared demand before the first round
     session: str = ""  # in an engine that is not ours alone: what is of this trial, and removed after it
     owner: int = 0  # the process of the collector's pid namespace without which no round begins; 0: none
@@ -64,7 +65,7 @@ class TrialJob:
 
 
 def prepare_engine(
-    client: docker.DockerClient, images: dict[str, Image], probes: str, session: str = "", owner: int = 0
+    client: docker.DockerClient, images: dict[str, Image], probes: Probes, session: str = "", owner: int = 0
 ) -> None:
     """What every trial in an engine needs: images, and the collector, ready. Nobody is connected to it afterwards.
 

@@ -20,6 +20,7 @@ import requests
 from docker.tls import TLSConfig
 
 from ..errors import GuestError
+from ..spec.machine import Accel
 from ..spec.outcome import Outcome
 from ..system.locks import hold, is_held, owner_is_alive
 from ..system.paths import cache_dir
@@ -75,7 +76,7 @@ class Guest:
         kernel: Path,
         initrd: Path | None = None,
         rootfs: Path,
-        accel: str,
+        accel: Accel,
         vcpus: int,
         memory_mib: int,
         console: Path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import secrets
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,20 @@ from ..errors import EvidenceError, UsageError
 from ..guest.engine import EngineInfo
 from ..kernels.kernel import Kernel
 from ..spec.arm import ArmSpec, name_arms
+from ..spec.machine import Accel
 from ..system.locks import open_lock, try_lock
 from ..system.paths import write_atomically
 
 RUN_FORMAT = 2
 RUN_FILE = "run.json"
-COMPLETE = "complete"  # state of a run
+
+
+class RunStatus(StrEnum):
+    """How far a run has come."""
+
+    RUNNING = "running"  # a run that was killed stays so
+    INTERRUPTED = "interrupted"
+    COMPLETE = "complete"
 
 
 def new_run_id() -> str:
@@ -57,7 +66,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int
     run_id: str
-    state: str  # running (a run that was killed stays so), interrupted or complete
+    state: RunStatus
     oomtrial: str
     command: list[str]
     seed: int
@@ -69,7 +78,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     rootfs: str
     vcpus: int
     memory_mib: int
-    accel: str
+    accel: Accel
     accel_reason: str
     host: HostRecord
     blocks: list[PlannedBlock]
