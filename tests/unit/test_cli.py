@@ -104,7 +104,7 @@ def test_help_names_the_exit_codes(oomtrial):
 @pytest.mark.parametrize("group", [(), ("kernels",), ("tables",)], ids=" ".join)
 def test_help_lists_every_command_with_its_whole_description(oomtrial, group):
     text = oomtrial(*group, "--help").stdout
-    assert "..." not in text
+    assert "..." not in text.replace("[ARGS]...", "")
     found = cli.cli if not group else cli.cli.commands[group[0]]
     for name, command in found.commands.items():
         assert command.hidden or re.search(rf"^  {name} +[A-Z]", text, re.MULTILINE)
