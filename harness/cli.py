@@ -13,24 +13,24 @@ from typing import NoReturn
 
 import click
 
-from harness import __version__
-from harness.commands.bisect import bisect, bisect_step
-from harness.commands.compare import compare, plan
-from harness.commands.controls import controls
-from harness.commands.demo import demo
-from harness.commands.doctor import doctor
-from harness.commands.kernels import kernels
-from harness.commands.parse import parse
-from harness.commands.report import report
-from harness.commands.run import run
-from harness.commands.scenarios import scenarios
-from harness.commands.sections import SectionedGroup
-from harness.commands.series import series
-from harness.commands.summary import summary
-from harness.commands.tables import tables
-from harness.commands.watch import watch
-from harness.errors import INTERRUPTED, OomtrialError
-from harness.proc import kill_children
+from .commands.bisect import bisect, bisect_step
+from .commands.compare import compare, plan
+from .commands.controls import controls
+from .commands.demo import demo
+from .commands.doctor import doctor
+from .commands.kernels import kernels
+from .commands.parse import parse
+from .commands.report import report
+from .commands.run import run
+from .commands.scenarios import scenarios
+from .commands.sections import SectionedGroup
+from .commands.series import series
+from .commands.summary import summary
+from .commands.tables import tables
+from .commands.watch import watch
+from .errors import INTERRUPTED, OomtrialError
+from .system.process import kill_children
+from .version import __version__
 
 
 def _terminate(_signal_number: int, _frame: FrameType | None) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import VCPUS
-from harness.errors import CHECK_FAILED, OomtrialError
-from harness.progress import Reporter
-from harness.spec.machine import ACCELERATIONS
+from ..errors import CHECK_FAILED, OomtrialError
+from ..progress import Reporter
+from ..spec.machine import ACCELERATIONS
+from .options import VCPUS
 
 
 @click.command()
@@ -67,11 +67,11 @@ def bisect(
     Both endpoints are measured first. Each step runs rounds until one of the two is 99 times likelier, and is skipped if
     --rounds do not decide it. Exit code 7 if the endpoints do not differ, or if only skipped commits are left.
     """
-    from harness import bisect as bisection
+    from ..studies import bisect as bisection
 
     plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, accel)
-    with Reporter() as report:
-        first_bad, verdicts = bisection.bisect(plan, out, what, report)
+    with Reporter() as progress:
+        first_bad, verdicts = bisection.bisect(plan, out, what, progress)
     bisection.describe(out, first_bad, verdicts, click.echo)
     if first_bad is None:
         raise SystemExit(CHECK_FAILED)
@@ -81,11 +81,11 @@ def bisect(
 @click.argument("out", type=click.Path(path_type=Path))
 def bisect_step(out: Path) -> None:
     """Run one step of `oomtrial bisect`, for `git bisect run`."""
-    from harness.bisect import STOP, step
+    from ..studies.bisect import STOP, step
 
     try:
-        with Reporter() as report:
-            status = step(out, report)
+        with Reporter() as progress:
+            status = step(out, progress)
     except OomtrialError as error:
         click.echo(f"oomtrial: {error}", err=True)
         status = STOP

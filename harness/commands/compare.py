@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import FORMAT
-from harness.commands.output import console_on_stderr, console_on_stdout, print_json
-from harness.errors import CHECK_FAILED
+from ..errors import CHECK_FAILED
+from .options import FORMAT
+from .output import console_on_stderr, console_on_stdout, print_json
 
 
 @click.command()
@@ -42,11 +42,11 @@ def compare(
 
     Exit code 7 if an arm fails a condition of --fail-if. An undecided comparison fails none, and the output says so.
     """
-    from harness.analysis.checks import check_summary, parse_condition
-    from harness.pooling import pool_runs
-    from harness.report.ci import junit_xml, ktap
-    from harness.runmail import mail_of_pool
-    from harness.runsummary import summarize_pool
+    from ..analysis.checks import check_summary, parse_condition
+    from ..report.ci import junit_xml, ktap
+    from ..runs.mail import mail_of_pool
+    from ..runs.pool import pool_runs
+    from ..runs.summary import summarize_pool
 
     parsed = [parse_condition(text) for text in conditions]
     pool = pool_runs(runs, by_run)
@@ -55,14 +55,14 @@ def compare(
     if style == "json":
         print_json({"summary": summary, "checks": checks})
     elif style == "table":
-        from harness.report.comparisontable import print_checks
-        from harness.report.terminal import print_summary
+        from ..report.comparisontable import print_checks
+        from ..report.terminal import print_summary
 
         console = console_on_stdout()
         print_summary(console, summary, with_tests=True)
         print_checks(console, checks)
     elif style == "mail":
-        from harness.report.comparisontable import print_checks
+        from ..report.comparisontable import print_checks
 
         click.echo(mail_of_pool(pool, summary), nl=False)
         print_checks(console_on_stderr(), checks)
@@ -111,10 +111,10 @@ def plan(
     """Compute how many rounds and boots are needed to tell two shares of rounds apart."""
     import msgspec
 
-    from harness.analysis.checks import parse_share
-    from harness.analysis.power import ALPHA, size_of
-    from harness.errors import UsageError
-    from harness.report.plantable import print_sizes
+    from ..analysis.checks import parse_share
+    from ..analysis.power import ALPHA, size_of
+    from ..errors import UsageError
+    from ..report.plantable import print_sizes
 
     base, wanted = parse_share(rate), parse_share(power)
     if not 0 < wanted < 1:

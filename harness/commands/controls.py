@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import FORMAT, SEED, VCPUS
-from harness.commands.output import console_on_stdout, print_json
-from harness.errors import CHECK_FAILED
-from harness.progress import Reporter
-from harness.spec.machine import ACCELERATIONS
+from ..errors import CHECK_FAILED
+from ..progress import Reporter
+from ..spec.machine import ACCELERATIONS
+from .options import FORMAT, SEED, VCPUS
+from .output import console_on_stdout, print_json
 
 
 @click.command()
@@ -41,12 +41,12 @@ def controls(
     """Check the harness itself: it must tell known-bad kernels from stock, and must not tell stock from stock.
 
     Exit code 7 if a control does not come out as claimed."""
-    from harness.controls import run_controls
-    from harness.kernels.source import offered_versions
-    from harness.report.controltable import print_controls
-    from harness.request import Request
-    from harness.rundir import new_run_id, read_run
-    from harness.spec.arm import ArmSpec
+    from ..experiment.request import Request
+    from ..kernels.source import offered_versions
+    from ..report.controltable import print_controls
+    from ..runs.record import new_run_id, read_run
+    from ..spec.arm import ArmSpec
+    from ..studies.controls import run_controls
 
     base = base or ("source:6.1" if "6.1" in offered_versions() else "source:6.12")
     out = out or Path("results") / "runs" / f"controls-{new_run_id()}"
@@ -57,8 +57,8 @@ def controls(
             arms, (scenario,), number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
         )
 
-    with Reporter() as report:
-        results = run_controls(base, names, out, report, request)
+    with Reporter() as progress:
+        results = run_controls(base, names, out, progress, request)
     if style == "json":
         print_json(results)
     else:

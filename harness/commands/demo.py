@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import SEED
-from harness.commands.summary import print_run
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import SEED
+from .summary import print_run
 
 
 @click.command()
@@ -22,17 +22,17 @@ def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
     While these kernels are built, Debian's prebuilt kernel of that version is measured. Its figure comes first and is not
     pooled with the others.
     """
-    from harness.demo import run_demo
-    from harness.refusals import refuse_existing
-    from harness.request import Request
-    from harness.spec.plan import plan_blocks
+    from ..experiment.preflight import refuse_existing
+    from ..experiment.request import Request
+    from ..spec.plan import plan_blocks
+    from ..studies.demo import run_demo
 
     if out is not None:
         refuse_existing(out)
     plan_blocks(["stock"], ["demo"], rounds, boots, seed)  # refused before kernels are built
     request = Request((), ("one-big-many-small",), rounds, boots, seed, out)
-    with Reporter() as report:
-        done = run_demo(request, report)
+    with Reporter() as progress:
+        done = run_demo(request, progress)
     print_run(done.directory)
     for line in done.first.lines if done.first else []:
         click.echo(line)

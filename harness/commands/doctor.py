@@ -13,7 +13,7 @@ from rich.console import Console
 def doctor(clean: bool) -> None:
     """Check what works on this machine and show how to get the rest. Exit code 3 if something required is missing."""
     if clean:
-        from harness.cleaning import clean as clean_up
+        from ..maintenance.cleanup import clean as clean_up
 
         count = 0
         for removed in clean_up():
@@ -22,7 +22,7 @@ def doctor(clean: bool) -> None:
         if not count:
             click.echo("nothing was left behind")
         return
-    from harness.doctor import diagnose, print_findings
+    from ..maintenance.doctor import diagnose, print_findings
 
     findings = diagnose()
     print_findings(Console(), findings)

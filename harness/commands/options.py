@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.spec.machine import ACCELERATIONS
+from ..spec.machine import ACCELERATIONS
 
 FORMAT = click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 MAIL_FORMAT = click.option(
@@ -25,7 +25,7 @@ VCPUS = click.option(
 )
 OWN_CONFIG = click.option(
     "--config",
-    "own_config",
+    "user_fragments",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.commands.output import console_on_stdout
-from harness.errors import EvidenceError
+from ..errors import EvidenceError
+from .output import console_on_stdout
 
 
 @click.command()
@@ -54,7 +54,7 @@ def parse(
     mention a kill but cannot be read are counted and shown. If a file cannot be read, the others are read first, and the
     exit code is 6.
     """
-    from harness.parselog import ParseRequest, parse_files
+    from ..logs.parse import ParseRequest, parse_files
 
     if not files and sys.stdin.isatty():
         raise click.UsageError("no FILE, and standard input is a terminal: name a log, or pipe one in")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.output import console_on_stdout
+from .output import console_on_stdout
 
 if TYPE_CHECKING:
-    from harness.report.timeline import Timeline
+    from ..report.timeline import Timeline
 
 _PLAIN_WIDTH = 100  # where standard output is no terminal
 
@@ -53,12 +53,12 @@ def report(
     By default it draws rounds with a redundant kill, rounds in which the witnesses disagree, and rounds that did not complete.
     """
     if mail:
-        from harness.runmail import mail_of_run
+        from ..runs.mail import mail_of_run
 
         click.echo(mail_of_run(run_directory, scenario=scenario), nl=False)
         if not (out or svg or png or trace or text):
             return
-    from harness.runreport import open_report, write_page, write_pictures, write_trace
+    from ..runs.report import open_report, write_page, write_pictures, write_trace
 
     opened = open_report(run_directory, rounds, max_rounds, scenario)
     for directory, kind in ((svg, "svg"), (png, "png")):
@@ -77,7 +77,7 @@ def report(
 
 
 def _print_rounds(timelines: list[Timeline]) -> None:
-    from harness.report.timelinetext import timeline_text
+    from ..report.timelinetext import timeline_text
 
     console = console_on_stdout(_PLAIN_WIDTH)
     for timeline in timelines:

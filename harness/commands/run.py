@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from harness.commands.options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
-from harness.commands.summary import print_run
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
+from .summary import print_run
 
 if TYPE_CHECKING:
-    from harness.experiment import Experiment
+    from ..experiment.experiment import Experiment
 
-_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config")
+_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragments")
 
 
 @click.command()
@@ -101,23 +101,23 @@ def run(
     cluster: str | None,
     cluster_insecure: bool,
     resume: Path | None,
-    own_config: tuple[Path, ...],
+    user_fragments: tuple[Path, ...],
 ) -> None:
     """Measure kernels against each other and print the summary.
 
     --kernel host measures the running kernel in containers of the local Docker Engine, without a guest. Its figures are
     kept in a history of this machine. It creates only its own containers and removes them.
     """
-    from harness.cluster import run_experiment
-    from harness.experiment import Experiment, resume_run
-    from harness.request import Request
-    from harness.spec.arm import name_arms
+    from ..experiment.driver import run_experiment
+    from ..experiment.experiment import Experiment, resume_run
+    from ..experiment.request import Request
+    from ..spec.arm import name_arms
 
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
             raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
-        with Reporter() as report:
-            experiment = resume_run(resume, report, elsewhere=cluster is not None)
+        with Reporter() as progress:
+            experiment = resume_run(resume, progress, elsewhere=cluster is not None)
             has_run = run_experiment(experiment, cluster, insecure=cluster_insecure)
         print_run(resume)
         if has_run:
@@ -127,7 +127,7 @@ def run(
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
     if "host" in kernels:
         _refuse_guest_options(context)
-    with Reporter() as report:
+    with Reporter() as progress:
         request = Request(
             name_arms(kernels, probes),
             scenarios or ("one-big-many-small",),
@@ -140,11 +140,11 @@ def run(
             accel,
             snapshots,
             append,
-            own_config,
+            user_fragments,
             may_harm_host,
             until_decided,
         )
-        experiment = Experiment(request, report)
+        experiment = Experiment(request, progress)
         run_experiment(experiment, cluster, insecure=cluster_insecure)
     print_run(experiment.directory)
     _remember(experiment)
@@ -153,7 +153,7 @@ def run(
 def _remember(experiment: Experiment) -> None:
     """Of the arm host, figures go to this machine's history."""
     if "host" in experiment.request.kernels:
-        from harness.history import remember
+        from ..runs.history import remember
 
         for line in remember(experiment.directory):
             click.echo(line)

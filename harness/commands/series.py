@@ -6,19 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import (
-    ACCEL,
-    CLUSTER,
-    CLUSTER_INSECURE,
-    FORMAT,
-    MEMORY,
-    OWN_CONFIG,
-    SEED,
-    SNAPSHOTS,
-    VCPUS,
-)
-from harness.commands.output import console_on_stdout, print_json
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
+from .output import console_on_stdout, print_json
 
 _DEFAULT_SCENARIO = "one-big-many-small"
 
@@ -60,7 +50,7 @@ def series(
     memory_mib: int,
     accel: str,
     snapshots: bool,
-    own_config: tuple[Path, ...],
+    user_fragments: tuple[Path, ...],
     cluster: str | None,
     cluster_insecure: bool,
     resume: Path | None,
@@ -74,10 +64,10 @@ def series(
     VERSION is a kernel spec or a bare version, which means Debian's prebuilt kernel (debian:VERSION) or, if there is none,
     its source (source:VERSION). Versions that are not available are reported in one line, and the others are measured.
     """
-    from harness.errors import UsageError
-    from harness.report.seriestable import print_series
-    from harness.request import Request
-    from harness.series import measure_series, read_series, write_picture
+    from ..errors import UsageError
+    from ..experiment.request import Request
+    from ..report.seriestable import print_series
+    from ..studies.series import measure_series, read_series, write_picture
 
     if resume is not None and (versions or from_runs):
         raise UsageError("--resume goes on with a series as its record says", "leave out the versions and --from")
@@ -99,10 +89,10 @@ def series(
             memory_mib,
             accel,
             snapshots,
-            config=own_config,
+            config=user_fragments,
         )
-        with Reporter() as report:
-            runs, scenario = [measure_series(versions, request, report, cluster, insecure=cluster_insecure)], None
+        with Reporter() as progress:
+            runs, scenario = [measure_series(versions, request, progress, cluster, insecure=cluster_insecure)], None
     found = read_series(runs, scenario)
     if style == "json":
         print_json(found)
@@ -116,9 +106,9 @@ def series(
 
 
 def _resume(run: Path, cluster: str | None, *, insecure: bool) -> Path:
-    from harness.cluster import run_experiment
-    from harness.experiment import resume_run
+    from ..experiment.driver import run_experiment
+    from ..experiment.experiment import resume_run
 
-    with Reporter() as report:
-        run_experiment(resume_run(run, report, elsewhere=cluster is not None), cluster, insecure=insecure)
+    with Reporter() as progress:
+        run_experiment(resume_run(run, progress, elsewhere=cluster is not None), cluster, insecure=insecure)
     return run

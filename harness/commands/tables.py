@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.commands.sections import SectionedGroup
-from harness.errors import EvidenceError
+from ..errors import EvidenceError
+from .sections import SectionedGroup
 
 
 @click.group(cls=SectionedGroup)
@@ -20,7 +20,7 @@ def tables() -> None:
 @click.option("--accept-edited", is_flag=True, help="Also accept raw files that changed after their trial ended.")
 def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
     """Rebuild a run's tables from its raw evidence. Exit code 6 if some of the evidence was left out."""
-    from harness.runtables import rebuild_tables
+    from ..runs.tables import rebuild_tables
 
     problems = rebuild_tables(run_directory, accept_edited)
     for problem in problems:
@@ -38,7 +38,7 @@ def tables_export(run_directory: Path, directory: Path) -> None:
 
     summary, compare, report and oomtrial.load_run accept the copy in place of the run.
     """
-    from harness.exportset import export_set
+    from ..runs.export import export_set
 
     for text in export_set(run_directory, directory):
         click.echo(f"without its directories: {text}", err=True)

@@ -15,7 +15,7 @@ def watch(as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from harness.report.watchtext import WatchText, json_on_stdout
-    from harness.watch import watch as follow
+    from ..logs.follow import watch as follow
+    from ..report.watchtext import WatchText, json_on_stdout
 
     follow(json_on_stdout if as_json else lambda: WatchText(Console()))

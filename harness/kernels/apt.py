@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from harness.errors import BuildError, HostError, OomtrialError
-from harness.paths import cache_dir
-from harness.proc import output_of, run
+from ..errors import BuildError, HostError, OomtrialError
+from ..system.paths import cache_dir
+from ..system.process import output_of, run
 
 _DOWNLOAD_DEADLINE_S = 900
 _PAUSES_S = (1, 2, 4)

@@ -18,21 +18,13 @@ from typing import Literal
 
 import msgspec
 
-from harness.errors import BuildError, HostError, OomtrialError
-from harness.kernels.apt import (
-    APT_GET,
-    APT_HELPER,
-    Package,
-    dependencies,
-    parse_stanzas,
-    state_environment,
-    state_lock,
-)
-from harness.kernels.kernel import wait_for
-from harness.kernels.mirror import Archive
-from harness.paths import cache_dir, require_room, write_atomically
-from harness.proc import output_of, run
-from harness.progress import Reporter
+from ..errors import BuildError, HostError, OomtrialError
+from ..progress import Reporter
+from ..system.paths import cache_dir, require_room, write_atomically
+from ..system.process import output_of, run
+from .apt import APT_GET, APT_HELPER, Package, dependencies, parse_stanzas, state_environment, state_lock
+from .kernel import wait_for
+from .mirror import Archive
 
 Kind = Literal["binary", "source"]
 KINDS: tuple[Kind, ...] = ("binary", "source")
@@ -166,13 +158,13 @@ class Index:
             return False
         return 0 <= age_s < (min(max_age_s, _LACKING_S) if catalog.lacking else max_age_s)
 
-    def read(self, report: Reporter, max_age_s: float) -> Catalog:
+    def read(self, progress: Reporter, max_age_s: float) -> Catalog:
         """What was read the last time if that is not too old, else what the mirror says now.
 
         Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError when apt says something else.
         """
         directory = cache_dir() / "apt" / self.state
-        with wait_for(state_lock(directory), f"the package lists of {self.suite}", report):
+        with wait_for(state_lock(directory), f"the package lists of {self.suite}", progress):
             catalog = self.known()
             if catalog is None or not self.is_fresh(max_age_s):
                 catalog = self._update(directory)

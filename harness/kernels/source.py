@@ -10,18 +10,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError
-from harness.kernels.apt import Package, download
-from harness.kernels.base import Base
-from harness.kernels.catalog import kept_catalogs
-from harness.kernels.debversion import answers, is_candidate, release_of, version_order
-from harness.kernels.offers import Offers, Rank, host_packages
-from harness.kernels.sourcepackage import find_source_package
-from harness.kernels.upstream import find_upstream_archive
-from harness.paths import cache_dir, require_room
-from harness.proc import start
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, require_room
+from ..system.process import start
+from .apt import Package, download
+from .base import Base
+from .catalog import kept_catalogs
+from .debversion import answers, is_candidate, release_of, version_order
+from .offers import Offers, Rank, host_packages
+from .sourcepackage import find_source_package
+from .upstream import find_upstream_archive
 
 _NAME = re.compile(r"linux-source-(?P<series>\d+\.\d+)")
 _UNPACK_DEADLINE_S = 600
@@ -61,7 +61,7 @@ class Source:
     def lock(self) -> FileLock:
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Downloads and unpacks the package, unless the tree is there.
 
         Raises BuildError when the download fails, HostError when there is no room.
@@ -73,10 +73,10 @@ class Source:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         try:
-            with report.task(f"fetch {self.name}"):
+            with progress.task(f"fetch {self.name}"):
                 wanted = Package(self.package, self.package_version, self.sha256, (), self.suite, self.state)
                 (file,) = download([wanted], scratch)
-            with report.task(f"unpack {self.package}"):
+            with progress.task(f"unpack {self.package}"):
                 _unpack(file, self.package, scratch)
             (scratch / self.package).touch()  # prune goes by the time, and the archive has one of its own
             (scratch / self.package).rename(self.tree)

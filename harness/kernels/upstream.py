@@ -13,15 +13,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError
-from harness.kernels.apt import Package, download_file
-from harness.kernels.catalog import UPSTREAM, forget_package, read_state
-from harness.kernels.debversion import answers, is_candidate, release_of, series_of
-from harness.kernels.offers import Offers, Rank
-from harness.paths import cache_dir, require_room
-from harness.proc import run
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, require_room
+from ..system.process import run
+from .apt import Package, download_file
+from .catalog import UPSTREAM, forget_package, read_state
+from .debversion import answers, is_candidate, release_of, series_of
+from .offers import Offers, Rank
 
 _UNPACK_DEADLINE_S = 600
 _ARCHIVE_BYTES = 256 << 20
@@ -58,7 +58,7 @@ class UpstreamArchive:
     def lock(self) -> FileLock:
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Unpacks the archive, unless the tree is there.
 
         Raises BuildError when that fails, HostError when there is no room.
@@ -71,7 +71,7 @@ class UpstreamArchive:
         scratch.mkdir(parents=True)
         archive, log = _archive(self.sha256), cache_dir() / "logs" / f"unpack-{self.tree.name}.log"
         try:
-            with report.task(f"unpack {self.name}"):
+            with progress.task(f"unpack {self.name}"):
                 if not _is_whole(archive, self.sha256):
                     archive.unlink(missing_ok=True)
                     raise BuildError(f"{archive.name} is damaged", "run the command again: it is fetched anew")
@@ -93,7 +93,7 @@ def find_upstream_archive(spec: KernelSpec, offers: Offers) -> UpstreamArchive |
             return found
         if offers.offline:
             return None
-        if _fetch(package, found, offers.report):
+        if _fetch(package, found, offers.progress):
             return found
         forget_package(package)
     return None
@@ -110,13 +110,13 @@ def rank_upstream_archive(wanted: str) -> Rank:
     return rank
 
 
-def _fetch(package: Package, found: UpstreamArchive, report: Reporter) -> bool:
+def _fetch(package: Package, found: UpstreamArchive, progress: Reporter) -> bool:
     """Whether the mirror has the archive, which is then in the cache, verified by the hash in the signed list."""
     catalog, target = read_state(package.state), _archive(package.sha256)
     if catalog is None:
         return False
     require_room(target.parent, _ARCHIVE_BYTES, found.name)
-    with FileLock(f"{target}.lock"), report.task(f"fetch {found.name}"):
+    with FileLock(f"{target}.lock"), progress.task(f"fetch {found.name}"):
         return target.is_file() or download_file(package, f"{catalog.uri}/{package.path}", target)
 
 

@@ -296,13 +296,13 @@ def test_a_linux_source_package_is_preferred_and_a_source_package_is_unpacked_as
 
 def test_the_release_of_a_source(archive, tmp_path):
     add_sources(archive, tmp_path)
-    with Reporter() as report:
+    with Reporter() as progress:
         for text, series, release in (
             ("source:7.2", "7.2", "7.2.12"),
             ("source:6.19.8", "6.19", "6.19.8"),
             ("source:7.4", "7.4", "7.4-rc1"),
         ):
-            base = plan_kernel(parse_kernel_spec(text), report).base
+            base = plan_kernel(parse_kernel_spec(text), progress).base
             assert (base.version, base.release) == (series, release)
 
 
