@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 _BESIDE = {
     "workloads": "oomtrial/_data/workloads",
     "containers": "oomtrial/_data/containers",
-    "alias/oomtrial/__init__.py": "harness/__init__.py",
+    "alias/oomtrial/__init__.py": "harness.py",  # not harness/: hatchling would map that to oomtrial/ too
 }
 
 

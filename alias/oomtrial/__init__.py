@@ -1,5 +1,5 @@
 """One package under two names. A checkout has it in `harness/`, and this file makes it importable as `oomtrial`; a wheel
-installs it as `oomtrial`, and has this file as `harness/__init__.py`, for the documented `harness.parse_log` and
+installs it as `oomtrial`, and has this file as `harness.py`, for the documented `harness.parse_log` and
 `harness.load_run`.
 
 Both names give the same module objects: a copy would raise and catch other classes.
@@ -10,6 +10,11 @@ from importlib import import_module
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from runpy import run_module
+
+if __name__ == "__main__":  # `python -m harness`, where a wheel is installed
+    run_module("oomtrial", run_name="__main__", alter_sys=True)
+    sys.exit()
 
 _ALIAS = __name__
 _REAL = "harness" if _ALIAS == "oomtrial" else "oomtrial"

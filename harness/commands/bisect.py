@@ -14,21 +14,41 @@ from .options import VCPUS
 
 
 @click.command()
-@click.option("--tree", required=True, type=click.Path(path_type=Path), metavar="PATH", help="A git tree; only read.")
+@click.option(
+    "--tree",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Git tree of the kernel. It is only read.",
+)
 @click.option("--good", required=True, metavar="REF")
 @click.option("--bad", required=True, metavar="REF")
-@click.option("--scenario", default="one-big-many-small", show_default=True, help="Name or .toml file.")
 @click.option(
-    "--rounds", type=click.IntRange(8, 100_000), default=60, show_default=True, help="An end; a step at most."
+    "--scenario", default="one-big-many-small", show_default=True, help="Scenario name, or path of a .toml file."
 )
-@click.option("--boots", type=click.IntRange(1, 1000), default=2, show_default=True, help="Boots an end.")
 @click.option(
-    "--what", type=click.Choice(["redundant", "hung"]), help="Of the rounds.  [default: where the ends differ]"
+    "--rounds",
+    type=click.IntRange(8, 100_000),
+    default=60,
+    show_default=True,
+    help="Rounds per endpoint; maximum per step.",
+)
+@click.option("--boots", type=click.IntRange(1, 1000), default=2, show_default=True, help="Boots per endpoint.")
+@click.option(
+    "--what",
+    type=click.Choice(["redundant", "hung"]),
+    help="What makes a round bad: a redundant kill, or that it does not complete.  [default: the one in which the endpoints differ more]",
 )
 @click.option("--seed", type=int, default=1, show_default=True)
 @VCPUS
 @click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The same again goes on.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the bisection. Reuse it to resume.",
+)
 def bisect(
     tree: Path,
     good: str,
@@ -42,10 +62,10 @@ def bisect(
     accel: str,
     out: Path,
 ) -> None:
-    """Find the commit at which redundant kills, or hangs, came or went: git bisect, with a statistical verdict a step.
+    """Find the commit that introduced or removed redundant kills or hangs: git bisect with a statistical verdict per step.
 
-    Good and bad are measured first. A step takes rounds until one of the two is 99 times likelier, and is skipped when
-    --rounds are not enough. Exit code 7 when the ends do not differ, or only skipped commits are left.
+    Both endpoints are measured first. Each step runs rounds until one of the two is 99 times likelier, and is skipped if
+    --rounds do not decide it. Exit code 7 if the endpoints do not differ, or if only skipped commits are left.
     """
     from ..studies import bisect as bisection
 
@@ -60,7 +80,7 @@ def bisect(
 @click.command("bisect-step", hidden=True)
 @click.argument("out", type=click.Path(path_type=Path))
 def bisect_step(out: Path) -> None:
-    """One step of `oomtrial bisect`, for `git bisect run`."""
+    """Run one step of `oomtrial bisect`, for `git bisect run`."""
     from ..studies.bisect import STOP, step
 
     try:

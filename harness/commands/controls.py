@@ -14,13 +14,15 @@ from .output import console_on_stdout, print_json
 
 
 @click.command()
-@click.option("--base", metavar="SPEC", help="The stock kernel.  [default: source:6.1, else source:6.12]")
-@click.option("--only", "names", multiple=True, metavar="NAME", help="Only this control; repeat it for more.")
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds an arm.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots an arm.")
+@click.option("--base", metavar="SPEC", help="Stock kernel.  [default: source:6.1, else source:6.12]")
+@click.option("--only", "names", multiple=True, metavar="NAME", help="Run only this control. Repeatable.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds per arm.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per arm.")
 @SEED
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Directory of the runs; what is there is not measured again."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Directory of the runs. Reuse it to judge them again without measuring.",
 )
 @VCPUS
 @click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
@@ -36,7 +38,9 @@ def controls(
     accel: str,
     style: str,
 ) -> None:
-    """Prove the harness: does it tell known-bad kernels from stock, and stock from stock not? Exit code 7 if it fails."""
+    """Check the harness itself: it must tell known-bad kernels from stock, and must not tell stock from stock.
+
+    Exit code 7 if a control does not come out as claimed."""
     from ..experiment.request import Request
     from ..kernels.source import offered_versions
     from ..report.controltable import print_controls

@@ -12,14 +12,15 @@ from .summary import print_run
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Rounds a kernel.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots a kernel.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Rounds per kernel.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per kernel.")
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
-    """Compare the newest kernel that can be had: stock, with a fix, and broken on purpose.
+    """Compare the newest available kernel: stock, with a fix, and broken on purpose.
 
-    While kernels are built, Debian's prebuilt kernel of that version is measured: a first figure, pooled with nothing.
+    While these kernels are built, Debian's prebuilt kernel of that version is measured. Its figure comes first and is not
+    pooled with the others.
     """
     from ..experiment.preflight import refuse_existing
     from ..experiment.request import Request

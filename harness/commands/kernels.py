@@ -13,6 +13,7 @@ from rich.table import Table
 from ..progress import Reporter
 from .options import OWN_CONFIG
 from .output import console_on_stdout
+from .sections import SectionedGroup
 
 if TYPE_CHECKING:
     from ..kernels.kernel import KernelPlan
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
 _WIDTH = 100
 
 
-@click.group()
+@click.group(cls=SectionedGroup)
 def kernels() -> None:
-    """Kernels without a run: what there is, what a spec means, builds, checks, tidying up.
+    """List, inspect, build, check and remove kernels.
 
-    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (its source, built with our config), each with
-    @SUITE to name one (debian:7.2@sid), tree:PATH[@REF] (a kernel tree of yours, only read) or image:PATH (a bzImage).
-    source: and tree: take +PATCH, repeatable: a name from the library, or the path of a diff, a mail, a mailbox, or a directory with a
-    series. In a path, + and @ are written twice.
+    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (Debian's source, built with oomtrial's guest config),
+    tree:PATH[@REF] (your kernel tree, which is only read) or image:PATH (a bzImage). @SUITE chooses a Debian suite:
+    debian:7.2@sid. +PATCH adds a patch to source: and tree:, and can be repeated: a name from the patch library, or the
+    path of a diff, a mail, a mailbox, or a directory with a series. In a path, write + and @ twice.
     """
 
 
 @kernels.command("list")
-@click.option("--offline", is_flag=True, help="Read no package list anew: only what is known.")
+@click.option("--offline", is_flag=True, help="Use the package lists that were read before; ask no mirror.")
 def list_(offline: bool) -> None:
-    """What can be asked for on this machine, and what the cache holds.
+    """List the kernels that are available on this machine, and those in the cache.
 
-    Versions come from the host's own apt and from the other suites of its mirror, whose lists are read once a day.
+    Versions come from the host's apt and from the other suites of its mirror. Their lists are read once a day.
     """
     from ..kernels.debversion import series_of
     from ..kernels.inventory import cached_kernels
@@ -81,7 +82,7 @@ def list_(offline: bool) -> None:
 @click.argument("text", metavar="SPEC")
 @OWN_CONFIG
 def show(text: str, user_fragments: tuple[Path, ...]) -> None:
-    """What a spec means here: source, patches, key, and whether the cache has it."""
+    """Show what a spec resolves to: source, patches, key, and whether it is in the cache."""
     from ..kernels.build import BuildPlan
     from ..kernels.kernel import kernel_directory, ready_kernel
     from ..kernels.plan import plan_kernel
@@ -117,7 +118,7 @@ def _tidy(progress: Reporter) -> None:
 @click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
 @OWN_CONFIG
 def build(texts: tuple[str, ...], user_fragments: tuple[Path, ...]) -> None:
-    """Make kernels, unless the cache has them; prints their paths."""
+    """Build kernels that are not in the cache, and print their paths."""
     from ..kernels.kernel import make_kernel
     from ..kernels.plan import plan_kernel
     from ..spec.kernel import parse_kernel_spec
@@ -133,12 +134,12 @@ def build(texts: tuple[str, ...], user_fragments: tuple[Path, ...]) -> None:
 
 @kernels.command()
 @click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
-@click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC, which names no patch.")
+@click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC.")
 @OWN_CONFIG
 def check(texts: tuple[str, ...], library: bool, user_fragments: tuple[Path, ...]) -> None:
-    """Check whether patches apply and the config has what a guest needs. Nothing is compiled.
+    """Check that patches apply and that the config has what a guest needs. Nothing is compiled.
 
-    With --library, exit code 4 when a patch that is meant for a version does not apply to it.
+    With --library, exit code 4 if a patch does not apply to a version that it is meant for.
     """
     from ..kernels.check import check_kernel
     from ..kernels.plan import plan_kernel
@@ -187,11 +188,11 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
     default=30,
     show_default=True,
     metavar="DAYS",
-    help="Also what nobody has used for so long.",
+    help="Also remove what has not been used for this many days.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed; remove nothing.")
 def prune(older_than: float, dry_run: bool) -> None:
-    """Remove kernels, trees and logs that no later run would take. What is in use stays."""
+    """Remove kernels, trees and logs from the cache that no later run would use. What is in use stays."""
     from ..kernels.inventory import leftovers, remove
     from ..kernels.plan import plan_kernel
     from ..spec.kernel import parse_kernel_spec

@@ -17,14 +17,24 @@ _PLAIN_WIDTH = 100  # where standard output is no terminal
 
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--scenario", metavar="NAME", help="Where the run has several.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page.  [default: RUN/report.html]")
-@click.option("--round", "rounds", multiple=True, metavar="TRIAL/ROUND", help="Draw this round; repeat it for more.  [default: the interesting ones]")  # fmt: skip
-@click.option("--max-rounds", type=click.IntRange(0, 1000), default=12, show_default=True, help="Interesting rounds that are drawn.")  # fmt: skip
-@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Pictures, instead of the page.")  # fmt: skip
-@click.option("--png", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The same, as PNG.")
-@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="The rounds for ui.perfetto.dev, instead of the page.")  # fmt: skip
-@click.option("--text", is_flag=True, help="Print the rounds, instead of the page.")
+@click.option("--scenario", metavar="NAME", help="Scenario to report, if the run has several.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write the page to.  [default: RUN/report.html]",
+)
+@click.option("--round", "rounds", multiple=True, metavar="TRIAL/ROUND", help="Draw the timeline of this round. Repeatable.  [default: rounds with a redundant kill first]")  # fmt: skip
+@click.option("--max-rounds", type=click.IntRange(0, 1000), default=12, show_default=True, help="Maximum number of rounds drawn by default.")  # fmt: skip
+@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write the pictures as SVG files to this directory, instead of the page.")  # fmt: skip
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the pictures as PNG files to this directory, instead of the page.",
+)
+@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="Write the rounds as a trace for ui.perfetto.dev, instead of the page.")  # fmt: skip
+@click.option("--text", is_flag=True, help="Print the timelines as text, instead of the page.")
 @click.option("--mail", is_flag=True, help="Print the summary for a patch mail, instead of the page.")
 def report(
     run_directory: Path,
@@ -38,9 +48,9 @@ def report(
     text: bool,
     mail: bool,
 ) -> None:
-    """Write the report of a run: one HTML page that needs no network.
+    """Write the report of a run as one HTML page that needs no network.
 
-    Interesting rounds are those with a redundant kill, with witnesses that disagree, and those that did not complete.
+    By default it draws rounds with a redundant kill, rounds in which the witnesses disagree, and rounds that did not complete.
     """
     if mail:
         from ..runs.mail import mail_of_run

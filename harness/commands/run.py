@@ -34,19 +34,19 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     "scenarios",
     multiple=True,
     metavar="NAME",
-    help='Name, or path of a .toml file; repeat it, or "all".  [default: one-big-many-small]',
+    help='Scenario name, path of a .toml file, or "all". Repeatable.  [default: one-big-many-small]',
 )
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds an arm.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per arm.")
 @click.option(
     "--boots",
     type=click.IntRange(1, 10_000),
-    help="Boots an arm (containers, on host); rounds are spread over them.  [default: 2, on host 1; with --until-decided"
+    help="Boots per arm (on host: containers); rounds are spread over them.  [default: 2, on host 1; with --until-decided"
     " one for 8 rounds, but 8 at least]",
 )
 @click.option(
     "--until-decided",
     is_flag=True,
-    help="Look after every turn of the arms, and end when each is better or worse than stock; --rounds is then the most.",
+    help="Check after each turn of the arms, and stop once every arm is better or worse than stock. --rounds is then the maximum.",
 )
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
@@ -55,7 +55,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="Of a guest; more than cores widens the window.",
+    help="Virtual CPUs per guest. More of them than host cores widens the window for a second kill.",
 )
 @MEMORY
 @ACCEL
@@ -64,14 +64,14 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     type=click.Choice(["all", "kills", "none"]),
     default="all",
     show_default=True,
-    help="kills: what classifies a kill, without its mechanism. none: counts only, no kill is classified.",
+    help="Kernel probes. all: kills and their mechanism. kills: kills are classified, without the mechanism. none: kills are only counted.",
 )
 @SNAPSHOTS
-@click.option("--append", default="", metavar="TEXT", help="To the guest's kernel command line.")
+@click.option("--append", default="", metavar="TEXT", help="Text appended to the guest's kernel command line.")
 @click.option(
     "--may-harm-host",
     is_flag=True,
-    help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
+    help="On host, also run scenarios that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
 )
 @CLUSTER
 @CLUSTER_INSECURE
@@ -79,7 +79,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was cut off, as its record says; no options but those of --cluster go with it.",
+    help="Resume an interrupted run from its record. Only the --cluster options can be combined with it.",
 )
 @OWN_CONFIG
 @click.pass_context
@@ -104,10 +104,10 @@ def run(
     resume: Path | None,
     user_fragments: tuple[Path, ...],
 ) -> None:
-    """Measure kernels against each other, and print the summary.
+    """Measure kernels against each other and print the summary.
 
-    --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
-    figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
+    --kernel host measures the running kernel in containers of the local Docker Engine, without a guest. Its figures are
+    kept in a history of this machine. It creates only its own containers and removes them.
     """
     from ..experiment.driver import run_experiment
     from ..experiment.experiment import Experiment, resume_run

@@ -12,7 +12,7 @@ from .output import console_on_stdout, print_json
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @FORMAT
 def scenarios(names: tuple[str, ...], style: str) -> None:
-    """List the scenarios, or show some of them: ours by name, your own by the path of their file."""
+    """List the scenarios, or show some of them by name or by the path of their file."""
     from ..report.scenariotable import print_scenario, print_scenarios, scenario_row
     from ..spec.scenario import load_scenario, scenario_names
 

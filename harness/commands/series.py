@@ -16,9 +16,11 @@ _DEFAULT_SCENARIO = "one-big-many-small"
 
 @click.command()
 @click.argument("versions", metavar="VERSION...", nargs=-1)
-@click.option("--scenario", metavar="NAME", help=f"Name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]")
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds a version.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots a version; rounds are spread over them.")  # fmt: skip
+@click.option(
+    "--scenario", metavar="NAME", help=f"Scenario name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]"
+)
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per version.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per version; rounds are spread over them.")  # fmt: skip
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @VCPUS
@@ -28,10 +30,15 @@ _DEFAULT_SCENARIO = "one-big-many-small"
 @OWN_CONFIG
 @CLUSTER
 @CLUSTER_INSECURE
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a series that was cut off, as its record says.")  # fmt: skip
-@click.option("--from", "from_runs", is_flag=True, help="Measure nothing: each VERSION is the directory of a run.")
-@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Picture, in place of those in the run's directory.")  # fmt: skip
-@click.option("--png", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The same, as PNG.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume an interrupted series from its record.")  # fmt: skip
+@click.option("--from", "from_runs", is_flag=True, help="Measure nothing; each VERSION is the directory of a run.")
+@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write the picture as SVG to this directory, instead of the run's.")  # fmt: skip
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the picture as PNG to this directory, instead of the run's.",
+)
 @FORMAT
 def series(
     versions: tuple[str, ...],
@@ -53,10 +60,10 @@ def series(
     png: Path | None,
     style: str,
 ) -> None:
-    """Measure several kernel versions in turn, and show between which two the share of redundant kills changes.
+    """Measure several kernel versions and show between which two the share of redundant kills changes.
 
-    VERSION is a kernel spec, or a bare version: Debian's prebuilt kernel of it (debian:VERSION), else its source
-    (source:VERSION). A kernel that cannot be had is told in a line, and the others are measured.
+    VERSION is a kernel spec or a bare version, which means Debian's prebuilt kernel (debian:VERSION) or, if there is none,
+    its source (source:VERSION). Versions that are not available are reported in one line, and the others are measured.
     """
     from ..errors import UsageError
     from ..experiment.request import Request

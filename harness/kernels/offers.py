@@ -169,7 +169,7 @@ def listed_with(package: Package) -> Sequence[Package]:
 
 
 def _is_there(package: Package, catalog: Catalog) -> bool:
-    return package.version not in catalog.gone
+    return package.title not in catalog.gone
 
 
 def _best(packages: Iterable[Package], rank: Rank) -> Package | None:

@@ -21,6 +21,7 @@ from .catalog import kept_catalogs
 from .debversion import answers, is_candidate, release_of, version_order
 from .offers import Offers, Rank, host_packages
 from .sourcepackage import find_source_package
+from .upstream import find_upstream_archive
 
 _NAME = re.compile(r"linux-source-(?P<series>\d+\.\d+)")
 _UNPACK_DEADLINE_S = 600
@@ -92,8 +93,9 @@ def offered_versions() -> list[str]:
 
 
 def find_source(spec: KernelSpec, offers: Offers) -> Base:
-    """The source that ``source:VERSION[@SUITE]`` means: a linux-source package where there is one, else a source package.
-    Package lists may be read, and a source package's description; nothing else is fetched.
+    """The source that ``source:VERSION[@SUITE]`` means: a linux-source package where there is one, else a source package,
+    else the upstream archive that belongs to one. Package lists may be read, and a source package's description; an
+    upstream archive is fetched, as nothing else tells whether the mirror has it.
 
     Raises BuildError when nobody offers it.
     """
@@ -105,6 +107,8 @@ def find_source(spec: KernelSpec, offers: Offers) -> Base:
         return released
     if found:
         return _of(found)
+    if upstream := find_upstream_archive(spec, offers):
+        return upstream
     listed = offers.of_suites("binary", spec.suite) + ([] if spec.suite else host_packages())
     sources = [one for one in listed if is_source(one)] + offers.of_suites("source", spec.suite)
     raise offers.refusal("source of Linux", spec.argument, spec.suite, sources)

@@ -18,7 +18,7 @@ from ..spec.kernel import KernelSpec
 from ..system.paths import cache_dir, require_room, write_atomically
 from ..system.process import run
 from .apt import NotOnMirrorError, Package, download_source
-from .catalog import forget_version
+from .catalog import forget_package
 from .debversion import answers, is_candidate, release_of, series_of
 from .offers import Offers, Rank
 
@@ -83,7 +83,7 @@ class SourcePackage:
             (scratch / "tree").touch()  # prune goes by the time, and the archive has one of its own
             (scratch / "tree").rename(self.tree)
         except NotOnMirrorError as error:
-            forget_version(self.state, self.package_version)
+            forget_package(package)
             raise NotOnMirrorError(error.what, f"try again: another version may answer; {error.hint}") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -139,7 +139,7 @@ def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | Non
                 return found
             except NotOnMirrorError:
                 gone.append(f"{package.version} ({package.suite})")
-                forget_version(package.state, package.version)
+                forget_package(package)
     finally:
         if gone:
             offers.progress.say(f"listed, but not on the mirror: source package linux {', '.join(gone)}")
@@ -150,7 +150,9 @@ def rank_source_package(wanted: str) -> Rank:
     """Which source packages ``source:WANTED`` may mean: a release before a candidate, then the newest."""
 
     def rank(package: Package) -> bool | None:
-        return not is_candidate(package.version) if answers(wanted, package.version) else None
+        if package.name != "linux" or not answers(wanted, package.version):
+            return None
+        return not is_candidate(package.version)
 
     return rank
 

@@ -1,4 +1,4 @@
-"""A kernel log as DataFrames: `harness.parse_log`, for notebooks."""
+"""A kernel log as DataFrames: `oomtrial.parse_log`, for notebooks."""
 
 from __future__ import annotations
 

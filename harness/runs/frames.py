@@ -1,4 +1,4 @@
-"""`harness.load_run`: a run as DataFrames, for notebooks."""
+"""`oomtrial.load_run`: a run as DataFrames, for notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of a kernel log: what `oomtrial parse` and `harness.parse_log` give."""
+"""Tables of a kernel log: what `oomtrial parse` and `oomtrial.parse_log` give."""
 
 from __future__ import annotations
 

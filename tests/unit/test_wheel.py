@@ -24,8 +24,7 @@ def test_it_has_everything_that_is_no_code(installed):
         *package.rglob("*.html"),
     ):
         assert f"oomtrial/{path.relative_to(package)}" in names, path
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oomtrial", "harness"}
-    assert [name for name in names if name.startswith("harness/")] == ["harness/__init__.py"]
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oomtrial", "harness.py"}
 
 
 def test_the_command_line_works_outside_the_checkout(installed, tmp_path):
