@@ -16,7 +16,7 @@ from ..kernels.kernel import Kernel
 from ..progress import Reporter
 from ..spec.machine import Accel
 from ..system.paths import cache_dir, content_key, write_atomically
-from .machine import Guest
+from .machine import Guest, GuestConfig
 from .qemu import qemu_version
 
 _KVM = Path("/dev/kvm")
@@ -75,7 +75,7 @@ def _probe(kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
     if reason := kvm_openable():
         return Probe(Accel.TCG, reason)
     with tempfile.TemporaryDirectory(prefix="oomtrial-accel-") as scratch, progress.task("try KVM by booting a guest"):
-        guest = Guest(
+        config = GuestConfig(
             kernel=Path(kernel.image),
             initrd=Path(kernel.initrd) if kernel.initrd else None,
             rootfs=rootfs,
@@ -86,7 +86,7 @@ def _probe(kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
             api_deadline_s=30.0,
         )
         try:
-            with guest:
+            with Guest(config):
                 return Probe(Accel.KVM, "a guest booted with KVM")
         except GuestError as error:
             return Probe(Accel.TCG, f"no guest boots with KVM: {error.what}")
