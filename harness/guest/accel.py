@@ -15,6 +15,7 @@ from ..errors import GuestError, HostError
 from ..kernels.kernel import Kernel
 from ..progress import Reporter
 from ..spec.machine import Accel
+from ..system.machine import cpu_model
 from ..system.paths import cache_dir, content_key, write_atomically
 from .machine import Guest, GuestConfig
 from .qemu import qemu_version
@@ -31,8 +32,8 @@ class Probe(msgspec.Struct, frozen=True):
 
 def _cache_file() -> Path:
     """The answer holds for one host kernel, CPU model and QEMU."""
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return cache_dir() / "accel" / f"{content_key(os.uname().release, cpu, qemu_version(), str(_KVM.exists()))}.json"
+    machine = (os.uname().release, cpu_model(), qemu_version(), str(_KVM.exists()))
+    return cache_dir() / "accel" / f"{content_key(*machine)}.json"
 
 
 def cached_probe() -> Probe | None:
