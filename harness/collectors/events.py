@@ -105,9 +105,10 @@ _collector = msgspec.json.Decoder(CollectorEvent)
 def decode_supervisor(line: bytes | str) -> SupervisorEvent | None:
     """An event of the supervisor; None for a line that was cut off."""
     try:
-        return _supervisor.decode(line)
+        event: SupervisorEvent = _supervisor.decode(line)
     except msgspec.DecodeError:
         return None
+    return event
 
 
 def decode_collector(line: bytes | str) -> CollectorEvent | None:

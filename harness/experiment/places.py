@@ -74,7 +74,9 @@ class Trials(Protocol):
 class Place(Protocol):
     """Where a run is made."""
 
-    engine: EngineInfo | None  # of the local engine; None for guests
+    @property
+    def engine(self) -> EngineInfo | None:
+        """The local engine; None for guests."""
 
     def check(self, scenarios: Mapping[str, Scenario], resumed: RunRecord | None, *, elsewhere: bool) -> None:
         """Refuses what can be refused before a minute is spent. `elsewhere`: other machines will run the blocks.

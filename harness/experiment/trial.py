@@ -125,10 +125,6 @@ def _start(
     return collector, workload
 
 
-def _is_last(line: bytes) -> bool:
-    return line.startswith(CLOSED)
-
-
 def _follow_rounds(
     collector: FollowedContainer,
     workload: FollowedContainer,
