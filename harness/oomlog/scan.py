@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from harness.oomlog import domain, header, kill, killers, losses, meminfo, release, tasks
+from harness.oomlog.compiled import CompiledBlock, is_there
 from harness.oomlog.expand import Expanded, expand, is_document, is_encoded, without_wrapping
 from harness.oomlog.fields import fields_around, member_text, take_fields
 from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Unread, Where
@@ -94,6 +95,66 @@ def read_and_count(block: Block) -> tuple[list[Found], int]:
     return found, reader.count_lines()
 
 
+class Records(NamedTuple):
+    """Records of a block, as MessagePack one after the other."""
+
+    body: bytes
+    count: int
+    lines: int  # that begin in the block
+
+
+def read_compiled(block: Block) -> Records | None:
+    """What `read_and_count` gives, by the compiled reader; None where it is not there, or where the block needs Python."""
+    if not is_there():
+        return None
+    compiled = CompiledBlock(block.data, block.end, block.offset, block.line)
+    try:
+        return _read_compiled(block, compiled)
+    finally:
+        compiled.close()
+
+
+def _read_compiled(block: Block, compiled: CompiledBlock) -> Records | None:
+    reader, state = _Reader(block, True, compiled=compiled), compiled.state
+    if reader.is_encoded:
+        return None
+    pieces, count, ended = [], 0, 0
+    if orphans := reader.orphans():
+        pieces.append(_encoder.encode(orphans))
+        count += 1
+    is_over = False
+    while not is_over:
+        is_over = not compiled.read()
+        pieces.append(compiled.records())
+        count += state.n_records
+        ended += state.n_ended
+        if is_over:
+            break
+        reader.continue_from(compiled)
+        head = reader.head
+        found = list(reader.read_marked(state.index))
+        if reader.parts:
+            found.extend(reader.take_parts())
+        if reader.is_encoded or reader.has_markup or reader.learnt:
+            return None
+        try:
+            pieces.extend(map(_encoder.encode, found))
+        except (UnicodeEncodeError, OverflowError):  # bytes that are no UTF-8, numbers of more than 64 bits
+            return None
+        count += len(found)
+        ended += sum(isinstance(one.record, _ENDED) for one in found)
+        if reader.head is not head:
+            reader.tell_header(compiled)
+        state.used = reader.used
+        state.index += 1
+    if 2 * reader.tail_count > ended:
+        return None
+    return Records(b"".join(pieces), count, state.lines)
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
 def _read(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
     reader = _Reader(block, in_bulk)
     if not reader.is_encoded:
@@ -156,21 +217,58 @@ def _decode(raw: bytes) -> str:
 
 
 class _Reader:
-    def __init__(self, block: Block, in_bulk: bool, shapes: tuple[Shape, ...] = (), is_written: bool = False) -> None:
+    def __init__(
+        self,
+        block: Block,
+        in_bulk: bool,
+        shapes: tuple[Shape, ...] = (),
+        is_written: bool = False,
+        compiled: CompiledBlock | None = None,
+    ) -> None:
         self.is_written = is_written  # what other documents held is written out
         self.block, self.data, self.in_bulk, self.shapes = block, block.data, in_bulk, shapes
         self.has_markup = False  # of a page or a forum, around its lines
         self.tails: dict[str, re.Pattern[str]] = {}  # of what stands behind the texts, by their patterns
         self.tail_count = 0  # lines that had one
         self.learnt: dict[str, Shape] = {}  # of prefixes, by their patterns
-        self.marked = mark(block.data, block.end)
+        self.marked: list[Marked] | CompiledBlock
         # whether lines of a log are within other documents, which must be written out first
-        self.is_encoded = any(encoded in parsers for parsers in {marked.parsers for marked in self.marked})
+        if compiled is not None:
+            self.marked, self.is_encoded = compiled, bool(compiled.state.is_encoded)
+        else:
+            self.marked = mark(block.data, block.end)
+            self.is_encoded = any(encoded in parsers for parsers in {marked.parsers for marked in self.marked})
+        self.used = -1  # end of what wrapped lines have taken
         self.counted, self.line_number = 0, block.line
         self.origin: Origin | None = None  # of the last header
         self.head: Where | None = None  # of the last header
         self.parts: list[Part] = []  # of its report, not given yet
         self.part_start = 0  # of the last
+
+    def continue_from(self, compiled: CompiledBlock) -> None:
+        """Takes what the compiled reader has learnt: the next line and its number, and the header before it."""
+        state = compiled.state
+        self.counted, self.line_number = compiled[state.index].start, state.line_number
+        self.used = state.used
+        if state.header >= 0:
+            marked = compiled[state.header]
+            raw = self.data[marked.start : marked.end]
+            line = self._peel(_decode(raw))
+            self.head = _where(line, state.header_line, self.block.offset + marked.start)
+            self.origin = Origin.of(raw, line, self.head)
+            state.header = -1
+
+    def tell_header(self, compiled: CompiledBlock) -> None:
+        """Gives the compiled reader the header that was read here."""
+        assert self.head is not None
+        where, origin = self.head, self.origin
+        tail = _encoder.encode(where.at(0, 0))[3:]  # behind the array's head, line and offset
+        if origin is None:
+            compiled.set_header(tail, b"", b"", b"", 0, 0, has_origin=False, is_bare=False)
+            return
+        compiled.set_header(
+            tail, origin.masked, origin.caller, origin.host, where.line, where.offset, has_origin=True, is_bare=origin.is_bare
+        )  # fmt: skip
 
     def _line_of(self, position: int) -> int:
         """Number of the line at a position; one that lies back is counted anew."""
@@ -191,77 +289,82 @@ class _Reader:
         return lines + (end == len(self.data) and not self.data.endswith(b"\n"))
 
     def read(self) -> Iterator[Found]:
-        used = -1  # end of what wrapped lines have taken
-        data, offset = self.data, self.block.offset
-        if orphans := self._orphans():
+        if orphans := self.orphans():
             yield orphans
-        for index, marked in enumerate(self.marked):
-            start, parsers = marked.start, marked.parsers
-            if start <= used or not parsers:
-                continue
-            raw = data[start : marked.end]
-            if self.origin is not None and parsers[0] in self.origin.parsers:
-                part = self._read_part(index, marked, raw)
-                if part is not None:
-                    self.parts.append(part)
-                    self.part_start = start
-                    if isinstance(part, domain.Summary):
-                        yield from self._take_parts(is_summary=True)
-                    continue
-            if self.parts:
-                yield from self._take_parts()
-            line = self._peel_marked(marked, raw)
-            if not self.is_written and (
-                ((b"=" in raw or b"<br" in raw) and is_encoded(raw))
-                or (("\n" in line.text or line.is_bare) and raw.lstrip()[:1] in _JSON and is_document(raw))
-            ):
-                self.is_encoded = True
+        for index in range(len(self.marked)):
+            yield from self.read_marked(index)
+            if self.is_encoded:
                 return
-            if not line.is_kernel:
-                yield from self._user_space(marked, line)
-                continue
-            text = line.text
-            if text[:1] == "[" and tasks.ROW_TEXT.match(text):
-                continue  # a row of a table: the words are the task's name
-            where = _where(line, self._line_of(start), offset + start)
-            if line.dropped:
-                yield Found(where, losses.Dropped(line.dropped, "printk"))
-            if ("\n" in text or "#012" in text) and len(pieces := _pieces(text)) > 1:
-                records = list(_of_pieces(text, pieces))
-                if not records and (spoken := SPEAKS.search(raw)):
-                    records.append(Unread(spoken.lastgroup or ""))
-                for record in records:
-                    yield Found(where, record)
-                continue
-            is_rescued = False
-            record = parsers[0](text)
-            if record is None or not record.is_whole:
-                record, used = self._parse(marked, line, record)
-            if (
-                record is None
-                or not record.is_whole
-                or (isinstance(record, header.Header) and not is_name(record.comm, line))
-            ):
-                is_rescued = True
-                record, line, used = self._rescue(marked, raw, line, record, used)
-                where = _where(line, where.line, where.offset)
-                if record is None:
-                    continue
-            if line.is_bare and self.head is not None and parsers[0] in PART_PARSERS:
-                # dmesg and journalctl print the first line of a record of several with a prefix, the others with blanks
-                where = self.head.at(where.line, where.offset)
-            elif isinstance(record, kill.Killed) and len(record.comm or "") > 15 and (rest := glued_text(text)):
-                record, is_rescued = parsers[0](text[: -len(rest)]) or record, True
-            if isinstance(record, header.Header):
-                self.head = where
-                self.origin = None if line.is_member else Origin.of(raw, line, where)
-            elif isinstance(record, _WITH_ZONES):
-                record = self._with_zone(index, record, line, max(used, marked.end))
-            yield Found(where, record)
-            if is_rescued:
-                yield from self._glued(marked, raw, where)
         if self.parts:
-            yield from self._take_parts()
+            yield from self.take_parts()
+
+    def read_marked(self, index: int) -> Iterator[Found]:
+        """What one line that holds a word says, and what follows it. `is_encoded` is set where it cannot be read so."""
+        data, offset, marked = self.data, self.block.offset, self.marked[index]
+        start, parsers = marked.start, marked.parsers
+        if start <= self.used or not parsers:
+            return
+        raw = data[start : marked.end]
+        if self.origin is not None and parsers[0] in self.origin.parsers:
+            part = self._read_part(index, marked, raw)
+            if part is not None:
+                self.parts.append(part)
+                self.part_start = start
+                if isinstance(part, domain.Summary):
+                    yield from self.take_parts(is_summary=True)
+                return
+        if self.parts:
+            yield from self.take_parts()
+        line = self._peel_marked(marked, raw)
+        if not self.is_written and (
+            ((b"=" in raw or b"<br" in raw) and is_encoded(raw))
+            or (("\n" in line.text or line.is_bare) and raw.lstrip()[:1] in _JSON and is_document(raw))
+        ):
+            self.is_encoded = True
+            return
+        if not line.is_kernel:
+            yield from self._user_space(marked, line)
+            return
+        text = line.text
+        if text[:1] == "[" and tasks.ROW_TEXT.match(text):
+            return  # a row of a table: the words are the task's name
+        where = _where(line, self._line_of(start), offset + start)
+        if line.dropped:
+            yield Found(where, losses.Dropped(line.dropped, "printk"))
+        if ("\n" in text or "#012" in text) and len(pieces := _pieces(text)) > 1:
+            records = list(_of_pieces(text, pieces))
+            if not records and (spoken := SPEAKS.search(raw)):
+                records.append(Unread(spoken.lastgroup or ""))
+            for record in records:
+                yield Found(where, record)
+            return
+        is_rescued = False
+        record = parsers[0](text)
+        if record is None or not record.is_whole:
+            record, self.used = self._parse(marked, line, record)
+        if (
+            record is None
+            or not record.is_whole
+            or (isinstance(record, header.Header) and not is_name(record.comm, line))
+        ):
+            is_rescued = True
+            record, line, self.used = self._rescue(marked, raw, line, record, self.used)
+            where = _where(line, where.line, where.offset)
+            if record is None:
+                return
+        if line.is_bare and self.head is not None and parsers[0] in PART_PARSERS:
+            # dmesg and journalctl print the first line of a record of several with a prefix, the others with blanks
+            where = self.head.at(where.line, where.offset)
+        elif isinstance(record, kill.Killed) and len(record.comm or "") > 15 and (rest := glued_text(text)):
+            record, is_rescued = parsers[0](text[: -len(rest)]) or record, True
+        if isinstance(record, header.Header):
+            self.head = where
+            self.origin = None if line.is_member else Origin.of(raw, line, where)
+        elif isinstance(record, _WITH_ZONES):
+            record = self._with_zone(index, record, line, max(self.used, marked.end))
+        yield Found(where, record)
+        if is_rescued:
+            yield from self._glued(marked, raw, where)
 
     def has_tails(self, found: list[Found]) -> bool:
         """Whether most lines of reports and kills have something behind their texts: one may be glued to the next."""
@@ -406,7 +509,7 @@ class _Reader:
         found, end = self._parse(marked, line, cut) if line.is_kernel else (cut, -1)
         return (None, -1) if isinstance(found, header.Header) and not is_comm(found.comm) else (found, end)
 
-    def _take_parts(self, is_summary: bool = False) -> Iterator[Found]:
+    def take_parts(self, is_summary: bool = False) -> Iterator[Found]:
         """The parts so far. The line of a summary tells whether a kill stands next to it; of the others, bare ones do."""
         origin = self.origin
         assert origin is not None
@@ -416,9 +519,8 @@ class _Reader:
         yield Found(where, Parts(tuple(self.parts)))
         self.parts.clear()
 
-    def _orphans(self) -> Found | None:
-        heads = (marked.start for marked in self.marked if tasks.parse_table_head in marked.parsers)
-        end = min(next(heads, _ORPHAN_BYTES), _ORPHAN_BYTES, self.block.end)
+    def orphans(self) -> Found | None:
+        end = min(self._first_table(), _ORPHAN_BYTES, self.block.end)
         rows = 0
         for match in tasks.ROW_SHAPE.finditer(self.data, 0, end):
             begin = self.data.rfind(b"\n", 0, match.start()) + 1
@@ -428,6 +530,13 @@ class _Reader:
             rows += row is not None and bool(text[row.end() :].strip())
         where = Where(self.block.line, self.block.offset, None, None, False, "", "", "", None)
         return Found(where, Orphans(rows)) if rows else None
+
+    def _first_table(self) -> int:
+        if isinstance(self.marked, CompiledBlock):
+            first = self.marked.state.first_table
+            return first if first >= 0 else _ORPHAN_BYTES
+        heads = (marked.start for marked in self.marked if tasks.parse_table_head in marked.parsers)
+        return next(heads, _ORPHAN_BYTES)
 
     def _read_part(self, index: int, marked: Marked, raw: bytes) -> Any:
         """A line of a report whose prefix is that of the header but for the digits: it need not be peeled."""
