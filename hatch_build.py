@@ -6,7 +6,10 @@ where the package names itself, and are rewritten; tests/unit/test_wheel.py runs
 """
 
 import re
+import runpy
 import shutil
+import subprocess
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -51,11 +54,15 @@ def __getattr__(name: str) -> object:
 
 
 class WheelHook(BuildHookInterface):  # type: ignore[type-arg]
-    """For wheels only: in an editable installation the checkout is used as it is."""
+    """For wheels: in an editable installation the checkout is used as it is. Both get the compiled log reader."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        has_reader = self._build_reader()
         if version == "editable":
             return
+        if has_reader:  # by ctypes: for every Python of this platform
+            build_data["pure_python"] = False
+            build_data["tag"] = f"py3-none-{re.sub('[^a-z0-9]', '_', sysconfig.get_platform())}"
         root, scratch = Path(self.root), Path(tempfile.mkdtemp(prefix="oomtrial-wheel-"))
         self._scratch = scratch
         package = scratch / "oomtrial"
@@ -72,6 +79,16 @@ class WheelHook(BuildHookInterface):  # type: ignore[type-arg]
         for points in (core.scripts, *core.entry_points.values()):
             for name, target in points.items():
                 points[name] = re.sub(r"^harness\b", "oomtrial", target)
+
+    def _build_reader(self) -> bool:
+        """Builds the compiled log reader; without a compiler logs are read by Python alone."""
+        build = runpy.run_path(str(Path(self.root) / "harness" / "oomlog" / "native" / "build.py"))["build"]
+        try:
+            build()
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.app.display_warning(f"without the compiled log reader: {error}")
+            return False
+        return True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
         if version != "editable":

@@ -6,22 +6,21 @@ It is there where it was built (`make setup`, or a wheel that carries it); witho
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 from harness.oomlog import domain, header, kill, meminfo, release, tasks
+from harness.oomlog.native.build import LIBRARY as _NAME
+from harness.oomlog.native.build import SOURCES, source_hash
 from harness.oomlog.words import PATTERNS, WORDS, Marked, Parser, encoded, parsers_of
 
-SOURCES = Path(__file__).parent / "native"
-LIBRARY = SOURCES / "reader.so"
+LIBRARY = SOURCES / _NAME
 NO_COMPILED = "OOMTRIAL_NO_COMPILED_READER"  # set: the reader of scan.py alone
 
 # Numbers of the forms in native.h, by the first parser of a word.
-_OTHER, _NOTHING, _ENCODED = 0, 12, 20
+_OTHER, _NOTHING, _ENCODED = 0, 12, 21
 _FORMS: dict[Parser, int] = {
     kill.parse_killed: 1,
     header.parse_header: 2,
@@ -41,6 +40,7 @@ _FORMS: dict[Parser, int] = {
     meminfo.parse_lists: 17,
     meminfo.parse_swap: 18,
     meminfo.parse_ram: 19,
+    domain.parse_protection: 20,
     encoded: _ENCODED,
 }
 # PATTERNS as words: what is found in a line more often than the pattern only costs time.
@@ -88,14 +88,6 @@ class _Library(NamedTuple):
     words: ctypes.c_void_p
 
 
-def source_hash() -> str:
-    """What the library was built of."""
-    digest = hashlib.sha256()
-    for path in sorted((*SOURCES.glob("*.c"), *SOURCES.glob("*.h"))):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
 def is_there() -> bool:
     """Whether the compiled reader is used."""
     return _library() is not None
@@ -119,6 +111,8 @@ def _library() -> _Library | None:
     calls.oomtrial_open.argtypes = (pointer, text, i64, i64, i64, i64)
     calls.oomtrial_open.restype = ctypes.POINTER(_State)
     calls.oomtrial_read.argtypes = (ctypes.POINTER(_State),)
+    calls.oomtrial_add_part.argtypes = (ctypes.POINTER(_State), text, i64, ctypes.c_bool)
+    calls.oomtrial_end_parts.argtypes = (ctypes.POINTER(_State),)
     calls.oomtrial_set_header.argtypes = (
         ctypes.POINTER(_State), text, i64, text, i64, text, i64, text, i64, i64, i64, ctypes.c_bool, ctypes.c_bool,
     )  # fmt: skip
@@ -169,8 +163,24 @@ class CompiledBlock:
         return bool(ended)
 
     def records(self) -> bytes:
-        """What was read, as MessagePack: records one after the other, the array's head left out."""
-        return ctypes.string_at(self.state.out + _ARRAY_HEAD, self.state.out_size - _ARRAY_HEAD)
+        """What was read, as MessagePack: records one after the other."""
+        return ctypes.string_at(self.state.out, self.state.out_size) if self.state.out_size else b""
+
+    def add_part(self, part: bytes, is_summary: bool) -> None:
+        """Gives a part of a report that Python read, as MessagePack.
+
+        Raises MemoryError.
+        """
+        if self._calls.oomtrial_add_part(self._pointer, part, len(part), is_summary) < 0:
+            raise MemoryError
+
+    def end_parts(self) -> None:
+        """Tells that Python read a line that is no part of the report before it.
+
+        Raises MemoryError.
+        """
+        if self._calls.oomtrial_end_parts(self._pointer) < 0:
+            raise MemoryError
 
     def set_header(
         self, tail: bytes, prefix: bytes, caller: bytes, host: bytes, line: int, offset: int, has_origin: bool, is_bare: bool
@@ -191,6 +201,3 @@ class CompiledBlock:
 
     def __iter__(self) -> Iterator[Marked]:
         return (self[index] for index in range(len(self)))
-
-
-_ARRAY_HEAD = 5  # bytes

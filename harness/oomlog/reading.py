@@ -21,8 +21,8 @@ from harness.oomlog.assemble import Assembler, Output
 from harness.oomlog.blocks import Span, split_blocks, split_spans
 from harness.oomlog.kmsg import KmsgRecord
 from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.scan import Block, read_and_count
-from harness.oomlog.wire import ReadBlock, Sequences, pack, unpack
+from harness.oomlog.scan import Block, read_and_count, read_compiled
+from harness.oomlog.wire import ReadBlock, Sequences, decode_records, pack, pack_records, unpack
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting
@@ -84,8 +84,11 @@ _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
 def _read(block: Block) -> ReadBlock:
+    end, sequences = block.offset + block.end, _sequences(block.data, block.end)
+    if (records := read_compiled(block)) is not None:
+        return decode_records(records), records.lines, end, sequences
     found, lines = read_and_count(block)
-    return found, lines, block.offset + block.end, _sequences(block.data, block.end)
+    return found, lines, end, sequences
 
 
 def _sequences(data: bytes, end: int) -> Sequences | None:
@@ -98,6 +101,8 @@ def _sequences(data: bytes, end: int) -> Sequences | None:
 
 def read_and_pack(block: Block) -> bytes:
     """Reads a block that was sent."""
+    if (records := read_compiled(block)) is not None:
+        return pack_records(records, block.offset + block.end, _sequences(block.data, block.end))
     return pack(_read(block))
 
 

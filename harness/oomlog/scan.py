@@ -43,6 +43,7 @@ from harness.oomlog.rescue import (
     without_trailer,
 )  # fmt: skip
 from harness.oomlog.rows import PIECES, RowReader, joined
+from harness.oomlog.wire import Records
 from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, encoded, mark
 
 # What the kernel says of itself in the words of another program.
@@ -95,14 +96,6 @@ def read_and_count(block: Block) -> tuple[list[Found], int]:
     return found, reader.count_lines()
 
 
-class Records(NamedTuple):
-    """Records of a block, as MessagePack one after the other."""
-
-    body: bytes
-    count: int
-    lines: int  # that begin in the block
-
-
 def read_compiled(block: Block) -> Records | None:
     """What `read_and_count` gives, by the compiled reader; None where it is not there, or where the block needs Python."""
     if not is_there():
@@ -122,31 +115,30 @@ def _read_compiled(block: Block, compiled: CompiledBlock) -> Records | None:
     if orphans := reader.orphans():
         pieces.append(_encoder.encode(orphans))
         count += 1
-    is_over = False
-    while not is_over:
-        is_over = not compiled.read()
-        pieces.append(compiled.records())
-        count += state.n_records
-        ended += state.n_ended
-        if is_over:
-            break
+    while compiled.read():
         reader.continue_from(compiled)
         head = reader.head
         found = list(reader.read_marked(state.index))
-        if reader.parts:
-            found.extend(reader.take_parts())
         if reader.is_encoded or reader.has_markup or reader.learnt:
             return None
         try:
+            if reader.parts:
+                part = reader.parts.pop()
+                compiled.add_part(_encoder.encode(part), is_summary=isinstance(part, domain.Summary))
+            else:
+                compiled.end_parts()
+            pieces.append(compiled.records())
             pieces.extend(map(_encoder.encode, found))
         except (UnicodeEncodeError, OverflowError):  # bytes that are no UTF-8, numbers of more than 64 bits
             return None
-        count += len(found)
-        ended += sum(isinstance(one.record, _ENDED) for one in found)
+        count += state.n_records + len(found)
+        ended += state.n_ended + sum(isinstance(one.record, _ENDED) for one in found)
         if reader.head is not head:
             reader.tell_header(compiled)
         state.used = reader.used
         state.index += 1
+    pieces.append(compiled.records())
+    count, ended = count + state.n_records, ended + state.n_ended
     if 2 * reader.tail_count > ended:
         return None
     return Records(b"".join(pieces), count, state.lines)
@@ -310,7 +302,7 @@ class _Reader:
             if part is not None:
                 self.parts.append(part)
                 self.part_start = start
-                if isinstance(part, domain.Summary):
+                if isinstance(part, domain.Summary) and isinstance(self.marked, list):  # else the compiled reader has the parts
                     yield from self.take_parts(is_summary=True)
                 return
         if self.parts:

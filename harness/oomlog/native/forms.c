@@ -356,19 +356,21 @@ static bool read_cpu(struct buffer *out, struct text t)
 			rest.p++;
 	}
 	eat_blanks(&rest);
-	kernel.p = rest.p;
-	if (!eat_number(&rest, &skipped) || !eat_char(&rest, '.') || !eat_number(&rest, &skipped))
-		return false;
-	while (rest.p < rest.end && !is_blank(*rest.p))
-		rest.p++;
-	kernel.end = rest.p;
-	if (length(rest) && *rest.p != ' ')
-		return false;
+	if (length(rest)) {
+		kernel.p = rest.p;
+		if (!eat_number(&rest, &skipped) || !eat_char(&rest, '.') || !eat_number(&rest, &skipped))
+			return false;
+		while (rest.p < rest.end && !is_blank(*rest.p))
+			rest.p++;
+		kernel.end = rest.p;
+		if (length(rest) && *rest.p != ' ')
+			return false;
+	}
 	put_array(out, 4);
 	put_word(out, "CpuLine");
 	put_number(out, pid);
 	put_text(out, comm);
-	put_text(out, kernel);
+	put_field(out, kernel);
 	return true;
 }
 
@@ -617,6 +619,33 @@ static bool read_ram(struct buffer *out, struct text t)
 	return true;
 }
 
+static bool read_protection(struct buffer *out, struct text t)
+{
+	int64_t min, low;
+
+	if (!eat_size(&t, "Memory cgroup min protection ", &min) || !eat_size(&t, " -- low protection ", &low) || length(t))
+		return false;
+	put_array(out, 3);
+	put_word(out, "Protection");
+	put_number(out, min);
+	put_number(out, low);
+	return true;
+}
+
+/* "free:21725 free_pcp:4560": nothing but pages by name */
+bool is_list(struct text t)
+{
+	int64_t skipped;
+
+	do {
+		struct text name = eat_name(&t);
+
+		if (!length(name) || !eat_char(&t, ':') || !eat_number(&t, &skipped))
+			return false;
+	} while (eat_char(&t, ' '));
+	return !length(t);
+}
+
 bool read_part(struct buffer *out, enum form form, struct text text)
 {
 	switch (form) {
@@ -632,6 +661,7 @@ bool read_part(struct buffer *out, enum form form, struct text text)
 	case LISTS: return read_lists(out, text);
 	case SWAP: return read_swap(out, text);
 	case RAM: return read_ram(out, text);
+	case PROTECTION: return read_protection(out, text);
 	default: return false;
 	}
 }
@@ -743,6 +773,22 @@ bool is_row(struct text text, bool is_anchored)
 		}
 		if (is_anchored)
 			return false;
+	}
+	return false;
+}
+
+/* tasks.ROW_LIKE */
+bool is_like_row(struct text t)
+{
+	for (const char *open; (open = memchr(t.p, '[', length(t))); t.p = open + 1) {
+		struct text rest = {open + 1, t.end};
+		const char *p;
+
+		eat_blanks(&rest);
+		for (p = rest.p; rest.p < rest.end && is_digit(*rest.p); rest.p++)
+			;
+		if (rest.p > p && eat_char(&rest, ']') && (!length(rest) || *rest.p == ' '))
+			return true;
 	}
 	return false;
 }

@@ -160,12 +160,13 @@ enum form {
 	LISTS,
 	SWAP,
 	RAM,
+	PROTECTION,
 	ENCODED, /* the block is to be decoded first */
 };
 
 static inline bool is_part(enum form form)
 {
-	return form == SUMMARY || (form >= CPU && form <= RAM && form != NOTHING && form != LIMIT);
+	return form == SUMMARY || (form >= CPU && form <= PROTECTION && form != NOTHING && form != LIMIT);
 }
 
 /* A line that holds words of forms. */
@@ -212,9 +213,11 @@ bool read_reaped(struct buffer *out, struct text text);
 bool read_group_kill(struct buffer *out, struct text text);
 bool read_part(struct buffer *out, enum form form, struct text text);
 bool read_table_head(struct text text, struct head *head);
+bool is_list(struct text text);
 bool read_stats_head(struct buffer *out, struct text text, struct text *memcg, bool *is_whole);
 
 bool is_row(struct text text, bool is_anchored);
+bool is_like_row(struct text text);
 bool read_row(struct text text, const struct head *head, int64_t *cells, struct text *name);
 
 #endif

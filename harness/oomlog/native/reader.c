@@ -9,7 +9,7 @@ enum {
 	WHERE_TAIL = 1024,    /* bytes of what a place says behind its line and offset */
 	LONGEST_LINE = 4000,  /* of a form; a longer one is left to Python */
 	MOST_STATS = 1 << 16, /* bytes of memory statistics, as in scan.py */
-	ARRAY_HEAD = 5,
+	FOREIGN_RUN = 40,     /* lines of others that end a table, as in scan.py */
 	PIECES = 4,           /* lines that one line was wrapped into */
 };
 
@@ -215,24 +215,42 @@ static struct text next_line(const char *p, const char *stop)
 	return (struct text){p, newline ? newline : stop};
 }
 
-static void put_cell(struct buffer *out, const int64_t *cells, int n) { put_raw(out, cells, (size_t)n * sizeof *cells); }
+enum row { NO_ROW, ROW, UNSURE };
 
-static bool add_row(struct reader *r, struct text text, const struct head *head, int64_t number, bool is_wrapped)
+/* Takes the row of a line. `is_padded`: blanks behind names are none of theirs. */
+static enum row add_row(struct reader *r, struct text text, const struct head *head, int64_t number, bool is_padded)
 {
 	int64_t cells[MAX_COLUMNS];
 	struct text name;
 
 	if (!read_row(text, head, cells, &name))
-		return false;
+		return NO_ROW;
 	if (length(name) && name.end[-1] == '\r')
 		name.end--;
-	if (memchr(name.p, '\r', length(name)) || (is_wrapped && memchr(name.p, ' ', length(name))))
-		return false;
-	put_cell(&r->table, cells, head->n_columns);
+	if (memchr(name.p, '\r', length(name)) || (is_padded && memchr(name.p, '\x1b', length(name))))
+		return UNSURE;
+	if (is_padded)
+		name = right_trimmed(name);
+	put_raw(&r->table, cells, (size_t)head->n_columns * sizeof *cells);
 	put_raw(&r->names, name.p, length(name));
 	put_byte(&r->names, '\n');
 	put_raw(&r->places, &number, sizeof number);
-	return true;
+	return ROW;
+}
+
+static void drop_rows(struct reader *r)
+{
+	reset(&r->table);
+	reset(&r->names);
+	reset(&r->places);
+}
+
+/* The same of a row that was put together: a name with a blank may have been cut there. */
+static bool add_joined_row(struct reader *r, struct text text, const struct head *head, int64_t number)
+{
+	size_t before = r->names.n;
+
+	return add_row(r, text, head, number, false) == ROW && !memchr(r->names.p + before, ' ', r->names.n - before);
 }
 
 static bool is_stripped(struct text t)
@@ -257,7 +275,7 @@ static bool read_wrapped_rows(struct reader *r, struct text raw, struct text tok
 		if (!is_stripped(t) || memchr(t.p, '\r', length(t)))
 			return false;
 		if (*t.p == '[') {
-			if (n && !add_row(r, text_of(joined, n), head, begun, true))
+			if (n && !add_joined_row(r, text_of(joined, n), head, begun))
 				return false;
 			if (!any_token && !contains(t, token))
 				return false;
@@ -273,45 +291,54 @@ static bool read_wrapped_rows(struct reader *r, struct text raw, struct text tok
 		memcpy(joined + n, t.p, length(t));
 		n += length(t);
 	}
-	return add_row(r, text_of(joined, n), head, begun, true);
+	return add_joined_row(r, text_of(joined, n), head, begun);
+}
+
+/* Rows with lines of others between them: scan._table_of_lines(), but for rows that were wrapped. */
+static bool read_rows(struct reader *r, struct text raw, struct text token, struct text zone, const struct head *head, int64_t number,
+		      bool is_padded, int64_t *foreign)
+{
+	int64_t run = 0;
+	bool is_clean = true;
+
+	for (const char *p = zone.p; p < zone.end; number++) {
+		struct text t = next_line(p, zone.end);
+		bool has_token = contains(t, token);
+		enum row row = has_token ? add_row(r, t, head, number, is_padded) : NO_ROW;
+
+		p = t.end + 1;
+		if (row == ROW) {
+			*foreign += run;
+			run = 0;
+			continue;
+		}
+		is_clean = false;
+		if (!length(t))
+			continue;
+		if (row == UNSURE || is_like_row(t) || (*raw.p == '[' && *t.p != '[') || ++run > FOREIGN_RUN)
+			return false;
+	}
+	return is_clean || r->places.n;
 }
 
 /* scan._table() */
 static bool read_table(struct reader *r, struct buffer *out, const struct head *head, struct text raw, struct text caller, struct text host,
 		       int64_t head_end)
 {
-	int64_t stop = zone_end(r, head_end, caller, host, true), begin = head_end + 1 < stop ? head_end + 1 : stop, line, number;
+	int64_t stop = zone_end(r, head_end, caller, host, true), begin = head_end + 1 < stop ? head_end + 1 : stop, line, foreign = 0;
+	bool is_padded = is_blank(raw.end[-1]);
 	char space[300];
 	struct text token, zone = {r->data + begin, r->data + stop};
-	const char *p;
-	bool has_tokens = true;
-	char last;
 
 	if (!find_token(raw, caller, host, space, sizeof space, &token))
 		return false;
-	last = raw.end[-1];
-	if (is_blank(last))
-		return false; /* of names behind which there are blanks Python takes these off */
-	line = number = r->counted_line + count_newlines(r->data + r->counted, zone.p);
-	reset(&r->table);
-	reset(&r->names);
-	reset(&r->places);
-	for (p = zone.p; p < zone.end; number++) {
-		struct text t = next_line(p, zone.end);
-
-		if (!add_row(r, t, head, number, false))
-			break;
-		has_tokens = has_tokens && contains(t, token);
-		p = t.end + 1;
-	}
-	if (p < zone.end) {
-		reset(&r->table);
-		reset(&r->names);
-		reset(&r->places);
+	line = r->counted_line + count_newlines(r->data + r->counted, zone.p);
+	drop_rows(r);
+	if (!read_rows(r, raw, token, zone, head, line, is_padded, &foreign)) {
+		drop_rows(r);
+		foreign = 0;
 		if (!read_wrapped_rows(r, raw, token, zone, head, line))
 			return false;
-	} else if (!has_tokens) {
-		return false;
 	}
 	put_array(out, 7);
 	put_word(out, "TaskTable");
@@ -322,7 +349,7 @@ static bool read_table(struct reader *r, struct buffer *out, const struct head *
 	put_bytes(out, r->names.p, r->names.n);
 	put_bytes(out, r->places.p, r->places.n);
 	put_number(out, 0);
-	put_number(out, 0);
+	put_number(out, foreign);
 	return true;
 }
 
@@ -455,14 +482,19 @@ static bool text_behind_origin(const struct origin *o, struct text raw, struct t
 
 /* Lines */
 
+/* A name that no prefix looks like: "kworker/0:2" may have a number behind its colon. */
 static bool is_simple_name(struct text t)
 {
-	if (!length(t) || !(is_lower(*t.p) || is_upper(*t.p)))
+	if (!length(t) || !(is_lower(*t.p) || is_upper(*t.p)) || begins(t, "kern"))
 		return false;
-	for (; t.p < t.end; t.p++)
-		if (!is_word(*t.p) && *t.p != '-' && *t.p != '.')
+	for (; t.p < t.end && *t.p != ':'; t.p++)
+		if (!is_word(*t.p) && *t.p != '-' && *t.p != '.' && *t.p != '/')
 			return false;
-	return true;
+	if (!length(t))
+		return true;
+	for (t.p++; t.p < t.end && is_digit(*t.p); t.p++)
+		;
+	return !length(t) && is_digit(t.end[-1]);
 }
 
 /* rescue.is_name(), for names that leave no doubt */
@@ -509,6 +541,9 @@ static bool read_wrapped_line(struct reader *r, struct buffer *out, enum form fo
 	} else if (form == SUMMARY) {
 		if (find(line->text, " mems_allowed="))
 			return false;
+	} else if (form == GROUP_KILL) {
+		if (!begins(line->text, "Tasks in "))
+			return false;
 	} else if (form != HEADER && form != TABLE) {
 		return false;
 	}
@@ -549,6 +584,8 @@ static bool read_wrapped_line(struct reader *r, struct buffer *out, enum form fo
 				is_read = read_header(out, text_of(space, used), comm) && is_sure_name(*comm, line);
 			} else if (form == SUMMARY) {
 				is_read = read_part(out, SUMMARY, text_of(space, used));
+			} else if (form == GROUP_KILL) {
+				is_read = read_group_kill(out, text_of(space, used));
 			} else {
 				struct head head;
 
@@ -566,6 +603,34 @@ static bool read_wrapped_line(struct reader *r, struct buffer *out, enum form fo
 		}
 	}
 	return false;
+}
+
+/* scan._of_pieces(), of a record of rsyslog that holds the machine's lists. */
+static bool read_lists_of_record(struct reader *r, struct text text, const struct line *line, int64_t start)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		struct text rest = text;
+
+		for (int n = 0; length(rest); n++) {
+			const char *p = find(rest, "#012");
+			struct text piece = trimmed((struct text){rest.p, p ? p : rest.end});
+			size_t before = r->records.n;
+
+			rest.p = p ? p + 4 : rest.end;
+			if (!pass && !is_list(piece))
+				return false;
+			if (!pass)
+				continue;
+			put_array(&r->records, 2);
+			put_place(&r->records, r->line_number, r->offset + start);
+			put_where_tail(&r->records, line);
+			if (read_part(&r->records, LISTS, piece))
+				r->n_records++;
+			else
+				r->records.n = before;
+		}
+	}
+	return true;
 }
 
 /* Reads the line at `index`. False where Python must. */
@@ -602,8 +667,6 @@ static bool read_line(struct reader *r)
 			return true;
 		}
 		r->parts.n = before;
-		if (form == TABLE || form == STATS)
-			return false;
 	}
 	flush_parts(r, false);
 	if (!peel(raw, &line))
@@ -611,12 +674,21 @@ static bool read_line(struct reader *r)
 	if (line.is_bare && mark->start >= 8 && !memcmp(raw.p - 8, "MESSAGE\n", 8))
 		return false;
 	text = line.text;
-	if (find(raw, "=3D") || find(raw, "<br") || raw.end[-1] == '=' || find(text, "#012"))
+	if (find(raw, "=3D") || find(raw, "<br") || raw.end[-1] == '=')
 		return false;
+	if (find(text, "#012"))
+		return form == LISTS && read_lists_of_record(r, text, &line, mark->start);
 	if (length(text) && *text.p == '[' && is_row(text, true))
 		return true;
-	if (form == CPUSET && (line.is_bare || !line.has_uptime))
-		return false; /* a name with a colon may look like a prefix */
+	if (form == ZONE && mark->n_words == 1 && begins(trimmed(text), "free:") && is_list(trimmed(text)))
+		return true; /* of the machine, not of a zone: nobody asks for it */
+	if (form == CPUSET && !line.has_uptime) {
+		/* a name with a colon may look like a prefix */
+		const char *name_end = find(text, " cpuset=");
+
+		if (!name_end || !is_simple_name((struct text){text.p, name_end}))
+			return false;
+	}
 	before = r->records.n;
 	put_array(&r->records, 2);
 	if (line.is_bare && r->head_size && is_part(form)) {
@@ -633,7 +705,7 @@ static bool read_line(struct reader *r)
 		put_place(&r->records, r->line_number, r->offset + mark->start);
 		put_where_tail(&r->records, &line);
 		for (int i = 1; i < mark->n_words; i++)
-			if (r->form_of[mark->words[i]] != form) {
+			if (r->form_of[mark->words[i]] != form && !(form == SUMMARY && r->form_of[mark->words[i]] == CPUSET)) {
 				r->records.n = before;
 				return false;
 			}
@@ -703,11 +775,19 @@ struct reader *oomtrial_open(const struct words *words, const char *data, int64_
 	return r;
 }
 
-/* Reads on from `index`; `out` is an array of records. True where it stopped at a line for Python, false at the end; -1 where there was no memory. */
+static int give(struct reader *r)
+{
+	r->out = r->records.p;
+	r->out_size = (int64_t)r->records.n;
+	if (r->records.is_lost || r->parts.is_lost || r->table.is_lost || r->names.is_lost || r->places.is_lost)
+		return -1;
+	return r->index < r->n_marks;
+}
+
+/* Reads on from `index`. True where it stopped at a line for Python, false at the end; -1 where there was no memory. */
 int oomtrial_read(struct reader *r)
 {
 	reset(&r->records);
-	put_raw(&r->records, "\xdd\0\0\0\0", ARRAY_HEAD);
 	r->n_records = r->n_ended = 0;
 	for (; r->index < r->n_marks; r->index++) {
 		const struct mark *mark = &r->marks.mark[r->index];
@@ -718,14 +798,28 @@ int oomtrial_read(struct reader *r)
 		if (!read_line(r))
 			break;
 	}
+	if (r->index == r->n_marks)
+		flush_parts(r, false);
+	return give(r);
+}
+
+/* Takes the part that Python read at `index`. The same for what it returns. */
+int oomtrial_add_part(struct reader *r, const char *part, int64_t size, bool is_summary)
+{
+	put_raw(&r->parts, part, (size_t)size);
+	r->n_parts++;
+	r->part_start = r->marks.mark[r->index].start;
+	r->part_line = r->line_number;
+	if (is_summary)
+		flush_parts(r, true);
+	return give(r);
+}
+
+/* Python read another line at `index`: the report's parts before it are given. */
+int oomtrial_end_parts(struct reader *r)
+{
 	flush_parts(r, false);
-	for (int i = 0; i < 4 && !r->records.is_lost; i++)
-		r->records.p[1 + i] = (char)(r->n_records >> (24 - 8 * i));
-	r->out = r->records.p;
-	r->out_size = (int64_t)r->records.n;
-	if (r->records.is_lost || r->parts.is_lost || r->table.is_lost || r->names.is_lost || r->places.is_lost)
-		return -1;
-	return r->index < r->n_marks;
+	return give(r);
 }
 
 /* Takes the header that Python read: its prefix, and its place behind line and offset as MessagePack. */
