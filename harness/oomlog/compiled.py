@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from harness.oomlog import domain, header, kill, meminfo, release, tasks
-from harness.oomlog.native.build import LIBRARY as _NAME
-from harness.oomlog.native.build import SOURCES, source_hash
-from harness.oomlog.words import PATTERNS, WORDS, Marked, Parser, encoded, parsers_of
+from . import domain, header, kill, meminfo, release, tasks
+from .native.build import LIBRARY as _NAME
+from .native.build import SOURCES, source_hash
+from .words import PATTERNS, WORDS, Marked, Parser, encoded, parsers_of
 
 LIBRARY = SOURCES / _NAME
 NO_COMPILED = "OOMTRIAL_NO_COMPILED_READER"  # set: the reader of scan.py alone
