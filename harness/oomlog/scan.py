@@ -224,6 +224,7 @@ class _Reader:
         self.tail_count = 0  # lines that had one
         self.learnt: dict[str, Shape] = {}  # of prefixes, by their patterns
         self.marked: list[Marked] | CompiledBlock
+        self.is_compiled = compiled is not None
         # whether lines of a log are within other documents, which must be written out first
         if compiled is not None:
             self.marked, self.is_encoded = compiled, bool(compiled.state.is_encoded)
@@ -302,7 +303,7 @@ class _Reader:
             if part is not None:
                 self.parts.append(part)
                 self.part_start = start
-                if isinstance(part, domain.Summary) and isinstance(self.marked, list):  # else the compiled reader has the parts
+                if isinstance(part, domain.Summary) and not self.is_compiled:  # that reader has the parts before it
                     yield from self.take_parts(is_summary=True)
                 return
         if self.parts:

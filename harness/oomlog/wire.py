@@ -45,7 +45,9 @@ def pack(block: ReadBlock) -> bytes:
 
 def pack_records(records: Records, end: int, sequences: Sequences | None) -> bytes:
     """The same of a block whose records are MessagePack already."""
-    return b"".join((b"\x94", _array_head(records), records.body, *map(_encoder.encode, (records.lines, end, sequences))))
+    return b"".join(
+        (b"\x94", _array_head(records), records.body, *map(_encoder.encode, (records.lines, end, sequences)))
+    )
 
 
 def decode_records(records: Records) -> list[Found]:

@@ -10,7 +10,6 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_oomlog_properties import WORDS, examples, read_whole, text_of
 
 from harness.oomlog import compiled, scan
 from harness.oomlog.assemble import Assembler
@@ -20,6 +19,7 @@ from harness.oomlog.reading import Reader
 from harness.oomlog.scan import Block, read_and_count, read_compiled
 from harness.oomlog.wire import decode_records, pack_records, unpack
 from harness.oomlog.words import mark
+from tests.unit.test_oomlog_properties import WORDS, examples, read_whole, text_of
 
 DATA = Path(__file__).parent.parent / "data"
 LOGS = sorted(
