@@ -119,6 +119,8 @@ def _library() -> _Library | None:
     calls.oomtrial_set_header.restype = None
     calls.oomtrial_close.argtypes = (ctypes.POINTER(_State),)
     calls.oomtrial_close.restype = None
+    calls.oomtrial_find_last.argtypes = (pointer, i64, text, i64)
+    calls.oomtrial_find_last.restype = i64
     words = calls.oomtrial_new_words()
     if not words:
         return None
@@ -131,6 +133,15 @@ def _library() -> _Library | None:
             if not calls.oomtrial_add_word(words, literal, len(literal), number, form, after_digit):
                 return None
     return _Library(calls, words)
+
+
+def find_last(data: bytearray, word: bytes, end: int) -> int:
+    """`data.rfind(word, 0, end)`, several times as fast for words that are not there."""
+    library = _library()
+    if library is None or end < len(word):
+        return data.rfind(word, 0, max(end, 0))
+    view = (ctypes.c_char * end).from_buffer(data)
+    return library.calls.oomtrial_find_last(ctypes.addressof(view), end, word, len(word))  # type: ignore[no-any-return]
 
 
 _kept: list[bytes] = []  # words live as long as the table of them

@@ -849,3 +849,13 @@ void oomtrial_close(struct reader *r)
 	free(r->places.p);
 	free(r);
 }
+
+/* Where a word stands last, or -1. */
+int64_t oomtrial_find_last(const char *data, int64_t size, const char *word, int64_t n)
+{
+	const char *last = NULL, *p = data;
+
+	while ((p = memmem(p, (size_t)(data + size - p), word, (size_t)n)))
+		last = p++;
+	return last ? last - data : -1;
+}
