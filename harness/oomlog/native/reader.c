@@ -1,85 +1,15 @@
-/* Reads a block of a log as _Reader.read() in scan.py does, and gives the records as MessagePack. It stops at each line that it is
+/* Reads a block of a log as _Reader.read_marked() in scan.py does, and gives the records as MessagePack. It stops at each line that it is
  * not sure of: the Python reader reads that one, and calls again for the lines behind it. */
 #define _GNU_SOURCE /* memmem */
-#include "native.h"
+#include "reader.h"
 
 #include <stdlib.h>
-
-enum {
-	WHERE_TAIL = 1024,    /* bytes of what a place says behind its line and offset */
-	LONGEST_LINE = 4000,  /* of a form; a longer one is left to Python */
-	MOST_STATS = 1 << 16, /* bytes of memory statistics, as in scan.py */
-	FOREIGN_RUN = 40,     /* lines of others that end a table, as in scan.py */
-	PIECES = 4,           /* lines that one line was wrapped into */
-};
-
-/* The prefix of a header, as origin.py has it. */
-struct origin {
-	bool is_there, is_bare;
-	char masked[512], caller[64], host[256];
-	size_t length, caller_length, host_length;
-	int64_t line, offset; /* of the header */
-};
-
-struct reader {
-	/* what Python reads and writes; native.py has the same fields */
-	int64_t index;        /* of the mark to be read next */
-	int64_t used;         /* end of what wrapped lines have taken */
-	int64_t line_number;  /* of the mark at `index` */
-	int64_t n_marks;
-	int64_t header;       /* mark of the header that was read last here, -1 where Python read it */
-	int64_t header_line;
-	int64_t first_table;  /* where the first line with the word of a table's head begins, or -1 */
-	int64_t lines;        /* that begin in the block */
-	int64_t n_records;    /* in `out` */
-	int64_t n_ended;      /* of these: lines with an end that can be told */
-	const char *out;      /* records, as MessagePack */
-	int64_t out_size;
-	const struct mark *marks_of; /* all of them */
-	int64_t is_encoded;
-	/* its own */
-	const char *data;
-	int64_t size, end, offset, first_line;
-	const struct words *words;
-	struct marks marks;
-	struct buffer records, parts, table, names, places;
-	size_t n_parts;
-	int64_t part_start, part_line;
-	struct origin origin;
-	char head_tail[WHERE_TAIL], origin_tail[WHERE_TAIL];
-	size_t head_size, origin_size; /* 0: no header yet */
-	int64_t counted, counted_line;
-	uint8_t form_of[256];
-};
-
-static void reset(struct buffer *buffer) { buffer->n = 0; }
-
-static int64_t count_newlines(const char *p, const char *end)
-{
-	int64_t n = 0;
-
-	while (p < end) {
-		/* small sums are added up sixteen at a time by the compiler */
-		const char *stop = end - p > 192 ? p + 192 : end;
-		uint8_t few = 0;
-
-		for (; p < stop; p++)
-			few += *p == '\n';
-		n += few;
-	}
-	return n;
-}
 
 static int64_t line_at(struct reader *r, int64_t position)
 {
 	r->counted_line += count_newlines(r->data + r->counted, r->data + position);
 	r->counted = position;
 	return r->counted_line;
-}
-
-static struct text text_at(const struct reader *r, const struct mark *mark)
-{
-	return (struct text){r->data + mark->start, r->data + mark->end};
 }
 
 static bool is_plain(struct text t)
@@ -136,283 +66,6 @@ static void flush_parts(struct reader *r, bool is_summary)
 	r->n_records++;
 	r->n_parts = 0;
 	reset(&r->parts);
-}
-
-/* Tables and statistics */
-
-static bool contains(struct text t, struct text word)
-{
-	return !length(word) || memmem(t.p, length(t), word.p, length(word));
-}
-
-/* Whether a line names a caller: "[ T123]" or "caller=T123;". */
-static bool names_caller(struct text t, struct text caller)
-{
-	for (const char *p; (p = memmem(t.p, length(t), caller.p, length(caller))); t.p = p + 1) {
-		const char *after = p + length(caller), *before = p;
-
-		if (after == t.end)
-			return false;
-		if (*after == ']') {
-			while (before > t.p && is_blank(before[-1]))
-				before--;
-			if (before > t.p && before[-1] == '[')
-				return true;
-		}
-		if ((*after == ';' || *after == ',') && p - t.p >= 7 && !memcmp(p - 7, "caller=", 7))
-			return true;
-	}
-	return false;
-}
-
-/* scan._zone(): where the lines behind a head end. */
-static int64_t zone_end(const struct reader *r, int64_t start, struct text caller, struct text host, bool has_rows)
-{
-	for (int64_t i = r->index + 1; i < (int64_t)r->marks.n; i++) {
-		const struct mark *mark = &r->marks.mark[i];
-		struct text t = text_at(r, mark);
-
-		if (mark->start <= start || !contains(t, host) || (has_rows && is_row(t, false)))
-			continue;
-		if (!length(caller) || names_caller(t, caller))
-			return mark->start;
-	}
-	return r->end;
-}
-
-/* scan._token(): what every line of the report holds. False where Python must look. */
-static bool find_token(struct text raw, struct text caller, struct text host, char *token, size_t size, struct text *found)
-{
-	if (!length(raw) || strchr("{<>|", *raw.p) || begins(raw, "kern"))
-		return false;
-	if (length(caller)) {
-		const char *p = memmem(raw.p, length(raw), caller.p, length(caller)), *begin = p;
-
-		if (!p || p + length(caller) == raw.end || p[length(caller)] != ']')
-			return false;
-		while (begin > raw.p && is_blank(begin[-1]))
-			begin--;
-		if (begin == raw.p || begin[-1] != '[')
-			return false;
-		*found = (struct text){begin - 1, p + length(caller) + 1};
-		return true;
-	}
-	if (length(host) + 16 > size)
-		return false;
-	token[0] = ' ';
-	memcpy(token + 1, host.p, length(host));
-	memcpy(token + 1 + length(host), " kernel: ", 9);
-	*found = text_of(token, length(host) + 10);
-	if (!contains(raw, *found))
-		*found = contains(raw, text_of(" kernel: ", 9)) ? text_of(" kernel: ", 9) : text_of("[", 1);
-	return true;
-}
-
-static struct text next_line(const char *p, const char *stop)
-{
-	const char *newline = memchr(p, '\n', (size_t)(stop - p));
-
-	return (struct text){p, newline ? newline : stop};
-}
-
-enum row { NO_ROW, ROW, UNSURE };
-
-/* Takes the row of a line. `is_padded`: blanks behind names are none of theirs. */
-static enum row add_row(struct reader *r, struct text text, const struct head *head, int64_t number, bool is_padded)
-{
-	int64_t cells[MAX_COLUMNS];
-	struct text name;
-
-	if (!read_row(text, head, cells, &name))
-		return NO_ROW;
-	if (length(name) && name.end[-1] == '\r')
-		name.end--;
-	if (memchr(name.p, '\r', length(name)) || (is_padded && memchr(name.p, '\x1b', length(name))))
-		return UNSURE;
-	if (is_padded)
-		name = right_trimmed(name);
-	put_raw(&r->table, cells, (size_t)head->n_columns * sizeof *cells);
-	put_raw(&r->names, name.p, length(name));
-	put_byte(&r->names, '\n');
-	put_raw(&r->places, &number, sizeof number);
-	return ROW;
-}
-
-static void drop_rows(struct reader *r)
-{
-	reset(&r->table);
-	reset(&r->names);
-	reset(&r->places);
-}
-
-/* The same of a row that was put together: a name with a blank may have been cut there. */
-static bool add_joined_row(struct reader *r, struct text text, const struct head *head, int64_t number)
-{
-	size_t before = r->names.n;
-
-	return add_row(r, text, head, number, false) == ROW && !memchr(r->names.p + before, ' ', r->names.n - before);
-}
-
-static bool is_stripped(struct text t)
-{
-	return length(t) && (uint8_t)*t.p > ' ' && (uint8_t)t.end[-1] > ' ';
-}
-
-/* Rows that a mailer wrapped: tasks.wrapped_table(). */
-static bool read_wrapped_rows(struct reader *r, struct text raw, struct text token, struct text zone, const struct head *head, int64_t first_line)
-{
-	bool any_token = length(token) == 1;
-	char joined[LONGEST_LINE];
-	size_t n = 0;
-	int64_t number = first_line, begun = 0;
-
-	if (*raw.p != '[' || !length(zone) || *zone.p != '[' || zone.end[-1] != '\n')
-		return false;
-	for (const char *p = zone.p; p < zone.end; number++) {
-		struct text t = next_line(p, zone.end);
-
-		p = t.end + 1;
-		if (!is_stripped(t) || memchr(t.p, '\r', length(t)))
-			return false;
-		if (*t.p == '[') {
-			if (n && !add_joined_row(r, text_of(joined, n), head, begun))
-				return false;
-			if (!any_token && !contains(t, token))
-				return false;
-			n = 0;
-			begun = number;
-		} else if (memchr(t.p, '[', length(t))) {
-			return false;
-		}
-		if (n + length(t) + 1 > sizeof joined)
-			return false;
-		if (n)
-			joined[n++] = ' ';
-		memcpy(joined + n, t.p, length(t));
-		n += length(t);
-	}
-	return add_joined_row(r, text_of(joined, n), head, begun);
-}
-
-/* Rows with lines of others between them: scan._table_of_lines(), but for rows that were wrapped. */
-static bool read_rows(struct reader *r, struct text raw, struct text token, struct text zone, const struct head *head, int64_t number,
-		      bool is_padded, int64_t *foreign)
-{
-	int64_t run = 0;
-	bool is_clean = true;
-
-	for (const char *p = zone.p; p < zone.end; number++) {
-		struct text t = next_line(p, zone.end);
-		bool has_token = contains(t, token);
-		enum row row = has_token ? add_row(r, t, head, number, is_padded) : NO_ROW;
-
-		p = t.end + 1;
-		if (row == ROW) {
-			*foreign += run;
-			run = 0;
-			continue;
-		}
-		is_clean = false;
-		if (!length(t))
-			continue;
-		if (row == UNSURE || is_like_row(t) || (*raw.p == '[' && *t.p != '[') || ++run > FOREIGN_RUN)
-			return false;
-	}
-	return is_clean || r->places.n;
-}
-
-/* scan._table() */
-static bool read_table(struct reader *r, struct buffer *out, const struct head *head, struct text raw, struct text caller, struct text host,
-		       int64_t head_end)
-{
-	int64_t stop = zone_end(r, head_end, caller, host, true), begin = head_end + 1 < stop ? head_end + 1 : stop, line, foreign = 0;
-	bool is_padded = is_blank(raw.end[-1]);
-	char space[300];
-	struct text token, zone = {r->data + begin, r->data + stop};
-
-	if (!find_token(raw, caller, host, space, sizeof space, &token))
-		return false;
-	line = r->counted_line + count_newlines(r->data + r->counted, zone.p);
-	drop_rows(r);
-	if (!read_rows(r, raw, token, zone, head, line, is_padded, &foreign)) {
-		drop_rows(r);
-		foreign = 0;
-		if (!read_wrapped_rows(r, raw, token, zone, head, line))
-			return false;
-	}
-	put_array(out, 7);
-	put_word(out, "TaskTable");
-	put_array(out, (size_t)head->n_columns);
-	for (int i = 0; i < head->n_columns; i++)
-		put_text(out, head->columns[i]);
-	put_bytes(out, r->table.p, r->table.n);
-	put_bytes(out, r->names.p, r->names.n);
-	put_bytes(out, r->places.p, r->places.n);
-	put_number(out, 0);
-	put_number(out, foreign);
-	return true;
-}
-
-/* "anon 4096" at the end of a line: scan._BULK_STATS */
-static bool read_stat(struct text t, struct text *name, int64_t *value, bool *is_bare)
-{
-	struct text number;
-	const char *p;
-
-	if (length(t) && t.end[-1] == '\r')
-		t.end--;
-	for (p = t.end; p > t.p && is_digit(p[-1]); p--)
-		;
-	number = (struct text){p, t.end};
-	if (!length(number) || p == t.p || p[-1] != ' ')
-		return false;
-	name->end = --p;
-	while (p > t.p && is_word(p[-1]))
-		p--;
-	name->p = p;
-	if (!length(*name) || !is_lower(*name->p) || (p > t.p && !is_blank(p[-1]) && p[-1] != ']' && p[-1] != ':'))
-		return false;
-	if (!eat_number(&number, value) || length(number))
-		return false;
-	while (p > t.p && is_blank(p[-1]))
-		p--;
-	*is_bare = p == t.p;
-	return true;
-}
-
-/* scan._statistics() of values on lines of their own */
-static bool read_statistics(struct reader *r, struct buffer *out, struct text memcg, struct text raw, bool is_bare, struct text caller,
-			    struct text host, int64_t head_end)
-{
-	int64_t stop = zone_end(r, head_end, caller, host, false), begin = head_end + 1 < stop ? head_end + 1 : stop;
-	char space[300];
-	struct text token, zone = {r->data + begin, r->data + stop};
-	size_t n = 0;
-
-	if (stop - begin >= MOST_STATS || !find_token(raw, caller, host, space, sizeof space, &token))
-		return false;
-	if (length(zone) && zone.end[-1] != '\n')
-		return false;
-	if (memmem(zone.p, length(zone), "#012", 4))
-		return false;
-	reset(&r->table);
-	for (const char *p = zone.p; p < zone.end; n++) {
-		struct text t = next_line(p, zone.end), name;
-		int64_t value;
-		bool is_alone;
-
-		if (!read_stat(t, &name, &value, &is_alone) || !(is_bare || is_alone || contains(t, token)))
-			return false;
-		put_text(&r->table, name);
-		put_number(&r->table, value);
-		p = t.end + 1;
-	}
-	put_array(out, 3);
-	put_word(out, "StatsHead");
-	put_text(out, memcg);
-	put_map(out, n);
-	put_raw(out, r->table.p, r->table.n);
-	return true;
 }
 
 /* A part of a report, with what follows it. */
@@ -506,6 +159,8 @@ static bool is_sure_name(struct text comm, const struct line *line)
 		return false;
 	if (line->is_bare && !is_simple_name(comm))
 		return false;
+	if (!line->has_uptime && line->has_wall && !line->is_yearless && is_digit(*comm.p))
+		return false; /* numbers may be of a record of /dev/kmsg */
 	for (const char *p = comm.p; p < comm.end; p++) {
 		colons += *p == ':';
 		if (*p == '[' || (*p == '.' && p + 1 < comm.end && is_digit(p[1])))
@@ -526,7 +181,7 @@ static bool read_line_form(struct reader *r, struct buffer *out, enum form form,
 	}
 }
 
-/* scan._parse(), for a line behind a kernel's stamp and the lines that it was wrapped into. */
+/* rejoin.parse(), for a line behind a kernel's stamp and the lines that it was wrapped into. */
 static bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, struct text raw, struct line *line, int64_t *end, struct text *comm)
 {
 	struct text begun = right_trimmed(line->text), rests[PIECES - 1];
@@ -605,22 +260,33 @@ static bool read_wrapped_line(struct reader *r, struct buffer *out, enum form fo
 	return false;
 }
 
+static bool has_upper(struct text t)
+{
+	while (t.p < t.end && !is_upper(*t.p))
+		t.p++;
+	return length(t);
+}
+
 /* scan._of_pieces(), of a record of rsyslog that holds the machine's lists. */
 static bool read_lists_of_record(struct reader *r, struct text text, const struct line *line, int64_t start)
 {
+	int n = 0;
+
 	for (int pass = 0; pass < 2; pass++) {
 		struct text rest = text;
 
-		for (int n = 0; length(rest); n++) {
+		while (length(rest)) {
 			const char *p = find(rest, "#012");
 			struct text piece = trimmed((struct text){rest.p, p ? p : rest.end});
 			size_t before = r->records.n;
 
 			rest.p = p ? p + 4 : rest.end;
-			if (!pass && !is_list(piece))
-				return false;
-			if (!pass)
+			if (!pass) {
+				if (!is_list(piece) || (has_upper(piece) && !begins(piece, "Active_anon:")))
+					return false;
+				n++;
 				continue;
+			}
 			put_array(&r->records, 2);
 			put_place(&r->records, r->line_number, r->offset + start);
 			put_where_tail(&r->records, line);
@@ -629,12 +295,13 @@ static bool read_lists_of_record(struct reader *r, struct text text, const struc
 			else
 				r->records.n = before;
 		}
+		if (n < 2)
+			return false;
 	}
 	return true;
 }
 
-/* Reads the line at `index`. False where Python must. */
-static bool read_line(struct reader *r)
+static bool try_line(struct reader *r)
 {
 	const struct mark *mark = &r->marks.mark[r->index];
 	enum form form = mark->n_words > MAX_FORMS ? OTHER : r->form_of[mark->words[0]];
@@ -733,6 +400,21 @@ static bool read_line(struct reader *r)
 		r->header_line = r->line_number;
 	}
 	return true;
+}
+
+/* Reads the line at `index`. False where Python must; then the parts before it wait for what Python makes of it. */
+static bool read_line(struct reader *r)
+{
+	size_t records = r->records.n, parts = r->parts.n, n_parts = r->n_parts;
+	int64_t n_records = r->n_records;
+
+	if (try_line(r))
+		return true;
+	r->records.n = records;
+	r->parts.n = parts;
+	r->n_parts = n_parts;
+	r->n_records = n_records;
+	return false;
 }
 
 /* For Python */
