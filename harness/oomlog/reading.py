@@ -160,7 +160,7 @@ def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadBloc
 def _is_sparse(block: Block) -> bool:
     """Whether a log is one that the compiled reader searches, and finds little: threads are enough, and soon there."""
     records = read_compiled(block)
-    return records is not None and records.count * _SPARSE_BYTES < block.end
+    return records is not None and records.number * _SPARSE_BYTES < block.end
 
 
 def _read_in_threads(blocks: Iterable[Block], workers: int) -> Generator[ReadBlock, None, None]:

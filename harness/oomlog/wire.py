@@ -22,7 +22,7 @@ class Records(NamedTuple):
     """Records of a block, as MessagePack one after the other."""
 
     body: bytes
-    count: int
+    number: int
     lines: int  # that begin in the block
 
 
@@ -56,7 +56,7 @@ def decode_records(records: Records) -> list[Found]:
 
 
 def _array_head(records: Records) -> bytes:
-    return b"\xdd" + records.count.to_bytes(4, "big")
+    return b"\xdd" + records.number.to_bytes(4, "big")
 
 
 def unpack(data: bytes) -> ReadBlock:

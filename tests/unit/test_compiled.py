@@ -79,7 +79,7 @@ SMALL = small_logs()
 
 
 @given(st.integers(0, len(SMALL) - 1), st.integers(0, 2**32), st.sampled_from(["bytes", "lines", "words", "joined"]))
-@examples(400)
+@examples(120)
 def test_damaged_logs_are_read_alike(index, seed, how):
     random, data = Random(seed), SMALL[index]
     lines = data.split(b"\n")
@@ -111,13 +111,13 @@ def test_damaged_logs_are_read_alike(index, seed, how):
 
 
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map("".join), max_size=25))
-@examples(600)
+@examples(150)
 def test_any_words_are_read_alike(lines):
     check(text_of(lines))
 
 
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map("".join), max_size=12), st.integers(0, 400))
-@examples(300)
+@examples(150)
 def test_the_same_lines_hold_words(lines, end):
     data = text_of(lines)
     block = CompiledBlock(data, min(end, len(data)), 0, 0)

@@ -41,6 +41,13 @@ def test_the_command_line_works_outside_the_checkout(installed, tmp_path):
     assert str(ROOT) not in shown.stdout
 
 
+def test_it_has_the_compiled_log_reader(installed, tmp_path):
+    """For every Python of this platform; built where a compiler is, as on any host that builds kernels."""
+    assert "-py3-none-linux_" in installed.wheel.name
+    shown = installed.run("-c", "from oomtrial.oomlog import compiled; print(compiled.is_there())", cwd=tmp_path)
+    assert shown.stdout == "True\n", shown.stderr
+
+
 ONE_OF_EACH = """
 import sys
 
