@@ -6,13 +6,13 @@ import resource
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.analysis.rates import MIN_BOOTS
 from harness.budget import available_mib
 from harness.errors import HostError, UsageError
 from harness.kernels.config import lacks
 from harness.kernels.kernel import Kernel
 from harness.request import Request
 from harness.rundir import RUN_FILE
+from harness.spec.boots import MIN_BOOTS
 from harness.spec.kernel import KernelSpec
 from harness.spec.scenario import Scenario
 
