@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 import msgspec
 import pandas as pd
 
-from harness.analysis.mechanism import MechanismCount, count_mechanisms
-from harness.analysis.rates import rate_of
-from harness.analysis.tally import BootCount, by_boot, count_boots, counted, is_warm_up, may_be_redundant
-from harness.spec.boots import DEFAULT_ICC, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
+from .mechanism import MechanismCount, count_mechanisms
+from .rates import rate_of
+from .tally import BootCount, by_boot, count_boots, counted, is_warm_up, may_be_redundant
 
 OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 

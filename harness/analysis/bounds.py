@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 from scipy.stats import beta
 
-from harness.analysis.rates import effective_rounds
-from harness.analysis.search import least_enough
-from harness.spec.boots import MIN_BOOTS
+from ..spec.boots import MIN_BOOTS
+from .rates import effective_rounds
+from .search import least_enough
 
 _MOST_ROUNDS = 1_000_000
 

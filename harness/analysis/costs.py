@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.arm import Arm
-from harness.analysis.families import holm, p_words
-from harness.analysis.permutation import boot_test
-from harness.analysis.planning import ALPHA
-from harness.analysis.tally import COSTS, by_boot
-from harness.spec.boots import MIN_BOOTS
+from ..spec.boots import MIN_BOOTS
+from .arm import Arm
+from .families import holm, p_words
+from .permutation import boot_test
+from .planning import ALPHA
+from .tally import COSTS, by_boot
 
 MARKEDLY = 1.5
 _LEAST_MS = 1.0  # below, a ratio says nothing

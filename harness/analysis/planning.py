@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.analysis.search import least_enough
-from harness.analysis.shares import clusters_of, shares_of
-from harness.spec.boots import DEFAULT_ICC, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
+from .search import least_enough
+from .shares import clusters_of, shares_of
 
 ALPHA = 0.05
 POWER = 0.9

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from scipy.stats import fisher_exact, t
 
-from harness.spec.boots import DEFAULT_ICC, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 
 CONFIDENCE = 0.95
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.analysis.arm import Arm
-from harness.analysis.families import p_words
-from harness.analysis.permutation import boot_test
-from harness.analysis.shares import PairTest
-from harness.analysis.tally import by_boot
-from harness.spec.boots import MIN_BOOTS
+from ..spec.boots import MIN_BOOTS
+from .arm import Arm
+from .families import p_words
+from .permutation import boot_test
+from .shares import PairTest
+from .tally import by_boot
 
 
 class Secondary(msgspec.Struct, frozen=True, kw_only=True):

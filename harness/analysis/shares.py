@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
-from harness.spec.boots import DEFAULT_ICC, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 
 Floats = NDArray[np.float64]
 _MANY = 1e6  # degrees of freedom at which t is the normal distribution

@@ -29,16 +29,16 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from harness.analysis.arm import Arm
-from harness.analysis.betting import anytime_p, blocks_needed
-from harness.analysis.costs import costs_of
-from harness.analysis.families import holm_factors, p_words
-from harness.analysis.permutation import boot_test, paired_blocks
-from harness.analysis.planning import ALPHA, EFFECT, POWER, boots_needed, simulated_power
-from harness.analysis.secondary import Secondary, secondary_of
-from harness.analysis.shares import PairTest
-from harness.analysis.tally import by_boot
-from harness.spec.boots import DEFAULT_ICC, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
+from .arm import Arm
+from .betting import anytime_p, blocks_needed
+from .costs import costs_of
+from .families import holm_factors, p_words
+from .permutation import boot_test, paired_blocks
+from .planning import ALPHA, EFFECT, POWER, boots_needed, simulated_power
+from .secondary import Secondary, secondary_of
+from .shares import PairTest
+from .tally import by_boot
 
 _MOST_ICC = 0.3  # that is planned for; estimates from a handful of boots can be far beyond
 

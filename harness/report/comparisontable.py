@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from harness.analysis.checks import Check
-from harness.analysis.families import p_words
-from harness.analysis.planning import ALPHA
-from harness.analysis.verdict import Comparison
-from harness.report.visible import visible
+from ..analysis.checks import Check
+from ..analysis.families import p_words
+from ..analysis.planning import ALPHA
+from ..analysis.verdict import Comparison
+from .visible import visible
 
 _WORDS = {True: "FAILED", False: "passed", None: "not decided"}
 

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.planning import Size
+from ..analysis.planning import Size
 
 
 def _share(value: float) -> str:

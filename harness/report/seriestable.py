@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.arm import Arm
-from harness.analysis.families import p_words
-from harness.analysis.series import Series, Step
-from harness.report.visible import visible
+from ..analysis.arm import Arm
+from ..analysis.families import p_words
+from ..analysis.series import Series, Step
+from .visible import visible
 
 
 def _percent(value: float | None) -> str:

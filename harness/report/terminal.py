@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.arm import Arm
-from harness.analysis.summary import Summary
-from harness.report.comparisontable import print_comparison
-from harness.report.mechanismwords import mechanism_cells, mechanism_sentence
+from ..analysis.arm import Arm
+from ..analysis.summary import Summary
+from .comparisontable import print_comparison
+from .mechanismwords import mechanism_cells, mechanism_sentence
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
 _ARMS_BESIDE = 4  # in one table
@@ -164,6 +164,11 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     """What is said of every arm: a label, indented below what it belongs to, and a cell for each arm."""
     return [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in arms]),
+        *(
+            [("  warm-up rounds, not counted", [str(arm.warm_up_rounds) for arm in arms])]
+            if any(arm.warm_up_rounds for arm in arms)
+            else []
+        ),
         ("outcomes", [_outcomes(arm) for arm in arms]),
         ("trials that ended early", [str(arm.trials_ended_early) for arm in arms]),
         ("kills", [str(arm.kills) for arm in arms]),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.collectors.rounds import RoundEvidence, TrialEvidence
-from harness.oomlog.events import TROUBLE
-from harness.oomlog.reading import Collected, collect_kmsg
-from harness.oomlog.records import Kill, Report
-from harness.spec.scenario import Scenario
-from harness.tables.details import counter_rows, task_rows, trace_rows, trial_row
-from harness.tables.foreign import part_foreign
-from harness.tables.schema import TABLES
-from harness.tables.stalls import next_progress_ns, union_us
-from harness.tables.traced import RELEASES, named, traced_facts
-from harness.tables.witnesses import SUPERVISOR_COMM, Witnesses
+from ..collectors.rounds import RoundEvidence, TrialEvidence
+from ..oomlog.events import TROUBLE
+from ..oomlog.reading import Collected, collect_kmsg
+from ..oomlog.records import Kill, Report
+from ..spec.scenario import Scenario
+from .details import counter_rows, task_rows, trace_rows, trial_row
+from .foreign import part_foreign
+from .schema import TABLES
+from .stalls import next_progress_ns, union_us
+from .traced import RELEASES, named, traced_facts
+from .witnesses import SUPERVISOR_COMM, Witnesses
 
 Row = dict[str, Any]
 _SIGKILL = 9
@@ -37,10 +37,11 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
             "boot": record.boot,
             "round": number,
         }
+        warm_up = number < record.first_round + record.warm_up
         oom = collect_kmsg(found.kmsg)
         foreign = part_foreign(oom, found, evidence)
         kills = _kill_rows(found, oom, scenario)
-        facts = {"boot_id": evidence.boot_id, "foreign_kills": len(foreign)}
+        facts = {"boot_id": evidence.boot_id, "warm_up": warm_up, "foreign_kills": len(foreign)}
         rows["rounds"].append({**where, **facts, **_round_row(evidence, found, oom, kills)})
         rows["kills"] += [{**where, **row} for row in kills]
         rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]

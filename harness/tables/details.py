@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.collectors.evidence import TrialRecord
-from harness.collectors.memcg import Snapshot
-from harness.collectors.trace import TraceEvent
-from harness.oomlog.records import Report
-from harness.oomlog.tasks import COLUMNS
+from ..collectors.files import TrialRecord
+from ..collectors.memcg import MemcgCounters
+from ..collectors.trace import TraceEvent
+from ..oomlog.records import Report
+from ..oomlog.tasks import COLUMNS
 
 Row = dict[str, Any]
 _COUNTED = ("memory.events", "memory.current", "memory.swap.current", "memory.pressure", "cpu.stat")
@@ -17,7 +17,8 @@ _COUNTED = ("memory.events", "memory.current", "memory.swap.current", "memory.pr
 def trial_row(record: TrialRecord, boot_id: str | None) -> Row:
     """A row of the table trials."""
     names = (
-        "arm", "scenario", "trial_id", "boot", "block", "token", "first_round", "rounds", "rounds_begun", "outcome",
+        "arm", "scenario", "trial_id", "boot", "block", "token", "first_round", "rounds", "rounds_begun",
+        "warm_up", "outcome",
         "reason", "started", "guest_start_s", "containers_start_s", "rounds_s",
     )  # fmt: skip
     return {name: getattr(record, name) for name in names} | {"boot_id": boot_id}
@@ -36,7 +37,7 @@ def task_rows(report: Report) -> list[Row]:
     ]
 
 
-def counter_rows(before: Snapshot, after: Snapshot) -> list[Row]:
+def counter_rows(before: MemcgCounters, after: MemcgCounters) -> list[Row]:
     """Rows of the table memory_events."""
     rows = []
     for name in dict.fromkeys((*before, *after)):

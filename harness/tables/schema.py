@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from harness.oomlog.tasks import COLUMNS as TASK_COLUMNS
+from ..oomlog.tasks import COLUMNS as TASK_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,6 +122,13 @@ ROUNDS = Table(
     (
         *_WHERE,
         Column("boot_id", "string", "", "of the kernel: one boot is one cluster, whatever the plan called it"),
+        Column(
+            "warm_up",
+            "bool",
+            "",
+            "one of the first of its boot: recorded, and in no figure of the summary",
+            "a run of before there was warm-up: every round counts",
+        ),
         Column("outcome", "string", "", "completed, hung, panicked, lost or harness_error"),
         Column("hogs", "int", "", "processes of the workload", "the round never began"),
         Column("kmsg_kills", "int", "", '"Killed process" records of the kernel'),
@@ -364,6 +371,13 @@ TRIALS = Table(
         Column("first_round", "int", "", "number of its first round"),
         Column("rounds", "int", "", "planned, from the first one on"),
         Column("rounds_begun", "int", "", "of these"),
+        Column(
+            "warm_up",
+            "int",
+            "",
+            "of its rounds, the first ones, which do not count",
+            "a run of before there was warm-up",
+        ),
         Column("outcome", "string", "", "completed, hung, panicked, lost, harness_error or refused"),
         Column("reason", "string", "", "why, if there is something to say"),
         Column("started", "string", "", "cold, restored from a snapshot, or host: in no guest"),

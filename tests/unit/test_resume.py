@@ -13,28 +13,28 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from harness import blockrun, experiment
 from harness.cli import cli
-from harness.cluster import run_experiment
-from harness.collectors.evidence import EvidenceWriter, read_trial, write_trial
+from harness.collectors.files import EvidenceWriter, read_trial, write_trial
 from harness.errors import EvidenceError, GuestError, HostError, UsageError
-from harness.experiment import Experiment, resume_run
+from harness.experiment import block, experiment
+from harness.experiment.artifacts import Artifacts
+from harness.experiment.driver import run_experiment
+from harness.experiment.experiment import Experiment, resume_run
+from harness.experiment.guests import TrialGuests
+from harness.experiment.request import Request
+from harness.experiment.resume import recover_trials, refuse_other_host, refuse_other_images
 from harness.kernels.kernel import Kernel
-from harness.paths import cache_dir
-from harness.prepared import Prepared
 from harness.progress import Reporter
-from harness.request import Request
-from harness.resume import recover_trials, refuse_other_host, refuse_other_images
-from harness.rundir import hold_run, read_run, write_run
-from harness.runtables import rebuild_tables, summarize
+from harness.runs.record import hold_run, read_run, write_run
+from harness.runs.tables import rebuild_tables, summarize
 from harness.spec.arm import name_arms
 from harness.spec.plan import plan_blocks
-from harness.trialguests import TrialGuests
+from harness.system.paths import cache_dir
 
 ARMS = name_arms(("source:6.1", "source:6.1"))
 ROUNDS, BOOTS = 5, 2
 KERNEL = Kernel("source:6.1", "k", str(cache_dir() / "kernels/k/bzImage"), "apt", {}, "", "gcc", [])
-PREPARED = Prepared({"source:6.1": KERNEL}, cache_dir() / "rootfs/r.ext4", {}, "tcg", "")
+PREPARED = Artifacts({"source:6.1": KERNEL}, cache_dir() / "rootfs/r.ext4", {}, "tcg", "")
 
 
 def round_lines(token, number):
@@ -74,7 +74,7 @@ def round_lines(token, number):
 
 
 class FakeGuest:
-    docker, is_restored, beside = None, True, 0
+    docker, is_restored, concurrent_guests = None, True, 0
 
     def ending(self):
         return "lost", "QEMU was killed"
@@ -100,7 +100,7 @@ def fake_trial(_client, job, evidence, on_round, _save, end):
 @pytest.fixture(autouse=True)
 def _no_guests(monkeypatch):
     monkeypatch.setattr(TrialGuests, "of_trial", fake_guest)
-    monkeypatch.setattr(blockrun, "run_trial", fake_trial)
+    monkeypatch.setattr(block, "run_trial", fake_trial)
     monkeypatch.setattr(Experiment, "prepare", lambda _: PREPARED)
     monkeypatch.setattr(Experiment, "_check_resumed", check_resumed)
 
@@ -192,6 +192,55 @@ def test_a_run_cut_off_anywhere_has_every_round_once_in_the_end(tmp_path, monkey
     check_whole(out)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_each_boot_has_a_warm_up_round_that_does_not_count_however_often_it_is_cut_off(tmp_path, monkeypatch, seed):
+    choose, out = random.Random(100 + seed), tmp_path / "run"
+    while True:
+        with monkeypatch.context() as patch:
+            cut_off_at(choose.randint(1, 300), interrupt, patch)
+            begun = (out / "run.json").exists()
+            if in_child(lambda begun=begun: go_on(out) if begun else start(out, warm_up=1)) == 0:
+                break
+    rounds = pd.read_parquet(out / "tables/rounds.parquet")
+    trials = pd.read_parquet(out / "tables/trials.parquet").set_index("trial_id")
+    counted = rounds[~rounds["warm_up"]]
+    by_block = counted.groupby(["arm", "boot"]).size()
+    assert by_block.to_dict() == {(b.arm, b.boot): b.rounds for b in read_run(out).blocks}
+    # the first round of every trial, and only that
+    first = rounds["trial_id"].map(trials["first_round"])
+    assert (rounds["warm_up"] == (rounds["round"] == first)).all()
+    assert set(trials["warm_up"]) == {1}
+    assert rebuild_tables(out) == []
+    summary = summarize(out)
+    assert [arm.rounds for arm in summary.arms] == [ROUNDS] * 2
+    assert sum(arm.warm_up_rounds for arm in summary.arms) == int(rounds["warm_up"].sum()) >= 2 * BOOTS
+    assert [arm.kills for arm in summary.arms] == [ROUNDS] * 2
+    assert any("warm-up rounds, the first of each boot" in note for note in summary.notes)
+
+
+def test_a_run_of_before_has_no_warm_up_and_says_so(tmp_path):
+    out = tmp_path / "run"
+    start(out)
+    assert any(note.startswith("no warm-up") for note in summarize(out).notes)
+
+
+def test_a_kernel_that_hangs_in_its_warm_up_has_failed_rounds(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+
+    def hang(_client, job, evidence, _on_round, _save, end):
+        for channel, line in list(round_lines(job.token, job.first_round))[:8]:
+            getattr(evidence, f"{channel}_line")(line.encode())
+        end.rounds_begun, end.outcome = 1, "hung"
+        return end
+
+    monkeypatch.setattr(block, "run_trial", hang)
+    with pytest.raises(GuestError):
+        start(out, warm_up=1)
+    arm = summarize(out).arms[0]
+    assert (arm.rounds, arm.failed_rounds) == (0, ROUNDS)
+    assert arm.warm_up_rounds == arm.warm_up_failed > 0
+
+
 def test_an_undisturbed_run_is_whole_and_says_so(tmp_path):
     out = tmp_path / "run"
     start(out)
@@ -213,7 +262,7 @@ def test_tables_that_cannot_be_made_do_not_hide_what_ended_the_run(tmp_path, mon
     def damaged(*_, **__):
         raise EvidenceError("a scenario is damaged")
 
-    monkeypatch.setattr(blockrun, "run_trial", end)
+    monkeypatch.setattr(block, "run_trial", end)
     monkeypatch.setattr(experiment, "rebuild_tables", damaged)
     monkeypatch.setattr(Reporter, "say", lambda _, text: said.append(text))
     with pytest.raises(type(cause)) as caught:
@@ -251,7 +300,7 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
         return end
 
     with monkeypatch.context() as patch:
-        patch.setattr(blockrun, "run_trial", die)
+        patch.setattr(block, "run_trial", die)
         assert in_child(lambda: start(out)) == 9
     first = read_run(out).blocks[0]
     go_on(out)
@@ -296,7 +345,7 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(blockrun, "run_trial", hang)
+        patch.setattr(block, "run_trial", hang)
         with pytest.raises(KeyboardInterrupt):
             start(out)
     go_on(out)

@@ -1,6 +1,6 @@
 """What decides a verdict, on simulated runs whose truth is known: level of the test, coverage of the intervals, power.
 
-Every draw is seeded. The whole table, of which these are cells, is in docs/statistics.md (`python tools/simulate.py`).
+Every draw is seeded. The whole table, of which these are cells, is in docs/statistics.md (`python benchmarks/simulations.py`).
 """
 
 import numpy as np
