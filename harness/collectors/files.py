@@ -58,8 +58,20 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     rounds_s: float = 0.0
 
     def counted(self, done: int) -> int:
-        """How many of so many rounds count."""
+        """How many of so many rounds count: all but those of warm-up, and the one in which the trial ended even so."""
+        if 0 < done <= self.warm_up and self._ended_early:
+            return 1
         return max(0, done - self.warm_up)
+
+    def is_warm_up(self, number: int) -> bool:
+        """Whether a round is recorded and does not count. A kernel that hangs or panics in its warm-up has failed."""
+        place = number - self.first_round
+        ended_here = self._ended_early and place == self.rounds_begun - 1
+        return place < self.warm_up and not ended_here
+
+    @property
+    def _ended_early(self) -> bool:
+        return self.state == "ended" and self.outcome not in ("completed", "refused")
 
     @property
     def attempt(self) -> int:

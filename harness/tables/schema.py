@@ -126,7 +126,7 @@ ROUNDS = Table(
             "warm_up",
             "bool",
             "",
-            "one of the first of its boot: recorded, and in no figure of the summary",
+            "one of the first of its boot, and its trial went on: recorded, and in no figure of the summary",
             "a run of before there was warm-up: every round counts",
         ),
         Column("outcome", "string", "", "completed, hung, panicked, lost or harness_error"),
