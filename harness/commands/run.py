@@ -46,10 +46,8 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
 @click.option(
     "--warm-up",
     type=click.IntRange(0, 100),
-    default=WARM_UP,
-    show_default=True,
     metavar="N",
-    help="Rounds at the start of each boot that are recorded and not counted.",
+    help=f"Rounds at the start of each boot that are recorded and not counted.  [default: {WARM_UP}, on host 0]",
 )
 @click.option(
     "--amplify",
@@ -103,7 +101,7 @@ def run(
     scenarios: tuple[str, ...],
     rounds: int,
     boots: int | None,
-    warm_up: int,
+    warm_up: int | None,
     amplify: bool,
     until_decided: bool,
     seed: int,
@@ -168,7 +166,7 @@ def run(
             user_fragments,
             may_harm_host,
             until_decided,
-            warm_up,
+            WARM_UP * ("host" not in kernels) if warm_up is None else warm_up,
             amplify,
         )
         experiment = Experiment(request, progress)
