@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from ..progress import Reporter
 from ..spec.boots import LOOK_ROUNDS, WARM_UP, default_boots
+from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from .summary import print_run
 
@@ -126,8 +127,8 @@ def run(
     from ..experiment.driver import run_experiment
     from ..experiment.experiment import Experiment, resume_run
     from ..experiment.request import Request
+    from ..spec.arm import Probes, name_arms
     from ..spec.arm import amplify as amplified
-    from ..spec.arm import name_arms
 
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
@@ -152,7 +153,7 @@ def run(
                 " run decides late"
             )
         request = Request(
-            name_arms(amplified(kernels) if amplify else kernels, probes),
+            name_arms(amplified(kernels) if amplify else kernels, Probes(probes)),
             scenarios or ("one-big-many-small",),
             rounds,
             boots,
@@ -160,7 +161,7 @@ def run(
             out,
             vcpus,
             memory_mib,
-            accel,
+            Accel(accel),
             snapshots,
             append,
             user_fragments,

@@ -8,6 +8,7 @@ import click
 
 from ..progress import Reporter
 from ..spec.boots import WARM_UP, default_boots
+from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
 from .output import console_on_stdout, print_json
 
@@ -88,7 +89,7 @@ def series(
             out,
             vcpus,
             memory_mib,
-            accel,
+            Accel(accel),
             snapshots,
             config=user_fragments,
             warm_up=WARM_UP,

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..runs.record import RunRecord
 from ..spec.arm import ArmSpec
+from ..spec.machine import Accel
 from ..spec.scenario import Scenario, load_scenario, scenario_names
 
 
@@ -23,7 +24,7 @@ class Request:
     out: Path | None = None  # of the run; results/runs/RUN_ID by default
     vcpus: int = 4
     memory_mib: int = 2048
-    accel: str = "auto"
+    accel: Accel = Accel.AUTO
     snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
     append: str = ""  # to the guest's kernel command line
     config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built

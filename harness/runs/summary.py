@@ -16,6 +16,7 @@ from ..spec.arm import AMPLIFIER
 from ..spec.boots import DEFAULT_ICC, LOOK_ROUNDS, MIN_BOOTS
 from ..spec.scenario import Scenario, decode
 from .pool import Pool, pool_runs
+from .record import RunStatus
 
 
 def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
@@ -98,7 +99,7 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
             if (block.arm, block.scenario) == (name, scenario.name):
                 key = pool.block(run, block.boot)
                 planned[key] = planned.get(key, 0) + block.rounds
-                if run.state == "complete":
+                if run.state == RunStatus.COMPLETE:
                     ended.add(key)
     return summarize_arm(
         name,

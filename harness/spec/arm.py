@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import StrEnum
 
 import msgspec
 
@@ -14,15 +15,23 @@ from .kernel import KernelSpec, parse_kernel_spec
 AMPLIFIER = "scan-sleeps"
 
 
+class Probes(StrEnum):
+    """Which evidence is taken from the kernel under test."""
+
+    ALL = "all"
+    KILLS = "kills"  # what classifies a kill, without its mechanism
+    NONE = "none"  # counts only
+
+
 class ArmSpec(msgspec.Struct, frozen=True):
     """A kernel under comparison, with the evidence that is taken on it."""
 
     name: str  # in tables and reports; unlike any other arm's
     kernel: str  # text of the kernel spec
-    probes: str = "all"  # all; kills: what classifies one, without its mechanism; none: counts only
+    probes: Probes = Probes.ALL
 
 
-def name_arms(kernels: Iterable[str], probes: str = "all") -> tuple[ArmSpec, ...]:
+def name_arms(kernels: Iterable[str], probes: Probes = Probes.ALL) -> tuple[ArmSpec, ...]:
     """An arm for each kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
     seen: Counter[str] = Counter()
     arms = []
