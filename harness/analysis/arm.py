@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping
 import msgspec
 import pandas as pd
 
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from .mechanism import MechanismCount, count_mechanisms
-from .rates import MIN_BOOTS, rate_of
-from .tally import BootCount, by_boot, count_boots, may_be_redundant
+from .rates import rate_of
+from .tally import BootCount, by_boot, count_boots, counted, is_warm_up, may_be_redundant
 
 OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
@@ -74,6 +75,9 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     rounds_per_minute: (
         float | None
     )  # of its trials, with calibration and clean-up; starts of containers and guests apart
+    boot_s: float | None  # start of guest and containers, mean over its trials
+    warm_up_rounds: int  # run and recorded before the rounds of each boot; in no other figure
+    warm_up_failed: int  # of them, not completed
     foreign_kills: int  # of others in the span of its rounds, on the arm host; they count for nothing
     redundant_mechanisms: dict[str, MechanismCount]  # of the redundant kills
     decisions_traced: bool  # the trace has the decision of some kill; without any, a second kill of a round is unknown
@@ -99,12 +103,15 @@ def summarize_arm(
     ended: Collection[str],
     trials_ended_early: int = 0,
     rounds_per_minute: float | None = None,
+    boot_s: float | None = None,
     expected: Collection[str] = ("completed",),
     has_oracle: bool = True,
 ) -> Arm:
     """Counts one arm's rounds and kills of one scenario. `planned`: rounds of each block of the plan (its boot, or the
     column `block` of pooled runs); `ended`: blocks whose run went to its end; `expected`: the outcomes that the scenario
     says of a stock kernel."""
+    warm_up = rounds[is_warm_up(rounds)]
+    rounds, kills = counted(rounds, kills)
     completed = rounds[rounds["outcome"] == "completed"]
     classes = kills["kill_class"].value_counts()
     surplus = kills[kills["surplus"].fillna(False)]
@@ -152,7 +159,7 @@ def summarize_arm(
         ci_high=rate.high,
         ci_method="Korn-Graubard, the boot is the cluster"
         if rate.is_clustered
-        else f"Clopper-Pearson; fewer than {MIN_BOOTS} boots: correlation within a boot is ignored",
+        else f"Clopper-Pearson; fewer than {MIN_BOOTS} boots: an ICC of {DEFAULT_ICC} within a boot is assumed",
         rate_at_most=at_most.share,
         ci_high_at_most=at_most.high,
         effective_rounds=rate.effective_rounds,
@@ -176,6 +183,9 @@ def summarize_arm(
         system_ms_sd=_sd(completed["system_us"], 1000),
         waited_ms_per_round=_mean(completed["waited_us"], 1000),
         rounds_per_minute=rounds_per_minute,
+        boot_s=boot_s,
+        warm_up_rounds=len(warm_up),
+        warm_up_failed=int((warm_up["outcome"] != "completed").sum()),
         foreign_kills=int(rounds["foreign_kills"].fillna(0).sum()),
         redundant_mechanisms=count_mechanisms(redundant),
         decisions_traced=bool(kills["decision_time_us"].notna().any()),

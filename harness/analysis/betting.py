@@ -14,6 +14,8 @@ Source: J. Ville (1939); A. Ramdas et al., "Game-theoretic statistics and safe a
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit, logsumexp
@@ -22,6 +24,7 @@ from .permutation import Pairs
 
 # Log odds ratios of a hit, arm against baseline, among which the stake is shared evenly.
 _THETAS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
+_DRAWS, _MOST_BLOCKS, _SEED = 200, 1000, 1  # of the simulation of how long it takes
 
 
 def log_stakes(pairs: Pairs, direction: int) -> NDArray[np.float64]:
@@ -41,10 +44,18 @@ def anytime_p(pairs: Pairs, direction: int) -> float:
     return float(np.exp(-max(0.0, log_stakes(pairs, direction).max(initial=0.0))))
 
 
-def blocks_to_go(pairs: Pairs, direction: int, alpha: float) -> int | None:
-    """Blocks until the stake reaches 1 / alpha if it goes on growing as it did; None if it does not grow."""
-    stakes = log_stakes(pairs, direction)
-    if not stakes.size or stakes[-1] <= 0:
-        return None
-    pace = stakes[-1] / stakes.size
-    return max(1, int(np.ceil((-np.log(alpha) - stakes[-1]) / pace)))
+@cache
+def blocks_needed(base_share: float, share: float, rounds: int, alpha: float, power: float) -> int | None:
+    """Blocks of so many rounds per arm within which the stake reaches 1 / alpha with a chance of `power`, by simulation of
+    independent rounds; None where a thousand are too few."""
+    generator = np.random.default_rng(_SEED)
+    direction = 1 if share > base_share else -1
+    ends = []
+    for _ in range(_DRAWS):
+        hits = np.array([generator.binomial(rounds, each, _MOST_BLOCKS) for each in (share, base_share)])
+        stakes = log_stakes(np.stack([hits, np.full_like(hits, rounds)], axis=1), direction)
+        ends.append(
+            int(np.argmax(stakes >= -np.log(alpha))) + 1 if stakes.max() >= -np.log(alpha) else _MOST_BLOCKS + 1
+        )
+    end = int(np.ceil(np.quantile(ends, power)))
+    return end if end <= _MOST_BLOCKS else None

@@ -9,6 +9,7 @@ from ..spec.controls import ALPHA, Control
 from .effects import count_effect
 from .power import exact_power
 from .rates import difference_interval, exact_test
+from .tally import counted
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ def judge_control(
     It passes when Fisher's exact test finds what was claimed: p below ALPHA for "more" (one-sided), not below it for
     "alike" (two-sided). An arm without rounds fails.
     """
+    rounds, kills = counted(rounds, kills)
     base_rounds, arm_rounds = rounds[rounds["arm"] == reference], rounds[rounds["arm"] == arm]
     base_kills, arm_kills = kills[kills["arm"] == reference], kills[kills["arm"] == arm]
     base_hits, base_count = count_effect(control.effect, base_rounds, base_kills, base_rounds)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
 
 from .arm import Arm
-from .power import ALPHA
-from .rates import MIN_BOOTS, rate_of
+from .planning import ALPHA
+from .rates import rate_of
 from .tally import by_boot
 from .verdict import Comparison, compare_all
 
@@ -81,16 +80,3 @@ def steps_of(versions: Sequence[Version], *, is_sequential: bool = False) -> lis
         )
         for (older, newer), comparison in zip(pairs, found, strict=True)
     ]
-
-
-def boots_wanted(versions: Sequence[Version], steps: Sequence[Step]) -> int | None:
-    """Boots a version that it takes for any step to be shown, where there are too few; None where they are enough.
-
-    Of n boots that took turns, no exchange of names gives a p-value below 2 / 2^n; Holm's method multiplies it by the
-    number of steps. With fewer than MIN_BOOTS boots the test is by rounds, and has no such bound.
-    """
-    boots = [len({count.block for count in each.arm.by_boot if count.completed}) for each in versions]
-    if not steps or min(boots, default=0) < MIN_BOOTS:
-        return None
-    wanted = math.ceil(math.log2(2 * len(steps) / ALPHA)) if 2 * len(steps) / 2 ** min(boots) >= ALPHA else None
-    return wanted if wanted is None or wanted > min(boots) else min(boots) + 1

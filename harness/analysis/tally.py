@@ -20,6 +20,9 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
     surplus: int = 0  # completed ones with a surplus kill
     unknown: int = 0  # completed ones with a kill of unknown class that may be redundant, and no redundant one
     failed: int = 0  # begun and not completed, or given up after all attempts
+    reentered: int = 0  # completed ones that entered out_of_memory() again after the first kill
+    traced: int = 0  # completed ones whose entries are in the trace
+    surplus_kills: int = 0  # kills, in completed rounds
     # sums over the completed rounds that have the figure, and how many they are
     duration_us: int = 0
     duration_rounds: int = 0
@@ -27,6 +30,8 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
     stall_rounds: int = 0
     system_us: int = 0
     system_rounds: int = 0
+    decider_us: int = 0  # from decisions to choices
+    decider_rounds: int = 0
 
     @property
     def attempted(self) -> int:
@@ -34,6 +39,23 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SUMS = tuple(name for name in BootCount.__struct_fields__ if name not in ("block", "boot_id"))
+
+
+def is_warm_up(rounds: pd.DataFrame) -> pd.Series:
+    """Rounds at the start of a boot, which are recorded and not counted; tables of before have none."""
+    if "warm_up" not in rounds:
+        return pd.Series(False, index=rounds.index)
+    return rounds["warm_up"].fillna(False).astype(bool)
+
+
+def counted(rounds: pd.DataFrame, kills: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rounds and kills without those of warm-up rounds."""
+    warm_up = is_warm_up(rounds)
+    if not warm_up.any():
+        return rounds, kills
+    keys = ["trial_id", "round"]
+    left_out = pd.MultiIndex.from_frame(rounds.loc[warm_up, keys])
+    return rounds[~warm_up], kills[~pd.MultiIndex.from_frame(kills[keys]).isin(left_out)]
 
 
 def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str, int]) -> list[BootCount]:
@@ -57,8 +79,17 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
         hit = pd.MultiIndex.from_frame(kills.loc[chosen.fillna(False).astype(bool), keys])
         frame[name] = where.isin(hit) & frame["completed"]
     frame["unknown"] &= ~frame["redundant"]
-    for cost in COSTS:
-        figure = rounds[f"{cost}_us"].where(frame["completed"])
+    entries = rounds["oom_entries"].fillna(0).astype("int64")
+    frame["traced"] = frame["completed"] & (entries > 0) & (rounds["lost_trace_events"] + rounds["missed_probes"] == 0)
+    # under oom_lock one is served after the other, and the first kills
+    frame["reentered"] = frame["traced"] & (entries > 1)
+    killed = kills.assign(surplus_kills=kills["surplus"].fillna(False).astype("int64")).groupby(keys)
+    of_kills = killed[["surplus_kills", "decision_to_choice_us"]].sum(min_count=1).reindex(where)
+    frame["surplus_kills"] = of_kills["surplus_kills"].fillna(0).astype("int64").to_numpy() * frame["completed"]
+    decider = pd.Series(of_kills["decision_to_choice_us"].to_numpy(), index=frame.index)
+    figures = {cost: rounds[f"{cost}_us"] for cost in COSTS} | {"decider": decider}
+    for cost, of_round in figures.items():
+        figure = of_round.where(frame["completed"])
         frame[f"{cost}_us"], frame[f"{cost}_rounds"] = figure.fillna(0).astype("int64"), figure.notna()
     names = list(_SUMS)
     sums = frame.groupby(["block", "boot_id"], sort=False)[names].sum().reset_index()

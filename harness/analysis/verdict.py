@@ -2,36 +2,45 @@
 
 | verdict | said when |
 |---|---|
-| worse | more rounds hang, panic or are lost, or redundant kills come in more rounds |
+| worse | more rounds hang, panic or are lost, or redundant kills come in more rounds, or surplus kills do |
 | better | redundant kills come in fewer rounds, so do surplus kills (processes were saved), and no more rounds fail |
 | mixed | better here, and worse in another scenario |
-| no difference shown | none of these, though a share half as large would have been seen, or processes were not saved |
-| not enough rounds | none of these, and the rounds are too few; with how many more are wanted |
+| no difference shown | none of these, though half the baseline's share would have been told from it, or processes were not saved |
+| not enough rounds | none of these, and the rounds are too few; with how many more boots are wanted |
 
-"Fall" and "rise" are tests at ALPHA, by boots from MIN_BOOTS boots an arm on, else by rounds (Fisher), else (a run that goes
-until it is decided) by betting. Three questions are asked of every comparison: redundant kills (two-sided), surplus kills
-(two-sided), failed rounds (one-sided, at ALPHA / 2). Each is corrected for the number of comparisons (Holm). "Better" needs
-two of them at once, which takes no correction: its error is at most that of either.
+Three questions are asked of every comparison: redundant kills (two-sided), surplus kills (two-sided), failed rounds
+(one-sided, at ALPHA / 2). The answer is a score test of shares whose counts are deflated for the likeness of the rounds of
+a boot (shares.py); in a run that goes until it is decided, betting. Each question is corrected for the number of comparisons
+(Holm); the baseline's own kernel measured again is outside that family. "Better" needs two of them at once, which takes no
+correction: its error is at most that of either.
 
-What takes markedly longer than on the baseline is said beside any verdict (`harness/analysis/costs.py`).
+Surplus kills are as good a reason for "worse" as redundant ones. A kernel that makes waiting deciders sleep prevents
+"overlapping" by construction, and with it "redundant"; whether processes that fitted were killed all the same is the
+independent evidence.
+
+What takes markedly longer than on the baseline is said beside any verdict (costs.py).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from .arm import Arm
-from .betting import anytime_p, blocks_to_go
+from .betting import anytime_p, blocks_needed
 from .costs import costs_of
-from .families import holm
+from .families import holm_factors, p_words
 from .permutation import boot_test, paired_blocks
-from .power import ALPHA, POWER, rounds_needed
-from .rates import Rate, compared, difference_interval, exact_test, rate_of, ratio_interval
+from .planning import ALPHA, EFFECT, POWER, boots_needed, simulated_power
+from .secondary import Secondary, secondary_of
+from .shares import PairTest
 from .tally import by_boot
+
+_MOST_ICC = 0.3  # that is planned for; estimates from a handful of boots can be far beyond
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,12 +49,17 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str
     scenario: str
     baseline: str
+    is_null: bool  # the baseline's own kernel, measured again: outside the family that is corrected
     difference: float | None  # of the shares
-    difference_low: float | None  # 95 % interval
+    difference_low: float | None  # interval of `confidence`
     difference_high: float | None
+    confidence: float  # of the intervals: the level at which the comparison is tested
     ratio: float | None  # of the shares; None where the baseline has none
-    ratio_low: float | None  # 95 % interval; None where neither has any
-    ratio_high: float | None
+    ratio_low: float | None  # interval of `confidence`; None where neither has any
+    ratio_high: float | None  # None where the baseline's share may be none
+    surplus_difference: float | None  # of the shares of rounds with a surplus kill
+    surplus_difference_low: float | None
+    surplus_difference_high: float | None
     test: str  # what the p-values are of
     comparisons: int  # that the p-values are corrected for, by Holm's method
     p_value: float | None  # that the share is the baseline's, two-sided
@@ -54,19 +68,31 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     surplus_p_adjusted: float | None
     failed_p_value: float | None  # that no larger share of rounds fails, one-sided
     failed_p_adjusted: float | None
-    rounds_wanted: int | None  # more an arm, where the verdict is that there are not enough
+    permutation_p_value: float | None  # beside p_value: permutation of boots; None below MIN_BOOTS boots
+    design_effect: float | None  # by which the counts are deflated
+    icc: float | None  # estimated correlation of two rounds of one boot; None where no hit shows it
+    icc_turns: (
+        float | None
+    )  # correlation at which the verdict would turn; None where none would, or a run was sequential
+    boots_wanted: int | None  # more per arm, where the verdict is that there are not enough rounds
+    rounds_wanted: int | None  # in those
+    minutes_wanted: float | None  # of both arms; None where the run does not say how long boots and rounds take
     verdict: str  # better, worse, mixed, no difference shown, or not enough rounds
     because: str
     costs: list[str]  # what takes markedly longer than on the baseline, in words
+    secondary: list[Secondary]  # decide nothing
+
+
+_QUESTIONS = ("redundant", "surplus", "failed")
 
 
 @dataclass(frozen=True)
-class _PValues:
-    """Of the three questions; None where there is nothing to test."""
+class _Answer:
+    """What the tests say of one question."""
 
-    redundant: float | None
-    surplus: float | None
-    failed: float | None
+    pair: PairTest | None  # None where an arm has no round to ask
+    p_value: float | None
+    side: str
 
 
 @dataclass(frozen=True)
@@ -75,15 +101,8 @@ class _Evidence:
 
     arm: Arm
     base: Arm
-    rates: tuple[Rate, Rate]
-    test: str
-    raw: _PValues
+    answers: dict[str, _Answer]
     is_sequential: bool
-
-    @property
-    def design_effect(self) -> float:
-        """Of the arm that has more of it: where no round is hit, none shows."""
-        return max(rate.design_effect for rate in self.rates)
 
 
 @dataclass(frozen=True)
@@ -93,7 +112,30 @@ class _Adjusted:
     redundant: float
     surplus: float
     failed: float
+    factors: dict[str, int]  # by which the level of each question is divided
     comparisons: int
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """More boots per arm."""
+
+    boots: int
+    rounds: int
+    minutes: float | None
+
+    @property
+    def words(self) -> str:
+        time = "" if self.minutes is None else f", about {_minutes(self.minutes)} for both arms"
+        return f"{self.boots} more boots per arm ({self.rounds} rounds{time})"
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    verdict: str
+    because: str
+    decided_by: tuple[str, ...] = ()  # the questions
+    wanted: _Wanted | None = None
 
 
 def compare(arm: Arm, base: Arm) -> Comparison:
@@ -101,16 +143,30 @@ def compare(arm: Arm, base: Arm) -> Comparison:
     return compare_all([(arm, base)])[0]
 
 
-def compare_all(pairs: Sequence[tuple[Arm, Arm]], *, is_sequential: bool = False) -> list[Comparison]:
+def compare_all(
+    pairs: Sequence[tuple[Arm, Arm]], *, is_sequential: bool = False, nulls: Collection[str] = ()
+) -> list[Comparison]:
     """Arms against their baselines, corrected for the number of them.
 
-    `is_sequential`: the run was looked at after every turn of its arms, and ended when it was decided.
+    `is_sequential`: the run was looked at after every turn of its arms, and ended when it was decided. `nulls`: arms that are
+    the baseline's own kernel. Nothing is claimed of them, so each stands by itself, and costs the others nothing.
     """
     gathered = [_gather(arm, base, is_sequential) for arm, base in pairs]
-    families = [holm([getattr(found.raw, name) for found in gathered]) for name in ("redundant", "surplus", "failed")]
+    family = [n for n, (arm, _) in enumerate(pairs) if arm.kernel not in nulls]
+    families = [family, *([n] for n in range(len(pairs)) if n not in family)]
+    adjusted: dict[int, _Adjusted] = {}
+    for members in families:
+        found = {name: holm_factors([gathered[n].answers[name].p_value for n in members], ALPHA) for name in _QUESTIONS}
+        for place, number in enumerate(members):
+            values = {name: found[name][place] for name in _QUESTIONS}
+            adjusted[number] = _Adjusted(
+                **{name: value for name, (value, _) in values.items()},
+                factors={name: factor for name, (_, factor) in values.items()},
+                comparisons=len(members),
+            )
     results = [
-        _judge(found, _Adjusted(redundant, surplus, failed, len(pairs)), costs)
-        for found, redundant, surplus, failed, costs in zip(gathered, *families, costs_of(pairs), strict=True)
+        _judge(found, adjusted[number], costs, is_null=number not in family)
+        for number, (found, costs) in enumerate(zip(gathered, costs_of(pairs), strict=True))
     ]
     worse = {(each.kernel, each.scenario) for each in results if each.verdict == "worse"}
     return [_mixed(each, [scenario for kernel, scenario in worse if kernel == each.kernel]) for each in results]
@@ -126,90 +182,169 @@ def _mixed(comparison: Comparison, worse_in: list[str]) -> Comparison:
 
 def _gather(arm: Arm, base: Arm, is_sequential: bool) -> _Evidence:
     boots = [by_boot(side.by_boot) for side in (arm, base)]
-    rates = [rate_of([b.redundant for b in side], [b.completed for b in side]) for side in boots]
-    is_clustered = all(rate.is_clustered for rate in rates)
-    tests = []
 
-    def ask(hits: str, rounds: str, side: str) -> float | None:
-        mine, others = ([sum(getattr(b, name) for b in of) for name in (hits, rounds)] for of in boots)
-        if not mine[1] or not others[1]:
-            return None
-        if is_sequential:
-            blocks = paired_blocks(arm.by_boot, base.by_boot, hits, rounds)
-            up = anytime_p(blocks, 1)
-            tests.append("betting on blocks of the plan (e-process): holds however often was looked")
-            return up if side == "greater" else min(1.0, 2 * min(up, anytime_p(blocks, -1)))
-        if is_clustered:
-            found = boot_test(arm.by_boot, base.by_boot, hits, rounds, side)
-            tests.append(f"permutation of {found.units}")
-            return found.p_value
-        tests.append("Fisher's exact test, rounds of a boot taken as independent")
-        return exact_test(mine[0], mine[1], others[0], others[1], side)
+    def ask(hits: str, rounds: str, side: str) -> _Answer:
+        mine, others = ([(getattr(b, hits), getattr(b, rounds)) for b in of if getattr(b, rounds)] for of in boots)
+        if not mine or not others:
+            return _Answer(None, None, side)
+        pair = PairTest(mine, others)
+        if not is_sequential:
+            return _Answer(pair, pair.p_value(side), side)
+        blocks = paired_blocks(arm.by_boot, base.by_boot, hits, rounds)
+        up = anytime_p(blocks, 1)
+        return _Answer(pair, up if side == "greater" else min(1.0, 2 * min(up, anytime_p(blocks, -1))), side)
 
-    raw = _PValues(
-        redundant=ask("redundant", "completed", "two-sided"),
-        surplus=ask("surplus", "completed", "two-sided"),
-        failed=ask("failed", "attempted", "greater"),
+    return _Evidence(
+        arm,
+        base,
+        {
+            "redundant": ask("redundant", "completed", "two-sided"),
+            "surplus": ask("surplus", "completed", "two-sided"),
+            "failed": ask("failed", "attempted", "greater"),
+        },
+        is_sequential,
     )
-    return _Evidence(arm, base, (rates[0], rates[1]), tests[0] if tests else "none", raw, is_sequential)
 
 
-def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str]) -> Comparison:
+def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: bool) -> Comparison:
     arm, base = found.arm, found.base
-    verdict, because, wanted = _verdict(found, adjusted)
-    counts = compared(*found.rates)
-    difference, ratio = difference_interval(*counts), ratio_interval(*counts)
+    judged = _verdict(found, adjusted)
+    because = (
+        f"{judged.because}; it is the baseline's own kernel, so what differs is chance" if is_null else judged.because
+    )
+    redundant, surplus, failed = (found.answers[name] for name in _QUESTIONS)
+    alpha = ALPHA / adjusted.factors["redundant"]
+    difference, ratio = _intervals(redundant, alpha)
+    surplus_difference, _ = _intervals(surplus, ALPHA / adjusted.factors["surplus"])
+    pair = redundant.pair
+    icc = float(pair.clusters.icc) if pair is not None else np.nan
+    clustered = pair is not None and pair.is_estimated and not found.is_sequential
     return Comparison(
         kernel=arm.kernel,
         scenario=arm.scenario,
         baseline=base.kernel,
+        is_null=is_null,
         difference=None if arm.rate is None or base.rate is None else arm.rate - base.rate,
-        difference_low=difference[0] if difference else None,
-        difference_high=difference[1] if difference else None,
+        difference_low=difference[0],
+        difference_high=difference[1],
+        confidence=1 - alpha,
         ratio=None if arm.rate is None or not base.rate else arm.rate / base.rate,
-        ratio_low=ratio[0] if ratio else None,
-        ratio_high=ratio[1] if ratio else None,
-        test=found.test,
+        ratio_low=ratio[0],
+        ratio_high=ratio[1],
+        surplus_difference=None
+        if surplus.pair is None
+        else float(surplus.pair.shares.share - surplus.pair.shares.base_share),
+        surplus_difference_low=surplus_difference[0],
+        surplus_difference_high=surplus_difference[1],
+        test=_test_words(found),
         comparisons=adjusted.comparisons,
-        p_value=found.raw.redundant,
-        p_adjusted=None if found.raw.redundant is None else adjusted.redundant,
-        surplus_p_value=found.raw.surplus,
-        surplus_p_adjusted=None if found.raw.surplus is None else adjusted.surplus,
-        failed_p_value=found.raw.failed,
-        failed_p_adjusted=None if found.raw.failed is None else adjusted.failed,
-        rounds_wanted=wanted,
-        verdict=verdict,
+        p_value=redundant.p_value,
+        p_adjusted=None if redundant.p_value is None else adjusted.redundant,
+        surplus_p_value=surplus.p_value,
+        surplus_p_adjusted=None if surplus.p_value is None else adjusted.surplus,
+        failed_p_value=failed.p_value,
+        failed_p_adjusted=None if failed.p_value is None else adjusted.failed,
+        permutation_p_value=boot_test(arm.by_boot, base.by_boot, "redundant", "completed").p_value
+        if clustered
+        else None,
+        design_effect=None if pair is None else float(pair.clusters.design_effect),
+        icc=None if np.isnan(icc) else icc,
+        icc_turns=_turning_icc(found, adjusted, judged),
+        boots_wanted=judged.wanted.boots if judged.wanted else None,
+        rounds_wanted=judged.wanted.rounds if judged.wanted else None,
+        minutes_wanted=judged.wanted.minutes if judged.wanted else None,
+        verdict=judged.verdict,
         because=because,
         costs=costs,
+        secondary=secondary_of(arm, base),
     )
 
 
-def _verdict(found: _Evidence, adjusted: _Adjusted) -> tuple[str, str, int | None]:
-    """The verdict, why, and how many more rounds an arm it would take."""
+_Interval = tuple[float | None, float | None]
+
+
+def _intervals(answer: _Answer, alpha: float) -> tuple[_Interval, _Interval]:
+    """Of the difference and of the ratio."""
+    if answer.pair is None:
+        return (None, None), (None, None)
+    shares = answer.pair.shares
+    low, high = (float(limit) for limit in shares.limits(alpha))
+    ratio_low, ratio_high = (float(limit) for limit in shares.ratio_limits(alpha))
+    if not shares.share and not shares.base_share:
+        return (low, high), (None, None)
+    return (low, high), (ratio_low, None if np.isinf(ratio_high) else ratio_high)
+
+
+def _test_words(found: _Evidence) -> str:
+    pair = found.answers["redundant"].pair
+    if found.is_sequential:
+        return "betting on blocks of the plan (e-process): holds however often was looked"
+    if pair is None:
+        return "none"
+    worth = (
+        "estimated"
+        if pair.is_estimated
+        else f"assumed (ICC {DEFAULT_ICC}), as there are fewer than {MIN_BOOTS} boots per arm"
+    )
+    return f"score test of shares, the boot is the cluster; how alike its rounds are is {worth}"
+
+
+def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Verdict) -> float | None:
+    """Of what decided the verdict, the least; of an undecided one, below which redundant kills would differ."""
+    if found.is_sequential:
+        return None
+    turns = []
+    for name in judged.decided_by or ("redundant",):
+        answer, level = found.answers[name], ALPHA / adjusted.factors[name]
+        if answer.pair is not None:
+            turns.append(answer.pair.turning_icc(level / 2 if name == "failed" else level, answer.side))
+    return min((each for each in turns if each is not None), default=None)
+
+
+def _verdict(found: _Evidence, adjusted: _Adjusted) -> _Verdict:
     arm, base = found.arm, found.base
     if adjusted.failed < ALPHA / 2:
-        return "worse", f"{_failures(arm)} did not complete, against {_failures(base)}, {_p(adjusted.failed)}", None
+        because = f"{_failures(arm)} did not complete, against {_failures(base)}, {p_words(adjusted.failed)}"
+        return _Verdict("worse", because, ("failed",))
     if arm.rate is None or base.rate is None:
-        return "not enough rounds", "an arm has no completed round", None
+        return _Verdict("not enough rounds", "an arm has no completed round")
     if not (arm.has_oracle and base.has_oracle):
-        return "no difference shown", "the scenario declares no demand: only failed rounds can be compared", None
+        return _Verdict("no difference shown", "the scenario declares no demand: only failed rounds can be compared")
     unknown = arm.unknown_kills + base.unknown_kills
     note = f" ({unknown} kills of unknown class are left out)" if unknown else ""
+    is_more = adjusted.redundant < ALPHA and arm.rate > base.rate
+    if adjusted.surplus < ALPHA and _share(arm, "surplus") > _share(base, "surplus"):
+        more = "redundant kills in more rounds, surplus kills too" if is_more else "surplus kills in more rounds"
+        because = f"{more}: {_counts(found, 'surplus')}, {p_words(adjusted.surplus)}{note}"
+        return _Verdict("worse", because, ("redundant", "surplus")[not is_more :])
+    if is_more:
+        return _Verdict("worse", f"redundant kills in more rounds, {p_words(adjusted.redundant)}{note}", ("redundant",))
     if adjusted.redundant >= ALPHA:
         return _undecided(found, adjusted, "redundant", note)
-    if arm.rate > base.rate:
-        return "worse", f"redundant kills in more rounds, {_p(adjusted.redundant)}{note}", None
     if reason := _not_better(found):
-        return "no difference shown", f"fewer redundant kills, but {reason}{note}", None
+        return _Verdict("no difference shown", f"fewer redundant kills, but {reason}{note}")
     if adjusted.surplus >= ALPHA:
         if 2 * arm.rounds_with_surplus * base.completed_rounds <= base.rounds_with_surplus * arm.completed_rounds:
-            verdict, because, wanted = _undecided(found, adjusted, "surplus", note)
-            return verdict, f"fewer redundant kills, but surplus kills: {because}", wanted
-        seen = [f"{side.rounds_with_surplus} of {side.completed_rounds}" for side in (arm, base)]
-        because = f"fewer redundant kills, but no fewer surplus kills: in {seen[0]} rounds, against {seen[1]}{note}"
-        return "no difference shown", because, None
-    because = f"redundant kills in fewer rounds, {_p(adjusted.redundant)}; surplus kills too, {_p(adjusted.surplus)}"
-    return "better", f"{because}; as many rounds complete{note}", None
+            judged = _undecided(found, adjusted, "surplus", note)
+            because = f"fewer redundant kills, but surplus kills: {judged.because}"
+            return _Verdict(judged.verdict, because, wanted=judged.wanted)
+        because = f"fewer redundant kills, but no fewer surplus kills: in {_counts(found, 'surplus')}{note}"
+        return _Verdict("no difference shown", because)
+    because = f"redundant kills in fewer rounds, {p_words(adjusted.redundant)}; surplus kills too, {p_words(adjusted.surplus)}"
+    return _Verdict("better", f"{because}; as many rounds complete{note}", ("redundant", "surplus"))
+
+
+def _share(arm: Arm, what: str) -> float:
+    hits = arm.rounds_with_surplus if what == "surplus" else arm.rounds_with_redundant
+    return hits / arm.completed_rounds
+
+
+def _counts(found: _Evidence, what: str) -> str:
+    mine, others = (
+        f"{round(_share(side, what) * side.completed_rounds)} of {side.completed_rounds}"
+        for side in (found.arm, found.base)
+    )
+    return f"{mine} rounds against {others}"
 
 
 def _not_better(found: _Evidence) -> str:
@@ -231,43 +366,74 @@ def _falls_at_worst(found: _Evidence) -> bool:
         msgspec.structs.replace(boot, redundant=boot.redundant + boot.unknown, unknown=0) for boot in found.arm.by_boot
     ]
     worst = _gather(msgspec.structs.replace(found.arm, by_boot=counts), found.base, found.is_sequential)
-    p_value, (mine, others) = worst.raw.redundant, worst.rates
-    return p_value is not None and p_value < ALPHA and (mine.share or 0.0) < (others.share or 0.0)
+    answer = worst.answers["redundant"]
+    if answer.pair is None or answer.p_value is None:
+        return False
+    return answer.p_value < ALPHA and bool(answer.pair.shares.share < answer.pair.shares.base_share)
 
 
-def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> tuple[str, str, int | None]:
-    """No difference, or too few rounds to see one: that which was seen, or half the baseline's share where it is less."""
-    arm, base = found.arm, found.base
-    p_value, hits, base_hits = adjusted.redundant, arm.rounds_with_redundant, base.rounds_with_redundant
-    if what == "surplus":
-        p_value, hits, base_hits = adjusted.surplus, arm.rounds_with_surplus, base.rounds_with_surplus
-    share, base_share = hits / arm.completed_rounds, base_hits / base.completed_rounds
-    said = f"{_p(p_value)}{note}"
-    if hits + base_hits == 0:
-        return "no difference shown", f"none in {base.completed_rounds} rounds of the baseline, nor here{note}", None
-    as_seen = 2 * abs(share - base_share) >= base_share
-    expected = share if as_seen else base_share / 2
+def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _Verdict:
+    """No difference, or too few rounds to tell EFFECT times the baseline's share from it: an effect that was declared before,
+    as the one that was seen is the larger the fewer rounds there are."""
+    share, base_share = round(_share(found.arm, what), 3), round(_share(found.base, what), 3)
+    said = f"{p_words(getattr(adjusted, what))}{note}"
+    if not share and not base_share:
+        because = f"none in {found.base.completed_rounds} rounds of the baseline, nor here{note}"
+        return _Verdict("no difference shown", because)
+    # where the baseline has none, half of what is seen here
+    expected = base_share * EFFECT if base_share else share * EFFECT
+    goal = "half the baseline's share" if base_share else "half of this share from none"
     shares = f"{100 * expected:.1f} % against {100 * base_share:.1f} %"
-    if found.is_sequential and as_seen:
-        blocks = paired_blocks(arm.by_boot, base.by_boot, what, "completed")
-        togo = blocks_to_go(blocks, 1 if share > base_share else -1, ALPHA / 2 / adjusted.comparisons)
-        if togo is not None:
-            wanted = math.ceil(togo * min(arm.completed_rounds, base.completed_rounds) / max(1, blocks.shape[2]))
-            return "not enough rounds", f"{said}; {wanted} more an arm if it goes on as it did ({shares})", wanted
     # Each comparison by itself at the level that Holm's method asks of the first.
-    needed = rounds_needed(base_share, expected, POWER, ALPHA / adjusted.comparisons)
-    if needed is None:
-        return "not enough rounds", f"{said}; more than a million for {shares}", None
-    wanted = math.ceil(needed * found.design_effect) - min(arm.completed_rounds, base.completed_rounds)
-    if wanted > 0:
-        if_so = "if the shares are as seen" if as_seen else "to tell half the baseline's share"
-        return "not enough rounds", f"{said}; {wanted} more an arm for power {POWER} {if_so}: {shares}", wanted
-    return "no difference shown", f"{said}; {shares} would have been told with power {POWER}", None
+    level = ALPHA / adjusted.comparisons
+    boots, per_boot = _boots(found)
+    if found.is_sequential:
+        wanted = blocks_needed(base_share, expected, per_boot, level / 2, POWER)
+    else:
+        icc = _planned_icc(found, what)
+        power = simulated_power(base_share, expected, boots, per_boot, icc, level)
+        if power >= POWER:
+            because = f"{said}; {shares} would have been told apart with power {power:.2f}"
+            return _Verdict("no difference shown", because)
+        wanted = boots_needed(base_share, expected, POWER, per_boot, icc, level)
+    if wanted is None:
+        return _Verdict("not enough rounds", f"{said}; more than 10,000 boots would tell {goal}: {shares}")
+    if found.is_sequential and wanted <= boots:
+        return _Verdict("no difference shown", f"{said}; {shares} would have been told apart with power {POWER}")
+    more = max(1, wanted - boots)
+    wants = _Wanted(more, more * per_boot, _time_of(found, more, per_boot))
+    because = f"{said}; {wants.words} would tell {goal} with power {POWER}: {shares}"
+    return _Verdict("not enough rounds", because, wanted=wants)
+
+
+def _boots(found: _Evidence) -> tuple[int, int]:
+    """Boots of the arm that has fewer, and rounds per boot."""
+    sides = [[boot for boot in by_boot(side.by_boot) if boot.completed] for side in (found.arm, found.base)]
+    fewer = min(sides, key=len)
+    return len(fewer), max(1, round(sum(boot.completed for boot in fewer) / len(fewer)))
+
+
+def _planned_icc(found: _Evidence, what: str) -> float:
+    """What was seen, if it is more than what is assumed of any machine."""
+    pair = found.answers[what].pair
+    seen = float(np.nan_to_num(pair.clusters.icc)) if pair is not None else 0.0
+    return round(min(_MOST_ICC, max(DEFAULT_ICC, seen)), 2)
+
+
+def _time_of(found: _Evidence, boots: int, per_boot: int) -> float | None:
+    """Minutes of both arms."""
+    seconds = 0.0
+    for side in (found.arm, found.base):
+        if side.boot_s is None or not side.rounds_per_minute:
+            return None
+        # the warm-up round is one of them
+        seconds += boots * (side.boot_s + (per_boot + 1) * 60 / side.rounds_per_minute)
+    return seconds / 60
+
+
+def _minutes(minutes: float) -> str:
+    return f"{max(1, round(minutes))} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _failures(arm: Arm) -> str:
     return f"{arm.failed_rounds} of {arm.completed_rounds + arm.failed_rounds} rounds"
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.2g}"

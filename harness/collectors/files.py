@@ -53,11 +53,12 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     boot: int  # 1.. within the arm
     first_round: int
-    rounds: int  # planned, from first_round on
+    rounds: int  # planned, from first_round on, warm-up rounds among them
     token: str  # in the markers of kernel log and trace
     outcome: Outcome = Outcome.LOST
     reason: str = ""
     rounds_begun: int = 0
+    warm_up: int = 0  # of its rounds, the first ones: recorded and not counted
     state: TrialState = TrialState.UNKNOWN
     started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
     # other guests on this machine when its own started
@@ -65,6 +66,22 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0
+
+    def counted(self, done: int) -> int:
+        """How many of so many rounds count: all but those of warm-up, and the one in which the trial ended even so."""
+        if 0 < done <= self.warm_up and self._ended_early:
+            return 1
+        return max(0, done - self.warm_up)
+
+    def is_warm_up(self, number: int) -> bool:
+        """Whether a round is recorded and does not count. A kernel that hangs or panics in its warm-up has failed."""
+        place = number - self.first_round
+        ended_here = self._ended_early and place == self.rounds_begun - 1
+        return place < self.warm_up and not ended_here
+
+    @property
+    def _ended_early(self) -> bool:
+        return self.state == TrialState.ENDED and self.outcome not in (Outcome.COMPLETED, Outcome.REFUSED)
 
     @property
     def is_first(self) -> bool:

@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from ..progress import Reporter
+from ..spec.boots import WARM_UP
 from .options import SEED
 from .summary import print_run
 
 
 @click.command()
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Rounds per kernel.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per kernel.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Boots per kernel.")
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
@@ -30,7 +31,7 @@ def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
     if out is not None:
         refuse_existing(out)
     plan_blocks(["stock"], ["demo"], rounds, boots, seed)  # refused before kernels are built
-    request = Request((), ("one-big-many-small",), rounds, boots, seed, out)
+    request = Request((), ("one-big-many-small",), rounds, boots, seed, out, warm_up=WARM_UP)
     with Reporter() as progress:
         done = run_demo(request, progress)
     print_run(done.directory)

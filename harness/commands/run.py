@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..progress import Reporter
+from ..spec.boots import LOOK_ROUNDS, WARM_UP, default_boots
 from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from .summary import print_run
@@ -40,8 +41,20 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
 @click.option(
     "--boots",
     type=click.IntRange(1, 10_000),
-    help="Boots per arm (on host: containers); rounds are spread over them.  [default: 2, on host 1; with --until-decided"
-    " one for 8 rounds, but 8 at least]",
+    help="Boots per arm (on host: containers); rounds are spread over them.  [default: one for 12 rounds, without snapshots"
+    " for 25, with --until-decided for 8, and 8 at least; on host 1]",
+)
+@click.option(
+    "--warm-up",
+    type=click.IntRange(0, 100),
+    metavar="N",
+    help=f"Rounds at the start of each boot that are recorded and not counted.  [default: {WARM_UP}, on host 0]",
+)
+@click.option(
+    "--amplify",
+    is_flag=True,
+    help="Patch every arm with scan-sleeps, which slows the OOM killer's scan: a few rounds then show whether a patch closes"
+    " that window. The shares are not rates of the field.",
 )
 @click.option(
     "--until-decided",
@@ -89,6 +102,8 @@ def run(
     scenarios: tuple[str, ...],
     rounds: int,
     boots: int | None,
+    warm_up: int | None,
+    amplify: bool,
     until_decided: bool,
     seed: int,
     out: Path | None,
@@ -113,6 +128,7 @@ def run(
     from ..experiment.experiment import Experiment, resume_run
     from ..experiment.request import Request
     from ..spec.arm import Probes, name_arms
+    from ..spec.arm import amplify as amplified
 
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
@@ -129,11 +145,18 @@ def run(
     if "host" in kernels:
         _refuse_guest_options(context)
     with Reporter() as progress:
+        if boots is None:
+            boots = 1 if "host" in kernels else default_boots(rounds, restored=snapshots, until_decided=until_decided)
+        if until_decided and rounds > LOOK_ROUNDS * boots:
+            progress.say(
+                f"{rounds} rounds in {boots} boots: with more than {LOOK_ROUNDS} rounds per boot, looks are far apart, and the"
+                " run decides late"
+            )
         request = Request(
-            name_arms(kernels, Probes(probes)),
+            name_arms(amplified(kernels) if amplify else kernels, Probes(probes)),
             scenarios or ("one-big-many-small",),
             rounds,
-            boots or (max(8, rounds // 8) if until_decided else 1 if "host" in kernels else 2),
+            boots,
             seed,
             out,
             vcpus,
@@ -144,6 +167,8 @@ def run(
             user_fragments,
             may_harm_host,
             until_decided,
+            WARM_UP * ("host" not in kernels) if warm_up is None else warm_up,
+            amplify,
         )
         experiment = Experiment(request, progress)
         run_experiment(experiment, cluster, insecure=cluster_insecure)

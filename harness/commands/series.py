@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..progress import Reporter
+from ..spec.boots import WARM_UP, default_boots
 from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
 from .output import console_on_stdout, print_json
@@ -20,7 +21,7 @@ _DEFAULT_SCENARIO = "one-big-many-small"
     "--scenario", metavar="NAME", help=f"Scenario name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]"
 )
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per version.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per version; rounds are spread over them.")  # fmt: skip
+@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots per version; rounds are spread over them.  [default: one for 12 rounds, and 8 at least]")  # fmt: skip
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @VCPUS
@@ -44,7 +45,7 @@ def series(
     versions: tuple[str, ...],
     scenario: str | None,
     rounds: int,
-    boots: int,
+    boots: int | None,
     seed: int,
     out: Path | None,
     vcpus: int,
@@ -83,7 +84,7 @@ def series(
             (),
             (scenario or _DEFAULT_SCENARIO,),
             rounds,
-            boots,
+            boots or default_boots(rounds, restored=snapshots),
             seed,
             out,
             vcpus,
@@ -91,6 +92,7 @@ def series(
             Accel(accel),
             snapshots,
             config=user_fragments,
+            warm_up=WARM_UP,
         )
         with Reporter() as progress:
             runs, scenario = [measure_series(versions, request, progress, cluster, insecure=cluster_insecure)], None

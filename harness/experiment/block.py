@@ -62,10 +62,11 @@ class BlockRunner:
             return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
         state = self.run_state.states.get(block.index, BlockState())
         first, early, record = state.next_round, state.ended_early, state.last
+        counted, warm_up = state.counted, self.request.warm_up
         for attempt in itertools.count(state.next_attempt):
-            if first > block.rounds or early > _EXTRA_TRIALS:
+            if counted >= block.rounds or early > _EXTRA_TRIALS:
                 break
-            detail, done = f"{name}, boot {block.boot}", first - 1
+            detail, done = f"{name}, boot {block.boot}", counted
             show(done, detail)
             record = TrialRecord(
                 trial_id=f"{block.index:03d}-{attempt}",
@@ -74,17 +75,19 @@ class BlockRunner:
                 scenario=block.scenario,
                 boot=block.boot,
                 first_round=first,
-                rounds=block.rounds - first + 1,
+                rounds=warm_up + block.rounds - counted,
+                warm_up=warm_up,
                 token=secrets.token_hex(6),
                 state=TrialState.RUNNING,
             )
 
             def on_round(number: int, done: int = done, detail: str = detail) -> None:
-                show(done + number, detail)
+                show(done + max(0, number - warm_up), detail)
 
             record = self._run_trial(record, on_round)
             first += record.rounds_begun
-            if first > block.rounds:
+            counted += record.counted(record.rounds_begun)
+            if counted >= block.rounds:
                 break
             early += 1
             self.progress.say(
@@ -95,8 +98,8 @@ class BlockRunner:
                 break
             if not self.trials.is_fresh and not record.rounds_begun:
                 break  # the same engine would say the same
-        if first <= block.rounds and record is not None:
-            return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
+        if counted < block.rounds and record is not None:
+            return f"{name}, boot {block.boot}: {block.rounds - counted} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
         return None
 
     def _run_trial(self, record: TrialRecord, on_round: Callable[[int], None]) -> TrialRecord:

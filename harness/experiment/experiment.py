@@ -260,6 +260,8 @@ class Experiment:
             config=[str(path) for path in request.config],
             until_decided=request.until_decided,
             disturbed=request.disturbed,
+            warm_up=request.warm_up,
+            amplified=request.amplified,
             concurrent_guests=self.run_state.concurrent_guests,
             blocks=blocks,
         )

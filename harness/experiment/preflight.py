@@ -6,11 +6,12 @@ import resource
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..analysis.rates import MIN_BOOTS
 from ..errors import HostError, UsageError
 from ..kernels.config import lacks
 from ..kernels.kernel import Kernel
 from ..runs.record import RUN_FILE
+from ..spec.arm import AMPLIFIER
+from ..spec.boots import MIN_BOOTS
 from ..spec.kernel import KernelSpec
 from ..spec.scenario import Scenario
 from ..system.machine import available_mib
@@ -50,7 +51,9 @@ def require_descriptors() -> None:
 
 def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:
     """Raises UsageError when looks at the run could never decide anything."""
-    if len(request.arms) < 2 or not any(spec.is_stock for spec in specs):
+    if len(request.arms) < 2 or not any(
+        set(spec.patches) <= ({AMPLIFIER} if request.amplified else set()) for spec in specs
+    ):
         raise UsageError("--until-decided needs arms to compare", "name a stock kernel and another one")
     if request.boots < MIN_BOOTS:
         raise UsageError(

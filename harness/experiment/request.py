@@ -30,6 +30,8 @@ class Request:
     config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
     may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine
     until_decided: bool = False  # a look is taken after every turn of the arms; `rounds` and `boots` are the most
+    warm_up: int = 0  # rounds at the start of each boot that are recorded and not counted
+    amplified: bool = False  # every arm has the patch AMPLIFIER; such a run is pooled with nothing
     disturbed: str = ""  # by what else ran on this machine, where that is known; such a run is pooled with nothing
 
     @property
@@ -56,6 +58,8 @@ def recorded_request(record: RunRecord, directory: Path) -> Request:
         config=tuple(Path(path) for path in record.config),
         until_decided=record.until_decided,
         disturbed=record.disturbed,
+        warm_up=record.warm_up,
+        amplified=record.amplified,
     )
 
 

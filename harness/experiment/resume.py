@@ -42,6 +42,7 @@ class BlockState:
     next_attempt: int = 1
     ended_early: int = 0  # trials that ended early by themselves
     last: TrialRecord | None = None  # of these, the last one
+    counted: int = 0  # rounds that are done and count: all but those of warm-up
 
 
 def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
@@ -79,7 +80,11 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
         next_round = trial.first_round + done
         is_early = ended and done < trial.rounds
         states[trial.block] = BlockState(
-            next_round, state.next_attempt, state.ended_early + is_early, trial if is_early else state.last
+            next_round,
+            state.next_attempt,
+            state.ended_early + is_early,
+            trial if is_early else state.last,
+            state.counted + trial.counted(done),
         )
     return states, said
 

@@ -49,7 +49,7 @@ def run_side_by_side(
         jobs = []
         for block in turn:
             state = run_state.states.get(block.index, BlockState())
-            if state.next_round > block.rounds or (block.arm, block.scenario) in run_state.refused:
+            if state.counted >= block.rounds or (block.arm, block.scenario) in run_state.refused:
                 problem = runner.run(block)
                 problems += [problem] if problem else []
                 task.update(done=task.done + block.rounds)

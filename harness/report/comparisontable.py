@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 
 from ..analysis.checks import Check
+from ..analysis.families import p_words
+from ..analysis.planning import ALPHA
 from ..analysis.verdict import Comparison
 from .visible import visible
 
@@ -18,33 +22,66 @@ def _percent(value: float | None) -> str:
 def _p_value(raw: float | None, adjusted: float | None, comparisons: int) -> str:
     if raw is None or adjusted is None:
         return "nothing to test"
-    return f"p = {raw:.2g}" + (f" ({adjusted:.2g} of {comparisons} comparisons)" if comparisons > 1 else "")
+    if p_words(raw) == p_words(adjusted):
+        return p_words(adjusted)
+    return f"{p_words(adjusted)} ({p_words(raw)} before the correction for {comparisons} comparisons)"
+
+
+def difference_words(comparison: Comparison) -> str:
+    """The difference of the shares with its interval, and the level of that where it is not the usual one."""
+    if comparison.difference is None or comparison.difference_low is None:
+        return ""
+    low, high = _percent(comparison.difference_low), _percent(comparison.difference_high)
+    level = "" if comparison.confidence == 1 - ALPHA else f" at {100 * comparison.confidence:.4g} %"
+    return f"{_percent(comparison.difference)} points, {low} to {high}{level}"
+
+
+def _likeness(comparison: Comparison) -> str:
+    """How alike rounds of a boot are, and at what likeness the verdict would turn."""
+    if comparison.design_effect is None:
+        return ""
+    seen = "" if comparison.icc is None else f"ICC {max(0.0, comparison.icc):.3f} seen, "
+    turns = comparison.icc_turns
+    if comparison.verdict in ("better", "worse", "mixed"):
+        said = f"the verdict holds up to an ICC of {turns:.2f}" if turns is not None else "no ICC turns the verdict"
+    else:
+        said = f"below an ICC of {turns:.3f} the difference would be shown" if turns is not None else ""
+    return f"rounds of a boot: {seen}design effect {comparison.design_effect:.2f}" + (f"; {said}" if said else "")
 
 
 def comparison_lines(comparison: Comparison, *, with_tests: bool) -> list[str]:
     """A verdict: the first line is its heading."""
-    difference = ""
-    if comparison.difference is not None and comparison.difference_low is not None:
-        low, high = _percent(comparison.difference_low), _percent(comparison.difference_high)
-        difference = f" ({_percent(comparison.difference)} points, {low} to {high})"
+    difference = difference_words(comparison)
     lines = [
-        f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{difference}",
+        f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{f' ({difference})' if difference else ''}",
         f"  {comparison.because}",
         *(f"  at a cost: {cost}" for cost in comparison.costs),
     ]
     if with_tests:
-        many = comparison.comparisons
-        if comparison.ratio is not None and comparison.ratio_low is not None and comparison.ratio_high is not None:
-            lines.append(
-                f"  {comparison.ratio:.2f} times the baseline's share ({comparison.ratio_low:.2f} to {comparison.ratio_high:.2f})"
-            )
-        lines.append(
-            f"  redundant {_p_value(comparison.p_value, comparison.p_adjusted, many)}; "
-            f"surplus {_p_value(comparison.surplus_p_value, comparison.surplus_p_adjusted, many)}; "
-            f"failed rounds {_p_value(comparison.failed_p_value, comparison.failed_p_adjusted, many)}"
-        )
-        lines.append(f"  test: {comparison.test}")
+        lines += [f"  {line}" for line in _test_lines(comparison)]
     return [visible(line) for line in lines]
+
+
+def _test_lines(comparison: Comparison) -> Iterator[str]:
+    many = comparison.comparisons
+    if comparison.ratio is not None and comparison.ratio_low is not None:
+        high = "no bound" if comparison.ratio_high is None else f"{comparison.ratio_high:.2f}"
+        yield f"{comparison.ratio:.2f} times the baseline's share ({comparison.ratio_low:.2f} to {high})"
+    if comparison.surplus_difference is not None:
+        low, high = _percent(comparison.surplus_difference_low), _percent(comparison.surplus_difference_high)
+        yield f"rounds with a surplus kill: {_percent(comparison.surplus_difference)} points, {low} to {high}"
+    yield (
+        f"redundant {_p_value(comparison.p_value, comparison.p_adjusted, many)}; "
+        f"surplus {_p_value(comparison.surplus_p_value, comparison.surplus_p_adjusted, many)}; "
+        f"failed rounds {_p_value(comparison.failed_p_value, comparison.failed_p_adjusted, many)}"
+    )
+    yield f"test: {comparison.test}"
+    if likeness := _likeness(comparison):
+        yield likeness
+    if comparison.permutation_p_value is not None:
+        yield f"beside it: permutation of boots, {p_words(comparison.permutation_p_value)} uncorrected"
+    for each in comparison.secondary:
+        yield f"secondary, decides nothing: {each.words}"
 
 
 def print_comparison(console: Console, comparison: Comparison, *, with_tests: bool = False) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..analysis.arm import Arm
+from ..analysis.families import p_words
 from ..analysis.summary import Summary
 from ..analysis.verdict import Comparison
 from ..kernels.kernel import Kernel
@@ -204,8 +205,8 @@ def _comparison_lines(comparisons: Sequence[Comparison], names: Mapping[str, str
         low, high = each.difference_low, each.difference_high
         points = ""
         if each.difference is not None and low is not None and high is not None:
-            points = f", {100 * each.difference:+.1f} points (95 %: {100 * low:+.1f} to {100 * high:+.1f})"
-        p_value = "" if each.p_adjusted is None else f"p = {each.p_adjusted:.2g}"
+            points = f", {100 * each.difference:+.1f} points ({100 * each.confidence:.4g} %: {100 * low:+.1f} to {100 * high:+.1f})"
+        p_value = "" if each.p_adjusted is None else p_words(each.p_adjusted)
         p_value = f", {p_value}" if p_value and p_value not in each.because else ""
         lines += _wrap(f"{names[each.kernel]}: {each.verdict}{points}{p_value}", "  ", "    ")
         for text in (each.because, *(f"at a cost: {cost}" for cost in each.costs)):

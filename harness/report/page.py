@@ -109,7 +109,7 @@ def _difference(comparison: Comparison) -> str:
     low, high = comparison.difference_low, comparison.difference_high
     if comparison.difference is None or low is None or high is None:
         return ""
-    return f"{100 * comparison.difference:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    return f"{100 * comparison.difference:+.1f} points ({100 * comparison.confidence:.4g} % interval {100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def _draw(pick: Pick, timeline: Timeline) -> _DrawnRound:

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..analysis.power import Size
+from ..analysis.planning import Size
 
 
 def _share(value: float) -> str:
@@ -24,16 +24,16 @@ def print_sizes(console: Console, sizes: Sequence[Size]) -> None:
     """A line for each size."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     timed = any(size.seconds is not None for size in sizes)
-    headings = ("from", "to", "power", "independent rounds", "design effect", "rounds an arm", "boots an arm")
+    headings = ("from", "to", "power", "boots per arm", "rounds per boot", "rounds per arm", "design effect")
     for heading in (*headings, *(["two arms take"] if timed else [])):
         table.add_column(heading, justify="right")
     for size in sizes:
-        cells = [_share(size.rate), _share(size.to), f"{size.power:.2f}"]
-        cells += ["-" if size.needed is None else str(size.needed), f"{size.design_effect:.2f}"]
-        if size.rounds is None or size.boots is None:
-            cells += ["no number is enough", "-"]
+        cells = [_share(size.rate), _share(size.to)]
+        if size.power is None:
+            cells += ["-", "no number is enough", "-", "-", "-"]
         else:
-            cells += [str(size.rounds), str(size.boots)]
+            cells += [f"{size.power:.2f}", str(size.boots), str(size.rounds_per_boot), str(size.rounds)]
+            cells += [f"{size.design_effect:.2f}"]
         if timed:
             cells.append("-" if size.seconds is None else _duration(size.seconds))
         table.add_row(*cells)

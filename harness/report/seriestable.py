@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..analysis.arm import Arm
+from ..analysis.families import p_words
 from ..analysis.series import Series, Step
 from .visible import visible
 
@@ -76,7 +77,7 @@ def change_lines(series: Series) -> list[str]:
         if step.is_change:
             lines.append(f"change: {between} the share {_difference(step, series)}, {_p_value(step, series.steps)}")
         if step.fails_more:
-            lines.append(f"change: {between} more rounds fail, p = {step.comparison.failed_p_adjusted:.2g}")
+            lines.append(f"change: {between} more rounds fail, {p_words(step.comparison.failed_p_adjusted or 0.0)}")
     if not any(step.is_change for step in series.steps) and series.steps:
         nearest = min(
             series.steps, key=lambda step: 1.0 if step.comparison.p_value is None else step.comparison.p_value
@@ -111,4 +112,4 @@ def _p_value(step: Step, steps: Sequence[Step]) -> str:
     if found.p_adjusted is None:
         return "nothing to test"
     many = f" (Holm, {len(steps)} steps)" if len(steps) > 1 else ""
-    return f"p = {found.p_adjusted:.2g}{many}"
+    return f"{p_words(found.p_adjusted)}{many}"

@@ -165,6 +165,11 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     """What is said of every arm: a label, indented below what it belongs to, and a cell for each arm."""
     return [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in arms]),
+        *(
+            [("  warm-up rounds, not counted", [str(arm.warm_up_rounds) for arm in arms])]
+            if any(arm.warm_up_rounds for arm in arms)
+            else []
+        ),
         ("outcomes", [_outcomes(arm) for arm in arms]),
         ("trials that ended early", [str(arm.trials_ended_early) for arm in arms]),
         ("kills", [str(arm.kills) for arm in arms]),

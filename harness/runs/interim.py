@@ -29,7 +29,8 @@ class InterimAnalysis:
         self._tables = {"rounds": ROUNDS.frame([]), "kills": KILLS.frame([])}
 
     def is_decided(self) -> bool:
-        """Whether every comparison with the first stock arm has its verdict; never, where nothing is compared."""
+        """Whether every comparison with the first stock arm has its verdict; never, where nothing is compared. Stock measured again
+        is never better or worse but by chance: nobody waits for it."""
         record = read_run(self._run)
         scenarios = {found.name: decode(found.name, found.text) for found in record.scenarios}
         directories = set((self._run / "trials").glob("*/"))
@@ -49,5 +50,7 @@ class InterimAnalysis:
         summary = summarize_pool(pool_tables(record, self._tables["rounds"], self._tables["kills"]))
         # A scenario that was refused on an arm has no rounds there, and never will have.
         running = {(arm.kernel, arm.scenario) for arm in summary.arms if arm.rounds}
-        verdicts = [each.verdict for each in summary.comparisons if (each.kernel, each.scenario) in running]
+        verdicts = [
+            each.verdict for each in summary.comparisons if (each.kernel, each.scenario) in running and not each.is_null
+        ]
         return bool(verdicts) and _DECIDED.issuperset(verdicts)

@@ -130,7 +130,8 @@ def _trials(runs: Sequence[Path]) -> tuple[list[list[TrialRecord]], list[str]]:
 
 def _trials_of_set(run: Path) -> list[TrialRecord]:
     """Of a set of tables without raw evidence."""
-    rows = load_table(run / "tables", TRIALS).drop(columns=["boot_id"]).to_dict("records")
+    table = load_table(run / "tables", TRIALS).drop(columns=["boot_id"])
+    rows = table.assign(warm_up=table["warm_up"].fillna(0)).to_dict("records")  # none in sets of before
     return [msgspec.convert({str(name): value for name, value in row.items()}, TrialRecord) for row in rows]
 
 
@@ -153,6 +154,11 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
     if len(records) > 1 and (disturbed := [record for record in records if record.disturbed]):
         raise UsageError(
             f"run {disturbed[0].run_id} cannot be pooled: {disturbed[0].disturbed}", "look at it by itself"
+        )
+    if len(records) > 1 and (amplified := [record for record in records if record.amplified]):
+        raise UsageError(
+            f"run {amplified[0].run_id} was amplified, and cannot be pooled",
+            "look at it by itself: its shares are those of slow deciders",
         )
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for record in records:
@@ -183,6 +189,10 @@ def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         *((f"image {name}", key) for name, key in sorted(record.images.items())),
     ):
         yield "", field, str(value)
+    if record.engine is None:
+        # rounds of one boot are alike, and the first are not like the others
+        yield "", "rounds per boot", str(record.rounds // record.boots)
+        yield "", "warm-up rounds per boot", str(record.warm_up)
     for scenario in record.scenarios:
         yield f"scenario {scenario.name}: ", "version", scenario.version
     kernels = {kernel.spec: kernel for kernel in record.kernels}

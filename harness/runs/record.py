@@ -91,6 +91,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     may_harm_host: bool = False
     snapshots: bool = True
     config: list[str] = []  # config fragments of a person's own
+    warm_up: int = 0  # rounds at the start of each boot, beside those of `blocks`: recorded and not counted
+    amplified: bool = False  # every arm scans slowly (`--amplify`): never pooled
     resumed: int = 0  # how often it was gone on with
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 

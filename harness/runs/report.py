@@ -12,6 +12,7 @@ import msgspec
 import pandas as pd
 
 from ..analysis.summary import Summary
+from ..analysis.tally import counted
 from ..collectors.rounds import TrialEvidence, read_evidence
 from ..errors import EvidenceError, UsageError
 from ..report.charts import draw_charts
@@ -110,7 +111,7 @@ def write_page(report: RunReport, path: Path) -> None:
 
 def write_pictures(report: RunReport, directory: Path, kind: str) -> list[Path]:
     """Every picture of the page as a file of its own; `kind` is svg or png. Returns their paths."""
-    charts = draw_charts(report.summary.arms, report.tables["rounds"], report.tables["kills"])
+    charts = draw_charts(report.summary.arms, *counted(report.tables["rounds"], report.tables["kills"]))
     figures = [(chart.name, f"{chart.title}. {chart.caption}", chart.figure) for chart in charts]
     for timeline in (timeline for _, timeline in report.timelines if timeline.has_times):
         name = f"round-{timeline.trial_id}-{timeline.round}"

@@ -12,6 +12,8 @@ from ..analysis.summary import Summary
 from ..analysis.verdict import compare_all
 from ..collectors.files import TrialRecord
 from ..errors import unknown
+from ..spec.arm import AMPLIFIER
+from ..spec.boots import DEFAULT_ICC, LOOK_ROUNDS, MIN_BOOTS
 from ..spec.scenario import Scenario, decode
 from .pool import Pool, pool_runs
 from .record import RunStatus
@@ -35,12 +37,13 @@ def summarize_pool(pool: Pool, baseline: str | None = None) -> Summary:
     stock = baseline or _first_stock(pool)
     base = {arm.scenario: arm for arm in arms if arm.kernel == stock}
     pairs = [(arm, base[arm.scenario]) for arm in arms if arm.kernel != stock and arm.scenario in base]
+    nulls = _same_as(pool, stock)
     states = list(dict.fromkeys(record.state for record in pool.records))
     return Summary(
         run_id=" + ".join(record.run_id for record in pool.records),
         state=states[0] if len(states) == 1 else ", ".join(f"{r.run_id} {r.state}" for r in pool.records),
         arms=arms,
-        comparisons=compare_all(pairs, is_sequential=pool.is_sequential) if pairs else [],
+        comparisons=compare_all(pairs, is_sequential=pool.is_sequential, nulls=nulls) if pairs else [],
         disagreements=_disagreements(pool.rounds),
         notes=[*_notes(pool, arms, stock), *map(_early_note, pool.ended_early), *(f"left out: {text}" for text in pool.unreadable)],
     )  # fmt: skip
@@ -69,7 +72,22 @@ def _first_stock(pool: Pool) -> str | None:
 
 
 def _unpatched(pool: Pool) -> set[str]:
-    return {kernel.spec for record in pool.records for kernel in record.kernels if not kernel.patches}
+    """Of an amplified run, kernels that have no patch but what amplifies."""
+    return {
+        kernel.spec
+        for record in pool.records
+        for kernel in record.kernels
+        if set(kernel.patches) <= ({AMPLIFIER} if record.amplified else set())
+    }
+
+
+def _same_as(pool: Pool, baseline: str | None) -> set[str]:
+    """Arms of the baseline's own kernel that took turns with it, under the same probes: stock against stock."""
+    same = set()
+    for record in pool.records:
+        for base in (arm for arm in record.arms if arm.name == baseline):
+            same |= {arm.name for arm in record.arms if (arm.kernel, arm.probes) == (base.kernel, base.probes)}
+    return same - {baseline}
 
 
 def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
@@ -93,6 +111,7 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
         ended=ended,
         trials_ended_early=sum((trial.arm, trial.scenario) == (name, scenario.name) for trial in pool.ended_early),
         rounds_per_minute=_rounds_per_minute(pool, name, scenario.name),
+        boot_s=_boot_s(pool, name, scenario.name),
         expected=scenario.file.expect,
         has_oracle=scenario.has_oracle,
     )
@@ -102,6 +121,11 @@ def _rounds_per_minute(pool: Pool, arm: str, scenario: str) -> float | None:
     trials = [trial for trial in pool.trials if (trial.arm, trial.scenario) == (arm, scenario)]
     seconds = sum(trial.rounds_s for trial in trials)
     return 60 * sum(trial.rounds_begun for trial in trials) / seconds if seconds else None
+
+
+def _boot_s(pool: Pool, arm: str, scenario: str) -> float | None:
+    trials = [trial for trial in pool.trials if (trial.arm, trial.scenario) == (arm, scenario)]
+    return sum(trial.guest_start_s + trial.containers_start_s for trial in trials) / len(trials) if trials else None
 
 
 def _of(table: pd.DataFrame, arm: str, scenario: str) -> pd.DataFrame:
@@ -143,8 +167,11 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
         notes.append(
             f"up to {record.concurrent_guests} other guests ran beside: they take cores, and widen the window too"
         )
-    if any("ignored" in arm.ci_method for arm in arms):
-        notes.append("fewer than 8 boots an arm: the intervals ignore that rounds of one boot are alike")
+    if any(arm.boots < MIN_BOOTS for arm in arms):
+        notes.append(
+            f"fewer than {MIN_BOOTS} boots per arm: how alike rounds of one boot are is assumed (ICC {DEFAULT_ICC}), not estimated"
+        )
+    notes += _notes_of_design(pool, arms)
     stock = _unpatched(pool)
     notes += _apart(pool, baseline)
     for arm in arms:
@@ -176,6 +203,32 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
     for kernel in {kernel.spec: kernel for run in pool.records for kernel in run.kernels}.values():
         if kernel.config_not_taken:
             notes.append(f"{kernel.spec}: options that did not take: {', '.join(kernel.config_not_taken)}")
+    return notes
+
+
+def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
+    """How the run was made, as far as it changes what its figures mean."""
+    notes = []
+    if any(record.amplified for record in pool.records):
+        notes.append(
+            f"amplified: every arm has {AMPLIFIER}, so shares are P(redundant kill | slow decider), and no rates of the field"
+        )
+    if pool.is_sequential:
+        notes.append(
+            "the run ended when it was decided: its differences are overestimated, by about 15 % (docs/statistics.md),"
+            " and the intervals do not account for the looks"
+        )
+        if (
+            longest := max((block.rounds for record in pool.records for block in record.blocks), default=0)
+        ) > LOOK_ROUNDS:
+            notes.append(f"{longest} rounds between looks: blocks of 4 to {LOOK_ROUNDS} decide sooner")
+    warm_up = sum(arm.warm_up_rounds for arm in arms)
+    if warm_up:
+        failed = sum(arm.warm_up_failed for arm in arms)
+        not_completed = f", {failed} of which did not complete" if failed else ""
+        notes.append(f"{warm_up} warm-up rounds, the first of each boot, are recorded and not counted{not_completed}")
+    elif any(arm.rounds for arm in arms) and all(record.engine is None for record in pool.records):
+        notes.append("no warm-up: the first rounds of each boot are counted, and are not like the others")
     return notes
 
 

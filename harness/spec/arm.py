@@ -8,6 +8,12 @@ from enum import StrEnum
 
 import msgspec
 
+from ..errors import UsageError
+from .kernel import KernelSpec, parse_kernel_spec
+
+# The patch that lays a sleep upon the scan of a memcg's tasks (`oomtrial run --amplify`).
+AMPLIFIER = "scan-sleeps"
+
 
 class Probes(StrEnum):
     """Which evidence is taken from the kernel under test."""
@@ -33,3 +39,31 @@ def name_arms(kernels: Iterable[str], probes: Probes = Probes.ALL) -> tuple[ArmS
         seen[kernel] += 1
         arms.append(ArmSpec(kernel if seen[kernel] == 1 else f"{kernel} ({seen[kernel]})", kernel, probes))
     return tuple(arms)
+
+
+def amplify(kernels: Iterable[str]) -> tuple[str, ...]:
+    """The same kernels with AMPLIFIER as their first patch.
+
+    Raises UsageError for a kernel that is not built here.
+    """
+    specs = [parse_kernel_spec(kernel) for kernel in kernels]
+    for spec in specs:
+        if spec.kind not in ("source", "tree"):
+            raise UsageError(
+                f"--amplify patches every arm, and {spec.text} is not built here", "name source: or tree: kernels"
+            )
+    return tuple(
+        spec.text
+        if AMPLIFIER in spec.patches
+        else f"{_base(spec)}+{'+'.join([AMPLIFIER, *map(_escaped, spec.patches)])}"
+        for spec in specs
+    )
+
+
+def _base(spec: KernelSpec) -> str:
+    patches = "".join(f"+{_escaped(patch)}" for patch in spec.patches)
+    return spec.text.removesuffix(patches)
+
+
+def _escaped(patch: str) -> str:
+    return patch.replace("+", "++")

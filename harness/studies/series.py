@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ..analysis.arm import Arm
-from ..analysis.series import Series, boots_wanted, steps_of, version_of
+from ..analysis.series import Series, steps_of, version_of
 from ..errors import EvidenceError, OomtrialError, UsageError
 from ..experiment.driver import run_experiment
 from ..experiment.experiment import Experiment
@@ -158,8 +158,6 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     notes = [note for note in summary.notes if not _is_of_others(note, summary.arms, taken)]
     if len({specs[arm.kernel].kernel.partition(":")[0] for arm in taken}) > 1:
         notes.append("kernels of several kinds: their configs differ, and may be what makes a difference")
-    if wanted := boots_wanted(versions, steps):
-        notes.append(f"with so few boots no step can be shown, whatever the rounds say: {wanted} boots a version can")
     return Series(
         run_id=summary.run_id,
         state=summary.state,

@@ -41,7 +41,7 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
         oom = collect_kmsg(found.kmsg)
         foreign = part_foreign(oom, found, evidence)
         kills = _kill_rows(found, oom, scenario)
-        facts = {"boot_id": evidence.boot_id, "foreign_kills": len(foreign)}
+        facts = {"boot_id": evidence.boot_id, "warm_up": record.is_warm_up(number), "foreign_kills": len(foreign)}
         rows["rounds"].append({**where, **facts, **_round_row(evidence, found, oom, kills)})
         rows["kills"] += [{**where, **row} for row in kills]
         rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]

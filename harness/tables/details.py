@@ -17,7 +17,8 @@ _COUNTED = ("memory.events", "memory.current", "memory.swap.current", "memory.pr
 def trial_row(record: TrialRecord, boot_id: str | None) -> Row:
     """A row of the table trials."""
     names = (
-        "arm", "scenario", "trial_id", "boot", "block", "token", "first_round", "rounds", "rounds_begun", "outcome",
+        "arm", "scenario", "trial_id", "boot", "block", "token", "first_round", "rounds", "rounds_begun",
+        "warm_up", "outcome",
         "reason", "started", "guest_start_s", "containers_start_s", "rounds_s",
     )  # fmt: skip
     return {name: getattr(record, name) for name in names} | {"boot_id": boot_id}

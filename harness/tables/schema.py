@@ -126,6 +126,13 @@ ROUNDS = Table(
     (
         *_WHERE,
         Column("boot_id", "string", "", "of the kernel: one boot is one cluster, whatever the plan called it"),
+        Column(
+            "warm_up",
+            "bool",
+            "",
+            "one of the first of its boot, and its trial went on: recorded, and in no figure of the summary",
+            "a run of before there was warm-up: every round counts",
+        ),
         Column("outcome", "string", "", "completed, hung, panicked, lost or harness_error"),
         Column("hogs", "int", "", "processes of the workload", "the round never began"),
         Column("kmsg_kills", "int", "", '"Killed process" records of the kernel'),
@@ -368,6 +375,13 @@ TRIALS = Table(
         Column("first_round", "int", "", "number of its first round"),
         Column("rounds", "int", "", "planned, from the first one on"),
         Column("rounds_begun", "int", "", "of these"),
+        Column(
+            "warm_up",
+            "int",
+            "",
+            "of its rounds, the first ones, which do not count",
+            "a run of before there was warm-up",
+        ),
         Column("outcome", "string", "", "completed, hung, panicked, lost, harness_error or refused"),
         Column("reason", "string", "", "why, if there is something to say"),
         Column("started", "string", "", "cold, restored from a snapshot, or host: in no guest"),

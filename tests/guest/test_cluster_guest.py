@@ -46,6 +46,8 @@ def test_a_worker_that_is_killed_in_the_midst_of_a_block_takes_its_guest_along_a
         ROUNDS,
         "--boots",
         1,
+        "--warm-up",
+        0,
         "--cluster",
         "local:2",
         "--out",

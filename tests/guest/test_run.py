@@ -9,6 +9,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from harness.analysis.tally import counted
 from harness.collectors.files import edited_files
 from harness.runs.record import read_run
 from harness.runs.tables import rebuild_tables
@@ -71,7 +72,10 @@ def test_the_evidence_is_on_disk_and_the_tables_come_from_it(compared):
     assert rebuild_tables(out) == []
     assert {path.name: path.read_bytes() for path in (out / "tables").iterdir()} == before
     kills = pd.read_parquet(out / "tables/kills.parquet")
-    assert len(kills) == sum(arm["kills"] for arm in summary["arms"])
+    rounds = pd.read_parquet(out / "tables/rounds.parquet")
+    assert rounds.groupby("arm")["warm_up"].agg(["sum", "size"]).to_numpy().tolist() == [[1, ROUNDS + 1]] * 3
+    assert len(counted(rounds, kills)[1]) == sum(arm["kills"] for arm in summary["arms"])
+    assert "3 warm-up rounds" in " ".join(summary["notes"])
     assert (kills["decision_time_us"] <= kills["mark_time_us"]).all()
     assert (kills["mark_time_us"] <= kills["release_time_us"]).all()
     chosen = kills["decision_time_us"] + kills["decision_to_choice_us"]
@@ -118,7 +122,7 @@ def start_run(start_oomtrial, version, out, rounds, *more):
 def test_ctrl_c_leaves_no_guest_and_keeps_what_was_measured(start_oomtrial, oomtrial, version, tmp_path):
     out = tmp_path / "run"
     process = start_run(start_oomtrial, version, out, 500)
-    wait_for_rounds(out, 3)
+    wait_for_rounds(out, 4)
     (guest,) = guests_of(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -135,7 +139,7 @@ def test_a_killed_harness_takes_its_guest_along_and_its_evidence_can_be_read(
 ):
     out = tmp_path / "run"
     process = start_run(start_oomtrial, version, out, 500)
-    wait_for_rounds(out, 2)
+    wait_for_rounds(out, 3)
     (guest,) = guests_of(process.pid)
     process.kill()
     psutil.wait_procs([guest], timeout=10)

@@ -119,7 +119,7 @@ def arm(name, with_redundant, completed, hung=0, surplus_only=0):
 def test_the_summary_counts_rounds_not_kills_for_the_rate():
     found = arm("x", 3, 20)
     assert (found.kills, found.redundant_kills, found.rounds_with_redundant, found.rate) == (23, 3, 3, 0.15)
-    assert (found.ci_low, found.ci_high) == pytest.approx((0.0321, 0.3789), abs=1e-4)
+    assert (found.ci_low, found.ci_high) == pytest.approx((0.0174, 0.4539), abs=1e-4)  # one boot
     assert found.kill_to_release_us_median == 89
 
 

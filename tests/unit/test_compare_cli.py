@@ -64,6 +64,9 @@ def test_junit_and_ktap_hold_any_name(run):
         ({"memory_mib": 512}, "memory_mib"),
         ({"accel": "kvm"}, "accel"),
         ({"append": "quiet"}, "append"),
+        ({"boots": 1, "rounds": 999}, "rounds per boot"),
+        ({"warm_up": 1}, "warm-up rounds per boot is '0'"),
+        ({"amplified": True}, "was amplified"),
     ],
 )
 def test_runs_of_different_machines_are_not_pooled(run, tmp_path, fields, named):
@@ -92,5 +95,6 @@ def test_plan_says_rounds_boots_and_time():
         invoke("plan", "--rate", "9%", "--to", "2%", "--seconds-per-round", 1, "--format", "json").output
     )
     assert found[0]["rounds"] >= 200
+    assert found[0]["boots"] * found[0]["rounds_per_boot"] == found[0]["rounds"]
     assert found[0]["seconds"] == 2 * found[0]["rounds"]
     assert isinstance(invoke("plan", "--rate", "9%", "--to", "9%").exception, UsageError)

@@ -23,7 +23,8 @@ def test_the_controls_come_out_as_they_must(path):
     (stock_again,) = (verdict for arm, verdict in verdicts.items() if arm.endswith("(2)"))
     assert stock_again not in {"better", "worse", "mixed"}
     assert verdicts["ignore-pending-victim"] == "worse"
-    assert verdicts["early-reap-no-margin"] != "better"
+    assert verdicts["early-reap-no-margin"] == "worse"
+    assert verdicts["wait-for-victim"] == "better"
 
 
 def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
@@ -32,9 +33,11 @@ def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
     assert {(arm, scenario): each.verdict for (arm, scenario), each in verdicts.items()} == {
         ("wait-forever", "no-victim-then-big"): "worse",
         ("gate-without-victim", "no-victim-then-big"): "worse",
-        ("gate-without-victim", "one-big-many-small"): "mixed",
+        ("gate-without-victim", "one-big-many-small"): "not enough rounds",
         ("gate-without-victim", "shmem-survivor"): "no difference shown",
         ("wait-for-victim", "shmem-survivor"): "no difference shown",
-        ("wait-for-victim", "one-big-many-small"): "better",
+        ("wait-for-victim", "one-big-many-small"): "not enough rounds",
     }
-    assert "but worse in no-victim-then-big" in verdicts["gate-without-victim", "one-big-many-small"].because
+    # two boots of 40 rounds: 11 of 80 against none is told only if rounds of a boot are less alike than is assumed
+    turns = verdicts["wait-for-victim", "one-big-many-small"].icc_turns
+    assert 0 < turns < 0.03

@@ -189,6 +189,54 @@ def test_a_run_cut_off_anywhere_has_every_round_once_in_the_end(tmp_path, monkey
     check_whole(out)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_each_boot_has_a_warm_up_round_that_does_not_count_however_often_it_is_cut_off(tmp_path, monkeypatch, seed):
+    choose, out = random.Random(100 + seed), tmp_path / "run"
+    while True:
+        with monkeypatch.context() as patch:
+            cut_off_at(choose.randint(1, 300), interrupt, patch)
+            begun = (out / "run.json").exists()
+            if in_child(lambda begun=begun: go_on(out) if begun else start(out, warm_up=1)) == 0:
+                break
+    rounds = pd.read_parquet(out / "tables/rounds.parquet")
+    trials = pd.read_parquet(out / "tables/trials.parquet").set_index("trial_id")
+    counted = rounds[~rounds["warm_up"]]
+    by_block = counted.groupby(["arm", "boot"]).size()
+    assert by_block.to_dict() == {(b.arm, b.boot): b.rounds for b in read_run(out).blocks}
+    # the first round of every trial, and only that
+    first = rounds["trial_id"].map(trials["first_round"])
+    assert (rounds["warm_up"] == (rounds["round"] == first)).all()
+    assert set(trials["warm_up"]) == {1}
+    assert rebuild_tables(out) == []
+    summary = summarize(out)
+    assert [arm.rounds for arm in summary.arms] == [ROUNDS] * 2
+    assert sum(arm.warm_up_rounds for arm in summary.arms) == int(rounds["warm_up"].sum()) >= 2 * BOOTS
+    assert [arm.kills for arm in summary.arms] == [ROUNDS] * 2
+    assert any("warm-up rounds, the first of each boot" in note for note in summary.notes)
+
+
+def test_a_run_of_before_has_no_warm_up_and_says_so(tmp_path):
+    out = tmp_path / "run"
+    start(out)
+    assert any(note.startswith("no warm-up") for note in summarize(out).notes)
+
+
+def test_a_kernel_that_hangs_in_its_warm_up_has_failed_rounds(tmp_path, monkeypatch):
+    """What ends a trial is no warm-up: the round counts."""
+    out = tmp_path / "run"
+
+    def hang(_client, job, evidence, _on_round, _save, end):
+        for channel, line in list(round_lines(job.token, job.first_round))[:8]:
+            getattr(evidence, f"{channel}_line")(line.encode())
+        end.rounds_begun, end.outcome = 1, "hung"
+        return end
+
+    monkeypatch.setattr(block, "run_trial", hang)
+    start(out, warm_up=1)
+    for arm in summarize(out).arms:
+        assert (arm.outcomes["hung"], arm.failed_rounds, arm.warm_up_rounds) == (ROUNDS, ROUNDS, 0)
+
+
 def test_an_undisturbed_run_is_whole_and_says_so(tmp_path):
     out = tmp_path / "run"
     start(out)

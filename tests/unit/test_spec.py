@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.spec.arm import amplify
+from harness.spec.boots import default_boots, rounds_per_boot
 from harness.spec.kernel import parse_kernel_spec
 from harness.spec.plan import plan_blocks
 from harness.spec.scenario import decode, load_scenario, scenario_names
@@ -263,3 +265,29 @@ def test_a_plan_gives_every_arm_its_rounds_and_interleaves_boots(n_arms, rounds,
     assert total == dict.fromkeys(arms, rounds)
     assert [block.boot for block in blocks] == sorted(block.boot for block in blocks)
     assert blocks == plan_blocks(arms, ["s"], rounds, boots, seed)
+
+
+def test_amplified_kernels_have_the_sleep_below_their_own_patches():
+    assert amplify(["source:6.1", "source:6.1+wait-for-victim", "tree:/a++b@v1+./x.patch"]) == (
+        "source:6.1+scan-sleeps",
+        "source:6.1+scan-sleeps+wait-for-victim",
+        "tree:/a++b@v1+scan-sleeps+./x.patch",
+    )
+    assert amplify(["source:6.1+scan-sleeps"]) == ("source:6.1+scan-sleeps",)
+    with pytest.raises(UsageError, match="is not built here"):
+        amplify(["debian:6.1"])
+
+
+@pytest.mark.parametrize(
+    ("start_s", "round_s", "expected"), [(1.4, 0.3, 12), (9.8, 0.3, 25), (0.1, 2.0, 4), (1.0, 1.0, 6)]
+)
+def test_boots_are_as_long_as_their_start_costs(start_s, round_s, expected):
+    assert rounds_per_boot(start_s, round_s) == expected
+
+
+def test_boots_of_a_run_are_many_and_short():
+    assert default_boots(40, restored=True) == 8
+    assert default_boots(200, restored=True) == 17
+    assert default_boots(200, restored=False) == 8
+    assert default_boots(400, restored=True, until_decided=True) == 50
+    assert default_boots(3, restored=True) == 3

@@ -6,12 +6,16 @@ import pytest
 from simulated import beta_binomial, boot_counts, rounds_with, simulated_arm
 
 from harness.analysis.betting import log_stakes
+from harness.analysis.checks import check_summary, parse_condition
 from harness.analysis.costs import costs_of
+from harness.analysis.families import holm, holm_factors, p_words
 from harness.analysis.permutation import boot_test, paired_blocks
-from harness.analysis.power import exact_power, rounds_needed, size_of
+from harness.analysis.planning import simulated_power
 from harness.analysis.rates import exact_interval, exact_test, rate_of
+from harness.analysis.summary import Summary
 from harness.analysis.tally import BootCount
 from harness.analysis.verdict import compare, compare_all
+from harness.report.comparisontable import comparison_lines
 
 
 def covered(share, correlation, boots, seed, rounds=15, times=600):
@@ -113,27 +117,6 @@ def test_betting_decides_soon_where_there_is_a_difference():
     assert np.median(ends) <= 12
 
 
-def test_power_is_that_of_the_test_on_boots():
-    """What `oomtrial plan` says, against runs of that size."""
-    size = size_of(0.3, 0.1, 0.8, 0.05, 15, 0.05, None)
-    generator, found = np.random.default_rng(8), []
-    for _ in range(200):
-        arms = [
-            boot_counts(name, beta_binomial(generator, share, 0.05, 15, size.boots), 15)
-            for name, share in (("a", 0.3), ("b", 0.1))
-        ]
-        found.append(boot_test(*arms, "redundant", "completed").p_value < 0.05)
-    assert np.mean(found) >= size.power - 0.08
-
-
-def test_rounds_needed_have_the_power_and_few_fewer_have_not():
-    needed = rounds_needed(0.09, 0.0, 0.9)
-    assert exact_power(0.09, 0.0, needed, needed, 0.05, "two-sided") >= 0.9
-    assert exact_power(0.09, 0.0, needed - 8, needed - 8, 0.05, "two-sided") < 0.9
-    assert rounds_needed(0.1, 0.1, 0.9) is None
-    assert size_of(0.09, 0.045, 0.9, 0.05, 15, 0.2, 8).rounds is None  # eight boots so alike never tell it
-
-
 def stock(boots=8, rounds=30, share=0.3, seed=10):
     return simulated_arm("stock", rounds_with(np.random.default_rng(seed), share, "redundant", boots, rounds))
 
@@ -148,7 +131,8 @@ def test_better_is_said_of_a_kernel_that_saves_processes(boots):
     assert found.verdict == "better"
     assert found.difference_high < 0
     assert found.ratio_high < 1
-    assert ("permutation" in found.test) == (boots == 8)
+    assert ("estimated" in found.test) == (boots == 8)
+    assert (found.permutation_p_value is not None) == (boots == 8)
 
 
 @pytest.mark.parametrize("boots", [4, 8])
@@ -159,8 +143,9 @@ def test_better_is_never_said_of_a_kernel_that_kills_as_many(boots, seed):
     found = compare(simulated_arm("delays", later, duration_us=5000), stock(boots, seed=seed))
     assert found.verdict == "no difference shown"
     assert "no fewer surplus kills" in found.because
-    (cost,) = found.costs
-    assert cost.startswith("rounds take 5.0 times as long, 5 ms against 1 ms, p = ")
+    assert [cost.split(", p")[0] for cost in found.costs] == ["rounds take 5.0 times as long, 5 ms against 1 ms"] * (
+        boots == 8
+    )
 
 
 def stalled(arm, times_us):
@@ -181,14 +166,15 @@ def test_a_cost_is_said_if_a_test_says_so(boots):
     for factor in (1.0, 3.0):
         count = 0
         for _ in range(150):
-            speeds = generator.lognormal(0, 0.5, (2, boots, 1)) if boots == 8 else np.ones((2, boots, 1))
+            speeds = generator.lognormal(0, 0.5, (2, boots, 1))
             times = generator.exponential(5000, (2, boots, 10)) * speeds
             times[1] *= factor
             base, arm = (stalled(*pair) for pair in zip(arms, times, strict=True))
             count += bool(costs_of([(arm, base)])[0])
         said.append(count / 150)
     assert said[0] <= 0.05 + 2 * 0.018
-    assert said[1] >= 0.85
+    # with fewer boots a test on rounds calls a third of alike kernels slower: nothing is said
+    assert said[1] >= 0.85 if boots == 8 else said[1] == 0
 
 
 @pytest.mark.parametrize("boots", [1, 8])
@@ -218,20 +204,111 @@ def test_kills_of_unknown_class_are_no_cure():
     assert compare(simulated_arm("counts only", counts_only), stock()).verdict != "better"
 
 
-def test_too_few_rounds_say_how_many_more():
-    found = compare(clean("fixed", 2, 10), stock(2, 10, share=0.2))
+def test_too_few_rounds_say_how_many_more_boots_for_the_declared_effect():
+    """Not for what happened to be seen: here none, which few rounds would tell from a fifth."""
+    found = compare(clean("fixed", 8, 3), stock(8, 3, share=0.2))
     assert found.verdict == "not enough rounds"
-    total = 20 + found.rounds_wanted
-    seen = stock(2, 10, share=0.2).rate
-    assert exact_power(seen, 0.0, total, total, 0.05, "two-sided") >= 0.9
+    assert "more boots per arm" in found.because
+    assert "half the baseline's share" in found.because
+    seen = round(stock(8, 3, share=0.2).rate, 3)
+    boots = 8 + found.boots_wanted
+    assert found.rounds_wanted == 3 * found.boots_wanted
+    icc = round(max(0.03, found.icc), 2)
+    assert simulated_power(seen, seen / 2, boots, 3, icc) >= 0.9
+    assert simulated_power(seen, seen / 2, int(0.9 * boots), 3, icc) < 0.9
 
 
 def test_alike_and_large_is_no_difference_and_many_comparisons_are_corrected_for():
-    base, alike = stock(4, 150), stock(4, 150, seed=11)
+    base, alike = stock(60, 10), stock(60, 10, seed=11)
     assert compare(alike, base).verdict == "no difference shown"
-    found = compare_all([(clean("fixed", 4, 150), base), (alike, base), (alike, base)])
-    assert [each.verdict for each in found] == ["better", *["not enough rounds", "no difference shown"][1:] * 2]
+    found = compare_all([(clean("fixed", 60, 10), base), (alike, base), (alike, base)])
+    assert [each.verdict for each in found] == ["better", "no difference shown", "no difference shown"]
     assert found[0].p_adjusted == pytest.approx(3 * found[0].p_value)
+    assert found[0].confidence == pytest.approx(1 - 0.05 / 3)
+
+
+def test_the_baseline_measured_again_costs_the_others_nothing():
+    base, again = stock(20, 5), msgspec.structs.replace(stock(20, 5, seed=11), kernel="stock (2)")
+    fixed = clean("fixed", 20, 5)
+    alone = compare(fixed, base)
+    found = compare_all([(again, base), (fixed, base)], nulls={"stock (2)"})
+    assert (found[1].p_adjusted, found[1].comparisons) == (alone.p_value, 1)
+    assert found[0].is_null
+    assert "the baseline's own kernel" in found[0].because
+
+
+def test_more_surplus_kills_are_worse_whatever_overlaps():
+    """A gate prevents "overlapping" by construction; the processes are dead all the same."""
+    many = rounds_with(np.random.default_rng(5), 0.7, "fruitless", 20, 6)
+    found = compare(simulated_arm("gate", many), stock(20, 6))
+    assert found.verdict == "worse"
+    assert "surplus kills in more rounds" in found.because
+    summary = Summary(
+        run_id="", state="", arms=[simulated_arm("gate", many)], comparisons=[found], disagreements=[], notes=[]
+    )
+    (check,) = check_summary(summary, [parse_condition("worse")])
+    assert check.failed
+
+
+def test_the_interval_stands_where_the_verdict_does():
+    """Of four comparisons, each at the level at which it is tested."""
+    base = stock(8, 25, share=0.18)
+    arms = [
+        clean("fixed", 8, 25),
+        stock(8, 25, share=0.33, seed=12),
+        stock(8, 25, share=0.25, seed=13),
+        stock(8, 25, share=0.18, seed=14),
+    ]
+    for found in compare_all([(msgspec.structs.replace(arm, kernel=str(n)), base) for n, arm in enumerate(arms)]):
+        excludes = found.difference_low > 0 or found.difference_high < 0
+        assert excludes == (found.p_adjusted < 0.05)
+        assert found.ratio_low <= found.ratio <= found.ratio_high
+        assert (found.ratio_high < 1 or found.ratio_low > 1) == excludes
+
+
+def test_the_likeness_of_rounds_that_would_turn_a_verdict_is_said():
+    found = compare(clean("fixed", 2, 100), stock(2, 100, share=0.2))
+    assert found.verdict == "better"
+    assert found.design_effect == pytest.approx(1 + 99 * 0.03)
+    assert 0.03 < found.icc_turns < 0.1
+    assert any("holds up to an ICC of" in line for line in comparison_lines(found, with_tests=True))
+
+
+def test_p_values_have_no_more_digits_than_boots_bear_out():
+    found = compare(simulated_arm("bad", [[("necessary", "redundant")] * 10] * 20), clean("stock", 20, 10))
+    lines = "\n".join(comparison_lines(found, with_tests=True))
+    assert "p < 0.001" in lines
+    assert "e-" not in lines
+    one, two = (p_words(value) for value in (0.00099, 0.014))
+    assert (one, two) == ("p < 0.001", "p = 0.014")
+
+
+def test_holm_in_steps():
+    assert holm([0.01, 0.04, 0.03, None]) == pytest.approx([0.04, 0.09, 0.09, 1.0])
+    assert holm_factors([0.001, 0.012, 0.0121, 0.2], 0.05) == [
+        (pytest.approx(0.004), 4), (pytest.approx(0.036), 3), (pytest.approx(0.036), 2), (pytest.approx(0.2), 1)
+    ]  # fmt: skip
+    for values in np.random.default_rng(6).uniform(0, 0.1, (200, 5)):
+        for value, (adjusted, factor) in zip(values, holm_factors(values.tolist(), 0.05), strict=True):
+            assert (adjusted < 0.05) == (value < 0.05 / factor)
+
+
+def test_secondary_endpoints_decide_nothing():
+    base, arm = stock(2, 10), clean("gate", 2, 10)
+    arm, base = (
+        msgspec.structs.replace(
+            side, by_boot=[msgspec.structs.replace(boot, traced=10, reentered=hits) for boot in side.by_boot]
+        )
+        for side, hits in ((arm, 0), (base, 9))
+    )
+    found = compare(arm, base)
+    (again,) = [each for each in found.secondary if each.endpoint == "re-entry"]
+    assert again.words.startswith(
+        "out_of_memory() entered again after the first kill in 0 of 20 rounds against 18 of 20, p"
+    )
+    assert again.p_value < 0.01
+    assert found.verdict == compare(clean("gate", 2, 10), stock(2, 10)).verdict
+    assert [each.p_value for each in found.secondary if each.endpoint == "surplus"] == [None]
 
 
 def test_a_sequential_run_is_judged_by_betting():

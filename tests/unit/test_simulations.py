@@ -1,0 +1,160 @@
+"""What decides a verdict, on simulated runs whose truth is known: level of the test, coverage of the intervals, power.
+
+Every draw is seeded. The whole table, of which these are cells, is in docs/statistics.md (`python benchmarks/simulations.py`).
+"""
+
+import numpy as np
+import pytest
+from simulated import boot_counts
+
+from harness.analysis.permutation import boot_test
+from harness.analysis.planning import boots_needed, draw_hits, simulated_power, size_of
+from harness.analysis.rates import rate_of
+from harness.analysis.shares import PairTest, clusters_of, shares_of
+
+DRAWS = 2000
+CELLS = [(25, 8), (5, 8), (5, 20), (5, 40), (10, 40)]  # rounds per boot, boots per arm
+
+
+def simulated(shares, iccs, per_boot, boots, seed=1, alpha=0.05, draws=DRAWS):
+    """The interval of each draw."""
+    generator = np.random.default_rng(seed)
+    arm, base = (
+        draw_hits(generator, share, icc, per_boot, (draws, boots)) for share, icc in zip(shares, iccs, strict=True)
+    )
+    rounds = np.full((draws, boots), float(per_boot))
+    clusters = clusters_of(arm, rounds, base, rounds)
+    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
+    found = shares_of(totals, clusters.design_effect, clusters.degrees)
+    return found.limits(alpha)
+
+
+def told_apart(limits):
+    low, high = limits
+    return float(np.mean((low > 0) | (high < 0)))
+
+
+def at_most(chance, draws=DRAWS):
+    """Two standard errors above."""
+    return chance + 2 * np.sqrt(chance * (1 - chance) / draws)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("iccs", [(0, 0), (0.012, 0.012), (0.03, 0.03), (0.1, 0.1), (0, 0.1)])
+def test_the_test_holds_its_level(share, iccs):
+    for per_boot, boots in CELLS:
+        assert told_apart(simulated((share, share), iccs, per_boot, boots)) <= at_most(0.055), (per_boot, boots)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
+def test_a_correlation_of_a_third_does_not_spoil_it(share):
+    """None so strong was seen."""
+    for per_boot, boots in CELLS:
+        assert told_apart(simulated((share, share), (0.3, 0.3), per_boot, boots)) <= at_most(0.055), (per_boot, boots)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize(("per_boot", "boots"), [(50, 2), (100, 2), (25, 4)])
+def test_below_eight_boots_it_holds_up_to_the_correlation_that_is_assumed(share, per_boot, boots):
+    for icc in (0, 0.012, 0.03):
+        assert told_apart(simulated((share, share), (icc, icc), per_boot, boots)) <= at_most(0.055)
+    # and beyond it does not: docs/statistics.md has the table
+    assert told_apart(simulated((0.5, 0.5), (0.1, 0.1), 100, 2)) > 0.1
+
+
+@pytest.mark.parametrize(("share", "base_share"), [(0.02, 0.09), (0.0, 0.1), (0.3, 0.02), (0.5, 0.02), (0.335, 0.185)])
+def test_the_interval_of_a_difference_covers(share, base_share):
+    for icc in (0, 0.03, 0.1):
+        for per_boot, boots in CELLS:
+            low, high = simulated((share, base_share), (icc, icc), per_boot, boots)
+            difference = share - base_share
+            missed = np.mean((low > difference) | (high < difference))
+            # 25 x 8 at 0.1: 93 % where one share is tiny, and the other's boots alone tell the variance
+            assert missed <= at_most(0.07 if icc == 0.1 else 0.06), (icc, per_boot, boots, missed)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5])
+def test_the_interval_of_a_share_covers(share):
+    """Korn and Graubard's from eight boots on; with fewer, Clopper-Pearson's at the likeness that is assumed."""
+    for per_boot, boots, icc in [(25, 8, 0.1), (5, 20, 0.1), (100, 2, 0.012), (100, 2, 0.03), (25, 4, 0.03)]:
+        generator = np.random.default_rng(3)
+        hits = draw_hits(generator, share, icc, per_boot, (200, boots)).astype(int)
+        found = [rate_of(each.tolist(), [per_boot] * boots) for each in hits]
+        assert np.mean([rate.low <= share <= rate.high for rate in found]) >= 0.95 - 2 * 0.0154, (per_boot, boots)
+
+
+def test_interval_ratio_and_p_value_are_one_statement():
+    generator = np.random.default_rng(5)
+    for _ in range(150):
+        per_boot, boots = int(generator.integers(2, 30)), int(generator.integers(2, 20))
+        shares = generator.uniform(0, 0.6, 2) * generator.integers(0, 2, 2)
+        arm, base = (generator.binomial(per_boot, share, boots) for share in shares)
+        pair = PairTest(*([(int(hit), per_boot) for hit in side] for side in (arm, base)))
+        for alpha in (0.05, 0.0125):
+            low, high = pair.shares.limits(alpha)
+            ratio_low, ratio_high = pair.shares.ratio_limits(alpha)
+            is_told = pair.p_value("two-sided") < alpha
+            assert is_told == (low > 0 or high < 0)
+            assert (low > 0, high < 0) == (ratio_low > 1, ratio_high < 1)
+            assert low <= pair.shares.share - pair.shares.base_share <= high
+            if base.sum():
+                assert ratio_low <= pair.shares.share / pair.shares.base_share <= ratio_high
+
+
+def test_many_short_boots_tell_more_than_few_long_ones():
+    """The same 200 rounds per arm, at the level of the first of four comparisons."""
+    for base_share, share, least in ((0.09, 0.02, 0.6), (0.185, 0.335, 0.72), (0.08, 0.0, 0.95)):
+        few, many = (simulated_power(base_share, share, *size, icc=0.012, alpha=0.0125) for size in ((8, 25), (40, 5)))
+        assert many >= least
+        assert many > few + 0.05
+
+
+@pytest.mark.parametrize(
+    ("base_share", "share", "per_boot", "icc"), [(0.09, 0.02, 5, 0.03), (0.3, 0.1, 15, 0.05), (0.185, 0.335, 8, 0.012)]
+)
+def test_the_power_of_a_plan_is_that_of_runs_of_its_size(base_share, share, per_boot, icc):
+    size = size_of(base_share, share, 0.9, 0.05, per_boot, icc, None)
+    low, high = simulated((share, base_share), (icc, icc), per_boot, size.boots, seed=77, draws=4000)
+    assert np.mean(high < 0 if share < base_share else low > 0) == pytest.approx(size.power, abs=0.03)
+    assert size.power >= 0.9
+    assert simulated_power(base_share, share, max(2, int(size.boots * 0.85)), per_boot, icc) < 0.9
+
+
+def test_the_simulated_test_is_the_one_that_is_made():
+    generator = np.random.default_rng(9)
+    arm, base = (draw_hits(generator, share, 0.05, 5, (60, 12)) for share in (0.1, 0.3))
+    rounds = np.full((60, 12), 5.0)
+    clusters = clusters_of(arm, rounds, base, rounds)
+    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
+    low, high = shares_of(totals, clusters.design_effect, clusters.degrees).limits(0.05)
+    for n in range(60):
+        pair = PairTest(*([(int(hit), 5) for hit in side[n]] for side in (arm, base)))
+        assert (pair.p_value("two-sided") < 0.05) == (high[n] < 0 or low[n] > 0)
+
+
+def test_a_plan_in_few_boots_can_be_out_of_reach():
+    assert size_of(0.09, 0.045, 0.9, 0.05, 15, 0.2, 8).rounds is None
+    assert boots_needed(0.1, 0.1, 0.9, 5) is None
+
+
+@pytest.mark.parametrize("icc", [0.0, 0.1])
+def test_a_machine_that_drifts_does_not_spoil_the_level(icc):
+    """Both arms of a block meet the drift; the variance between boots has it, so the test errs to the safe side."""
+    generator, draws = np.random.default_rng(4), 1000
+    drift = generator.uniform(0.05, 0.4, (draws, 20))
+    scale = (1 - icc) / icc if icc else None
+    arm, base = (
+        generator.binomial(5, generator.beta(drift * scale, (1 - drift) * scale) if scale else drift).astype(float)
+        for _ in "ab"
+    )
+    rounds = np.full((draws, 20), 5.0)
+    clusters = clusters_of(arm, rounds, base, rounds)
+    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
+    limits = shares_of(totals, clusters.design_effect, clusters.degrees).limits(0.05)
+    assert told_apart(limits) <= at_most(0.05, draws)
+
+
+def test_the_permutation_beside_it_agrees_where_both_can_tell():
+    arm, base = boot_counts("a", [3] * 20, 15), boot_counts("b", [0] * 20, 15)
+    assert boot_test(arm, base, "redundant", "completed").p_value < 0.001
+    assert PairTest([(3, 15)] * 20, [(0, 15)] * 20).p_value("two-sided") < 0.001
