@@ -43,7 +43,7 @@ class RoundEnd(msgspec.Struct, frozen=True, tag_field="event", tag="round_end"):
 
 
 class Calibration(msgspec.Struct, frozen=True, tag_field="event", tag="calibration"):
-    """What the hogs that are to survive take alone, and with one more. -1: they did not get it."""
+    """What the hogs that should survive take alone, and with one more. -1: they did not get it."""
 
     fit_bytes: int = -1
     over_bytes: int = -1

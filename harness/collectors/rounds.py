@@ -89,7 +89,7 @@ class TrialEvidence:
 
 def _lines(path: Path) -> list[str]:
     try:
-        # Process names are bytes: surrogates carry what is no UTF-8.
+        # Process names are bytes: surrogates carry what is not UTF-8.
         return path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]
     except FileNotFoundError:
         return []

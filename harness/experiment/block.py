@@ -61,7 +61,7 @@ class BlockRunner:
         """
         name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
         if why := self.standing.refused.get((block.arm, block.scenario)):
-            return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
+            return f"{name}, boot {block.boot}: not run, because the scenario was refused: {why}"
         state = self.standing.states.get(block.index, BlockState())
         first, early, record = state.next_round, state.ended_early, state.last
         for attempt in itertools.count(state.next_attempt):
@@ -142,7 +142,7 @@ class BlockRunner:
                 if isinstance(error, KeyboardInterrupt) and end.round_s > job.scenario.round_deadline_s:
                     # who ends a run because nothing happens any more has seen a hang
                     end.outcome, state = "hung", "ended"
-                    end.reason = f"interrupted when its round had taken {end.round_s:.0f} s"
+                    end.reason = f"interrupted after {end.round_s:.0f} s of its round"
                 raise
             finally:
                 record = msgspec.structs.replace(

@@ -42,13 +42,13 @@ def check_address(text: str, *, insecure: bool = False) -> None:
     if text.startswith(LOCAL):
         number = text.removeprefix(LOCAL)
         if not number.isdigit() or int(number) < 1:
-            raise UsageError(f"--cluster {text}: {number!r} is no number of workers", "write local:2")
+            raise UsageError(f"--cluster {text}: {number!r} is not a number of workers", "write local:2")
     elif "://" not in text:
-        raise UsageError(f"--cluster {text} is no address", "write tls://HOST:PORT, or local:N")
+        raise UsageError(f"--cluster {text} is not an address", "write tls://HOST:PORT, or local:N")
     elif not text.startswith(TLS) and not insecure:
         raise UsageError(
-            f"--cluster {text} has no TLS: whoever reaches that port runs code as the users of its workers, and as you",
-            f"start it with TLS (docs/cluster.md), or take it as it is: {INSECURE}",
+            f"--cluster {text} has no TLS: anyone who reaches that port can run code as the users of its workers, and as you",
+            f"start it with TLS (docs/cluster.md), or accept it without TLS: {INSECURE}",
         )
 
 
@@ -83,8 +83,8 @@ class Cluster:
                 self._client = stack.enter_context(self._distributed.Client(address, timeout=_CONNECT_S))
             except TypeError as error:  # Dask's way to say that certificates are missing
                 raise HostError(
-                    f"{address} wants certificates: distributed.comm.tls of Dask's config names none",
-                    "docs/cluster.md says how to make and to name them",
+                    f"{address} needs certificates: distributed.comm.tls of Dask's config names none",
+                    "docs/cluster.md explains how to make and name them",
                 ) from error
             except (OSError, TimeoutError, ValueError, RuntimeError) as error:
                 raise HostError(f"no Dask scheduler answers at {address}: {error}") from error
@@ -155,7 +155,7 @@ class Cluster:
         for address, has in declared.items():
             if not {"cores", "memory"} <= has.keys():
                 raise HostError(
-                    f"worker {address} does not say what it has",
+                    f"worker {address} declares no resources",
                     'start it with --resources "cores=N memory=MIB"',
                 )
         if not any(has["memory"] >= self._memory_mib for has in declared.values()):

@@ -193,9 +193,9 @@ class Experiment:
         Raises UsageError when blocks must follow each other, or a resumed run is of other machines.
         """
         if self.request.until_decided:
-            raise UsageError("--until-decided looks after every turn, and side by side there are none")
+            raise UsageError("--until-decided checks after each block, so blocks cannot run side by side")
         if self._host is not None:
-            raise UsageError("the arm host runs on this machine's engine, and nowhere else")
+            raise UsageError("the arm host runs only on this machine's engine")
         if self.resumed:
             refuse_unlike(self.resumed.host, machine, "a worker's")
         self._executor, self._machine = executor, machine
@@ -242,7 +242,7 @@ class Experiment:
 
     def _say_no_tables(self, why: str) -> None:
         self.progress.say(
-            f"no tables yet ({why}): `oomtrial tables rebuild {self.directory}` makes them of what was measured"
+            f"no tables yet ({why}): `oomtrial tables rebuild {self.directory}` makes them from the evidence"
         )
 
     def close(self) -> None:

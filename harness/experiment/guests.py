@@ -67,7 +67,7 @@ class TrialGuests:
                     guest = make(snapshot)
                     guest.start()
                 except GuestError as error:
-                    self._progress.say(f"{error.what}; it is thrown away")
+                    self._progress.say(f"{error.what}; removing it")
                     snapshot.discard()
                 else:
                     with guest:
@@ -102,7 +102,7 @@ class TrialGuests:
             except GuestError as error:
                 if not snapshot.exists:
                     raise
-                self._progress.say(f"{error.what}; it is thrown away")
+                self._progress.say(f"{error.what}; removing it")
                 snapshot.discard()
                 guest = stack.enter_context(self._make(arm, "v2", console, None))
             if not guest.is_restored:
@@ -145,13 +145,13 @@ class TrialGuests:
                 except (HostError, GuestError) as error:
                     # no room, or no zstd: the guest goes on, and nobody blames the kernel
                     self._cannot_save = True
-                    self._progress.say(f"no snapshots are kept from here on: {error}")
+                    self._progress.say(f"no further snapshots are saved: {error}")
 
     def _refuse_damaged(self, arm: ArmSpec, error: GuestError) -> None:
         """A guest that does not start may be made of something that a disk has damaged, though nobody wrote to it: all of it is
         read, once.
 
-        Raises HostError when that is so; it is thrown away then.
+        Raises HostError when that is so; the damaged file is then removed.
         """
         kernel, rootfs = self.prepared.kernels[arm.kernel], self.prepared.rootfs
         damaged = damaged_files(kernel, deep=True) + ([] if is_intact(rootfs, deep=True) else [rootfs])
@@ -160,6 +160,6 @@ class TrialGuests:
         if damaged:
             names = ", ".join(map(str, damaged))
             raise HostError(
-                f"{names} was damaged in the cache, and is thrown away: {error.what}",
-                "`oomtrial run --resume` makes it again, and goes on",
+                f"{names} was damaged in the cache and was removed: {error.what}",
+                "`oomtrial run --resume` makes it again and continues",
             ) from error

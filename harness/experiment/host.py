@@ -43,7 +43,7 @@ class HostMachine:
 
     def ending(self) -> tuple[str, str]:
         """What became of it, and why, as far as anybody can tell."""
-        return "lost", "the engine does not answer any more"
+        return "lost", "the engine no longer answers"
 
 
 class HostArm:
@@ -89,7 +89,7 @@ class HostArm:
         if scenario.top_level:
             return f"{name} needs memcgs above a container's own, which the arm host does not make"
         if scenario.swap_bytes:
-            return f"{name} needs swap of its own (zram), and the swap of this machine is left as it is"
+            return f"{name} needs swap of its own (zram), and oomtrial does not change this machine's swap"
         if any(group.kind == "pagecache" for group in file.hogs):
             return f"{name} reads a file that only guests have"
         if file.cgroup == "v1" and engine.cgroup != "v1":
@@ -104,17 +104,15 @@ class HostArm:
     def _risk(self, scenario: Scenario) -> str | None:
         name = scenario.name
         if not scenario.is_limited or scenario.file.where == "guest":
-            return (
-                f"{name} has processes without a limit and would bring this machine down; {RISK} runs it all the same"
-            )
+            return f"{name} has processes without a limit and would bring this machine down; {RISK} runs it anyway"
         if any(group.unkillable for group in scenario.file.hogs):
-            return f"{name} has processes that the OOM killer must spare, which wait in the kernel for ever; {RISK} runs it all the same"
+            return f"{name} has processes that the OOM killer must spare, which wait in the kernel forever; {RISK} runs it anyway"
         limits = sum(limit.bytes for limit in scenario.limits)
         available = psutil.virtual_memory().available if self.engine.is_ours else self.engine.memory_bytes
         if limits > available // _MEMORY_SHARE:
             return (
-                f"the limits of {name} are {format_size(limits)} together, more than a quarter of the {available >> 20} MiB"
-                f" that are available; {RISK} runs it all the same"
+                f"the limits of {name} total {format_size(limits)}, more than a quarter of the {available >> 20} MiB"
+                f" that are available; {RISK} runs it anyway"
             )
         return None
 
@@ -140,11 +138,11 @@ def refuse_mixture(kernels: tuple[str, ...], *, until_decided: bool) -> None:
     guests = [kernel for kernel in kernels if kernel != HOST]
     if guests:
         raise UsageError(
-            f"host and {guests[0]} cannot be arms of one run: a guest is another machine than the one it runs on",
+            f"host and {guests[0]} cannot be arms of one run: a guest is a different machine from its host",
             "run them separately, or boot the kernel of this machine in a guest (image:PATH) and compare that",
         )
     if until_decided:
-        raise UsageError("--until-decided compares boots, and all rounds of host are of one", "leave it out")
+        raise UsageError("--until-decided compares boots, and all rounds on host belong to one boot", "leave it out")
 
 
 def _setting(path: str) -> str:

@@ -22,7 +22,7 @@ _NEEDED_FILES, _WANTED_FILES = 128, 1024  # a run of one guest has 16 open
 def refuse_existing(directory: Path) -> None:
     """Raises UsageError where a run is already."""
     if (directory / RUN_FILE).exists():
-        raise UsageError(f"{directory} already holds a run", "choose another --out, or go on with --resume")
+        raise UsageError(f"{directory} already holds a run", "choose another --out, or resume the run with --resume")
 
 
 def refuse_unspeakable(directory: Path) -> None:
@@ -31,7 +31,7 @@ def refuse_unspeakable(directory: Path) -> None:
         str(directory.absolute()).encode()
     except UnicodeEncodeError:
         raise UsageError(
-            f"the run's directory, {str(directory.absolute())!r}, is no UTF-8", "choose another --out"
+            f"the run's directory, {str(directory.absolute())!r}, is not UTF-8", "choose another --out"
         ) from None
 
 
@@ -44,7 +44,7 @@ def require_descriptors() -> None:
         soft = most
     if soft != resource.RLIM_INFINITY and soft < _NEEDED_FILES:
         raise HostError(
-            f"a run opens up to {_NEEDED_FILES} files at a time, and may open {soft} here", f"ulimit -n {_WANTED_FILES}"
+            f"a run opens up to {_NEEDED_FILES} files at a time; the limit here is {soft}", f"ulimit -n {_WANTED_FILES}"
         )
 
 
@@ -54,7 +54,7 @@ def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:
         raise UsageError("--until-decided needs arms to compare", "name a stock kernel and another one")
     if request.boots < MIN_BOOTS:
         raise UsageError(
-            f"--until-decided with {request.boots} boots an arm could never decide",
+            f"--until-decided with {request.boots} boots per arm could never decide",
             f"ask for {MIN_BOOTS} or more",
         )
 

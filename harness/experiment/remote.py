@@ -127,7 +127,7 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: Path) -> No
     """
     parts = entry.name.split("/")
     if len(parts) > 2 or any(part in ("", ".", "..") for part in parts):
-        raise tarfile.TarError(f"{entry.name} is no file of a trial")
+        raise tarfile.TarError(f"{entry.name} is not a file of a trial")
     path = directory.joinpath(*parts)
     if entry.isdir() and len(parts) == 1:
         path.mkdir(exist_ok=True)
@@ -138,7 +138,7 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: Path) -> No
         with path.open("xb") as file:
             shutil.copyfileobj(content, file)
     else:
-        raise tarfile.TarError(f"{entry.name} is no file of a trial")
+        raise tarfile.TarError(f"{entry.name} is not a file of a trial")
 
 
 def run_all(

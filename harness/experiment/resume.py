@@ -64,7 +64,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
                 seal(directory)  # killed between the record and the seal
             trials.append((trial, _rounds_done(directory, trial)))
         except EvidenceError as error:
-            said.append(f"run again, as it cannot be read: {error}")
+            said.append(f"run again, because it cannot be read: {error}")
     states = {block: BlockState(next_attempt=attempt + 1) for block, attempt in taken.items()}
     for trial, done in sorted(trials, key=lambda one: (one[0].block, one[0].attempt)):
         state, ended = states[trial.block], trial.state != INTERRUPTED
@@ -90,7 +90,7 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
     elif end := find_end(read_console(directory / CONSOLE_FILE)):
         changes = {"state": "ended", "outcome": end[0], "reason": end[1]}
     else:
-        changes = {"state": INTERRUPTED, "outcome": "lost", "reason": trial.reason or "cut off with its harness"}
+        changes = {"state": INTERRUPTED, "outcome": "lost", "reason": trial.reason or "interrupted with its harness"}
     trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)
     write_trial(directory, trial)
     seal(directory)
@@ -174,6 +174,4 @@ def refuse_unlike(wanted: HostRecord, host: HostRecord, whose: str) -> None:
 
 
 def _differs(what: str, now: str, then: str) -> UsageError:
-    return UsageError(
-        f"the run cannot be gone on with: {what} is {now}, and was {then}", "start a new run, and compare the two"
-    )
+    return UsageError(f"cannot resume this run: {what} is {now}, but was {then}", "start a new run and compare the two")

@@ -134,7 +134,7 @@ def _follow_rounds(
         except OutputEndedError:
             break
         if line is None:
-            end.reason = f"no word from the supervisor for {patience:.0f} s"
+            end.reason = f"no output from the supervisor for {patience:.0f} s"
             return
         event = field(line, "event")
         if event == "round_end":
@@ -165,12 +165,12 @@ def _follow_rounds(
 def _why_refused(line: bytes) -> str:
     found = msgspec.json.decode(line, type=Calibration)
     if found.fit_bytes < 0:
-        return "the hogs that are to survive do not get their memory alone"
+        return "the hogs that should survive do not get their memory even when alone"
     if found.oom:
-        return f"the hogs that are to survive enter the OOM killer {found.oom} times alone"
+        return f"the hogs that should survive enter the OOM killer {found.oom} times even when alone"
     if found.fit_bytes > found.capacity_bytes - found.reserve_bytes:
         return (
-            f"the hogs that are to survive take {found.fit_bytes >> 10} kB alone,"
-            f" {(found.capacity_bytes - found.reserve_bytes) >> 10} kB leave the reserve free"
+            f"the hogs that should survive take {found.fit_bytes >> 10} kB when alone,"
+            f" at most {(found.capacity_bytes - found.reserve_bytes) >> 10} kB leave the reserve free"
         )
-    return f"with one process more they take {found.over_bytes >> 10} kB, the limit of {found.capacity_bytes >> 10} kB is not reached"
+    return f"with one more process they take {found.over_bytes >> 10} kB and do not reach the limit of {found.capacity_bytes >> 10} kB"

@@ -89,7 +89,7 @@ def prepare_engine(
         collector = FollowedContainer(container, lambda _: None)
         try:
             collector.start()
-            ready = collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+            ready = collector.wait_for(_is_ready, _READY_DEADLINE_S, "message that the collector is ready")
             if owner:
                 require_own_kernel(field(ready[2:], "boot_id"))
         finally:
@@ -104,7 +104,7 @@ def require_own_kernel(boot_id: str) -> None:
         if boot_id != _BOOT_ID.read_text().strip():
             raise HostError(
                 "the container engine runs on another machine, of the same name, kernel and memory as this one",
-                "run oomtrial there, or give the engine by that machine's own address",
+                "run oomtrial there, or address the engine by that machine's own name",
             )
 
 
@@ -135,7 +135,7 @@ def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: Evi
     with contextlib.ExitStack() as followed:
         collector = followed.enter_context(BufferedContainer(container, evidence.collector_line))
         collector.follow()
-        collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+        collector.wait_for(_is_ready, _READY_DEADLINE_S, "message that the collector is ready")
         if not job.session:
             # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
             wake(collector, job)
@@ -143,7 +143,7 @@ def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: Evi
         if job.waits:
             workload = followed.enter_context(BufferedContainer(created, evidence.supervisor_line))
             workload.start()
-            workload.wait_for(_is_prepared, _READY_DEADLINE_S, "word that the supervisor is prepared")
+            workload.wait_for(_is_prepared, _READY_DEADLINE_S, "message that the supervisor is prepared")
     return container, created
 
 
@@ -172,7 +172,7 @@ class BufferedContainer(FollowedContainer):
 
 def wake(collector: FollowedContainer, job: TrialJob) -> None:
     collector.container.kill(signal="SIGUSR1")
-    collector.wait_for(lambda line: _is_awake(line, job), _READY_DEADLINE_S, "word that the collector is awake")
+    collector.wait_for(lambda line: _is_awake(line, job), _READY_DEADLINE_S, "message that the collector is awake")
 
 
 def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) -> Container:

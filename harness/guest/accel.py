@@ -62,7 +62,7 @@ def choose_accel(wanted: str, kernel: Kernel, rootfs: Path, progress: Reporter) 
     probe = cached_probe()
     if probe is None:
         if _cache_file().exists():
-            progress.say(f"{_cache_file()} is damaged; made again")
+            progress.say(f"{_cache_file()} is damaged; probing again")
         probe = _probe(kernel, rootfs, progress)
         write_atomically(_cache_file(), msgspec.json.encode(probe))
     if wanted == "kvm" and probe.accel != "kvm":

@@ -68,8 +68,8 @@ def find_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
             f"cannot read docker context {name or ''}: {_first_line(error)}", "docker context ls"
         ) from error
     if context is None:
-        what = name or "that is the current one"
-        raise HostError(f"docker context {what} does not exist", "docker context ls shows those that do")
+        what = f"docker context {name}" if name else "the current docker context"
+        raise HostError(f"{what} does not exist", "`docker context ls` lists the existing ones")
     if context.Name == "default" or not context.Host:
         return Endpoint(DEFAULT_SOCKET, "the default")
     return Endpoint(context.Host.removeprefix("http+"), f"docker context {context.Name}", context.TLSConfig or False)
@@ -190,8 +190,8 @@ def require_host_arm(engine: EngineInfo) -> None:
         raise HostError(f"{engine} runs no Linux containers", "switch it to Linux containers")
     if engine.is_rootless:
         raise HostError(
-            f"{engine.name} {engine.version} is rootless: in its user namespace the kernel log takes no marks of rounds,"
-            " tracefs is not mounted, and memcg files are not ours",
+            f"{engine.name} {engine.version} is rootless: in its user namespace rounds cannot be marked in the kernel log,"
+            " tracefs is not mounted, and memcg files belong to another user",
             "use a rootful engine: docker context use default, or DOCKER_HOST=" + DEFAULT_SOCKET,
         )
     if not engine.has_memory_limit:
@@ -201,7 +201,7 @@ def require_host_arm(engine: EngineInfo) -> None:
         )
     if engine.architecture not in (platform.machine(), ""):
         raise HostError(
-            f"{engine} runs on {engine.architecture}, our binaries are for {platform.machine()}",
+            f"{engine} runs on {engine.architecture}; oomtrial's binaries are for {platform.machine()}",
             "run oomtrial on that machine",
         )
 
@@ -221,7 +221,7 @@ def require_kernel(engine: EngineInfo) -> None:
     swap_mib = psutil.swap_memory().total >> 20
     if swap_mib and not engine.has_swap_limit:
         raise HostError(
-            f"{engine} cannot limit swap, and {swap_mib} MiB of it are on: processes would be swapped out, not killed",
+            f"{engine} cannot limit swap, and {swap_mib} MiB of swap are on: processes would be swapped out, not killed",
             "swapoff -a, or boot with swapaccount=1",
         )
 
@@ -250,14 +250,14 @@ def kernel_log_trouble() -> HostError | None:
 
 def _explain_log(error: OSError) -> HostError:
     if error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
-        return HostError(f"there is no {KMSG} here", "outside of a container there is one, in one with --privileged")
+        return HostError(f"there is no {KMSG} here", "run outside of a container, or in one with --privileged")
     if error.errno == errno.EACCES:
         return HostError(f"{KMSG} is not readable by uid {os.geteuid()}", "run as root: sudo oomtrial watch")
     if error.errno == errno.EPERM:
         if _in_user_namespace():
             return HostError(
-                "the kernel log is restricted (kernel.dmesg_restrict = 1), and the root of a user namespace has no say in it",
-                "run outside of it, as root",
+                "the kernel log is restricted (kernel.dmesg_restrict = 1), and root in a user namespace cannot read it",
+                "run outside of the user namespace, as root",
             )
         if _read(_RESTRICTED) == "1" and not _has_capability(_CAP_SYSLOG):
             return HostError(

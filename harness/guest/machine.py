@@ -201,7 +201,9 @@ class Guest:
                     api.timeout = patience_s
                     return
             time.sleep(0.02 if self._snapshot else 0.2)
-        raise GuestError(f"the guest's Docker API has not answered for {self._api_deadline_s:.0f} s", self._diagnosis())
+        raise GuestError(
+            f"the guest's Docker API did not answer within {self._api_deadline_s:.0f} s", self._diagnosis()
+        )
 
     @property
     def is_restored(self) -> bool:
@@ -218,7 +220,7 @@ class Guest:
         while not self._monitor.exists():
             self._check_alive()
             if time.monotonic() > end:
-                raise GuestError(f"QEMU has not opened its monitor for {_RESTORE_DEADLINE_S:.0f} s")
+                raise GuestError(f"QEMU did not open its monitor within {_RESTORE_DEADLINE_S:.0f} s")
             time.sleep(0.01)
         try:
             go_on(self._monitor)
@@ -259,7 +261,7 @@ class Guest:
 
     def _diagnosis(self) -> str:
         trouble = find_trouble(read_console(self.console))
-        return f"console {self.console} {f'says: {trouble[0]}' if trouble else 'has no sign of trouble'}"
+        return f"console {self.console} {f'says: {trouble[0]}' if trouble else 'shows no errors'}"
 
     @property
     def pid(self) -> int:

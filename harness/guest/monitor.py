@@ -71,7 +71,7 @@ async def _save(qmp: QMPClient, ram: Path) -> None:
         end = time.monotonic() + _WRITE_DEADLINE_S
         while not ram.exists():
             if time.monotonic() > end:
-                raise GuestError("QEMU cannot save the guest: zstd has not written all of it")
+                raise GuestError("QEMU cannot save the guest: zstd did not write all of it")
             await asyncio.sleep(0.05)
     finally:
         await _command(qmp, "cont")
@@ -81,7 +81,7 @@ async def _go_on(qmp: QMPClient) -> None:
     end = time.monotonic() + _READ_DEADLINE_S
     while await _status(qmp, "query-status") == "inmigrate":
         if time.monotonic() > end:
-            raise GuestError("QEMU does not come to the end of the snapshot")
+            raise GuestError("QEMU did not finish reading the snapshot")
         await asyncio.sleep(0.01)
     await _command(qmp, "cont")
 

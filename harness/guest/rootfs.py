@@ -125,7 +125,7 @@ def build_rootfs(plan: RootfsPlan, progress: Reporter) -> Path:
         if is_intact(plan.image):
             return plan.image
         if plan.image.exists():
-            progress.say(f"{plan.image} is damaged, or of an older oomtrial; made again")
+            progress.say(f"{plan.image} is damaged or from an older oomtrial; making it again")
         require_user_namespace()
         require_room(plan.image.parent, 2 << 30, "the guest's root file system")
         scratch = plan.image.with_name(f".{plan.key}.new")

@@ -90,7 +90,7 @@ class Snapshot:
             raise GuestError(f"the snapshot {self.directory.name} is gone")
         for name, seal in seals.items():
             if not seal.fits(self.directory / name):
-                raise GuestError(f"the snapshot {self.directory.name} is damaged: {name} is not what it was")
+                raise GuestError(f"the snapshot {self.directory.name} is damaged: {name} has changed")
         for name in _PEMS:
             shutil.copy(self.directory / name, private)
         os.utime(self.directory / _WHOLE)  # room is made by the time of the last use

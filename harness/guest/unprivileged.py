@@ -24,7 +24,7 @@ def require_user_namespace() -> None:
         output_of(["unshare", "--user", "true"])
     except HostError as error:
         raise HostError(
-            f"this user may make no user namespace, which mmdebstrap needs without root: {error.what}",
+            f"this user may not create user namespaces, which mmdebstrap needs without root: {error.what}",
             "as root: sysctl kernel.unprivileged_userns_clone=1 (Debian)"
             " or kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); or apt-get install fakechroot",
         ) from error

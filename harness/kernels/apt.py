@@ -125,7 +125,9 @@ def download(packages: Sequence[Package], scratch: Path) -> list[Path]:
     fetch(packages[0], ["download", *(f"{one.name}={one.version}" for one in packages)], scratch)
     files = sorted(scratch.glob("*.deb"))
     if len(files) != len(packages):
-        raise BuildError(f"download of {packages[0].title} failed: {len(packages)} packages, {len(files)} files came")
+        raise BuildError(
+            f"download of {packages[0].title} failed: {len(packages)} packages, {len(files)} files arrived"
+        )
     return files
 
 
@@ -199,7 +201,7 @@ def fetch(package: Package, arguments: Sequence[str], scratch: Path) -> None:
     lines = log.read_text(errors="replace").strip().splitlines()
     first = next((line for line in lines if line.startswith("E: ")), lines[-1]).removeprefix("E: ")
     if "404" in first or "File not found" in first:
-        raise NotOnMirrorError(f"the mirror lists {package.title} and does not have it: {first}", f"log: {log}")
+        raise NotOnMirrorError(f"the mirror lists {package.title} but does not have it: {first}", f"log: {log}")
     raise BuildError(
         f"download of {package.title} failed: {first}", f"check the network and `apt-get update`; log: {log}"
     )

@@ -78,7 +78,7 @@ class BuildPlan:
             finally:
                 restore(tree)
         for line in kernel.config_not_taken:
-            progress.say(f"{self.spec.text}: a config option did not take: {line}")
+            progress.say(f"{self.spec.text}: config option had no effect: {line}")
         return kernel
 
     def _build(self, task: Task, laid: Laid, lock: int) -> Kernel:

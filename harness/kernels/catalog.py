@@ -223,7 +223,9 @@ class Index:
         )
         uri, suite = self.archive.uri, self.suite
         if found := _matching(_UNVERIFIED, said):
-            return UnverifiedError(f"{suite} of {uri} does not verify: {found}", f"nothing of it is taken; log: {log}")
+            return UnverifiedError(
+                f"{suite} of {uri} does not verify: {found}", f"no package of it is used; log: {log}"
+            )
         if _DOWN.search(text) and not _LACKS.search(text):
             return MirrorDownError(f"{uri} does not answer: {_matching(_DOWN, said)}", f"log: {log}")
         if _LACKS.search(text):

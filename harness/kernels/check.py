@@ -49,6 +49,6 @@ def _check_build(plan: BuildPlan, progress: Reporter) -> Iterator[str]:
     kconfig.require_guest_options(config, plan.spec.text)
     yield "config: has what a guest needs"
     for line in kconfig.not_taken(plan.fragment, config):
-        yield f"config: an option did not take: {line}"
+        yield f"config: option had no effect: {line}"
     if any("Kconfig" in target for patch in plan.patches for target in patch.targets()):
         yield "not checked: what the patches change in Kconfig"

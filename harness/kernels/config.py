@@ -63,12 +63,12 @@ def fragment_text(version: str, own_files: Iterable[Path] = ()) -> str:
         try:
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(f"cannot read config fragment {path}: {reason}") from error
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip() and not (_SET.fullmatch(line.strip()) or line.startswith("#")):
                 raise UsageError(
-                    f"{path}:{number} is no line of a kernel config: {line.strip()!r}",
+                    f"{path}:{number} is not a line of a kernel config: {line.strip()!r}",
                     "write CONFIG_X=y, or # CONFIG_X is not set",
                 )
         dropped = parse_config(text).get("CONFIG_MEMCG", "y")

@@ -77,8 +77,8 @@ def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> I
     yield from _old_lists(oldest)
     for pattern, what in (
         ("logs/*.log", "an old log"),
-        ("manifests/*.json", "of a tree that was not read for long"),
-        ("apt/descriptions/*.dsc", "of a source package that was not asked for long"),
+        ("manifests/*.json", "file list of a tree that was not read recently"),
+        ("apt/descriptions/*.dsc", "description of a source package that was not requested recently"),
     ):
         for path in sorted(cache_dir().glob(pattern)):
             if path.stat().st_mtime < oldest:
@@ -90,17 +90,17 @@ def _old_lists(oldest: float) -> Iterator[Leftover]:
     for catalog in sorted(cache_dir().glob("apt/*.json")):
         if catalog.stat().st_mtime < oldest:
             for path in (catalog, catalog.with_suffix("")):
-                yield Leftover(path, "package lists that were not read for long", disk_bytes(path))
+                yield Leftover(path, "package lists that were not read recently", disk_bytes(path))
 
 
 def unfinished() -> Iterator[Leftover]:
     """What was being made when its maker ended; or is still being made: `remove` tells."""
     for directory in sorted(cache_dir().glob("kernels/[!.]*")):
         if directory.is_dir() and read_record(directory) is None:
-            yield Leftover(directory, "a build that was not finished", disk_bytes(directory))
+            yield Leftover(directory, "an unfinished build", disk_bytes(directory))
     for pattern in ("kernels/.*.new", "trees/.*.new"):
         for path in sorted(cache_dir().glob(pattern)):
-            yield Leftover(path, "a download that was not finished", disk_bytes(path))
+            yield Leftover(path, "an unfinished download", disk_bytes(path))
 
 
 def _superseded(kernel: Kernel, resolve: Callable[[str], KernelPlan]) -> str | None:
@@ -119,7 +119,7 @@ def _superseded(kernel: Kernel, resolve: Callable[[str], KernelPlan]) -> str | N
     if plan.key == kernel.key:
         return None
     if plan.source != kernel.source:
-        return f"made of {kernel.source}; {plan.source} took its place"
+        return f"built from {kernel.source}, now replaced by {plan.source}"
     return "its config, patches or compiler have changed since"
 
 
@@ -136,7 +136,7 @@ def _old_trees(oldest: float) -> Iterator[Leftover]:
         series = tree.name.removeprefix("linux-source-").rpartition("-")[0]
         is_of_package = tree.name.startswith("linux-source-")
         if is_of_package and tree.name not in offered and series in offered.values():
-            yield Leftover(tree, "a newer package took its place", disk_bytes(tree))
+            yield Leftover(tree, "replaced by a newer package", disk_bytes(tree))
         elif used_at < oldest:
             yield Leftover(tree, f"not built in for {(time.time() - used_at) / _DAY_S:.0f} days", disk_bytes(tree))
 

@@ -103,7 +103,7 @@ def make_kernel(plan: KernelPlan, progress: Reporter) -> Kernel:
     if kernel is None and (damaged := read_record(kernel_directory(plan))):
         names = ", ".join(path.name for path in damaged_files(damaged))
         progress.say(
-            f"{plan.spec.text}: {names} in {kernel_directory(plan)} is damaged, or of an older oomtrial; made again"
+            f"{plan.spec.text}: {names} in {kernel_directory(plan)} is damaged or from an older oomtrial; making it again"
         )
     return kernel or plan.make(progress)
 
@@ -120,7 +120,7 @@ def keep_kernel(plan: KernelPlan, kernel: Kernel, files: Mapping[str, bytes]) ->
             put_seal(directory / name)
         write_atomically(directory / RECORD, msgspec.json.format(msgspec.json.encode(kernel)))
     except OomtrialError as error:
-        raise BuildError(f"cannot keep {plan.spec.text}: {error}") from error
+        raise BuildError(f"cannot store {plan.spec.text}: {error}") from error
     return kernel
 
 

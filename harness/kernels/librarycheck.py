@@ -19,7 +19,7 @@ class PatchState(StrEnum):
 
     APPLIES = "applies"  # and it was written for the version
     APPLIES_NEAREST = "applies (file of another version)"
-    NO_MEANING = "not for it"
+    NO_MEANING = "not applicable"
     FAILS = "does not apply"
 
 

@@ -52,7 +52,7 @@ def link_text(root: Path, path: Path) -> str | None:
     """What a symbolic link of a tree says in a copy of the tree; None where the file that it leads to stands in its place.
 
     A link out of the tree, or by an absolute path, would lead from the copy to the original, and so would what is written.
-    Raises UsageError for one that leads to a directory out of the tree, or nowhere.
+    Raises UsageError for one that leads to a directory outside the tree, or nowhere.
     """
     text, end = str(path.readlink()), path.resolve()
     if end.is_relative_to(root) and not text.startswith("/"):
@@ -61,7 +61,7 @@ def link_text(root: Path, path: Path) -> str | None:
         return None
     if end.is_dir() and end.is_relative_to(root):
         return os.path.relpath(end, path.parent.resolve())
-    what = "a directory out of the tree" if end.is_dir() else "nothing that is a file"
+    what = "a directory outside the tree" if end.is_dir() else "not a file"
     raise UsageError(f"{path} is a link to {text}, {what}", "copy the tree: cp -aL")
 
 

@@ -124,12 +124,16 @@ class Offers:
         by_release = {release_of(one.version).replace("-", "~") for one in packages}
         near = nearest(wanted, by_release)
         hint = (
-            f"nearest: {', '.join(near)}" if near else "no package list is known" if self.offline else "nor any other"
+            f"nearest: {', '.join(near)}"
+            if near
+            else "no package list is known"
+            if self.offline
+            else "no other version is offered either"
         )
         if why:
             hint = f"{why}; {hint}"
         if self.problems:
-            return BuildError(self.problems[0].what, f"what could be asked offers no {what} {wanted}; {hint}")
+            return BuildError(self.problems[0].what, f"the sources that answered offer no {what} {wanted}; {hint}")
         if suite:
             return BuildError(f"{suite} of {self.host.archive(suite).uri} offers no {what} {wanted}", hint)
         return BuildError(f"neither the host's apt nor {self.host.main.uri} offers a {what} {wanted}", hint)

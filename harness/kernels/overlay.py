@@ -57,7 +57,7 @@ class Laid:
         """Raises BuildError when one of the files is not what it was when the build began: then the kernel is not, either."""
         for name, blob in self.blobs.items():
             if _blob_of(tree / name) != blob:
-                raise BuildError(f"{tree / name} changed while it was built", "nothing was kept; try again")
+                raise BuildError(f"{tree / name} changed during the build", "the build was not kept; try again")
 
 
 def _blob_of(path: Path) -> str | None:
@@ -130,9 +130,9 @@ def _apply_one(patch: Patch, scratch: Path, where: str) -> None:
     argv = [*_PATCH, "-i", diff.name]
     if run([*argv, "--forward"], log=log, deadline_s=60, cwd=scratch):
         reason = explain_failure(log.read_text(errors="replace"))
-        hint = patch.note or "it is made for another version, or goes on top of other patches"
+        hint = patch.note or "it was made for another version, or depends on other patches"
         if run([*argv, "--reverse", "--dry-run"], log=log, deadline_s=60, cwd=scratch) == 0:
-            hint = "the tree has it already"
+            hint = "the tree already has it"
         raise BuildError(f"patch {patch.name} does not apply to {where}: {reason}", f"{hint}; log: {log}")
     diff.unlink()
 

@@ -64,7 +64,7 @@ def load_patches(name: str, version: str) -> list[Patch]:
         patches = _read_file(file.path, name)
         if is_exact:
             return patches
-        note = f"no file of the library for {version}; trying the one for {file.range}"
+        note = f"the library has no file for {version}; trying the one for {file.range}"
         return [replace(patch, note=note) for patch in patches]
     if "/" in name or name.endswith(_SUFFIXES):
         path = Path(name).expanduser()
@@ -81,7 +81,7 @@ def _read_series(directory: Path) -> list[Patch]:
         listed = [line.split("#")[0].split() for line in series.read_text(errors="replace").splitlines()]
         for words in listed:
             if words[1:] and words[1:] != ["-p1"]:
-                raise UsageError(f"{series} asks for {' '.join(words[1:])} with {words[0]}", "only -p1 is understood")
+                raise UsageError(f"{series} asks for {' '.join(words[1:])} with {words[0]}", "only -p1 is supported")
         files = [directory / words[0] for words in listed if words]
     else:
         files = sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES)
@@ -107,7 +107,7 @@ def _read_file(path: Path, name: str) -> list[Patch]:
         patches = [Patch(name, path, content)]
     patches = [patch for patch in patches if patch.targets()]
     if not patches:
-        raise UsageError(f"{path} is no unified diff", "make one with `git diff`, `git format-patch` or `diff -up`")
+        raise UsageError(f"{path} is not a unified diff", "make one with `git diff`, `git format-patch` or `diff -up`")
     return patches
 
 

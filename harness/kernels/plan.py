@@ -30,7 +30,9 @@ def plan_kernel(
     HostError when the host lacks a compiler.
     """
     if spec.kind == "host":
-        raise UsageError("host is the running kernel, and boots in no guest", "oomtrial run --kernel host measures it")
+        raise UsageError(
+            "host is the running kernel and cannot boot in a guest", "oomtrial run --kernel host measures it"
+        )
     if spec.kind == "debian":
         return plan_debian(spec, Offers(progress, offline))
     if spec.kind == "image":

@@ -84,7 +84,7 @@ class SourcePackage:
             (scratch / "tree").rename(self.tree)
         except NotOnMirrorError as error:
             forget_package(package)
-            raise NotOnMirrorError(error.what, f"try again: another version may answer; {error.hint}") from error
+            raise NotOnMirrorError(error.what, f"try again: another version may match; {error.hint}") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -112,7 +112,7 @@ def _series(file: Path) -> list[str]:
 def _one(files: list[Path], part: str) -> Path:
     found = [file for file in files if part in file.name and not file.name.endswith(".asc")]
     if len(found) != 1:
-        raise BuildError(f"a source package with {len(found)} files *{part}* in place of one", f"it has {files}")
+        raise BuildError(f"a source package with {len(found)} files *{part}* instead of one", f"it has {files}")
     return found[0]
 
 

@@ -19,7 +19,8 @@ def require_toolchain() -> None:
         lacking |= {header: package for header, package in _HEADERS.items() if not _has_header(header)}
     if lacking:
         raise HostError(
-            f"a kernel build needs what is not installed: {', '.join(lacking)}", install_line(*lacking.values())
+            f"a kernel build needs commands or headers that are not installed: {', '.join(lacking)}",
+            install_line(*lacking.values()),
         )
 
 

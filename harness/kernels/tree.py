@@ -127,13 +127,13 @@ class Tree:
         for done, (path, content) in enumerate(contents):
             entry = changed[path]
             if not self.commit and blob_id(content) != entry.blob:
-                raise BuildError(f"{self.path / path} changed while it was copied", "try again")
+                raise BuildError(f"{self.path / path} changed during the copy", "try again")
             _put(self.tree, path, entry, content)
             task.update(done=done + 1)
         for path, entry in changed.items():
             if entry.is_link and not (end := (self.tree / path).resolve()).is_relative_to(top):
                 (self.tree / path).unlink()
-                raise BuildError(f"{path} of {self.path} is a link out of the tree, to {end}", "take it out")
+                raise BuildError(f"{path} of {self.path} is a link out of the tree, to {end}", "remove the link")
 
 
 def _put(tree: Path, name: str, entry: Entry, content: bytes) -> None:
@@ -157,11 +157,11 @@ def _put(tree: Path, name: str, entry: Entry, content: bytes) -> None:
 def find_tree(spec: KernelSpec, progress: Reporter) -> Tree:
     """Reads what ``tree:PATH[@REF]`` names.
 
-    Raises UsageError when that is no kernel tree, or has no such ref.
+    Raises UsageError when that is not a kernel tree, or has no such ref.
     """
     path = spec.path
     if not path.is_dir():
-        raise UsageError(f"{path} is no directory", "write tree:PATH of a kernel tree")
+        raise UsageError(f"{path} is not a directory", "write tree:PATH of a kernel tree")
     path = path.resolve()
     if spec.ref:
         return _at_commit(spec, path)
@@ -178,10 +178,13 @@ def find_tree(spec: KernelSpec, progress: Reporter) -> Tree:
 def _require_kernel(path: str, version: str | None, lacking: list[str]) -> None:
     if version is None:
         raise UsageError(
-            f"{path} is no kernel tree: it has no Makefile with VERSION and PATCHLEVEL", "name the top of one"
+            f"{path} is not a kernel tree: it has no Makefile with VERSION and PATCHLEVEL",
+            "name the top directory of a kernel tree",
         )
     if lacking:
-        raise UsageError(f"{path} is no kernel tree: it has no {lacking[0]}", "name the top of one")
+        raise UsageError(
+            f"{path} is not a kernel tree: it has no {lacking[0]}", "name the top directory of a kernel tree"
+        )
 
 
 class NoRepositoryError(HostError):
@@ -202,7 +205,7 @@ def find_commit(path: Path, ref: str) -> str:
             "fatal: "
         )
         if reason.startswith("not a git repository"):
-            raise NoRepositoryError(f"{path} is no git repository") from error
+            raise NoRepositoryError(f"{path} is not a git repository") from error
         way_out = error.said[-1] if error.said[-1].startswith("git config ") else ""
         raise HostError(f"git cannot read {path}: {reason}", way_out) from error
 
@@ -211,7 +214,9 @@ def _at_commit(spec: KernelSpec, path: Path) -> Tree:
     try:
         commit = find_commit(path, spec.ref)
     except NoRepositoryError as error:
-        raise UsageError(f"{path} is no git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out") from error
+        raise UsageError(
+            f"{path} is not a git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out"
+        ) from error
     prefix = _git(path, "rev-parse", "--show-prefix").strip()
     if prefix:
         raise UsageError(f"{path} is not the top of its repository", f"leave out {prefix}")
@@ -259,7 +264,7 @@ def _files(root: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
             text = link_text(root, source) if entry.is_link else None
             yield path, source.read_bytes() if text is None else os.fsencode(text)
         except FileNotFoundError as error:
-            raise BuildError(f"{source} went away while it was copied", "try again") from error
+            raise BuildError(f"{source} disappeared during the copy", "try again") from error
 
 
 def _blobs(repository: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:

@@ -74,7 +74,7 @@ class UpstreamArchive:
             with progress.task(f"unpack {self.name}"):
                 if not _is_whole(archive, self.sha256):
                     archive.unlink(missing_ok=True)
-                    raise BuildError(f"{archive.name} is damaged", "run the command again: it is fetched anew")
+                    raise BuildError(f"{archive.name} is damaged", "run the command again to download it again")
                 argv = ["tar", "-x", "-f", str(archive), "-C", str(scratch), "--no-same-owner", "--strip-components=1"]
                 if run(argv, log=log, deadline_s=_UNPACK_DEADLINE_S):
                     raise BuildError(f"cannot unpack {archive.name}", f"log: {log}")

@@ -54,14 +54,14 @@ def open_log(name: str) -> Iterator[OpenLog]:
             if head.startswith(_JOURNAL):
                 raise EvidenceError(
                     f"{name} is a journal file, not text",
-                    f"give its text: journalctl -k -o json --file {name} | oomtrial parse -",
+                    f"convert it to text: journalctl -k -o json --file {name} | oomtrial parse -",
                 )
             status = Path(name).stat() if archive is None and name != STDIN else None
             plain = status is not None and stat.S_ISREG(status.st_mode)  # a pipe can be read but once
             yield OpenLog(name, stream, head, Path(name) if plain else None, status.st_size if status and plain else 0)
             if archive is not None and archive.damage is not None:
                 raise EvidenceError(
-                    f"{name} is a damaged archive: {archive.damage}", "what stands before the damage was read"
+                    f"{name} is a damaged archive: {archive.damage}", "the part before the damage was read"
                 )
     except OSError as error:
         if isinstance(error, BrokenPipeError):

@@ -144,7 +144,7 @@ class Watch:
             self._recent = {container: last for container, last in self._recent.items() if now - last < _END_S}
         if self._names.lost.is_set():
             self._names.lost.clear()
-            self._out.note("the container engine went away: names of new containers are missing from here on")
+            self._out.note("the container engine is gone: names of new containers are missing from here on")
 
     def _kill(self, output: object) -> None:
         if not isinstance(output, Kill):
@@ -178,7 +178,7 @@ class Watch:
         if missing.sequence_gaps:
             text += f"; {missing.sequence_gaps} records of the kernel log were lost"
         if missing.forged_kills:
-            text += f"; {missing.forged_kills} lines of user space look like a kill, and are none"
+            text += f"; {missing.forged_kills} lines of user space look like a kill, but are not"
         self._out.summary(text, totals)
 
 

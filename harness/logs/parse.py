@@ -63,11 +63,11 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         request.memcg,
     )
     if request.files.count(STDIN) > 1:
-        raise UsageError("standard input is named twice", "it can be read once")
+        raise UsageError("standard input is named twice", "it can be read only once")
     if request.format == "table" and request.out is not None:
-        raise UsageError("--out needs a format of files", "add --format parquet, csv, json or jsonl")
+        raise UsageError("--out needs a file format", "add --format parquet, csv, json or jsonl")
     if request.explain is not None and request.format != "table":
-        raise UsageError("--explain is for readers", "leave --format out")
+        raise UsageError("--explain prints text only", "leave --format out")
     if request.format == "parquet" and request.out is None:
         raise UsageError("parquet needs a directory", "add --out DIR")
     _keep_pandas_out()
@@ -83,7 +83,7 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         _say_errors(errors, say)
         if selection.without_clock:
             say(
-                f"{selection.without_clock} records have no stamp on the clock of --since or --until, and were left out"
+                f"{selection.without_clock} records have no timestamp on the clock of --since or --until, and were left out"
             )
         finish(parse.reader, parse.counts)
     return not errors
@@ -151,9 +151,9 @@ class _Parse:
             self.counts.take(output)
             self._sink.add(output, log.name)
         if lines := self.reader.missing.unread_lines[known:]:
-            speak = "line speaks" if len(lines) == 1 else "lines speak"
+            speak = "line mentions" if len(lines) == 1 else "lines mention"
             shown = ", ".join(map(str, lines[:_SHOWN_LINES])) + (" and more" if len(lines) > _SHOWN_LINES else "")
-            self._say(f"{log.name}: {len(lines)} {speak} of a kill or a report and could not be read: {shown}")
+            self._say(f"{log.name}: {len(lines)} {speak} a kill or a report and could not be read: {shown}")
         return any_output or bool(lines)
 
 

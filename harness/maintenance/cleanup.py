@@ -67,11 +67,11 @@ def _no_directories() -> Iterator[Removed]:
     """Raises HostError when the cache itself is none."""
     cache = cache_dir()
     if cache.exists() and not cache.is_dir():
-        raise HostError(f"{cache} is no directory", "remove it, or set OOMTRIAL_CACHE to another one")
+        raise HostError(f"{cache} is not a directory", "remove it, or set OOMTRIAL_CACHE to another one")
     for name in _DIRECTORIES:
         path = cache / name
         if (path.exists() or path.is_symlink()) and not path.is_dir():
-            yield from _gone(path, "a directory of the cache must have its place")
+            yield from _gone(path, "it is in the place of a cache directory")
 
 
 def _gone(path: Path, why: str) -> Iterator[Removed]:
@@ -99,9 +99,9 @@ def _half_written() -> Iterator[Removed]:
     cache = cache_dir()
     for path in sorted(cache.glob("rootfs/.*.new")):
         lock = path.with_name(f"{path.name.removeprefix('.').removesuffix('.new')}.ext4.lock")
-        yield from _alone(lock, path, "a guest's image that was not finished")
+        yield from _alone(lock, path, "an unfinished guest image")
     for path in sorted(cache.glob("binaries/*/.*.new")):
-        yield from _alone(path.parent / "lock", path, "a binary that was not finished")
+        yield from _alone(path.parent / "lock", path, "an unfinished binary")
 
 
 def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
@@ -118,7 +118,7 @@ def _unfinished_snapshots(age_s: float = 0.0) -> Iterator[Removed]:
     for path in sorted((cache_dir() / "snapshots").glob(".new-*")):
         with suppress(FileNotFoundError):
             if not is_held(path) and time.time() - path.stat().st_mtime >= age_s:
-                yield from _gone(path, "a snapshot that was not finished")
+                yield from _gone(path, "an unfinished snapshot")
 
 
 def _snapshots() -> Iterator[Removed]:
@@ -126,7 +126,7 @@ def _snapshots() -> Iterator[Removed]:
     root = cache_dir() / "snapshots"
     for path in sorted(root.glob("[!.]*")):
         if path.is_dir() and not is_whole(path):
-            yield from _alone(Path(f"{path}.lock"), path, "a snapshot that is not whole")
+            yield from _alone(Path(f"{path}.lock"), path, "an incomplete snapshot")
 
 
 def _temporary_files() -> Iterator[Removed]:
@@ -135,7 +135,7 @@ def _temporary_files() -> Iterator[Removed]:
         for path in sorted(cache_dir().glob(f"{directory}/.*.tmp")):
             pid = path.name.split(".")[-2]
             if pid.isdigit() and not owner_is_alive(int(pid), path):
-                yield from _gone(path, f"a file that process {pid} did not live to finish")
+                yield from _gone(path, f"a file that process {pid} left unfinished")
 
 
 def _scratch_directories() -> Iterator[Removed]:
@@ -148,7 +148,7 @@ def _scratch_directories() -> Iterator[Removed]:
                 status = path.lstat()
                 is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
                 if is_ours and not is_held(path) and time.time() - status.st_mtime > _STALE_S:
-                    yield from _gone(path, "a temporary directory that nobody has used for an hour")
+                    yield from _gone(path, "a temporary directory unused for an hour")
 
 
 def _memcgs() -> Iterator[Removed]:
@@ -168,7 +168,7 @@ def _in_the_engine() -> Iterator[Removed]:
         for session in sorted(abandoned_sessions(client)):
             what = f"containers, volumes and images of session {session} in the local engine"
             if left := remove_session(client, session):
-                what = f"what could be of {what}, which keeps {', '.join(left)}"
+                what = f"{what}, except {', '.join(left)}"
             yield Removed(what, "their harness is gone")
     except API_ERRORS:
         return

@@ -69,7 +69,7 @@ def _packages() -> Finding:
         )
     commands = (*_COMMANDS, *(() if os.geteuid() == 0 else ("fakeroot", "unshare", "newuidmap")))
     if absent := sorted({command for command in commands if find_command(command) is None}):
-        return Finding("packages", "missing", f"installed, but not found: {', '.join(absent)}", "look at PATH")
+        return Finding("packages", "missing", f"installed, but not found: {', '.join(absent)}", "check PATH")
     return Finding("packages", "ok", f"all {len(wanted)} installed")
 
 
@@ -93,13 +93,13 @@ def _acceleration() -> Finding:
             "acceleration",
             "note",
             f"software emulation: {reason}",
-            "KVM needs a processor and a kernel that lend it, and access to /dev/kvm",
+            "KVM needs a processor and a kernel that support it, and access to /dev/kvm",
         )
     if probe is None:
         return Finding(
             "acceleration",
             "note",
-            "/dev/kvm opens, which proves nothing; the first `oomtrial run` finds out by booting a guest",
+            "/dev/kvm can be opened; the first `oomtrial run` tests KVM by booting a guest",
         )
     if probe.accel == "kvm":
         return Finding("acceleration", "ok", f"KVM: {probe.reason}")
@@ -115,7 +115,7 @@ def _local_docker() -> Finding:
         if engine.is_ours:
             require_kernel(engine)
     except HostError as error:
-        return Finding("container engine", "note", f"not for the arm host: {error.what}", error.hint)
+        return Finding("container engine", "note", f"cannot be used by --kernel host: {error.what}", error.hint)
     where = "" if engine.is_ours else f", on another kernel or machine ({engine.kernel})"
     return Finding("container engine", "ok", f"{engine}{where}: run --kernel host")
 
@@ -123,7 +123,7 @@ def _local_docker() -> Finding:
 def _kernel_log() -> Finding:
     trouble = kernel_log_trouble()
     if trouble is not None:
-        return Finding("kernel log", "note", f"not for `oomtrial watch`: {trouble.what}", trouble.hint)
+        return Finding("kernel log", "note", f"`oomtrial watch` cannot read it: {trouble.what}", trouble.hint)
     return Finding("kernel log", "ok", "readable: `oomtrial watch`")
 
 
@@ -144,8 +144,8 @@ def _room() -> Finding:
 def _memory() -> Finding:
     budget, available = machine_budget(), available_mib()
     state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
-    quota = f" (a cgroup allows the time of {budget.quota:g})" if budget.quota else ""
-    text = f"{available / 1024:.1f} GiB available, a guest takes 2 GiB; {budget.cores} cores{quota}"
+    quota = f" (a cgroup limits CPU time to {budget.quota:g} cores)" if budget.quota else ""
+    text = f"{available / 1024:.1f} GiB available, a guest needs 2 GiB; {budget.cores} cores{quota}"
     return Finding("memory, cores", state, text)
 
 

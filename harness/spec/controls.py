@@ -115,5 +115,5 @@ def choose_controls(names: Iterable[str], release: str) -> tuple[Control, ...]:
         if not known[name].is_for(release):
             first, last = known[name].kernels
             bounds = f"from {first} on" if first else f"up to {last}"
-            raise UsageError(f"control {name} is not for {release}", f"it is for kernels {bounds}")
+            raise UsageError(f"control {name} does not apply to {release}", f"it applies to kernels {bounds}")
     return tuple(control for control in CONTROLS if (not wanted or control.name in wanted) and control.is_for(release))

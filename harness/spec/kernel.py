@@ -78,7 +78,7 @@ def _parse_version(text: str, kind: str, rest: str) -> KernelSpec:
     version, suite = match["version"], match["suite"]
     if suite is not None and not _SUITE.fullmatch(suite):
         raise UsageError(
-            f"kernel spec {text!r} has no SUITE after @", "write the name of one, such as trixie-backports"
+            f"kernel spec {text!r} has no SUITE after @", "write the name of a suite, such as trixie-backports"
         )
     before, *patches = _split(match["rest"] or "", "+")
     if before or not all(patches):

@@ -301,31 +301,31 @@ class _Checker:
             self._group(group)
         if not 1 <= len(self._scenario.hogs) <= MAX_HOGS or len(self._file.hogs) > MAX_GROUPS:
             self._refuse(
-                f"{len(self._scenario.hogs)} hogs in {len(self._file.hogs)} groups, between 1 and {MAX_HOGS} in {MAX_GROUPS} groups are possible"
+                f"{len(self._scenario.hogs)} hogs in {len(self._file.hogs)} groups; allowed are 1 to {MAX_HOGS} hogs in up to {MAX_GROUPS} groups"
             )
         if bad := set(self._file.expect) - set(_OUTCOMES):
-            self._refuse(f"expect has {sorted(bad)[0]!r}, possible are {', '.join(_OUTCOMES)}")
+            self._refuse(f"expect has {sorted(bad)[0]!r}; allowed are {', '.join(_OUTCOMES)}")
         if not self._scenario.is_limited and self._file.where != "guest":
-            self._refuse('no limit holds some of its hogs; where = "guest" lets it bring down a guest')
+            self._refuse('some of its hogs are under no limit, which needs where = "guest"')
         if self._scenario.has_oracle and self._scenario.demand_fits(set(range(len(self._scenario.hogs)))):
-            self._refuse("all its hogs fit under the limit, no kill is needed")
+            self._refuse("all its hogs fit under the limit, so no kill is needed")
 
     def _limits(self) -> None:
         for limit in self._scenario.limits:
             if limit.bytes < MIN_LIMIT_BYTES:
                 self._refuse(
-                    f"memory_max of {limit.name} is {format_size(limit.bytes)}, the container engine takes no less than 6M"
+                    f"memory_max of {limit.name} is {format_size(limit.bytes)}; the container engine's minimum is 6M"
                 )
             if limit.bytes <= self._scenario.base_overhead_bytes:
                 self._refuse(
-                    f"memory_max of {limit.name} is {format_size(limit.bytes)}, base_overhead alone is {self._file.base_overhead}"
+                    f"memory_max of {limit.name} is {format_size(limit.bytes)}; base_overhead alone is {self._file.base_overhead}"
                 )
         if 0 < self._file.cpus < 0.01:
-            self._refuse(f"cpus is {self._file.cpus}, the container engine takes no less than 0.01")
+            self._refuse(f"cpus is {self._file.cpus}; the container engine's minimum is 0.01")
         if self._scenario.swap_bytes and self._scenario.memory_max_bytes is None:
             self._refuse("memory_swap_max needs a memory_max")
         if self._file.cgroup == "v1" and (self._file.parents or self._file.containers or self._file.memory_high):
-            self._refuse("on cgroup v1 it can have only memory_max and memory_swap_max")
+            self._refuse("on cgroup v1 only memory_max and memory_swap_max are allowed")
         names = [container.name for container in self._file.containers]
         for name in names:
             if names.count(name) > 1 or name == MAIN or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
@@ -344,10 +344,10 @@ class _Checker:
         sizes |= {f"size of hog {group.name}": group.size for group in self._file.hogs}
         for name, text in sizes.items():
             if text and parse_size(text) > _MAX_BYTES:
-                self._refuse(f"{name} is {format_size(parse_size(text))}, no more than {format_size(_MAX_BYTES)} works")
+                self._refuse(f"{name} is {format_size(parse_size(text))}; the maximum is {format_size(_MAX_BYTES)}")
         for group in self._file.hogs:
             if group.step and not _PAGE <= parse_size(group.step) <= _MAX_BYTES:
-                self._refuse(f"hog {group.name} rests after every {group.step}, no less than 4K works")
+                self._refuse(f"hog {group.name} rests after every {group.step}; the minimum is 4K")
 
     def _group(self, group: HogGroup) -> None:
         bounds = [
@@ -358,9 +358,7 @@ class _Checker:
         size_bytes, most = parse_size(group.size), min(bounds, default=1 << 40)
         may_exceed = group.until_enomem or group.kind in _RECLAIMABLE or not self._scenario.has_oracle
         if size_bytes < _PAGE or (size_bytes > most and not may_exceed):
-            self._refuse(
-                f"hog {group.name} takes {group.size}, between 4K and its limit ({format_size(most)}) is possible"
-            )
+            self._refuse(f"hog {group.name} takes {group.size}; allowed are 4K to its limit ({format_size(most)})")
         if not re.fullmatch(r"[^:,=\s]{1,11}", group.name):
             self._refuse(f"hog {group.name!r} needs a name of 1 to 11 letters without blank, colon, comma or =")
         if group.kind not in KINDS:
@@ -369,15 +367,15 @@ class _Checker:
                 f"hog {group.name} is of kind {group.kind!r}{f', did you mean {near[0]}?' if near else ''}; kinds are {', '.join(KINDS)}"
             )
         if group.container not in (MAIN, *(container.name for container in self._file.containers)):
-            self._refuse(f"hog {group.name} lives in container {group.container!r}, which it does not have")
+            self._refuse(f"hog {group.name} is in container {group.container!r}, which is not defined")
         if group.tasks > 1 and group.kind not in _SHARING:
             self._refuse(
-                f"hog {group.name} has {group.tasks} tasks; more than 1 are possible for {', '.join(sorted(_SHARING))}"
+                f"hog {group.name} has {group.tasks} tasks; more than 1 are allowed for {', '.join(sorted(_SHARING))}"
             )
         if (group.until_enomem or group.cycles) and group.kind != "vm":
             self._refuse(f"hog {group.name}: until_enomem and cycles are for kind vm")
         if group.kind == "fork" and self._scenario.has_oracle:
-            self._refuse(f'hog {group.name} forks: which of its processes die is open, so oracle must be "none"')
+            self._refuse(f'hog {group.name} forks, so it is unknown which of its processes die; oracle must be "none"')
 
 
 def _limits_of(file: ScenarioFile) -> tuple[Limit, ...]:
@@ -424,9 +422,7 @@ def _refuse_numbers(name: str, file: ScenarioFile) -> None:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 least, most = _BOUNDS[field]
                 if not least <= value <= most:  # nan is not
-                    raise UsageError(
-                        f"scenario {name}: {field}{where} is {value}, between {least} and {most} is possible"
-                    )
+                    raise UsageError(f"scenario {name}: {field}{where} is {value}; allowed are {least} to {most}")
 
 
 def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:

@@ -29,7 +29,7 @@ def build_binary(source: Path, say: Callable[[str], None] = lambda _: None) -> P
     with FileLock(directory / "lock"):
         if not is_intact(binary):
             if binary.exists():
-                say(f"{binary} is damaged, or of an older oomtrial; made again")
+                say(f"{binary} is damaged or from an older oomtrial; making it again")
             log, scratch = directory / "build.log", directory / f".{source.stem}.new"
             units = [str(file) for file in files if file.suffix == ".c"]
             if run([_COMPILER, *_FLAGS, "-o", str(scratch), *units], log=log, deadline_s=120):

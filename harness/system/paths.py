@@ -31,7 +31,7 @@ def cache_dir() -> Path:
         str(path).encode()
     except UnicodeEncodeError:
         raise HostError(
-            f"the path of the cache, {str(path)!r}, is no UTF-8", "set OOMTRIAL_CACHE to one that is"
+            f"the path of the cache, {str(path)!r}, is not UTF-8", "set OOMTRIAL_CACHE to a UTF-8 path"
         ) from None
     return path
 

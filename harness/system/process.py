@@ -184,7 +184,7 @@ def run(
                 except subprocess.TimeoutExpired:
                     on_tick()
                     if time.monotonic() > end:
-                        raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s", f"see {log}") from None
+                        raise HostError(f"{argv[0]} did not end within {deadline_s:.0f} s", f"see {log}") from None
         finally:
             _end_group(process)
 
@@ -201,7 +201,7 @@ def output_of(
         try:
             output, errors = process.communicate(timeout=deadline_s)
         except subprocess.TimeoutExpired as error:
-            raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s") from error
+            raise HostError(f"{argv[0]} did not end within {deadline_s:.0f} s") from error
         finally:
             process.kill()  # nothing, if it has ended
     if process.returncode:
