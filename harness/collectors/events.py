@@ -29,12 +29,16 @@ class HogEnd(msgspec.Struct, frozen=True, tag_field="event", tag="hog"):
 
 
 class RoundStart(msgspec.Struct, frozen=True, tag_field="event", tag="round_start"):
+    """The supervisor begins a round."""
+
     round: int
     time_ns: int
     hogs: int
 
 
 class RoundEnd(msgspec.Struct, frozen=True, tag_field="event", tag="round_end"):
+    """The supervisor has ended a round."""
+
     round: int
     time_ns: int
     hung: bool  # the deadline passed
@@ -53,6 +57,8 @@ class Calibration(msgspec.Struct, frozen=True, tag_field="event", tag="calibrati
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="event", tag="hello"):
+    """The first event of the supervisor: what it is about to run."""
+
     time_ns: int
     locked: bool  # mlockall() worked
     rounds: int
@@ -60,10 +66,14 @@ class Hello(msgspec.Struct, frozen=True, tag_field="event", tag="hello"):
 
 
 class Bye(msgspec.Struct, frozen=True, tag_field="event", tag="bye"):
+    """The last event of the supervisor: all rounds are done."""
+
     time_ns: int
 
 
 class Trouble(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
+    """A system call of the supervisor failed; it ends."""
+
     what: str
     errno: int
 

@@ -105,6 +105,7 @@ class EvidenceWriter:
         self._write(name or "collector.jsonl", line[2:] if name else line)
 
     def supervisor_line(self, line: bytes) -> None:
+        """Appends one line of the supervisor."""
         self._write(SUPERVISOR_FILE, line)
 
     def _write(self, name: str, line: bytes) -> None:
@@ -115,6 +116,7 @@ class EvidenceWriter:
 
 
 def write_trial(directory: Path, record: TrialRecord) -> None:
+    """Writes a trial's record. Raises HostError when it cannot be written."""
     write_atomically(directory / TRIAL_FILE, msgspec.json.format(msgspec.json.encode(record)))
 
 

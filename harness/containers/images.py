@@ -28,6 +28,7 @@ class Image:
 
     @property
     def reference(self) -> str:
+        """Name and tag in an engine; the tag is the content key."""
         return f"oomtrial/{self.name}:{self.key}"
 
 

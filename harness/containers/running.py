@@ -31,6 +31,7 @@ class OutputEndedError(Exception):
 
 
 def cannot_keep(error: OSError) -> HostError:
+    """The error for a line that could not be written to the evidence."""
     return HostError(f"cannot keep evidence: {error.strerror or error}", "make room on the disk of the run's directory")
 
 
@@ -53,6 +54,7 @@ class FollowedContainer:
         self._failure: Exception | None = None  # of the sink: what came could not be kept
 
     def start(self) -> None:
+        """Starts the container and follows it. Raises GuestError when the engine cannot start it."""
         try:
             self.container.start()
         except API_ERRORS as error:

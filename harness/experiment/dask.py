@@ -186,6 +186,7 @@ def _has(name: str) -> bool:
 
 
 def pack_file(path: Path) -> bytes:
+    """Content of a file, compressed with zstd."""
     return zstandard.ZstdCompressor(level=3, threads=-1).compress(path.read_bytes())
 
 

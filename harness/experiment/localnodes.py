@@ -20,11 +20,11 @@ class _Silent:
 
 
 class SilentScheduler(_Silent, distributed.Scheduler):  # type: ignore[misc]
-    pass
+    """A scheduler without HTTP server."""
 
 
 class SilentWorker(_Silent, distributed.Worker):  # type: ignore[misc]
-    pass
+    """A worker without HTTP server."""
 
 
 def local_cluster(workers: int, resources: dict[str, int]) -> Any:

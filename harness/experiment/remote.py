@@ -66,10 +66,11 @@ class RecordingReporter(Reporter):
         self.said: list[str] = []
 
     def say(self, text: str) -> None:
+        """Keeps a message."""
         self.said.append(text)
 
     def updated(self, task: Task) -> None:
-        pass
+        """Ignores progress."""
 
 
 def run_block(job: BlockJob) -> BlockResult:

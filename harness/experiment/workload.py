@@ -171,6 +171,7 @@ class BufferedContainer(FollowedContainer):
 
 
 def wake(collector: FollowedContainer, job: TrialJob) -> None:
+    """Wakes the collector of a restored guest and hands it a trial's job. Raises GuestError when it does not answer."""
     collector.container.kill(signal="SIGUSR1")
     collector.wait_for(lambda line: _is_awake(line, job), _READY_DEADLINE_S, "message that the collector is awake")
 
@@ -238,6 +239,7 @@ def _is_ready(line: bytes) -> bool:
 
 
 def field(line: bytes, name: str) -> str:
+    """A field of an event line as text; empty if the line is damaged or lacks it."""
     with contextlib.suppress(msgspec.DecodeError):
         return str(msgspec.json.decode(line).get(name, ""))
     return ""

@@ -22,6 +22,7 @@ class Certificates:
 
     @classmethod
     def in_directory(cls, directory: Path) -> Certificates:
+        """The certificates in a directory, by their usual file names."""
         return cls(*(directory / f"{name}.pem" for name in NAMES))
 
 

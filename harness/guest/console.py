@@ -14,6 +14,7 @@ _TROUBLE = re.compile(
 
 
 def read_console(path: Path) -> str:
+    """Text of a guest's serial console so far; empty if there is none."""
     return path.read_text(errors="replace") if path.is_file() else ""
 
 

@@ -124,6 +124,7 @@ class Guest:
 
     @property
     def docker(self) -> docker.DockerClient:
+        """Client of the guest's Docker Engine."""
         assert self.client is not None, "the guest is not started"
         return self.client
 
@@ -265,10 +266,12 @@ class Guest:
 
     @property
     def pid(self) -> int:
+        """Process id of QEMU."""
         assert self._process is not None
         return self._process.pid
 
     def is_running(self) -> bool:
+        """Whether QEMU is running."""
         return self._process is not None and self._process.poll() is None
 
     def ending(self, deadline_s: float = 5.0) -> tuple[str, str]:

@@ -89,4 +89,5 @@ def _escaped(path: Path) -> str:
 
 
 def qemu_version() -> str:
+    """QEMU's version, as it prints it. Raises HostError when QEMU is not installed."""
     return output_of([BINARY, "--version"]).splitlines()[0]

@@ -35,6 +35,7 @@ class Mirror:
     codename: str = ""  # what the suite calls itself: bookworm where apt's sources say oldstable
 
     def line(self) -> str:
+        """The line for sources.list."""
         return f"deb {self.uri} {self.suite} {self.component}"
 
 
@@ -50,10 +51,12 @@ class RootfsPlan:
 
     @property
     def key(self) -> str:
+        """Content key: equal keys are equal images."""
         return content_key(_RECIPE_VERSION, self.suite, "\n".join(self.packages), self.versions, self.init)
 
     @property
     def image(self) -> Path:
+        """Path of the image in the cache."""
         return cache_dir() / "rootfs" / f"{self.key}.ext4"
 
 

@@ -37,6 +37,7 @@ class Package(msgspec.Struct, frozen=True):
 
     @property
     def title(self) -> str:
+        """Name and version, for messages."""
         return f"{self.name} {self.version}"
 
 
@@ -103,6 +104,7 @@ def _common_prefix(names: Sequence[str]) -> str:
 
 
 def state_directory(package: Package) -> Path:
+    """Directory of the private apt state that a package comes from."""
     return cache_dir() / "apt" / package.state
 
 

@@ -50,11 +50,13 @@ class BuildPlan:
 
     @property
     def key(self) -> str:
+        """Content key of source, config, compiler, build environment and patches: equal keys are equal kernels."""
         diffs = [patch.content for patch in self.patches]
         return content_key(self.base.identity, self.fragment, self.compiler, str(sorted(_REPRODUCIBLE.items())), *diffs)
 
     @property
     def source(self) -> str:
+        """Name and version of the base."""
         return self.base.name
 
     def make(self, progress: Reporter) -> Kernel:

@@ -45,6 +45,7 @@ class Offered:
 
     @property
     def series(self) -> str:
+        """The kernel's series: ``6.12`` of 6.12.117+deb12."""
         return ".".join(self.version.split(".")[:2])
 
     def answers(self, wanted: str) -> bool:
@@ -125,12 +126,14 @@ class DebianPlan:
 
     @cached_property
     def key(self) -> str:
+        """Content key of the packages and of everything that goes into the initramfs."""
         first_program = _first_program().read_bytes()
         hashes = [package.sha256 for package in self.packages]
         return content_key("debian", _RECIPE_VERSION, *hashes, first_program, *_MODULES)
 
     @property
     def source(self) -> str:
+        """Name and version of the package with the kernel."""
         return self.packages[0].title
 
     def make(self, progress: Reporter) -> Kernel:

@@ -31,10 +31,12 @@ class ImagePlan:
 
     @property
     def key(self) -> str:
+        """Content key of the image."""
         return content_key("image", self.content)
 
     @property
     def source(self) -> str:
+        """Path of the image and the version that it states."""
         return f"{self.spec.path.resolve()}, Linux {self.version}"
 
     def make(self, progress: Reporter) -> Kernel:

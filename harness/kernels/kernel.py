@@ -42,7 +42,9 @@ class KernelPlan(Protocol):
     """A spec resolved to everything that its kernel depends on."""
 
     @property
-    def spec(self) -> KernelSpec: ...
+    def spec(self) -> KernelSpec:
+        """The spec that the plan was made of."""
+        ...
 
     @property
     def key(self) -> str:

@@ -64,6 +64,7 @@ class Limit:
     reason: str
 
     def excludes(self, version: Version) -> bool:
+        """Whether the patch has no meaning for a version."""
         return not (_at_least(version, self.version) if self.is_lower else _at_most(version, self.version))
 
 

@@ -33,6 +33,7 @@ class CheckedPatch:
 
     @property
     def is_good(self) -> bool:
+        """Whether the patch applies, or is not applicable to the version."""
         return self.state is not PatchState.FAILS
 
 

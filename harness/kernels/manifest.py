@@ -23,10 +23,12 @@ class Entry(NamedTuple):
 
     @property
     def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
         return self.mode == "120000"
 
     @property
     def is_executable(self) -> bool:
+        """Whether its owner may execute it."""
         return self.mode == "100755"
 
 
@@ -117,4 +119,5 @@ def read_manifest(tree: Path) -> Manifest:
 
 
 def write_manifest(tree: Path, manifest: Manifest) -> None:
+    """Records what a copy was made of. Raises HostError when it cannot be written."""
     write_atomically(_manifest_file(tree), msgspec.json.encode(manifest))

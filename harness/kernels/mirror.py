@@ -43,6 +43,7 @@ class Archive:
         return f"{kind} [arch=amd64 signed-by={','.join(self.keyrings)}] {self.uri} {suite} main"
 
     def key(self, suite: str) -> str:
+        """Name of a suite's directory in the cache; differs by archive and keyrings."""
         return f"{suite}-{content_key(self.uri, suite, *self.keyrings)[:8]}"
 
 
@@ -55,6 +56,7 @@ class Host:
     suites: frozenset[str]  # by codename
 
     def archive(self, suite: str) -> Archive:
+        """The archive that holds a suite."""
         return self.security if suite.endswith("-security") else self.main
 
 

@@ -37,6 +37,7 @@ class Offers:
 
     @property
     def host(self) -> Host:
+        """The host's archives; read from apt's configuration at the first use."""
         return _host(_configuration())
 
     def newest(self, kind: Kind, suite: str, rank: Rank) -> Package | None:
@@ -182,5 +183,6 @@ def _best(packages: Iterable[Package], rank: Rank) -> Package | None:
 
 
 def age_text(age_s: float) -> str:
+    """An age in words: minutes, hours or days."""
     hours = age_s / 3600
     return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.0f} h" if hours >= 1 else f"{age_s / 60:.0f} min"

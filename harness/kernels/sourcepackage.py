@@ -40,25 +40,31 @@ class SourcePackage:
 
     @property
     def name(self) -> str:
+        """Package and version."""
         return f"source package linux {self.package_version}"
 
     @property
     def version(self) -> str:
+        """The kernel's series, as `Base.version`."""
         return series_of(self.package_version)
 
     @property
     def release(self) -> str:
+        """The kernel's full version, as `Base.release`."""
         return release_of(self.package_version)
 
     @property
     def identity(self) -> str:
+        """Content key of the package, as `Base.identity`."""
         return self.sha256
 
     @property
     def tree(self) -> Path:
+        """Where the tree is unpacked and built."""
         return cache_dir() / "trees" / f"linux-{self.release}-{self.sha256[:16]}"
 
     def lock(self) -> FileLock:
+        """The lock of the tree, as `Base.lock`."""
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:

@@ -58,10 +58,12 @@ class Tree:
 
     @property
     def name(self) -> str:
+        """Path, commit if one was named, and version."""
         return f"{self.path}{f' at {self.ref} ({self.commit[:12]})' if self.ref else ''}, Linux {self.version}"
 
     @cached_property
     def identity(self) -> str:
+        """Content key of the files, as `Base.identity`."""
         return content_key(*(part for path, entry in sorted(self.manifest.items()) for part in (path, *entry)))
 
     @property
@@ -70,6 +72,7 @@ class Tree:
         return cache_dir() / "trees" / f"tree-{content_key(str(self.path))}"
 
     def lock(self) -> FileLock:
+        """The lock of the copy, as `Base.lock`."""
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:

@@ -37,25 +37,31 @@ class UpstreamArchive:
 
     @property
     def name(self) -> str:
+        """Name and version, with a note that Debian's patches are missing."""
         return f"{UPSTREAM} {self.release}, without Debian's patches"
 
     @property
     def version(self) -> str:
+        """The kernel's series, as `Base.version`."""
         return series_of(self.package_version)
 
     @property
     def release(self) -> str:
+        """The kernel's full version, as `Base.release`."""
         return release_of(self.package_version)
 
     @property
     def identity(self) -> str:
+        """Content key of the archive, as `Base.identity`."""
         return self.sha256
 
     @property
     def tree(self) -> Path:
+        """Where the tree is unpacked and built."""
         return cache_dir() / "trees" / f"linux-upstream-{self.release}-{self.sha256[:16]}"
 
     def lock(self) -> FileLock:
+        """The lock of the tree, as `Base.lock`."""
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:

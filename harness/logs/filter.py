@@ -55,6 +55,7 @@ class Selection:
 
     @property
     def is_all(self) -> bool:
+        """Whether nothing is filtered out."""
         return self.since is None and self.until is None and self.memcg is None
 
     def _in_time(self, where: Where) -> bool:

@@ -43,6 +43,7 @@ class Finding:
 
     @property
     def is_fatal(self) -> bool:
+        """Whether nothing can run until this is fixed."""
         return self.state == "missing"
 
 
@@ -187,6 +188,7 @@ def diagnose() -> list[Finding]:
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:
+    """Prints findings as a table."""
     colours = {"ok": "green", "note": "yellow", "missing": "red"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "state", "what was found"):

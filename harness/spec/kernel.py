@@ -35,6 +35,7 @@ class KernelSpec:
 
     @property
     def is_stock(self) -> bool:
+        """Whether the spec names a kernel without patches."""
         return not self.patches
 
     @property

@@ -149,6 +149,7 @@ class Scenario:
 
     @property
     def round_deadline_s(self) -> float:
+        """Seconds after which a round counts as hung."""
         return self.file.round_deadline_s
 
     @property
@@ -448,6 +449,7 @@ def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
 
 
 def scenario_names() -> list[str]:
+    """Names of the built-in scenarios, sorted."""
     return sorted(path.stem for path in (data_dir("workloads") / "scenarios").glob("*.toml"))
 
 

@@ -33,6 +33,7 @@ class GuestSlot:
         return len(_taken(self._path))
 
     def release(self) -> None:
+        """Gives the slot back; the next waiting process can take it. Safe to call twice."""
         if self._descriptor >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
