@@ -130,7 +130,7 @@ def read_trial(directory: Path) -> TrialRecord:
 
 
 def is_sealed(directory: Path) -> bool:
-    """Whether its trial came to its end."""
+    """Whether the trial of this directory has ended."""
     return (directory / CHECKSUM_FILE).is_file()
 
 
@@ -144,7 +144,7 @@ def _checksums(directory: Path) -> dict[str, str]:
 
 
 def seal(directory: Path) -> None:
-    """Writes down what the raw files of a trial are, now that nobody writes to them any more."""
+    """Records the checksums of a trial's raw files, once no process writes to them any more."""
     write_atomically(directory / CHECKSUM_FILE, msgspec.json.format(msgspec.json.encode(_checksums(directory))))
 
 

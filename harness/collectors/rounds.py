@@ -25,7 +25,7 @@ class RoundEvidence:
 
     number: int
     drained: bool = False  # the collector has handed over all that it has of it
-    armed: bool = False  # its hogs were there and the collector was told: the round began
+    armed: bool = False  # its hogs were ready and the collector was notified: the round began
     kmsg: list[KmsgRecord] = field(default_factory=list)  # between the markers
     trace: list[TraceEvent] = field(default_factory=list)
     kmsg_marked: bool = False  # both markers stand in the kernel log
@@ -66,7 +66,7 @@ class TrialEvidence:
 
     @property
     def is_shared(self) -> bool:
-        """Whether others than us had processes under the same kernel."""
+        """Whether other programs had processes under the same kernel."""
         return self.record.started == HOST_STARTED
 
     @property

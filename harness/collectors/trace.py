@@ -42,7 +42,7 @@ class TraceEvent:
 
 
 def parse_trace_line(line: str) -> TraceEvent | None:
-    """One event, or None when the line is none."""
+    """One event, or None if the line is not an event."""
     match = _LINE.fullmatch(line)
     if not match:
         return None

@@ -1,4 +1,4 @@
-"""Our two images: static binaries built on this host, imported through the Docker API."""
+"""Images of oomtrial's static binaries (hog, collector, watcher), built on this host and imported through the Docker API."""
 
 from __future__ import annotations
 

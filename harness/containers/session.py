@@ -1,4 +1,4 @@
-"""What we make in an engine that others use too: told apart by a label, and gone afterwards, whatever happens."""
+"""Sessions: what oomtrial creates in a shared engine, identified by a label and always removed afterwards."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Session:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C does not leave half of it behind."""
+    """Ignores signals meanwhile, so that a second Ctrl-C does not leave half of a session behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -102,7 +102,7 @@ def _images(client: docker.DockerClient) -> Iterator[tuple[str, str]]:
 
 
 def _place() -> str:
-    """Where our pids mean what they say: another machine, or another pid namespace, may use the same engine."""
+    """Identifies machine and pid namespace, since others may use the same engine with the same pids."""
     parts = [platform.node()]
     with contextlib.suppress(OSError):
         parts += [Path("/etc/machine-id").read_text(), str(Path("/proc/self/ns/pid").readlink())]

@@ -1,4 +1,4 @@
-"""Everything that is built for a run: kernels, the guest's root file system, our images; here, or on another machine."""
+"""Everything that is built for a run: kernels, the guest's root file system, images; here, or on another machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Artifacts:
 
 
 def build_images(resumed: RunRecord | None, progress: Reporter) -> dict[str, Image]:
-    """Our images. `resumed`: a run whose images they must be.
+    """Builds oomtrial's images. `resumed`: a run whose images they must equal.
 
     Raises UsageError when they are others, BuildError when one does not compile.
     """
@@ -55,7 +55,7 @@ def build_parts(
         images_job = pool.submit(build_images, resumed, progress)
         jobs: tuple[Future[Any], ...] = (kernels_job, rootfs_job, images_job)
         try:
-            # A failure of any is told at once, not after the others have ended.
+            # A failure is reported at once, not after the others have ended.
             for job in wait(jobs, return_when=FIRST_EXCEPTION).done:
                 job.result()
             return kernels_job.result(), rootfs_job.result(), images_job.result()
@@ -81,7 +81,7 @@ def shipment(prepared: Artifacts) -> list[str]:
     paths = [prepared.rootfs, *(image.binary for image in prepared.images.values())]
     for kernel in prepared.kernels.values():
         image = Path(kernel.image)
-        # the record comes last: a kernel without one is none
+        # the record comes last: a directory without one is no kernel
         paths += [image, *([Path(kernel.initrd)] if kernel.initrd else []), image.with_name(RECORD)]
     return [str(path.relative_to(cache_dir())) for path in paths]
 

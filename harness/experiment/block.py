@@ -23,7 +23,7 @@ from .trial import REFUSED, TrialOutcome, run_trial
 from .workload import TrialJob
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
-# in a fresh guest; so often, and no more.
+# in a fresh guest; at most this many times.
 _EXTRA_TRIALS = 3
 
 
@@ -33,7 +33,7 @@ class RunState:
 
     states: dict[int, BlockState] = field(default_factory=dict)  # by index of the block; of those begun before
     refused: dict[tuple[str, str], str] = field(default_factory=dict)  # (arm, scenario) -> why it does not do here what it declares  # fmt: skip
-    concurrent_guests: int = 0  # the most other guests that ran beside one of ours when it started
+    concurrent_guests: int = 0  # the most other guests that were running when one of the block's guests started
 
 
 class BlockRunner:
@@ -55,7 +55,7 @@ class BlockRunner:
         self.guests, self.standing, self._host = guests, standing, host
 
     def run(self, block: Block, show: Callable[[int, str], None] = lambda *_: None) -> str | None:
-        """Runs the rounds of a block that are left. `show` is told how many are done, and of what.
+        """Runs the remaining rounds of a block. `show` is called with how many are done, and of what.
 
         Returns what went wrong at last, if anything.
         """

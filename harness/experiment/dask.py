@@ -1,8 +1,8 @@
 """Dask as a place for blocks: `oomtrial run --cluster tls://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
 
-Workers declare what they have (`dask worker --resources "cores=8 memory=30000 kvm=8"`, memory in MiB), and a block takes what
-its guest takes: guests never oversubscribe a machine. A worker gets the kernels, images and binaries that its cache lacks,
-by content key. What a lost worker was at is run by another one.
+Workers declare their resources (`dask worker --resources "cores=8 memory=30000 kvm=8"`, memory in MiB), and a block reserves
+those of its guest: guests never oversubscribe a machine. A worker gets the kernels, images and binaries that its cache lacks,
+by content key. The block of a lost worker is run by another one.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Cluster:
     def prepare(self, prepared: Artifacts) -> HostRecord:
         """Ships what the workers' caches lack. Returns what machine each worker is.
 
-        Raises HostError when there is none, or one lacks the acceleration, UsageError when they differ.
+        Raises HostError when there is no worker, or one lacks the acceleration, UsageError when they differ.
         """
         names = shipment(prepared)
         answers: dict[str, dict[str, Any]] = self._client.run(_describe, names)
@@ -180,7 +180,7 @@ def _describe(names: list[str]) -> dict[str, Any]:
 
 
 def _has(name: str) -> bool:
-    """Whether this worker's cache has a file, whole; a kernel's record is told by being read."""
+    """Whether this worker's cache has a complete file; a kernel's record is not sealed, and counts if it exists."""
     path = cache_dir() / name
     return path.is_file() if path.name == RECORD else is_intact(path)
 

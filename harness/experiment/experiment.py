@@ -79,7 +79,7 @@ class Experiment:
         elsewhere: bool = False,
     ) -> None:
         """`slot`: room that the caller has for its guests; else each takes its own. `resumed`: the record of the run in
-        `request.out`, which is gone on with. `elsewhere`: `run_on` will be called."""
+        `request.out`, which is resumed. `elsewhere`: `run_on` will be called."""
         self.request, self.progress, self._slot = request, progress, slot
         self.resumed, self.elsewhere = resumed, elsewhere
         self._executor: Executor | None = None  # blocks are run one after the other in this process
@@ -217,7 +217,7 @@ class Experiment:
             except BaseException:
                 try:
                     self._write_tables(prepared, "interrupted")
-                except Exception as error:  # what ended the run is what a person must hear of
+                except Exception as error:  # the user must see the error that ended the run
                     self._say_no_tables(str(error) or type(error).__name__)
                 raise
             # complete only once the tables are there: what is not complete can be resumed
@@ -230,7 +230,7 @@ class Experiment:
             self.progress.say(problem)
 
     def _write_tables(self, prepared: Artifacts, state: str) -> None:
-        """Tables of what was measured, then the record of the run that says so."""
+        """Writes the tables of the evidence, then the run's record."""
         try:
             record = self._record(prepared, state)
             for text in rebuild_tables(self.directory, record=record):
@@ -302,9 +302,9 @@ class Experiment:
 
 
 def resume_run(directory: Path, progress: Reporter, *, elsewhere: bool = False) -> Experiment:
-    """The experiment that goes on with a run as its record says; the run's directory is held.
+    """The experiment that resumes a run with the parameters of its record; the run's directory is locked.
 
-    Raises EvidenceError where there is none, UsageError when another process is writing it.
+    Raises EvidenceError if there is no run, UsageError when another process is writing it.
     """
     read_run(directory)
     held = hold_run(directory)

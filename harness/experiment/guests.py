@@ -143,12 +143,12 @@ class TrialGuests:
                 try:
                     guest.save(snapshot)
                 except (HostError, GuestError) as error:
-                    # no room, or no zstd: the guest goes on, and nobody blames the kernel
+                    # no room, or no zstd: the guest continues, and the kernel is not blamed
                     self._cannot_save = True
                     self._progress.say(f"no further snapshots are saved: {error}")
 
     def _refuse_damaged(self, arm: ArmSpec, error: GuestError) -> None:
-        """A guest that does not start may be made of something that a disk has damaged, though nobody wrote to it: all of it is
+        """A guest that does not start may use files that the disk has damaged without a write: all of them are
         read, once.
 
         Raises HostError when that is so; the damaged file is then removed.

@@ -28,7 +28,7 @@ from ..system.slots import guests_of_others
 from ..units import format_size
 
 HOST = "host"  # the kernel spec
-ACCEL = "native"  # in place of kvm or tcg
+ACCEL = "native"  # instead of kvm or tcg
 RISK = "--may-harm-host"
 _MEMORY_SHARE = 4  # a trial's limits are at most this part of the memory that is available
 
@@ -42,7 +42,7 @@ class HostMachine:
     concurrent_guests: int = 0  # guests of other processes, when it was asked for
 
     def ending(self) -> tuple[str, str]:
-        """What became of it, and why, as far as anybody can tell."""
+        """Returns (outcome, reason) for an engine that stopped responding."""
         return "lost", "the engine no longer answers"
 
 
@@ -118,14 +118,14 @@ class HostArm:
 
     @contextlib.contextmanager
     def machine(self, session: Session) -> Iterator[tuple[HostMachine, float, Callable[[], None]]]:
-        """The engine for one trial, in the place of a guest, of the seconds that it took to start, and of what saves it.
+        """The engine for one trial, instead of a guest; no start time, and no snapshot.
         What the trial made is removed when it is left."""
         with session:
             yield HostMachine(self._client, concurrent_guests=guests_of_others()), 0.0, lambda: None
 
     @property
     def owner(self) -> int:
-        """Our pid where the engine's kernel knows us by it, else 0."""
+        """The pid of this process if the engine's kernel knows it by that pid, otherwise 0."""
         return os.getpid() if self.engine.is_ours and has_initial_pids() else 0
 
     def session(self) -> Session:
@@ -153,7 +153,7 @@ def _setting(path: str) -> str:
 
 
 def _read_config() -> str | None:
-    """The config of the running kernel, None where nobody tells."""
+    """The config of the running kernel, or None if it is not available."""
     with contextlib.suppress(OSError, EOFError, UnicodeDecodeError):
         return gzip.decompress(Path("/proc/config.gz").read_bytes()).decode()
     with contextlib.suppress(OSError, UnicodeDecodeError):

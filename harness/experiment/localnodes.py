@@ -1,6 +1,6 @@
-"""The nodes of a Dask cluster on this machine, as harness/experiment/dask.py starts them: they answer nobody but each other.
+"""The nodes of a Dask cluster on this machine, as harness/experiment/dask.py starts them: they answer only each other.
 
-Whoever may talk to a scheduler, a nanny or a worker runs code as the user whose they are. Each has throw-away certificates
+Anyone who can talk to a scheduler, a nanny or a worker can run code as its user. Each has throw-away certificates
 of one cluster, in memory, and no HTTP server beside (Dask's own starts one at a free port, dashboard or not).
 """
 

@@ -48,7 +48,7 @@ class BlockJob:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What came of it."""
+    """The result of a block, with its evidence."""
 
     block: Block
     problem: str | None
@@ -59,7 +59,7 @@ class BlockResult:
 
 
 class RecordingReporter(Reporter):
-    """Keeps what is said, for whoever shows it."""
+    """Keeps messages, to be shown elsewhere."""
 
     def __init__(self) -> None:
         super().__init__(Console(file=io.StringIO()))
@@ -152,7 +152,7 @@ def run_all(
 ) -> list[BlockResult]:
     """Runs blocks side by side; their evidence is in the run's directory as soon as each has ended.
 
-    Raises what a block raises; the rest is cancelled then, and a resumed run goes on with it.
+    Raises what a block raises; the other blocks are cancelled then, and a resumed run runs them.
     """
     results = []
     futures = [executor.submit(work, job) for job in jobs]

@@ -152,7 +152,7 @@ def refuse_other_kernels(record: RunRecord, plans: Iterable[KernelPlan]) -> None
 
 
 def refuse_other_images(record: RunRecord, images: dict[str, Image]) -> None:
-    """Raises UsageError when a container of ours is not what it was."""
+    """Raises UsageError when one of oomtrial's images differs from the run's."""
     for name, image in images.items():
         if image.key != record.images.get(name):
             raise _differs(f"image {name}", image.key, record.images.get(name, "none"))

@@ -50,11 +50,11 @@ def run_trial(
     when_prepared: Callable[[], None] = lambda: None,
     end: TrialOutcome | None = None,
 ) -> TrialOutcome:
-    """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
+    """Runs a job's rounds in one container; `on_round` is called with how many are done. Written evidence is kept, whatever happens.
     `end` is filled in and returned; a caller's own tells how far it was, too, when an exception ends it.
 
-    Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with nobody connected
-    to the engine; a guest that goes on from that point has them already.
+    Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with no client connected
+    to the engine; a guest restored from that point has them already.
 
     An engine that does not answer ends the trial as "gone"; the caller asks the guest why.
     """

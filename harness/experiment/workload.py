@@ -1,4 +1,4 @@
-"""The containers of a trial: collector and workload, made, woken and found again in a guest that goes on from a snapshot."""
+"""The containers of a trial: collector and workload, created, or found again and woken in a restored guest."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TrialJob:
     rounds: int
     probes: str  # all, kills or none
     calibrate: bool = False  # try the declared demand before the first round
-    session: str = ""  # in an engine that is not ours alone: what is of this trial, and removed after it
+    session: str = ""  # in a shared engine: the session that marks this trial's objects
     owner: int = 0  # the process of the collector's pid namespace without which no round begins; 0: none
     waits: bool = False  # the supervisor gets `handed_over` from the guest, and else these values as arguments
 
@@ -137,7 +137,7 @@ def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: Evi
         collector.follow()
         collector.wait_for(_is_ready, _READY_DEADLINE_S, "message that the collector is ready")
         if not job.session:
-            # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
+            # Before anything is made: an engine restored from a snapshot would give the same IDs every time.
             wake(collector, job)
         created = _create_containers(client, job, volume_of(container))
         if job.waits:

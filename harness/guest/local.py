@@ -1,4 +1,4 @@
-"""The engine that is there already: where it is, whether it can serve as the arm `host`, and whose kernel log we read."""
+"""The local Docker Engine: its endpoint, whether it can serve as the arm `host`, and whether the kernel log is readable."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Endpoint:
 
 
 def find_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
-    """Where the docker command line would look: DOCKER_HOST, DOCKER_CONTEXT, the current context, the default socket.
+    """The endpoint that the docker command line would use: DOCKER_HOST, DOCKER_CONTEXT, the current context, the default socket.
 
     Raises HostError for a context that does not exist or cannot be used.
     """
@@ -129,7 +129,7 @@ def _os_error(error: BaseException | None) -> OSError | None:
         if one is None or one in seen:
             continue
         if isinstance(one, OSError) and one.errno is not None and not isinstance(one, ssl.SSLError):
-            return one  # the number of a TLS error is none of the system's
+            return one  # the number of a TLS error is no errno
         seen.append(one)
         left += [arg for arg in one.args if isinstance(arg, BaseException)]
         left += [part for arg in one.args if isinstance(arg, tuple) for part in arg if isinstance(part, BaseException)]
@@ -172,7 +172,7 @@ def engine_of(client: docker.DockerClient) -> EngineInfo:
 
 def _is_here(base_url: str, name: str) -> bool:
     """Whether an engine is on this machine, by its address and the name that it gives to its machine: one of the same kernel
-    and memory may be at any address, and behind a tunnel at one of ours."""
+    and memory may be at any address, and behind a tunnel at an address of this machine."""
     if base_url.startswith("http+docker://"):
         return base_url != "http+docker://ssh"  # a socket; docker-py has no address for it
     host = urlsplit(base_url).hostname or ""

@@ -1,4 +1,4 @@
-"""A running guest: started, waited for, told apart when it dies, and always stopped."""
+"""A running guest: starts QEMU, waits for Docker, finds out why a guest died, and always stops it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from .snapshot import Snapshot
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120
-# The guest's Docker Engine is ours: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
+# The guest's Docker Engine is one of two: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
 _API_VERSION = "1.41"
 _PORT_ATTEMPTS = 5
-_PING_S = 5  # for one answer of a guest that is starting
+_PING_S = 5  # for one answer from a guest that is starting
 _RESTORE_DEADLINE_S = 30.0
 _MONITOR = "qmp"
 SEED_BYTES = 64
@@ -84,7 +84,7 @@ class Guest:
         job: str = "",
         slot: GuestSlot | None = None,
     ) -> None:
-        """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
+        """With an existing `snapshot`, the guest is restored from it; otherwise it boots. `job` is handed to a supervisor that
         waits for one. `slot`: room that the caller has for it; else the guest takes its own."""
         self._snapshot = snapshot if snapshot is not None and snapshot.exists else None
         # QEMU is started in another directory
@@ -231,7 +231,7 @@ class Guest:
             raise
 
     def save(self, snapshot: Snapshot) -> None:
-        """Makes a snapshot; the guest then goes on. Nobody should be connected to it.
+        """Saves a snapshot; the guest then continues. No client may be connected to it.
 
         Raises GuestError when QEMU cannot, HostError when there is no room.
         """
@@ -313,4 +313,4 @@ def _remove_leftovers(runtime: Path) -> None:
 
 
 class PortTakenError(Exception):
-    """Somebody took the port between our look and QEMU's."""
+    """Another process took the port between the check and QEMU's bind."""

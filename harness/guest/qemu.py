@@ -27,7 +27,7 @@ _CMDLINE = (
     # timer for broken and panics; a kernel that knows it is KVM's guest leaves the check out by itself.
     "no_timer_check",
     "tsc=reliable",  # one clock for all vCPUs; other clock sources are slow to read under emulation
-    "log_buf_len=2M",  # Debian's 128 KiB hold a few reports; our own kernels have 2 MiB
+    "log_buf_len=2M",  # Debian's 128 KiB hold a few reports; kernels built by oomtrial have 2 MiB
 )
 
 

@@ -98,7 +98,7 @@ def choose_suite(mirrors: Sequence[Mirror], codename: str) -> tuple[str, list[Mi
 
 
 def host_codename() -> str:
-    """VERSION_CODENAME of /etc/os-release; empty where there is none."""
+    """VERSION_CODENAME of /etc/os-release; empty if it has none."""
     try:
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     except OSError:
@@ -106,7 +106,7 @@ def host_codename() -> str:
 
 
 def plan_rootfs() -> RootfsPlan:
-    """What the image would be made of, from this host's own apt configuration.
+    """Plans the image from this host's apt configuration.
 
     Raises HostError when apt knows no Debian or Ubuntu archive.
     """
@@ -121,7 +121,7 @@ def plan_rootfs() -> RootfsPlan:
 def build_rootfs(plan: RootfsPlan, progress: Reporter) -> Path:
     """Builds the image, unless the cache has it. Safe to call from several processes at once.
 
-    Raises BuildError when a package cannot be had, HostError when there is no room, or this user may not make it.
+    Raises BuildError when a package is not available, HostError when there is no room, or this user may not build it.
     """
     plan.image.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{plan.image}.lock"):

@@ -1,4 +1,4 @@
-"""Snapshots of guests: memory and devices of a guest whose Docker API answers, and what is needed to go on from it.
+"""Snapshots of guests: memory and devices of a guest whose Docker API answers, and what is needed to restore it.
 
 A boot has one with the engine prepared, for any scenario, and one for each scenario with its containers started.
 
@@ -40,7 +40,7 @@ class Snapshot:
 
     @classmethod
     def of_boot(cls, boot: int, *parts: str) -> Snapshot:
-        """The snapshot of the boot of this number, of a guest that `parts` determine."""
+        """The snapshot of boot number `boot` of a guest that `parts` determine."""
         return cls(cache_dir() / "snapshots" / f"{content_key(FORMAT, *parts)}-{boot}")
 
     @property
@@ -61,7 +61,7 @@ class Snapshot:
         return seals if seals.keys() == {_RAM, *_PEMS} else None
 
     def lock(self) -> FileLock:
-        """Held by whoever makes it, so that workers side by side do not make it twice."""
+        """Held by the process that saves it, so that concurrent workers do not save it twice."""
         self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileLock(f"{self.directory}.lock")
 
@@ -70,7 +70,7 @@ class Snapshot:
         """Copies the certificates into a guest's private directory. Nobody makes room of the snapshot until the block ends.
 
         Raises GuestError when something of it is not what it was: with less memory QEMU would wait for the rest, and with
-        other certificates nobody would get in.
+        other certificates no client could connect.
         """
         try:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -124,14 +124,14 @@ class Snapshot:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def discard(self) -> None:
-        """Removes it, so that a cold boot makes it anew. It is gone as a whole: nobody sees a part of it."""
+        """Removes it, so that a cold boot saves a new one. It disappears as a whole: no process sees a part of it."""
         grave = self.directory.with_name(f"{_NEW}{self.directory.name}-{secrets.token_hex(4)}")
         with contextlib.suppress(FileNotFoundError):
             self.directory.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
 
     def discard_if_unused(self) -> bool:
-        """The same, unless a guest is going on from it just now."""
+        """The same, unless a guest is using it."""
         try:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:

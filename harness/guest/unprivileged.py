@@ -45,7 +45,7 @@ def _user_name() -> str:
 
 
 def _has_range(path: Path, names: set[str]) -> bool:
-    """Whether a file as in subuid(5) gives somebody ids; a file that cannot be read may do so."""
+    """Whether a file as in subuid(5) gives a user ids; True for a file that cannot be read."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What apt offers on this host: looked up and downloaded, never installed."""
+"""Packages that apt offers on this host: looked up and downloaded, never installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..system.process import output_of, run
 _DOWNLOAD_DEADLINE_S = 900
 _PAUSES_S = (1, 2, 4)
 _DEPENDENCY = re.compile(r"[a-z0-9][a-z0-9+.~-]+")
-# apt drops to the user _apt, which need not reach our cache directory.
+# apt drops to the user _apt, which may have no access to the user's cache directory.
 APT_HELPER = "/usr/lib/apt/apt-helper"
 APT_GET = ("apt-get", "-q", "-o", "APT::Sandbox::User=root")
 
@@ -114,7 +114,7 @@ def state_environment(state: Path) -> dict[str, str]:
 
 
 def state_lock(state: Path) -> FileLock:
-    """Held while a private state is read anew, or downloaded by."""
+    """The lock of a private state, held while its lists are read or packages are downloaded through it."""
     state.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{state}.lock")
 

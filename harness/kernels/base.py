@@ -51,7 +51,7 @@ class Base(Protocol):
     def fetch(self, progress: Reporter) -> None:
         """Makes the tree what the identity says. Call it with the lock held and no patch in the tree.
 
-        Raises BuildError when the source cannot be had, HostError when there is no room.
+        Raises BuildError when the source is not available, HostError when there is no room.
         """
         ...
 

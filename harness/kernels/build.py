@@ -44,9 +44,9 @@ class BuildPlan:
     spec: KernelSpec
     base: Base
     patches: tuple[Patch, ...]
-    fragment: str  # ours, and a person's own after it
+    fragment: str  # the guest's, and the user's after it
     compiler: str
-    user_fragments: tuple[str, ...] = ()  # where a person's own fragments are
+    user_fragments: tuple[str, ...] = ()  # paths of the user's fragments
 
     @property
     def key(self) -> str:
@@ -153,7 +153,7 @@ def _progress(log: Path) -> tuple[int, str]:
 
 
 def _explained(text: str, status: int, what: str, log: Path) -> BuildError | HostError:
-    """The first error of a build's log, as one of ours."""
+    """The first error of a build's log, as a BuildError or HostError."""
     if "No space left on device" in text:
         return HostError(
             f"the disk of {cache_dir()} is full: {what} could not be built",

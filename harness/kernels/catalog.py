@@ -1,4 +1,4 @@
-"""What a suite of the mirror offers of kernels: read through apt state of our own, never through the host's, and kept.
+"""Catalogs: the kernels in one suite of the mirror, read through a private apt state, never through the host's, and kept.
 
 A private state is a directory of the cache with an apt.conf, a sources.list and lists of its own. apt verifies them as it
 always does: the Release file by the archive's keyring, the lists by the Release file, packages by the lists. Of the host's
@@ -94,7 +94,7 @@ def is_of_kernel(name: str) -> bool:
 
 
 def read_catalog(file: Path) -> Catalog | None:
-    """What was kept in a file; None if there is none."""
+    """The catalog in a file, or None."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=Catalog)
     except (OSError, msgspec.DecodeError):
@@ -113,7 +113,7 @@ def read_state(state: str) -> Catalog | None:
 
 
 def forget_package(package: Package) -> None:
-    """Notes that the mirror does not have a source package that it lists; until the list is read anew."""
+    """Notes that the mirror lacks a source package that it lists, until the list is read again."""
     file = cache_dir() / "apt" / f"{package.state}.json"
     with state_lock(file.with_suffix("")):
         if catalog := read_catalog(file):
@@ -161,7 +161,7 @@ class Index:
     def read(self, progress: Reporter, max_age_s: float) -> Catalog:
         """What was read the last time if that is not too old, else what the mirror says now.
 
-        Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError when apt says something else.
+        Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError for any other error of apt.
         """
         directory = cache_dir() / "apt" / self.state
         with wait_for(state_lock(directory), f"the package lists of {self.suite}", progress):
@@ -215,7 +215,7 @@ class Index:
                 yield Package(name, version, fields["SHA256"], dependencies(fields), self.suite, self.state)
 
     def _explained(self, output: str, log: Path) -> OomtrialError:
-        """apt's complaint, as one of ours."""
+        """apt's error as an exception of this package."""
         said = [line for line in output.splitlines() if line.startswith(("E: ", "W: ", "Err:", "  "))]
         text = "\n".join(said)
         reasons = (

@@ -1,4 +1,4 @@
-"""Whether a kernel can be had, said before minutes are spent: patches apply, the config has what a guest needs."""
+"""Checks a kernel before a build of minutes: do the patches apply, has the config what a guest needs?"""
 
 from __future__ import annotations
 

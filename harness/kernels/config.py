@@ -1,4 +1,4 @@
-"""The kernel configuration: tinyconfig, the guest's fragment over it, a person's own over that; and which options took effect."""
+"""The kernel configuration: tinyconfig, the guest's fragment, then the user's fragments; and which options took effect."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def for_version(fragment: str, version: str) -> str:
 
 
 def fragment_text(version: str, own_files: Iterable[Path] = ()) -> str:
-    """The guest's fragment for a kernel version, and a person's own after it: the last word on an option counts.
+    """The guest's fragment for a kernel version, and the user's after it: the last setting of an option wins.
 
     Raises UsageError for a file that cannot be read or is no config fragment, BuildError for one that drops memcg.
     """

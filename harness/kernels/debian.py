@@ -80,7 +80,7 @@ def rank_debian(wanted: str) -> Rank:
 def find_debian(spec: KernelSpec, offers: Offers) -> tuple[Package, ...]:
     """The packages that together hold the kernel of ``debian:VERSION[@SUITE]``; linux-image is the first.
 
-    Raises BuildError when nobody offers it.
+    Raises BuildError when no archive offers it.
     """
     image = offers.newest("binary", spec.suite, rank_debian(spec.argument))
     if image:
@@ -119,7 +119,7 @@ def lacking_parts(image: Package) -> list[str]:
 
 @dataclass(frozen=True)
 class DebianPlan:
-    """A prebuilt kernel and our initramfs for it."""
+    """A prebuilt kernel, and the initramfs that oomtrial makes for it."""
 
     spec: KernelSpec
     packages: tuple[Package, ...]  # linux-image, and what it is divided into
@@ -202,6 +202,6 @@ def _unpack(package: Path, root: Path) -> None:
 def plan_debian(spec: KernelSpec, offers: Offers) -> DebianPlan:
     """Resolves ``debian:VERSION[@SUITE]``; package lists may be read, no package is fetched.
 
-    Raises BuildError when nobody offers such a kernel.
+    Raises BuildError when no archive offers such a kernel.
     """
     return DebianPlan(spec, find_debian(spec, offers))

@@ -1,4 +1,4 @@
-"""A bzImage that somebody built."""
+"""An existing bzImage."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ImagePlan:
         return f"{self.spec.path.resolve()}, Linux {self.version}"
 
     def make(self, progress: Reporter) -> Kernel:
-        """Keeps a copy: a run goes on with the kernel that it began with.
+        """Keeps a copy, so that the whole run uses one kernel.
 
         Raises HostError when there is no room.
         """

@@ -1,4 +1,4 @@
-"""An initramfs for kernels that have their drivers as modules: our first program, and the modules in loading order."""
+"""An initramfs for kernels that have their drivers as modules: oomtrial's init, and the modules in loading order."""
 
 from __future__ import annotations
 

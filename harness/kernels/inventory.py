@@ -1,4 +1,4 @@
-"""What the cache holds of kernels, and what of it can go."""
+"""Kernels in the cache, and which parts of it can be removed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cached:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something of the cache that can go."""
+    """A part of the cache that can be removed."""
 
     path: Path
     why: str
@@ -64,7 +64,7 @@ def disk_bytes(path: Path) -> int:
 
 
 def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> Iterator[Leftover]:
-    """What no later run would take, or nobody has used for so many days. `resolve` makes a plan of a spec's text."""
+    """Parts of the cache that no later run would use, or that were not used for so many days. `resolve` makes a plan of a spec's text."""
     oldest = time.time() - older_than_days * _DAY_S
     for cached in cached_kernels():
         if why := _superseded(cached.kernel, resolve):
@@ -104,9 +104,9 @@ def unfinished() -> Iterator[Leftover]:
 
 
 def _superseded(kernel: Kernel, resolve: Callable[[str], KernelPlan]) -> str | None:
-    """Why a spec leads to another kernel today, or None if it does not, or that cannot be told.
+    """Why a spec selects another kernel today; None if it does not, or if that is unknown.
 
-    A tree, an image, a patch or a config of a person's own may come back to what it was: these go by age alone.
+    A tree, an image, a patch or a config of the user may return to an earlier state: these are removed by age alone.
     """
     spec = parse_kernel_spec(kernel.spec)
     is_of_their_own = any("/" in name or "." in name for name in spec.patches) or kernel.user_fragments
@@ -125,7 +125,7 @@ def _superseded(kernel: Kernel, resolve: Callable[[str], KernelPlan]) -> str | N
 
 def _old_trees(oldest: float) -> Iterator[Leftover]:
     """A tree of a linux-source package is superseded when packages of its series are offered, and it is made of none of them.
-    One of a source package goes by age: its exact version may be asked for as long as somebody wants it."""
+    A tree of a source package is removed by age: its exact version may be requested at any time."""
     offered = {Path(source.tree).name: source.version for source in known_sources()}
     for tree in sorted(cache_dir().glob("trees/[!.]*")):
         if not tree.is_dir():
@@ -142,11 +142,11 @@ def _old_trees(oldest: float) -> Iterator[Leftover]:
 
 
 def remove(leftover: Leftover, *, dry_run: bool = False) -> bool:
-    """Removes it, unless somebody uses it; says whether it did, or would."""
+    """Removes it, unless a process uses it; returns whether it did, or would."""
     with _alone(leftover.path) as is_alone:
         if is_alone and not dry_run:
             if leftover.path.is_dir():
-                # The record first: half a kernel is none.
+                # The record first: without it the directory is no kernel.
                 (leftover.path / RECORD).unlink(missing_ok=True)
                 shutil.rmtree(leftover.path, ignore_errors=True)
             else:
@@ -156,7 +156,7 @@ def remove(leftover: Leftover, *, dry_run: bool = False) -> bool:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Whether nobody uses a part of the cache, nor will while this lasts."""
+    """Whether no process uses a part of the cache; none can start to within the context."""
     with ExitStack() as stack:
         try:
             for lock in _locks(path):

@@ -35,7 +35,7 @@ class Kernel(msgspec.Struct, frozen=True):
     initrd: str = ""  # path of the initramfs with its drivers; empty where they are built in
     user_fragments: list[str] = msgspec.field(
         default_factory=list, name="own_config"
-    )  # the fragments of a person's own that went into the config
+    )  # the user's fragments that went into the config
 
 
 class KernelPlan(Protocol):
@@ -78,7 +78,7 @@ def ready_kernel(plan: KernelPlan) -> Kernel | None:
 
 
 def damaged_files(kernel: Kernel, *, deep: bool = False) -> list[Path]:
-    """What of a kernel in the cache is not what it was when it was made. `deep`: told by all of the content."""
+    """Files of a cached kernel that have changed since it was made. `deep`: compare the whole content."""
     paths = [Path(kernel.image), *([Path(kernel.initrd)] if kernel.initrd else [])]
     config = paths[0].with_name("config")
     paths += [config] if kernel.config_key else []
@@ -128,7 +128,7 @@ def keep_kernel(plan: KernelPlan, kernel: Kernel, files: Mapping[str, bytes]) ->
 
 @contextmanager
 def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
-    """Holds a lock; says so if another process has it first. Gives its descriptor: whoever inherits it holds the lock, too."""
+    """Holds a lock; reports if another process has it. Yields its descriptor: a child that inherits it holds the lock too."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)

@@ -40,7 +40,7 @@ class CheckedPatch:
 def check_library(base: Base, progress: Reporter) -> list[CheckedPatch]:
     """Tries every patch of the library on a source, each alone. A source that the cache lacks is fetched for it.
 
-    Raises BuildError when the source cannot be had.
+    Raises BuildError when the source is not available.
     """
     with wait_for(base.lock(), base.name, progress):
         restore(base.tree)

@@ -110,7 +110,7 @@ def _manifest_file(tree: Path) -> Path:
 
 
 def read_manifest(tree: Path) -> Manifest:
-    """What a copy was last made of; empty when there is none."""
+    """The files that a copy was last made of; empty without a manifest."""
     try:
         pairs = msgspec.json.decode(_manifest_file(tree).read_bytes(), type=dict[str, tuple[str, str]])
     except (OSError, msgspec.DecodeError):

@@ -83,7 +83,7 @@ def read_host() -> Host:
 
 
 def _keyrings(entry: str) -> tuple[str, ...]:
-    """Debian's keyring, and what the host's own line for the mirror names (a company's mirror may be signed anew)."""
+    """Debian's keyring, and the keyrings that the host's own line for the mirror names (a company may re-sign its mirror)."""
     found = [path for path in _KEYRINGS if Path(path).is_file()][:1]
     own = [path for path in _signed_by(entry) if path not in found and Path(path).is_file()]
     if not found and not own:

@@ -19,7 +19,7 @@ from .mirror import SUITES, Host, read_host
 
 _FRESH_S = 86400.0
 _AT_ONCE = 4
-_RECENT_S = 3600.0  # a version that nobody offers is worth another look at lists older than this
+_RECENT_S = 3600.0  # lists older than this are read again for a version that no list offers
 
 # Greater for the better package, None for one that is not meant.
 Rank = Callable[[Package], Any]
@@ -27,7 +27,7 @@ Rank = Callable[[Package], Any]
 
 @dataclass
 class Offers:
-    """The packages that can be had. Each list is read once; what went wrong is kept, and said."""
+    """The packages on offer. Each list is read once; problems are reported and kept."""
 
     progress: Reporter
     offline: bool = False  # only what is known from the last time
@@ -83,7 +83,7 @@ class Offers:
         return index.is_fresh(max_age_s) or self._asked.get(index, max_age_s + 1) <= max_age_s
 
     def _read(self, indexes: list[Index], max_age_s: float, *, is_named: bool) -> None:
-        """Reads lists anew, some at a time: a mirror's answers, and the work on them, take turns."""
+        """Reads lists again, several at a time: downloading one overlaps with parsing another."""
         kinds = "source lists" if indexes[0].kind == "source" else "package lists"
         what = f"read the {kinds} of {', '.join(index.suite for index in indexes)}"
         with self.progress.task(what, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
@@ -121,7 +121,7 @@ class Offers:
         return max((age for age in ages if age is not None), default=None)
 
     def refusal(self, what: str, wanted: str, suite: str, packages: Iterable[Package], why: str = "") -> BuildError:
-        """Nobody offers a version; `packages`: what is offered in its place, `why`: what is wrong with one that is listed."""
+        """The error for a version that is not on offer; `packages`: the versions that are, `why`: what is wrong with a listed one."""
         by_release = {release_of(one.version).replace("-", "~") for one in packages}
         near = nearest(wanted, by_release)
         hint = (

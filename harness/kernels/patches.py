@@ -1,4 +1,4 @@
-"""Patches: the project's library, or a person's own diffs, mails, mailboxes and series."""
+"""Patches: the project's library, or a user's diffs, mails, mailboxes and series."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Patch:
     name: str
     path: Path  # the file that it comes from
     content: bytes
-    note: str = ""  # what a person should know who asked for it
+    note: str = ""  # for the user, such as that the nearest file was taken
 
     def targets(self) -> list[str]:
         """The files it touches, relative to the tree.
@@ -53,7 +53,7 @@ def load_patches(name: str, version: str) -> list[Patch]:
     mail, a mailbox or a directory with a series, by its path; in order. For a version that no file of the library was written
     for, the nearest one is taken, and its `note` says so.
 
-    Raises UsageError when there is none, what is there is no patch, or the patch has no meaning for the version.
+    Raises UsageError when there is no such patch, the file is not a patch, or the patch has no meaning for the version.
     """
     if found := nearest_file(name, version):
         file, is_exact = found

@@ -24,9 +24,9 @@ def plan_kernel(
     spec: KernelSpec, progress: Reporter, user_fragments: Sequence[Path] = (), *, offline: bool = False
 ) -> KernelPlan:
     """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `user_fragments`: fragments
-    of a person's own, which count for the kernels that are built. `offline`: by the package lists that are known.
+    of the user, for the kernels that are built. `offline`: use the package lists in the cache.
 
-    Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that nobody offers,
+    Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that no archive offers,
     HostError when the host lacks a compiler.
     """
     if spec.kind == "host":

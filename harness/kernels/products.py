@@ -1,4 +1,4 @@
-"""What make made in a tree: told by its record whether it can be built upon, not by the hour."""
+"""Products of make in a tree: a record of size, times and inode says whether they can be reused, not their age."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from .offers import Offers, Rank
 
 _UNPACK_DEADLINE_S = 600
 _PATCH_DEADLINE_S = 60
-_UNPACKED_BYTES = 5 << 30  # the archive, the tree, and what a build of our config adds
+_UNPACKED_BYTES = 5 << 30  # the archive, the tree, and a build with oomtrial's config
 # As dpkg-source calls it.
 _PATCH = ("patch", "-p1", "-u", "--batch", "--forward", "--fuzz=0", "-E", "-V", "never", "--no-backup-if-mismatch")
 
@@ -128,7 +128,7 @@ def _failed(what: str, log: Path) -> BuildError:
 
 
 def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | None:
-    """The newest source package that ``source:VERSION[@SUITE]`` may mean and the mirror has; None if there is none.
+    """The newest source package that ``source:VERSION[@SUITE]`` may mean and the mirror has, or None.
 
     A mirror may list what it does not have: the .dsc, 150 kB of description, is fetched to see.
     """

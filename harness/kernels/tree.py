@@ -27,9 +27,9 @@ from ..system.process import CommandError, output_of, start
 from .base import makefile_release, makefile_version
 from .manifest import Entry, Manifest, blob_id, link_text, read_entries, read_manifest, write_manifest
 
-_TREE_BYTES = 4 << 30  # the copy and what a build of our config adds
+_TREE_BYTES = 4 << 30  # the copy and a build with oomtrial's config
 _GIT_DEADLINE_S = 300
-# git must neither refresh the index of a tree that is not ours, nor ask anybody anything, nor fetch what a partial clone lacks.
+# git must neither refresh the index of the user's tree, nor prompt, nor fetch what a partial clone lacks.
 _GIT_ENV = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
@@ -37,7 +37,7 @@ _GIT_ENV = {
     "GIT_ALLOW_PROTOCOL": "none",
     "LC_ALL": "C",
 }
-# Nor run what the configuration of somebody's tree names.
+# Nor run programs that the configuration of the tree names.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false")
 # What a build leaves at the top of a tree.
 _TOP_PRODUCT = re.compile(r"\.[^/]*|vmlinux[^/]*|System\.map|[Mm]odules?[-.][^/]*|[^/]*\.[oa]")
@@ -102,7 +102,7 @@ class Tree:
                     f"cannot copy {self.path} to {self.tree}: {error.strerror}", "make room, or set OOMTRIAL_CACHE"
                 ) from error
         write_manifest(self.tree, self.manifest)
-        # A copy that somebody reads should say what it is.
+        # The copy states what it is, for a reader.
         progress.say(f"{len(changed)} files of {self.path} copied, {len(gone)} removed")
 
     def _version_of_copy(self) -> str | None:
@@ -111,7 +111,7 @@ class Tree:
 
     def _remove_products(self) -> None:
         """Leaves nothing that a build of another version made: headers that it generated would be found by this one, and
-        a directory of its objects may stand where this one has a file. Nothing is lost, as make would make all of it anew.
+        a directory of its objects may stand where this one has a file. Nothing is lost, because make would build all of it again.
         """
         for directory, names, files in os.walk(self.tree, topdown=False):
             here = Path(directory)
@@ -197,7 +197,7 @@ class NoRepositoryError(HostError):
 def find_commit(path: Path, ref: str) -> str:
     """The commit that a ref of a repository means.
 
-    Raises UsageError when there is none, NoRepositoryError, or HostError with git's own words when git cannot read it.
+    Raises UsageError when there is no such commit, NoRepositoryError, or HostError with git's message when git cannot read it.
     """
     try:
         return _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").strip()
@@ -241,7 +241,7 @@ def _listed(path: Path) -> list[str]:
     """Names of the files that belong to a tree as it is."""
     if (path / ".git").exists():
         return _ls_files(path)
-    # No repository: an empty one of ours looks at it.
+    # No repository: an empty one in the cache reads it.
     with tempfile.TemporaryDirectory(prefix="oomtrial-git-") as scratch:
         _git(Path(scratch), "init", "--quiet", "--bare")
         return _ls_files(path, f"--git-dir={scratch}", f"--work-tree={path}")

@@ -25,7 +25,7 @@ from .offers import Offers, Rank
 
 _UNPACK_DEADLINE_S = 600
 _ARCHIVE_BYTES = 256 << 20
-_UNPACKED_BYTES = 4 << 30  # the tree, and what a build of our config adds
+_UNPACKED_BYTES = 4 << 30  # the tree, and a build with oomtrial's config
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class UpstreamArchive:
 
 
 def find_upstream_archive(spec: KernelSpec, offers: Offers) -> UpstreamArchive | None:
-    """The newest upstream archive that ``source:VERSION[@SUITE]`` may mean and the mirror has; None if there is none."""
+    """The newest upstream archive that ``source:VERSION[@SUITE]`` may mean and the mirror has, or None."""
     while package := offers.newest("source", spec.suite, rank_upstream_archive(spec.argument)):
         found = UpstreamArchive(package.version, package.sha256)
         if found.tree.is_dir() or _archive(package.sha256).is_file():

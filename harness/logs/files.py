@@ -95,7 +95,7 @@ class _Zstd:
         self._left = io.BytesIO()  # not asked for yet
 
     def read1(self, size: int) -> bytes:
-        """Raises EOFError within a frame, ZstdError where it is none."""
+        """Raises EOFError at an end within a frame, ZstdError for data that is no frame."""
         while not (given := self._left.read(size)):
             data = self._data or self._raw.read1(self._FEED_BYTES)  # type: ignore[attr-defined]
             if not data:

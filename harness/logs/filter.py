@@ -1,4 +1,4 @@
-"""What of a log is asked for: a span of time, a memcg."""
+"""Filters log records by time and memcg."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Moment:
         return cls(seconds, False)
 
     def of(self, where: Where) -> float | None:
-        """Where a record stands against this moment: negative before, positive after; None without that clock."""
+        """Seconds from this moment to a record: negative before, positive after; None without that clock."""
         if self.is_uptime:
             return None if where.uptime_s is None else where.uptime_s - self.seconds
         if where.wall_s is None:
@@ -46,7 +46,7 @@ class Moment:
 
 @dataclass
 class Selection:
-    """What the reader asked for. `without_clock` counts records that cannot be placed in time."""
+    """The filter. `without_clock` counts records that lack the clock of `since` or `until`."""
 
     since: Moment | None = None
     until: Moment | None = None

@@ -31,7 +31,7 @@ _SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 
 
 class Out(Protocol):
-    """Where it is printed."""
+    """Prints what `watch` sees."""
 
     def kill(self, seen: Seen) -> None:
         """Prints a kill."""

@@ -98,7 +98,7 @@ class _NoPandas(MetaPathFinder):
 
 def _keep_pandas_out() -> None:
     """Arrow imports pandas with the first array that it makes, where there is one (pandas-shim.pxi): a third of the
-    time of a short log, and 45 MB. It looks but once; whoever asks it for a frame later gets one all the same.
+    time of a short log, and 45 MB. Arrow looks only once; a later request for a frame still works.
     """
     if "pandas" not in sys.modules:
         finder = _NoPandas()

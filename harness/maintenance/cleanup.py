@@ -1,7 +1,7 @@
-"""What a power cut, or a kill, left on this machine: found, removed, and told, thing by thing.
+"""Finds what a power cut or a kill left on this machine, removes it, and reports each item.
 
 Nothing of a live process is touched: what is being made is locked by its maker, and a lock of the kernel ends with its
-holder. Runs are left alone; `oomtrial run --resume` goes on with them.
+holder. Runs are left alone; `oomtrial run --resume` resumes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..system.locks import is_held, owner_is_alive
 from ..system.paths import cache_dir
 from ..system.scratch import remove_leftovers
 
-# What TemporaryDirectory makes for us lives for minutes.
+# Directories from TemporaryDirectory live for minutes.
 _STALE_S = 3600.0
 _BEGUN_S = 60.0
 _DIRECTORIES = ("accel", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees")
@@ -45,7 +45,7 @@ class Removed:
 
 
 def clean() -> Iterator[Removed]:
-    """Removes what is left, and says so of each thing as it goes."""
+    """Removes leftovers and yields each one as it is removed."""
     yield from _no_directories()
     yield from _guest_directories()
     yield from _half_written()
@@ -57,14 +57,14 @@ def clean() -> Iterator[Removed]:
 
 
 def tidy() -> Iterator[Removed]:
-    """What every run looks after before it begins: a cache that it can write to, without the keys of guests that are gone."""
+    """Cleans up before every run: a cache that can be written to, without the keys of guests that are gone."""
     yield from _no_directories()
     yield from _guest_directories()
     yield from _unfinished_snapshots(_BEGUN_S)
 
 
 def _no_directories() -> Iterator[Removed]:
-    """Raises HostError when the cache itself is none."""
+    """Removes files in the place of cache directories. Raises HostError when the cache itself is not a directory."""
     cache = cache_dir()
     if cache.exists() and not cache.is_dir():
         raise HostError(f"{cache} is not a directory", "remove it, or set OOMTRIAL_CACHE to another one")
@@ -75,7 +75,7 @@ def _no_directories() -> Iterator[Removed]:
 
 
 def _gone(path: Path, why: str) -> Iterator[Removed]:
-    """Removes a path; silent where somebody else was faster, or it cannot be removed."""
+    """Removes a path; silent if another process was faster, or it cannot be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

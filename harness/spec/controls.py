@@ -35,12 +35,12 @@ class Control:
     direction: str  # more, or alike
     claim: tuple[float, float]  # shares of rounds with the effect, reference and control
     says: str
-    rounds: int | None = None  # an arm; None: as asked for
+    rounds: int | None = None  # per arm; None: as the user asks
     kernels: tuple[str, str] = ("", "")  # the first and the last version it is for; empty: no bound
     is_repaired: bool = True  # where upstream hides exiting victims its arm has REPAIR, as the reference has
 
     def is_for(self, release: str) -> bool:
-        """Whether it says something of a kernel version such as 7.3.4."""
+        """Whether the control applies to a kernel version such as 7.3.4."""
         first, last = map(_numbers, self.kernels)
         version = _numbers(release)
         return version >= first and (not last or version[: len(last)] <= last)

@@ -1,4 +1,4 @@
-"""Kernel specs, as a person types them."""
+"""Kernel specs, as the user types them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Block:
 
 
 def plan_blocks(arms: list[str], scenarios: list[str], rounds: int, boots: int, seed: int) -> list[Block]:
-    """`rounds` rounds an arm and scenario, spread evenly over `boots` boots.
+    """`rounds` rounds per arm and scenario, spread evenly over `boots` boots.
 
     The n-th boots of all arms of a scenario stand together, in a random order within them: a drift of the machine's speed
     then meets every arm alike. The order of the scenarios is random too.

@@ -57,7 +57,7 @@ class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     populate: bool = False  # MAP_POPULATE
     step: str = ""  # rests after every so much,
     step_rest_ms: int = 0  # so long
-    cycles: int = 0  # takes and gives back so often before it takes to keep
+    cycles: int = 0  # takes and frees its memory this many times before it keeps it
     tasks: int = 1  # fork, pthread, clone: that share the size out
     unkillable: bool = False  # oom_score_adj -1000; the supervisor then has it too, and others until their phase
     until_enomem: bool = False  # grows until the kernel says ENOMEM, then gives its memory back; needs 5.14
@@ -91,7 +91,7 @@ class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     containers: list[ContainerLimits] = []
     parents: list[ParentLimits] = []  # from the outermost to the innermost
     hogs: list[HogGroup]
-    oracle: Literal["demand", "none"] = "demand"  # none: nobody knows how many kills are needed
+    oracle: Literal["demand", "none"] = "demand"  # none: it is unknown how many kills are needed
     base_overhead: str = "2M"  # what the supervisor and the containers themselves are charged, at most
     hog_overhead: str = "192K"  # kernel memory and page tables of one hog, at most
     reserve: str = "256K"  # what the survivors must leave free when the demand is calibrated
@@ -241,7 +241,7 @@ class Scenario:
         counts, first = [], 0
         living = set(alive)
         for group in self.file.hogs:
-            # One that is told ENOMEM enters the OOM killer, and has given its memory back when others grow.
+            # A hog that gets ENOMEM enters the OOM killer, and has freed its memory when others grow.
             counts.append(0 if group.until_enomem else len(living & set(range(first, first + group.count))))
             first += group.count
         return counts
@@ -485,9 +485,9 @@ def decode(name: str, text: str) -> Scenario:
 
 
 def load_scenario(name: str) -> Scenario:
-    """A scenario of ours by name, or a person's own by the path of its file.
+    """A built-in scenario by name, or a user's scenario by the path of its file.
 
-    Raises UsageError when there is none, or it is malformed.
+    Raises UsageError when it does not exist or is malformed.
     """
     path = Path(name) if name.endswith(".toml") else data_dir("workloads") / "scenarios" / f"{name}.toml"
     try:

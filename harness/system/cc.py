@@ -1,4 +1,4 @@
-"""Our static binaries, compiled on this host."""
+"""Static binaries of the workloads, compiled on this host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this process may use of the machine: the one place that says so, by affinity and by the cgroups it is in."""
+"""Cores and memory that this process may use, by its affinity and its cgroups."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def machine_budget() -> Budget:
 
 
 def available_mib() -> int:
-    """Memory that can be had now: of the machine, and of what its cgroups leave to this process."""
+    """Memory available now: the minimum of the machine's and of what its cgroups leave to this process."""
     available = int(psutil.virtual_memory().available)
     for directory in _own_cgroups():
         used = _words(directory / "memory.current") or _words(directory / "memory.usage_in_bytes")
@@ -65,7 +65,7 @@ def _memory_limit(directory: Path) -> int | None:
 
 
 def _reclaimable(directory: Path) -> int:
-    """Page cache that nobody has used for a while, with that of the cgroups below."""
+    """Inactive page cache, with that of the cgroups below."""
     fields = dict(line.split(" ", 1) for line in _words(directory / "memory.stat").splitlines() if " " in line)
     return int(fields.get("total_inactive_file", fields.get("inactive_file", "0")))
 

@@ -1,4 +1,4 @@
-"""Where things are: our own data files, the user's cache, free room."""
+"""Paths: the package's data files, the user's cache, free space on its disk."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inode: int
 
     def looks_like(self, path: Path) -> bool:
-        """Whether stat(2) says that nobody has written to a file since."""
+        """Whether stat(2) shows no write to a file since."""
         return _look(path) == (self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
     def has_content_of(self, path: Path) -> bool:
