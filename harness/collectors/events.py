@@ -8,7 +8,7 @@ import msgspec
 
 
 class HogEnd(msgspec.Struct, frozen=True, tag_field="event", tag="hog"):
-    """How one hog fared in a round. Times are CLOCK_MONOTONIC, 0 where the thing never happened."""
+    """How one hog's round went. Times are CLOCK_MONOTONIC, 0 for an event that never happened."""
 
     round: int
     hog: int
@@ -47,7 +47,7 @@ class RoundEnd(msgspec.Struct, frozen=True, tag_field="event", tag="round_end"):
 
 
 class Calibration(msgspec.Struct, frozen=True, tag_field="event", tag="calibration"):
-    """What the hogs that should survive take alone, and with one more. -1: they did not get it."""
+    """Memory of the hogs that should survive, alone and with one more. -1: they did not get it."""
 
     fit_bytes: int = -1
     over_bytes: int = -1
@@ -106,7 +106,7 @@ _collector = msgspec.json.Decoder(CollectorEvent)
 
 
 def read_supervisor(lines: Iterable[str]) -> Iterator[SupervisorEvent]:
-    """Events in order; a line that was cut off is passed over (its round then lacks an end)."""
+    """Events in order; a truncated line is skipped (its round then lacks an end)."""
     for line in lines:
         try:
             yield _supervisor.decode(line)
@@ -115,7 +115,7 @@ def read_supervisor(lines: Iterable[str]) -> Iterator[SupervisorEvent]:
 
 
 def read_collector(lines: Iterable[str]) -> Iterator[CollectorEvent]:
-    """Events in order; a line that was cut off is passed over."""
+    """Events in order; a truncated line is skipped."""
     for line in lines:
         try:
             yield _collector.decode(line)

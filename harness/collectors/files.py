@@ -58,7 +58,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def attempt(self) -> int:
-        """1.. within the block."""
+        """Number of the trial within its block, from 1."""
         return int(self.trial_id.rpartition("-")[2])
 
 
@@ -149,7 +149,7 @@ def seal(directory: Path) -> None:
 
 
 def edited_files(directory: Path) -> list[str]:
-    """Raw files that are not what they were when the trial ended; none where that was not written down.
+    """Raw files that have changed since the trial ended; none if no checksums were recorded.
 
     Raises EvidenceError when a file cannot be read.
     """

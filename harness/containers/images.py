@@ -33,7 +33,7 @@ class Image:
 
 
 def plan_image(name: str, say: Callable[[str], None] = lambda _: None) -> Image:
-    """An image from its Dockerfile and its binary. `say` hears when that was damaged in the cache."""
+    """An image from its Dockerfile and its binary. `say` is called if the binary was damaged in the cache."""
     lines = (data_dir("containers") / name / "Dockerfile").read_text().splitlines()
     changes = tuple(line for line in lines if line and not line.startswith(("#", "FROM", "COPY")))
     source = data_dir("workloads") / name

@@ -81,7 +81,7 @@ class FollowedContainer:
         self._lines.put(None)
 
     def _chunks(self) -> Iterator[bytes]:
-        """What the engine sends, until the container or the way to it is gone."""
+        """Output from the engine, until the container or the connection is gone."""
         with contextlib.suppress(*_STREAM_ERRORS):
             self._stream = self.container.logs(stream=True, follow=True)
             if self._is_closed:
@@ -103,7 +103,7 @@ class FollowedContainer:
             self._stream._response.close()
 
     def check_kept(self) -> None:
-        """Raises HostError when a line could not be written to the evidence, and what else was wrong with keeping it."""
+        """Raises HostError when a line could not be written to the evidence, and any other error of the sink."""
         if isinstance(self._failure, OSError):
             raise cannot_keep(self._failure) from self._failure
         if self._failure is not None:

@@ -40,7 +40,7 @@ class Session:
         self._client, self._say = client, say
 
     def own_images(self, images: dict[str, Image]) -> dict[str, Image]:
-        """The images under names of this session: removing them takes nothing from another one."""
+        """The images under names of this session: removing them does not affect other sessions."""
         # in the name, as Podman 4 leaves the tag of an import alone
         return {
             name: dataclasses.replace(image, name=f"{image.name}-{image.key}-{self.id}", key="latest")
@@ -89,7 +89,7 @@ def abandoned_sessions(client: docker.DockerClient) -> set[str]:
 
 
 def is_abandoned(session: str) -> bool:
-    """Whether its process was one of this machine, and is gone."""
+    """Whether the session's process was on this machine and is gone."""
     return session.startswith(f"{_place()}-") and not _is_alive(session)
 
 

@@ -22,7 +22,7 @@ from .resume import find_rootfs, plan_same_rootfs, refuse_other_images
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Everything that is built: what remains is to measure."""
+    """Everything that is built before measuring."""
 
     kernels: dict[str, Kernel]  # by the text of the spec
     rootfs: Path
@@ -45,7 +45,7 @@ def build_images(resumed: RunRecord | None, progress: Reporter) -> dict[str, Ima
 def build_parts(
     plans: list[KernelPlan], cached: dict[str, Kernel], resumed: RunRecord | None, progress: Reporter
 ) -> tuple[dict[str, Kernel], Path, dict[str, Image]]:
-    """Kernels, root file system and images, side by side, whatever the cache lacks. `cached`: kernels that need no plan.
+    """Kernels, root file system and images, built side by side if the cache lacks them. `cached`: kernels that need no plan.
 
     Raises BuildError when a download, a patch or a compilation fails, UsageError as in `build_images`.
     """

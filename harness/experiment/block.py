@@ -1,4 +1,4 @@
-"""A block of the plan is run: its rounds in one trial, or in a few if trials end early."""
+"""Runs a block of the plan: its rounds in one trial, or in several if trials end early."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EXTRA_TRIALS = 3
 
 @dataclass
 class RunState:
-    """How far a run has come, and what came to light on the way."""
+    """Progress of a run, and problems found so far."""
 
     states: dict[int, BlockState] = field(default_factory=dict)  # by index of the block; of those begun before
     refused: dict[tuple[str, str], str] = field(default_factory=dict)  # (arm, scenario) -> why it does not do here what it declares  # fmt: skip

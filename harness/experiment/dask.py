@@ -1,4 +1,4 @@
-"""Dask as a place for blocks: `oomtrial run --cluster tls://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
+"""Runs blocks on a Dask cluster: `oomtrial run --cluster tls://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
 
 Workers declare their resources (`dask worker --resources "cores=8 memory=30000 kvm=8"`, memory in MiB), and a block reserves
 those of its guest: guests never oversubscribe a machine. A worker gets the kernels, images and binaries that its cache lacks,
@@ -64,7 +64,7 @@ class Cluster:
     """A connection to a scheduler; leaving it ends a local one with its workers."""
 
     def __init__(self, text: str, vcpus: int, memory_mib: int, *, insecure: bool = False) -> None:
-        """`insecure`: a scheduler without TLS will do.
+        """`insecure`: accept a scheduler without TLS.
 
         Raises UsageError for a bad address, HostError when Dask is not installed.
         """
@@ -96,7 +96,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def _local(self, workers: int) -> Iterator[Any]:
-        """Workers on this machine that share it: each has its part."""
+        """Workers on this machine, which share its cores."""
         import dask
 
         from .localnodes import local_cluster
@@ -117,7 +117,7 @@ class Cluster:
             yield stack.enter_context(local_cluster(workers, resources))
 
     def prepare(self, prepared: Artifacts) -> HostRecord:
-        """Ships what the workers' caches lack. Returns what machine each worker is.
+        """Sends the files that the workers' caches lack. Returns the machine, which is alike for all workers.
 
         Raises HostError when there is no worker, or one lacks the acceleration, UsageError when they differ.
         """
@@ -144,7 +144,7 @@ class Cluster:
 
     @property
     def executor(self) -> Executor:
-        """Where blocks go; a block waits for a worker with room for its guest.
+        """The executor for blocks; a block waits for a worker with room for its guest.
 
         Raises HostError when none will ever have it.
         """
@@ -171,7 +171,7 @@ class Cluster:
 
 
 def _describe(names: list[str]) -> dict[str, Any]:
-    """On a worker: what its cache lacks, what machine it is, and why it has no KVM."""
+    """On a worker: files that its cache lacks, its machine, and why it has no KVM."""
     return {
         "machine": machine_of_guests(),
         "lacks": [name for name in names if not _has(name)],

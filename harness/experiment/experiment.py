@@ -1,4 +1,4 @@
-"""The one composition root: from a request to a run on disk. The command line and the tests are thin over it."""
+"""The composition root: from a request to a run on disk. The command line and the pytest plugin are thin layers over it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Experiment:
         self._host: HostArm | None = None  # where the arms are of the running kernel
 
     def check(self) -> None:
-        """Everything that can be refused before a minute is spent.
+        """Refuses requests that cannot work, before anything is built.
 
         Raises UsageError for a bad request, HostError when this machine lacks something.
         """
@@ -136,7 +136,7 @@ class Experiment:
             self._check_resumed(self.resumed, specs)
 
     def _check_resumed(self, record: RunRecord, specs: list[KernelSpec]) -> None:
-        """Closes what was cut off; whatever went into the run must be what it was."""
+        """Closes interrupted trials; everything that the run was made of must be unchanged."""
         if not self.elsewhere:
             refuse_other_host(record, machine_of_guests())
         self._cached = find_kernels(record)
@@ -156,7 +156,7 @@ class Experiment:
                 self.standing.refused[state.last.arm, state.last.scenario] = state.last.reason
 
     def prepare(self) -> Artifacts:
-        """Builds kernels and the guest's image side by side, whatever the cache lacks.
+        """Builds kernels and the guest's image side by side, if the cache lacks them.
 
         Raises BuildError when a download, a patch or a compilation fails.
         """
@@ -173,7 +173,7 @@ class Experiment:
         return Artifacts(kernels, rootfs, images, probe.accel, reason)
 
     def _refuse_scenarios(self, kernels: dict[str, Kernel]) -> None:
-        """What a kernel cannot run is left out.
+        """Leaves out scenarios that a kernel cannot run.
 
         Raises UsageError when nothing is left.
         """
@@ -188,7 +188,7 @@ class Experiment:
             raise UsageError(next(iter(refused.values())), "choose another kernel or scenario")
 
     def run_on(self, executor: Executor, machine: HostRecord) -> None:
-        """Has `measure` run blocks side by side. `machine`: what each of the executor's is.
+        """Makes `measure` run blocks side by side on an executor. `machine`: the machine of its workers.
 
         Raises UsageError when blocks must follow each other, or a resumed run is of other machines.
         """
@@ -246,12 +246,12 @@ class Experiment:
         )
 
     def close(self) -> None:
-        """Lets go of the run and of its kernels; `measure` does so at its end."""
+        """Releases the locks of the run and of its kernels; `measure` does so at its end."""
         while self.held:
             os.close(self.held.pop())
 
     def _run_blocks(self, prepared: Artifacts, task: Task) -> list[str]:
-        """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
+        """Runs the plan, or the part of it that decides the comparison. Returns the problems."""
         guests = TrialGuests(self.request, prepared, self.progress, self._slot)
         runner = BlockRunner(
             self.request, self.scenarios, self.directory, self.progress, guests, self.standing, self._host

@@ -1,4 +1,4 @@
-"""Guests of a run: restored from the snapshot that spares most, or booted, leaving snapshots for the next time."""
+"""Guests of a run: restored from the best snapshot, or booted, saving snapshots for the next run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def machine_of_guests() -> HostRecord:
 
 
 class TrialGuests:
-    """What starts them."""
+    """Starts the guests of a run."""
 
     def __init__(
         self, request: Request, prepared: Artifacts, progress: Reporter, slot: GuestSlot | None = None
@@ -46,10 +46,10 @@ class TrialGuests:
     def of_trial(
         self, arm: ArmSpec, job: TrialJob, record: TrialRecord, console: Path
     ) -> Iterator[tuple[Guest, float, Callable[[], None]]]:
-        """A guest that was restored or booted, how long that took, in seconds, and what saves it once the scenario's
-        containers are prepared.
+        """A restored or booted guest, the seconds that took, and a function that saves it once the scenario's containers are
+        prepared.
 
-        Two snapshots are left for the next time: of the engine, prepared for any scenario, and of the containers.
+        Two snapshots are saved for the next run: of the engine, prepared for any scenario, and of the containers.
         Raises GuestError when it does not start.
         """
         cgroup = job.scenario.file.cgroup

@@ -1,4 +1,4 @@
-"""The arm `host`: the running kernel, through the engine of this machine. No guest, nothing that could hurt the machine."""
+"""The arm `host`: the running kernel, through the local engine. No guest, and no scenario that could harm the machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MEMORY_SHARE = 4  # a trial's limits are at most this part of the memory that i
 
 @dataclass(frozen=True)
 class HostMachine:
-    """What a guest is elsewhere: an engine that answers, or why it does not."""
+    """The local engine in the role of a guest: it answers, or has a reason why not."""
 
     docker: docker.DockerClient
     is_restored: bool = False
@@ -47,10 +47,10 @@ class HostMachine:
 
 
 class HostArm:
-    """The engine, the kernel below it, and what they can and may run."""
+    """The local engine, its kernel, and the scenarios that they can and may run."""
 
     def __init__(self, progress: Reporter, *, may_harm: bool = False) -> None:
-        """Raises HostError, with the way out, when there is no engine that can serve."""
+        """Raises HostError, with advice, when there is no engine that can serve."""
         self._client = connect_local()
         self.engine = engine_of(self._client)
         require_host_arm(self.engine)
@@ -162,6 +162,6 @@ def _read_config() -> str | None:
 
 
 def _compiler() -> str:
-    """What it was built with, as /proc/version states it in brackets."""
+    """The compiler of the running kernel, from /proc/version."""
     words = _setting("/proc/version").split(" (", 2)
     return words[2].split(") #")[0].removesuffix(")") if len(words) == 3 else ""

@@ -1,4 +1,4 @@
-"""What is refused before a minute is spent: requests that nothing can meet, or not this machine."""
+"""Checks of a request before a run: can it work at all, and on this machine?"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEEDED_FILES, _WANTED_FILES = 128, 1024  # a run of one guest has 16 open
 
 
 def refuse_existing(directory: Path) -> None:
-    """Raises UsageError where a run is already."""
+    """Raises UsageError when the directory already holds a run."""
     if (directory / RUN_FILE).exists():
         raise UsageError(f"{directory} already holds a run", "choose another --out, or resume the run with --resume")
 
@@ -36,7 +36,7 @@ def refuse_unspeakable(directory: Path) -> None:
 
 
 def require_descriptors() -> None:
-    """Raises HostError when this process may open too few files for a run. It takes what it may have."""
+    """Raises HostError when this process may open too few files for a run. Raises the soft limit as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -49,7 +49,7 @@ def require_descriptors() -> None:
 
 
 def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:
-    """Raises UsageError when looks at the run could never decide anything."""
+    """Raises UsageError when interim checks of the run could never decide anything."""
     if len(request.arms) < 2 or not any(spec.is_stock for spec in specs):
         raise UsageError("--until-decided needs arms to compare", "name a stock kernel and another one")
     if request.boots < MIN_BOOTS:

@@ -101,7 +101,7 @@ def _pack(directory: Path) -> bytes:
 
 
 def unpack_trials(packed: bytes, run: Path) -> list[str]:
-    """Puts trials that came as bytes into a run's directory, each whole or not at all. Returns their names.
+    """Unpacks trials from an archive into a run's directory, each completely or not at all. Returns their names.
 
     Raises EvidenceError when they are not what a block sends.
     """
@@ -122,7 +122,7 @@ def unpack_trials(packed: bytes, run: Path) -> list[str]:
 
 
 def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: Path) -> None:
-    """A file of a trial, or the directory of one. Python's own `data` filter is not in Debian 12's 3.11.2.
+    """Unpacks a file of a trial, or its directory. Python's own `data` filter is not in Debian 12's 3.11.2.
 
     Raises TarError for anything else: a link, a path that leads elsewhere.
     """

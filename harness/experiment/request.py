@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""The request for a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Request:
 
 
 def recorded_request(record: RunRecord, directory: Path) -> Request:
-    """What the run in a directory was asked for."""
+    """The request of the run in a directory."""
     return Request(
         arms=tuple(record.arms),
         scenarios=tuple(scenario.name for scenario in record.scenarios),

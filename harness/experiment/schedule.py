@@ -1,4 +1,4 @@
-"""The plan of a run is carried out: block by block, until it is decided if that was asked for, or side by side."""
+"""Runs the blocks of a plan: one after the other, optionally until the comparison is decided, or side by side."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _EXIT_HUNG, _EXIT_UNCLEAN, _EXIT_DEMAND = 66, 67, 69
 
 @dataclass
 class TrialOutcome:
-    """How a trial ended, as far as the containers tell."""
+    """How a trial ended, according to its containers."""
 
     outcome: str  # completed, hung, harness_error, refused, or "gone" when the guest no longer answers
     reason: str = ""
@@ -38,7 +38,7 @@ class TrialOutcome:
 
     @property
     def round_s(self) -> float:
-        """How long the round that is under way has taken; 0 where none is."""
+        """Seconds that the current round has taken; 0 between rounds."""
         return time.monotonic() - self.under_way[1] if self.under_way else 0.0
 
 
@@ -89,7 +89,7 @@ def _start(
     end: TrialOutcome,
     followed: contextlib.ExitStack,
 ) -> tuple[FollowedContainer, FollowedContainer]:
-    """Follows both, and has the supervisor begin."""
+    """Follows both containers and starts the supervisor."""
 
     def keep(line: bytes) -> None:
         evidence.collector_line(line)

@@ -43,7 +43,7 @@ _GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What one trial is to do."""
+    """The job of one trial."""
 
     images: dict[str, Image]
     scenario: Scenario
@@ -65,7 +65,7 @@ class TrialJob:
 def prepare_engine(
     client: docker.DockerClient, images: dict[str, Image], probes: str, session: str = "", owner: int = 0
 ) -> None:
-    """What every trial in an engine needs: images, and the collector, ready. Nobody is connected to it afterwards.
+    """Loads images and starts the collector, which every trial in an engine needs. No client is connected afterwards.
 
     Raises GuestError when the collector does not get ready, HostError when `owner` is of another machine.
     """
@@ -99,7 +99,7 @@ def prepare_engine(
 
 
 def require_own_kernel(boot_id: str) -> None:
-    """Raises HostError when a boot is not that of this machine's kernel: an engine that is said to be here is not."""
+    """Raises HostError when the boot_id is not this machine's: an engine that seems local is not."""
     with contextlib.suppress(OSError):
         if boot_id != _BOOT_ID.read_text().strip():
             raise HostError(
@@ -112,7 +112,7 @@ Containers = tuple[Container, Container]  # collector and supervisor
 
 
 def find_containers(client: docker.DockerClient, job: TrialJob) -> Containers | None:
-    """What a guest has that went on from after `when_prepared`."""
+    """Collector and workload of a guest that was restored from a snapshot after `when_prepared`; None if it has none."""
     if not job.waits:
         return None
     collector, workload = find_container(client, COLLECTOR), find_container(client, SUPERVISOR)
@@ -121,8 +121,8 @@ def find_containers(client: docker.DockerClient, job: TrialJob) -> Containers | 
 
 def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter) -> Containers:
     """Collector, awake, and workload; a supervisor that waits has started. They are not removed here: a guest that runs
-    them lives in memory only, and one that no longer answers would keep us waiting for each removal; elsewhere whoever
-    opened the session does it.
+    them lives in memory only, and an unresponsive one would delay each removal; in a shared engine the session
+    removes them.
 
     Raises GuestError; what the containers said by then is kept as evidence, which else is read again from its first line.
     """
@@ -148,7 +148,7 @@ def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: Evi
 
 
 class BufferedContainer(FollowedContainer):
-    """A container whose words become evidence only if the block fails."""
+    """A container whose output becomes evidence only if the block fails."""
 
     def __init__(self, container: Container, sink: Callable[[bytes], None]) -> None:
         self._heard: list[bytes] = []
@@ -223,7 +223,7 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
 
 
 def _is_awake(line: bytes, job: TrialJob) -> bool:
-    """Not for an earlier job, of which the collector's log tells too."""
+    """Whether the collector is awake for this job, not for an earlier one in its log."""
     awake = line.startswith(RESTORED)
     return awake and (not job.waits or field(line[2:], "token") == job.token)
 

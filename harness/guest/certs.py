@@ -1,4 +1,4 @@
-"""Throw-away TLS certificates: one authority a guest, so that no other user of the machine gets in."""
+"""Throw-away TLS certificates: one authority per guest, so that no other user of the machine can connect."""
 
 from __future__ import annotations
 

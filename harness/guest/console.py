@@ -1,4 +1,4 @@
-"""What the serial console tells about a guest that no longer answers. It is evidence, never the data channel."""
+"""Reads the serial console of a guest that no longer answers. It is evidence, never the data channel."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def find_panic(console: str) -> str | None:
 
 
 def find_end(console: str) -> tuple[str, str] | None:
-    """Outcome and reason, where the console tells that the guest has ended: ``panicked``; or ``lost`` when its engine, which
-    is its init, came to an end, and no kernel is to blame."""
+    """Outcome and reason if the console shows that the guest has ended: ``panicked``; or ``lost`` when its engine, which
+    is its init, ended, and the kernel is not to blame."""
     panic = find_panic(console)
     if panic is None:
         return None

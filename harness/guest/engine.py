@@ -9,7 +9,7 @@ import psutil
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine says of itself and of its kernel."""
+    """What an engine reports about itself and its kernel."""
 
     name: str  # Docker Engine, or Podman
     version: str

@@ -37,7 +37,7 @@ _START = "start one (systemctl start docker; Debian: apt-get install docker.io),
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an engine listens, and who said so."""
+    """Address of an engine, and where it was configured."""
 
     url: str
     source: str  # DOCKER_HOST, docker context NAME, or the default
@@ -45,7 +45,7 @@ class Endpoint:
 
     @property
     def socket(self) -> Path | None:
-        """Of a local engine."""
+        """Socket of a local engine, or None."""
         return Path(self.url.removeprefix("unix://")) if self.url.startswith("unix://") else None
 
 
@@ -121,7 +121,7 @@ def _explain(endpoint: Endpoint, error: Exception) -> HostError:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """What the system said, below the layers of docker, requests and urllib3, which hand it on as an argument."""
+    """The OSError below the layers of docker, requests and urllib3, which hand it on as an argument."""
     seen: list[BaseException] = []
     left = [error]
     while left:
@@ -143,7 +143,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def engine_of(client: docker.DockerClient) -> EngineInfo:
-    """What an engine says of itself.
+    """What an engine reports about itself.
 
     Raises HostError when it does not answer.
     """
@@ -171,7 +171,7 @@ def engine_of(client: docker.DockerClient) -> EngineInfo:
 
 
 def _is_here(base_url: str, name: str) -> bool:
-    """Whether an engine is on this machine, by its address and the name that it gives to its machine: one of the same kernel
+    """Whether an engine is on this machine, by its address and host name: an engine with the same kernel
     and memory may be at any address, and behind a tunnel at an address of this machine."""
     if base_url.startswith("http+docker://"):
         return base_url != "http+docker://ssh"  # a socket; docker-py has no address for it
@@ -185,7 +185,7 @@ def _is_here(base_url: str, name: str) -> bool:
 
 
 def require_host_arm(engine: EngineInfo) -> None:
-    """Raises HostError, with the way out, when an engine cannot serve as the arm `host`."""
+    """Raises HostError, with advice, when an engine cannot serve as the arm `host`."""
     if not engine.is_linux:
         raise HostError(f"{engine} runs no Linux containers", "switch it to Linux containers")
     if engine.is_rootless:

@@ -43,7 +43,7 @@ JOB_BYTES = 128  # workloads/collector.c
 
 
 def free_port() -> int:
-    """A port of the loopback interface that was free a moment ago; QEMU tells if it no longer is."""
+    """A port of the loopback interface that was free a moment ago; QEMU reports if it no longer is."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -107,7 +107,7 @@ class Guest:
         return self
 
     def start(self) -> None:
-        """Starts it, unless entering the context does.
+        """Starts the guest; entering the context does the same.
 
         Raises GuestError when it does not answer, HostError when QEMU is missing; nothing of it is left then.
         """
@@ -208,7 +208,7 @@ class Guest:
 
     @property
     def is_restored(self) -> bool:
-        """Whether it went on from a snapshot."""
+        """Whether it was restored from a snapshot."""
         return self._snapshot is not None
 
     @property
@@ -276,7 +276,7 @@ class Guest:
 
     def ending(self, deadline_s: float = 5.0) -> tuple[str, str]:
         """Why it no longer works: ``panicked``, ``lost`` (QEMU is gone) or ``hung`` (QEMU runs, nothing answers); and
-        what the console has to say of it."""
+        the reason from the console."""
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=deadline_s)

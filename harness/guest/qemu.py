@@ -1,4 +1,4 @@
-"""From a guest's spec to QEMU's command line: a pure function."""
+"""QEMU's command line for a guest: a pure function of its spec."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _PEMS = tuple(f"{name}.pem" for name in CERTIFICATES)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where the snapshot of one boot is, or will be."""
+    """The snapshot of one boot, saved or to be saved."""
 
     directory: Path
 
@@ -50,7 +50,7 @@ class Snapshot:
 
     @property
     def exists(self) -> bool:
-        """Whether it is whole: its record, which is written last, can be read. What it says is verified by `use`."""
+        """Whether it is complete: its record, which is written last, can be read. `use` verifies the record."""
         return self._seals() is not None
 
     def _seals(self) -> dict[str, Seal] | None:
@@ -67,7 +67,7 @@ class Snapshot:
 
     @contextlib.contextmanager
     def use(self, private: Path) -> Iterator[None]:
-        """Copies the certificates into a guest's private directory. Nobody makes room of the snapshot until the block ends.
+        """Copies the certificates into a guest's private directory. No process removes the snapshot until the block ends.
 
         Raises GuestError when something of it is not what it was: with less memory QEMU would wait for the rest, and with
         other certificates no client could connect.
@@ -97,7 +97,7 @@ class Snapshot:
 
     @contextlib.contextmanager
     def writing(self, private: Path, need_bytes: int) -> Iterator[Path]:
-        """A scratch directory for the memory; afterwards it is the snapshot.
+        """A scratch directory for the memory; it becomes the snapshot at the end.
 
         Raises HostError when there is no room.
         """
@@ -152,7 +152,7 @@ def is_whole(directory: Path) -> bool:
 
 
 def _make_room(root: Path) -> None:
-    """Removes the snapshots that were not used for longest, until the rest is small enough. Those in use stay."""
+    """Removes the least recently used snapshots until the rest is small enough; not those in use."""
     found: list[tuple[int, int, Path]] = []
     for whole in root.glob(f"[!.]*/{_WHOLE}"):
         with contextlib.suppress(FileNotFoundError):  # another process makes room, too

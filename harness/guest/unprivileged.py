@@ -14,7 +14,7 @@ _FIRST, _LAST = 100000, 165535  # what useradd gives the first user
 
 
 def require_user_namespace() -> None:
-    """Raises HostError, with the way out, when this user can have no user namespace with a range of ids.
+    """Raises HostError, with advice, when this user cannot create a user namespace with a range of ids.
 
     mmdebstrap asks for the same (its mode unshare), and without it says only that it cannot pick a mode.
     """

@@ -73,7 +73,7 @@ def package_names(prefix: str) -> list[str]:
 
 
 def find_packages(names: Sequence[str]) -> list[Package]:
-    """What the host's apt would fetch under some names; those that it offers nothing for are left out."""
+    """The packages that the host's apt would fetch for some names; names that it does not offer are left out."""
     if not names:
         return []
     for pause_s in (*_PAUSES_S, None):
@@ -94,7 +94,7 @@ def find_packages(names: Sequence[str]) -> list[Package]:
 
 
 def find_package(name: str) -> Package | None:
-    """What the host's apt would fetch under a name, or None if it offers nothing."""
+    """The package that the host's apt would fetch for a name, or None."""
     found = find_packages([name])
     return found[0] if found else None
 
@@ -109,7 +109,7 @@ def state_directory(package: Package) -> Path:
 
 
 def state_environment(state: Path) -> dict[str, str]:
-    """What makes apt use a private state instead of the host's."""
+    """Environment that makes apt use a private state instead of the host's."""
     return {"APT_CONFIG": str(state / "apt.conf"), "LC_ALL": "C"}
 
 

@@ -114,8 +114,8 @@ class BuildPlan:
 
 
 def configure(tree: Path, fragment: str, directory: Path, log: Path, lock: int) -> str:
-    """The configuration that a tree makes of a fragment. It is made in `directory`: the tree's own stays as it is. `lock`: the
-    descriptor of the tree's.
+    """The configuration that a tree makes of a fragment. It is made in `directory`; the tree's own is not changed. `lock`: descriptor of
+    the tree's lock.
 
     Raises BuildError when the tree's Kconfig does not work.
     """

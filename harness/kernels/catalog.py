@@ -102,13 +102,13 @@ def read_catalog(file: Path) -> Catalog | None:
 
 
 def kept_catalogs(kind: Kind) -> list[Catalog]:
-    """Whatever was read of suites, of any mirror, at any time."""
+    """All catalogs in the cache, of any mirror and age."""
     files = sorted((cache_dir() / "apt").glob(f"*-{kind}.json"))
     return [catalog for file in files if (catalog := read_catalog(file))]
 
 
 def read_state(state: str) -> Catalog | None:
-    """What was kept of a private state."""
+    """The catalog of a private state, or None."""
     return read_catalog(cache_dir() / "apt" / f"{state}.json")
 
 
@@ -133,7 +133,7 @@ class Index:
 
     @property
     def state(self) -> str:
-        """Its directory below the cache's directory for apt."""
+        """Name of its directory below the cache's directory for apt."""
         return f"{self.archive.key(self.suite)}-{self.kind}"
 
     @property
@@ -141,25 +141,25 @@ class Index:
         return cache_dir() / "apt" / f"{self.state}.json"
 
     def age_s(self) -> float | None:
-        """How long ago it was read; None if it never was."""
+        """Seconds since it was read; None if it never was."""
         try:
             return time.time() - self._file.stat().st_mtime
         except FileNotFoundError:
             return None
 
     def known(self) -> Catalog | None:
-        """What was read the last time."""
+        """The catalog from the last reading, or None."""
         return read_catalog(self._file)
 
     def is_fresh(self, max_age_s: float) -> bool:
-        """Whether what was read is not older than that; that a mirror lacks a suite is believed for an hour."""
+        """Whether the catalog is no older than `max_age_s`; the absence of a suite is remembered for an hour."""
         age_s, catalog = self.age_s(), self.known()
         if age_s is None or catalog is None:
             return False
         return 0 <= age_s < (min(max_age_s, _LACKING_S) if catalog.lacking else max_age_s)
 
     def read(self, progress: Reporter, max_age_s: float) -> Catalog:
-        """What was read the last time if that is not too old, else what the mirror says now.
+        """The last catalog if it is not too old, otherwise a new one from the mirror.
 
         Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError for any other error of apt.
         """
@@ -253,7 +253,7 @@ def _set_up(directory: Path, line: str) -> None:
 
 
 def _fetching_options() -> str:
-    """The host's options that say how to fetch."""
+    """The host's apt options for fetching."""
     lines = []
     for line in output_of(["apt-config", "dump"]).splitlines():
         name = line.split(" ", 1)[0]

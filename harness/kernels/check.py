@@ -17,7 +17,7 @@ from .overlay import restore, try_patches
 
 
 def check_kernel(plan: KernelPlan, progress: Reporter) -> Iterator[str]:
-    """What was found good, line by line. A source that the cache lacks is fetched for it; nothing is compiled.
+    """Yields a line per successful check. A source that the cache lacks is downloaded; nothing is compiled.
 
     Raises BuildError, as the build would, for the first thing that is not good.
     """

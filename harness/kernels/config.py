@@ -79,7 +79,7 @@ def fragment_text(version: str, own_files: Iterable[Path] = ()) -> str:
 
 
 def not_taken(fragment: str, config: str) -> list[str]:
-    """Lines of a fragment that the resulting configuration does not have, as ``CONFIG_X=y (is n)``."""
+    """Lines of a fragment that had no effect on the resulting configuration, as ``CONFIG_X=y (is n)``."""
     have = parse_config(config)
     return [
         f"{name}={want} (is {have.get(name, 'n')})"
@@ -89,7 +89,7 @@ def not_taken(fragment: str, config: str) -> list[str]:
 
 
 def guest_lacks(config: str, *, modules: bool) -> list[str]:
-    """What a guest needs and a configuration does not have, as ``CONFIG_MEMCG (the measurement)``.
+    """Options that a guest needs and a configuration lacks, as ``CONFIG_MEMCG (the measurement)``.
 
     `modules`: drivers may be modules, because an initramfs loads them.
     """
@@ -106,19 +106,19 @@ def guest_lacks(config: str, *, modules: bool) -> list[str]:
 
 
 def config_of(kernel: Kernel) -> dict[str, str] | None:
-    """The options of a kernel in the cache, None where its config is not known."""
+    """The options of a cached kernel, or None if its config is unknown."""
     path = Path(kernel.image).with_name("config")
     return parse_config(path.read_text(errors="replace")) if path.is_file() else None
 
 
 def lacks(kernel: Kernel, options: Iterable[str]) -> list[str]:
-    """Those of some options that a kernel does not have built in. CONFIG_MEMCG_V1 came in 6.11; before, v1 was always there."""
+    """The options of a list that a kernel does not have built in. CONFIG_MEMCG_V1 came in 6.11; before, v1 was always there."""
     have = config_of(kernel)
     return [] if have is None else lacks_options(have, options)
 
 
 def lacks_options(have: Mapping[str, str], options: Iterable[str]) -> list[str]:
-    """The same for a config that was read."""
+    """`lacks` for a parsed config."""
     return [
         name for name in options if have.get(name, "n") != "y" and not (name == "CONFIG_MEMCG_V1" and name not in have)
     ]

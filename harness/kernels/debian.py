@@ -37,7 +37,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Offered:
-    """What the name of a kernel package says."""
+    """A kernel package, by its name."""
 
     package: str
     version: str  # 6.1.0-56, 6.12.117+deb12; 7.3 of a release candidate
@@ -49,12 +49,12 @@ class Offered:
         return ".".join(self.version.split(".")[:2])
 
     def answers(self, wanted: str) -> bool:
-        """Whether ``debian:WANTED`` may mean it."""
+        """Whether ``debian:WANTED`` matches it."""
         return wanted == self.series or re.fullmatch(re.escape(wanted) + r"(?:[-+].*)?", self.version) is not None
 
 
 def parse_name(name: str) -> Offered | None:
-    """None for what is no prebuilt kernel that a guest can boot."""
+    """Parses a package name; None if it is no prebuilt kernel that a guest can boot."""
     match = _NAME.fullmatch(name)
     return Offered(name, match["version"], match["flavour"]) if match else None
 
@@ -66,7 +66,7 @@ def offered_series() -> list[str]:
 
 
 def rank_debian(wanted: str) -> Rank:
-    """What ``debian:WANTED`` means: a release before a candidate, the small flavour before the other, then the newest."""
+    """Ranks packages for ``debian:WANTED``: a release before a candidate, the small flavour before the other, then the newest."""
 
     def rank(package: Package) -> tuple[bool, int] | None:
         one = parse_name(package.name)

@@ -86,7 +86,7 @@ def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> I
 
 
 def _old_lists(oldest: float) -> Iterator[Leftover]:
-    """Package lists of suites that were not read for long: of a mirror that the host has left, or of a suite named once."""
+    """Package lists of suites that were not read recently: of a mirror that the host has left, or of a suite named once."""
     for catalog in sorted(cache_dir().glob("apt/*.json")):
         if catalog.stat().st_mtime < oldest:
             for path in (catalog, catalog.with_suffix("")):
@@ -94,7 +94,7 @@ def _old_lists(oldest: float) -> Iterator[Leftover]:
 
 
 def unfinished() -> Iterator[Leftover]:
-    """What was being made when its maker ended; or is still being made: `remove` tells."""
+    """Unfinished work of an ended process, or of a running one: `remove` finds out which."""
     for directory in sorted(cache_dir().glob("kernels/[!.]*")):
         if directory.is_dir() and read_record(directory) is None:
             yield Leftover(directory, "an unfinished build", disk_bytes(directory))
@@ -177,7 +177,7 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 def _locks(path: Path) -> list[FileLock]:
-    """The locks of those who may be making it."""
+    """The locks of processes that may be making it."""
     if path.parent.name == "apt":
         return [FileLock(f"{path.with_suffix('')}.lock")]
     if path.parent.name == "trees":

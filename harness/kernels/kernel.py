@@ -1,4 +1,4 @@
-"""A kernel that can be booted, and the plan that leads to it: what all kinds of specs have in common."""
+"""Kernels in the cache and the plans that make them: the common part of all kinds of specs."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class KernelPlan(Protocol):
 
     @property
     def key(self) -> str:
-        """Of the content: equal keys are equal kernels."""
+        """Content key: equal keys are equal kernels."""
         ...
 
     @property
     def source(self) -> str:
-        """Where it comes from, in words."""
+        """Origin of the kernel, for messages."""
         ...
 
     def make(self, progress: Reporter) -> Kernel:
@@ -65,12 +65,12 @@ class KernelPlan(Protocol):
 
 
 def kernel_directory(plan: KernelPlan) -> Path:
-    """Where the kernel of a plan is kept."""
+    """The cache directory of a plan's kernel."""
     return cache_dir() / "kernels" / plan.key
 
 
 def ready_kernel(plan: KernelPlan) -> Kernel | None:
-    """The kernel of a plan if the cache has it, whole. A directory counts once `kernel.json` stands in it: written last."""
+    """The kernel of a plan if the cache has it complete and undamaged. A directory counts once it has `kernel.json`, which is written last."""
     kernel = read_record(kernel_directory(plan))
     if kernel is None or damaged_files(kernel):
         return None
@@ -86,7 +86,7 @@ def damaged_files(kernel: Kernel, *, deep: bool = False) -> list[Path]:
 
 
 def read_record(directory: Path) -> Kernel | None:
-    """The kernel that a directory of the cache holds, or None: then it was never finished."""
+    """The kernel in a directory of the cache, or None if it was never finished."""
     try:
         kernel = msgspec.json.decode((directory / RECORD).read_bytes(), type=Kernel)
     except (OSError, msgspec.DecodeError):
@@ -144,7 +144,7 @@ def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
 
 
 def hold_kernel(kernel: Kernel) -> int:
-    """Keeps `oomtrial kernels prune` away from a kernel until the descriptor is closed; many may hold it."""
+    """Protects a kernel from `oomtrial kernels prune` until the descriptor is closed; several processes may hold it."""
     descriptor = os.open(Path(kernel.image).with_name(RECORD), os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     os.utime(descriptor)  # prune goes by the time of the last use

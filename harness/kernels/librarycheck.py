@@ -15,7 +15,7 @@ from .patches import load_patches
 
 
 class PatchState(StrEnum):
-    """What a patch does on a version."""
+    """Result of trying a patch on a version."""
 
     APPLIES = "applies"  # and it was written for the version
     APPLIES_NEAREST = "applies (file of another version)"

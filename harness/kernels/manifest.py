@@ -1,4 +1,4 @@
-"""The files of a tree by content: what a copy has, what it lacks."""
+"""Manifests: the files of a tree by content, to find what a copy lacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..system.paths import cache_dir, content_key, write_atomically
 
 
 class Entry(NamedTuple):
-    """A file, as git names it: so a commit and a working tree can be compared."""
+    """A file with its git blob name, so that a commit and a working tree can be compared."""
 
     mode: str  # 100644, 100755 or 120000
     blob: str  # git's name for the content
@@ -51,7 +51,7 @@ def blob_id(content: bytes) -> str:
 
 
 def link_text(root: Path, path: Path) -> str | None:
-    """What a symbolic link of a tree says in a copy of the tree; None where the file that it leads to stands in its place.
+    """Target of a symbolic link in a copy of its tree; None if the copy has the linked file instead.
 
     A link out of the tree, or by an absolute path, would lead from the copy to the original, and so would what is written.
     Raises UsageError for one that leads to a directory outside the tree, or nowhere.

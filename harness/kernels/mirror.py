@@ -1,4 +1,4 @@
-"""Debian archives that this host can read: where they are, which suites are asked, which keys verify them."""
+"""Debian archives that this host can read: addresses, suites, keyrings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SIGNED_BY = re.compile(r"signed-by\s*[=:]\s*(\S[^\]\n]*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Archive:
-    """A place with suites in it."""
+    """A Debian archive with its keyrings."""
 
     uri: str
     keyrings: tuple[str, ...]
@@ -49,7 +49,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Host:
-    """What the host's own apt reads of Debian."""
+    """The Debian archives of the host's apt."""
 
     main: Archive
     security: Archive

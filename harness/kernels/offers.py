@@ -1,4 +1,4 @@
-"""Which package a version means: the host's own apt first, then the suites of its mirror."""
+"""Selects the package for a version: from the host's own apt first, then from the suites of its mirror."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Offers:
         return _best([one for one in (found, own) if one], rank)
 
     def of_suites(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Package]:
-        """What the suites offer that are asked (one of them, if it is named), the host's own apt left out."""
+        """The packages that the suites offer (or one named suite), without the host's own apt."""
         return [
             one
             for catalog in self.catalogs(kind, suite, max_age_s)
@@ -65,7 +65,7 @@ class Offers:
         ]
 
     def catalogs(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Catalog]:
-        """The catalogs of the suites that are asked.
+        """The catalogs of the suites.
 
         Raises BuildError when a named suite cannot be read.
         """
@@ -97,7 +97,7 @@ class Offers:
                     self._take(error, index, is_named=is_named)
 
     def _take(self, error: BaseException, index: Index, *, is_named: bool) -> None:
-        """Says what is done without a list that could not be read, or raises the error if nothing can be."""
+        """Reports what is used instead of an unreadable list, or raises its error if nothing is."""
         if isinstance(error, SuiteLackingError) and not is_named:
             return  # not every mirror has every suite
         known = index.known()
@@ -110,13 +110,13 @@ class Offers:
             self._note(error)
 
     def indexes(self, kind: Kind) -> list[Index]:
-        """Of the suites that are asked when none is named. Prebuilt packages of the host's own suites come through its apt."""
+        """The indexes of all suites, for a spec without @SUITE. Prebuilt packages of the host's own suites come through its apt."""
         own = self.host.suites if kind == "binary" else ()
         names = [suite for suite in SUITES if suite not in own]
         return [Index(self.host.archive(suite), suite, kind) for suite in names]
 
     def age_s(self) -> float | None:
-        """Of the oldest list that was used; None if none is known."""
+        """Age of the oldest list in use, in seconds; None without lists."""
         ages = [index.age_s() for kind in KINDS for index in self.indexes(kind) if index.known()]
         return max((age for age in ages if age is not None), default=None)
 
@@ -151,7 +151,7 @@ def host_packages() -> list[Package]:
 
 
 def _configuration() -> str:
-    """Of the host's apt: it is asked once."""
+    """Configuration of the host's apt, read once."""
     return os.environ.get("APT_CONFIG", "")
 
 
@@ -166,7 +166,7 @@ def _host_packages(_config: str) -> list[Package]:
 
 
 def listed_with(package: Package) -> Sequence[Package]:
-    """All that the index offers which offers a package."""
+    """All packages of the index that offers a package."""
     if not package.state:
         return host_packages()
     catalog = read_state(package.state)

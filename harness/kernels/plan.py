@@ -1,4 +1,4 @@
-"""From a kernel spec to its plan, whatever its kind."""
+"""Turns a kernel spec of any kind into its plan."""
 
 from __future__ import annotations
 

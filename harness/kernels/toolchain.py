@@ -1,4 +1,4 @@
-"""What a kernel build needs of this host, looked for before a minute is spent."""
+"""Checks the commands and headers that a kernel build needs, before the build."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def compiler_version() -> str:
 
 
 def compiler_argument() -> str:
-    """For make: the compiler, behind ccache where there is one."""
+    """Argument for make: the compiler, through ccache if that is installed."""
     return "CC=ccache gcc" if find_command("ccache") else "CC=gcc"

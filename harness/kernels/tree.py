@@ -1,4 +1,4 @@
-"""A developer's own kernel tree: read, never modified. It is copied into the cache, changed files only, and built there.
+"""A user's kernel tree: read, never modified. Changed files are copied into the cache, where the copy is built.
 
 What belongs to the tree is what git would say: tracked files, and others that no .gitignore names. So a tree that was
 built in place is copied without its objects, and a tree that is no repository is read the same way.
@@ -47,7 +47,7 @@ _LOOKS_LIKE = ("Kconfig", "mm/oom_kill.c", "scripts/kconfig/merge_config.sh", "a
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree at a moment: its files as they are, or those of one commit."""
+    """A snapshot of a tree: its files as they are, or those of one commit."""
 
     path: Path  # absolute
     ref: str  # as it was typed; empty for the files as they are
@@ -68,7 +68,7 @@ class Tree:
 
     @property
     def tree(self) -> Path:
-        """One for each path: commits of a tree, and its states, follow each other in it, and make is incremental."""
+        """Copy of the tree in the cache, one per path: commits and states follow each other in it, so make is incremental."""
         return cache_dir() / "trees" / f"tree-{content_key(str(self.path))}"
 
     def lock(self) -> FileLock:
@@ -76,7 +76,7 @@ class Tree:
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:
-        """Copies what changed since the last time; what is gone from the tree goes from the copy.
+        """Copies the files that changed since the last time, and removes those that are gone from the tree.
 
         Raises BuildError when the tree changes meanwhile, HostError when there is no room.
         """
@@ -140,7 +140,7 @@ class Tree:
 
 
 def _put(tree: Path, name: str, entry: Entry, content: bytes) -> None:
-    """Writes one file of a copy, and never through a link: what stood there before may have been one."""
+    """Writes one file of a copy, never through a link: the path may have been one before."""
     target = tree / name
     for parent in reversed(target.relative_to(tree).parents[:-1]):
         if (tree / parent).is_symlink() or (tree / parent).is_file():

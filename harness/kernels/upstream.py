@@ -117,7 +117,7 @@ def rank_upstream_archive(wanted: str) -> Rank:
 
 
 def _fetch(package: Package, found: UpstreamArchive, progress: Reporter) -> bool:
-    """Whether the mirror has the archive, which is then in the cache, verified by the hash in the signed list."""
+    """Downloads the archive into the cache, verified by the hash in the signed list. Returns False if the mirror lacks it."""
     catalog, target = read_state(package.state), _archive(package.sha256)
     if catalog is None:
         return False

@@ -37,7 +37,7 @@ class OpenLog:
 
     @property
     def looks_binary(self) -> bool:
-        """Whether it starts like no text. Only a log without any OOM line is refused for it: a crash leaves zeros."""
+        """Whether it does not start like text. Only a log without any OOM line is refused for it: a crash leaves zeros."""
         return b"\0" in self.head
 
 
@@ -111,7 +111,7 @@ class _Zstd:
 
 
 class _Archive(io.RawIOBase):
-    """What an archive holds up to its end, or up to where it is damaged."""
+    """Content of an archive up to its end, or up to where it is damaged."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

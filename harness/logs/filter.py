@@ -77,7 +77,7 @@ class Selection:
         return any(fnmatch.fnmatchcase(m, pattern) or in_subtree(m, pattern) for m in named)
 
     def takes(self, output: Output) -> bool:
-        """Whether a record is asked for. A kill goes with its report, so that no index points nowhere."""
+        """Whether the filter accepts a record. A kill is accepted with its report, so that every index has a target."""
         match output:
             case Kill() if output.report is not None:
                 return self.takes(output.report)
@@ -88,7 +88,7 @@ class Selection:
 
 
 class Renumbering:
-    """Renumbers what is left of a log, so that an index is a place in its array."""
+    """Renumbers the filtered records, so that an index is a place in its array."""
 
     def __init__(self) -> None:
         self._reports: dict[int, int] = {}

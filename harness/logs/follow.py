@@ -52,7 +52,7 @@ class Out(Protocol):
 
 @dataclass(frozen=True)
 class Sighting:
-    """A kill, when it was, and in which container."""
+    """A kill with its time and its container."""
 
     time_s: float
     kill: Kill
@@ -62,10 +62,10 @@ class Sighting:
 
 
 class Watch:
-    """Follows until it is interrupted. Works without an engine: then the names are missing, which is said once."""
+    """Follows until it is interrupted. Works without an engine: names are then missing, and a note says so once."""
 
     def __init__(self, make_out: Callable[[], Out]) -> None:
-        """Raises HostError, with the way out, when this process may not read the kernel log; nothing is printed then."""
+        """Raises HostError, with advice, when this process may not read the kernel log; nothing is printed then."""
         self._log, self._live = open_kernel_log(), LiveLog()
         self._out = make_out()
         self._started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Logs in, tables out: the composition behind `oomtrial parse`. pandas is not needed for it."""
+"""Parses logs into tables, for `oomtrial parse`. It does not need pandas."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Sink(Protocol):
 
 @dataclass
 class ParseRequest:
-    """What `oomtrial parse` was asked for."""
+    """The parameters of `oomtrial parse`."""
 
     files: tuple[str, ...]
     format: str = "table"
@@ -50,7 +50,7 @@ class ParseRequest:
 
 
 def parse_files(request: ParseRequest, console: Console, say: Callable[[str], None]) -> bool:
-    """Parses logs and writes what they say. `say` gets a line for each log that says nothing, or cannot be read.
+    """Parses logs and writes the result. `say` gets a line for each log without OOM lines, or that cannot be read.
 
     Returns whether every log could be read. What the others say is written all the same.
 
@@ -226,7 +226,7 @@ def _totals(reader: Reader, counts: LogCounts) -> dict[str, Any]:
 
 
 def _open_output(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[IO[bytes], Callable[[], None]]:
-    """Where a document goes, and what gives it its name when it is whole."""
+    """The output file, and what renames it when it is complete."""
     if request.out is None:
         return sys.stdout.buffer, lambda: None
     path = request.out / f"oomlog.{request.format}"

@@ -38,7 +38,7 @@ _SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtria
 
 @dataclass(frozen=True)
 class Removed:
-    """One thing that is gone now."""
+    """One removed item, and why."""
 
     what: str
     why: str
@@ -105,7 +105,7 @@ def _half_written() -> Iterator[Removed]:
 
 
 def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
-    """Removes a path, unless the holder of the lock is at it."""
+    """Removes a path, unless a process holds its lock."""
     try:
         with FileLock(lock).acquire(timeout=0):
             yield from _gone(path, why)

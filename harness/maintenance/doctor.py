@@ -1,4 +1,4 @@
-"""What works on this machine, and how to get the rest."""
+"""Diagnoses what works on this machine, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NEED_MEMORY_MIB = 3 << 10
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One checked property of the machine."""
 
     topic: str
     state: str  # ok, missing or note
@@ -173,7 +173,7 @@ def _cache() -> Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Everything that a run needs, each looked at for real."""
+    """Checks everything that a run needs."""
     return [
         _packages(),
         _user(),

@@ -1,4 +1,4 @@
-"""Controls: kernels of which it is known beforehand what the harness must see. They prove the harness, not the kernel.
+"""Controls: kernels whose effect is known in advance. They test the harness, not the kernel.
 
 Each one has its claim, written down before anything is measured: the share of rounds that show the effect on the
 reference and on the control, which the harness must tell apart at the level ALPHA. Where the claim is "alike", the two
@@ -24,7 +24,7 @@ _MAIN = "one-big-many-small"
 
 @dataclass(frozen=True)
 class Control:
-    """A comparison whose outcome is known."""
+    """A comparison whose outcome is known in advance."""
 
     name: str
     patch: str  # of the control; empty for stock
@@ -103,7 +103,7 @@ def hides_victims(release: str) -> bool:
 
 
 def choose_controls(names: Iterable[str], release: str) -> tuple[Control, ...]:
-    """The controls of these names that are for a kernel version, in the order above; all of them for no name.
+    """The controls with these names that apply to a kernel version, in the order above; without names, all that apply.
 
     Raises UsageError for a name that is unknown, or that is not for this version.
     """

@@ -40,7 +40,7 @@ class KernelSpec:
 
     @property
     def path(self) -> Path:
-        """Of a tree or an image, with ``~`` resolved."""
+        """Path of a tree or an image, with ``~`` expanded."""
         return Path(self.argument).expanduser()
 
 
@@ -94,6 +94,6 @@ def _takes_no_patch(kind: str, base: str, instead: str, patches: list[str]) -> U
 
 
 def _split(text: str, mark: str, most: int = 0) -> list[str]:
-    """Splits at a mark; the mark twice stands for itself."""
+    """Splits at a character; the character written twice stands for itself."""
     hidden = text.replace(mark * 2, "\0")
     return [part.replace("\0", mark) for part in hidden.split(mark, most or -1)]

@@ -44,7 +44,7 @@ _OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
 
 class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Processes of one kind, as the scenario file has them."""
+    """A group of equal processes, as in the scenario file."""
 
     name: str  # the processes are called NAME.0, NAME.1, ...
     count: int = 1
@@ -114,7 +114,7 @@ class Hog:
 
 @dataclass(frozen=True)
 class Limit:
-    """One memory.max."""
+    """One memory.max: of the supervisor's container, another container, or a parent."""
 
     name: str  # a container, or parent 1, parent 2, ... from the outermost
     level: int  # of the supervisor's container, 0, its parent, 1, ...; -1 for the container beside it
@@ -123,8 +123,8 @@ class Limit:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of each group so many hogs: those that are left when the largest of a limit were killed until the rest fits, and the
-    same with the last of the killed."""
+    """Hogs to start per group for the calibration of one limit. `fit`: those that remain when the largest were killed until
+    the rest fits; `over`: the same with the last of the killed."""
 
     limit: Limit
     fit: list[int]
@@ -154,7 +154,7 @@ class Scenario:
 
     @property
     def has_oracle(self) -> bool:
-        """Whether the declared demand tells how many kills are needed."""
+        """Whether the declared demand determines how many kills are needed."""
         return self.file.oracle == "demand"
 
     @property
@@ -164,30 +164,30 @@ class Scenario:
 
     @property
     def memory_max_bytes(self) -> int | None:
-        """Of the supervisor's container."""
+        """Limit of the supervisor's container, or None."""
         return next((limit.bytes for limit in self.limits if limit.name == MAIN), None)
 
     @property
     def top_level(self) -> int:
-        """Of the memcg that holds everything: 0, the supervisor's container itself, unless it has parents."""
+        """Level of the topmost memcg: 0 for the supervisor's container, or the number of parents."""
         return len(self.parents)
 
     @property
     def parents(self) -> tuple[ParentLimits, ...]:
-        """From the outermost to the innermost; containers side by side have one even if it has no limit."""
+        """The parents, outermost first; several containers have one parent even if it has no limit."""
         declared = tuple(self.file.parents)
         return declared or ((ParentLimits(),) if self.file.containers else ())
 
     @property
     def oom_score_adj(self) -> int:
-        """Of the supervisor's container: what its unkillable hogs inherit, and what a kill from outside must spare."""
+        """oom_score_adj of the supervisor's container: its unkillable hogs inherit it, and it protects against a global OOM."""
         if any(group.unkillable for group in self.file.hogs):
             return -1000
         return 0 if self.is_limited else -900
 
     @property
     def needed_options(self) -> tuple[str, ...]:
-        """Of the kernel's config, beyond what every guest needs."""
+        """Kernel config options that the scenario needs beyond those of every guest."""
         needed = ["CONFIG_SWAP", "CONFIG_ZRAM"] if self.swap_bytes else []
         needed += ["CONFIG_CFS_BANDWIDTH"] if self.file.cpus else []
         needed += ["CONFIG_MEMCG_V1"] if self.file.cgroup == "v1" else []
@@ -195,7 +195,7 @@ class Scenario:
 
     @property
     def is_limited(self) -> bool:
-        """Whether each hog is held by some limit; else it can bring the machine down."""
+        """Whether every hog is under a limit; otherwise the scenario can bring the machine down."""
         names = {limit.name for limit in self.limits}
         return all(names & set(hog.containers) for hog in self.hogs)
 
@@ -220,7 +220,7 @@ class Scenario:
         return self.base_overhead_bytes + demand <= limit.bytes + self.swap_bytes
 
     def calibrations(self) -> list[Calibration]:
-        """What is tried of the declared demand: each limit by itself. Memory that outlives its process cannot be."""
+        """The checks of the declared demand, one per limit. Memory that outlives its process cannot be checked."""
         if not self.has_oracle or any(hog.outlives_bytes for hog in self.hogs):
             return []
         return [found for limit in self.limits if (found := self._calibration(limit))]
@@ -275,7 +275,7 @@ class Scenario:
         return arguments
 
     def memcg_settings(self) -> list[tuple[int, str, str]]:
-        """What the container engine cannot set: (level, file, value)."""
+        """Settings that the container engine cannot make: (level, file, value)."""
         settings = []
         if self.file.memory_high:
             settings.append((0, "memory.high", str(parse_size(self.file.memory_high))))
@@ -287,7 +287,7 @@ class Scenario:
 
 
 class _Checker:
-    """Refuses what cannot work, naming the number and the bound."""
+    """Checks a scenario; an error names the value and the bound."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario, self._file = scenario, scenario.file
@@ -413,7 +413,7 @@ def _hogs_of(file: ScenarioFile) -> tuple[Hog, ...]:
 
 
 def _refuse_numbers(name: str, file: ScenarioFile) -> None:
-    """Before anything is made of them: a billion hogs would be.
+    """Checks numbers before objects are made of them, such as a billion hogs.
 
     Raises UsageError for a number out of its bounds, or none at all (nan).
     """
@@ -460,7 +460,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
 
 
 def _explain(error: msgspec.DecodeError) -> str:
-    """msgspec's words, with the nearest key when one is unknown."""
+    """msgspec's message, with the nearest key for an unknown one."""
     found = _UNKNOWN_FIELD.search(str(error))
     if not found:
         return str(error)

@@ -17,7 +17,7 @@ _FLAGS = ("-static", "-O2", "-s", "-Wall", "-Wextra")
 
 
 def build_binary(source: Path, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Compiles a C file, or a directory of them, unless the cache has the result. `say` hears when that is damaged.
+    """Compiles a C file, or a directory of them, unless the cache has the result. `say` is called if the cached one is damaged.
 
     Raises BuildError when the compiler finds an error, HostError when there is no compiler.
     """

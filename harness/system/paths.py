@@ -60,7 +60,7 @@ def require_room(directory: Path, need_bytes: int, purpose: str) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one, never a part."""
+    """Replaces a file; a reader sees the old content or the new one, never a part. Synced to the disk before it gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -26,7 +26,7 @@ _TIDY_S = 3.0  # for threads whose children were killed
 
 
 class CommandError(HostError):
-    """A command that was run and failed."""
+    """A command failed. `status`: its exit status; `said`: the lines of its standard error."""
 
     def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
         self.status = status
@@ -91,7 +91,7 @@ wait $command
 
 
 def group_dies_with_parent(argv: Sequence[str]) -> list[str]:
-    """The command and all that it starts in its process group, which it must lead; ended when the thread that started it ends."""
+    """The command, whose process group, which it must lead, ends when the thread that started it ends."""
     return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _LEADER, "sh", *argv]
 
 
@@ -213,7 +213,7 @@ def output_of(
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that is waited for at its end, but only for a moment when a signal ends it: a thread may be waiting for the
+    """A thread pool. Its threads are joined at the end, but only briefly after a signal: a thread may be waiting for the
     lock of another process, and an interrupted process must not wait for that."""
     pool = ThreadPoolExecutor(max_workers=number)
     try:

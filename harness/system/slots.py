@@ -1,8 +1,8 @@
-"""Slots for guests on this machine: who has some, and who waits for one.
+"""Slots for guests on this machine: which processes have one, and which wait.
 
 A guest has a slot: a file in the cache that is locked as long as its process lives, with cores and memory in its name. A
 process that was killed has lost its lock, and so its slot. Processes that may wait (workers of pytest-xdist) get a slot only when
-all fit; `oomtrial run` takes one at once, and only tells how many others there were.
+all fit; `oomtrial run` takes one at once, and only records how many others there were.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def is_wanted() -> bool:
 
 @contextlib.contextmanager
 def _gate() -> Iterator[None]:
-    """Held by the first of those who wait; the others queue for it."""
+    """The lock of the first waiting process; the others queue for it."""
     descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -115,7 +115,7 @@ def _lock(descriptor: int, how: int) -> bool:
 
 
 def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
-    """Slots whose process lives: vCPUs, MiB, pid. The others are removed."""
+    """Slots whose process is alive: vCPUs, MiB, pid. The others are removed."""
     found = []
     for path in _directory().glob("[0-9]*"):
         if path == but:
