@@ -26,7 +26,7 @@ setup: packages $(VENV)/ready
 packages:
 	@sh containers/install-packages.sh
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml $(wildcard harness/oomlog/native/*.[ch])
 	@echo "make: virtual environment in $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: oomtrial needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The shipped collector with a clock beside it, for benchmarks/collectors.py: its source as it is, its calls into the C
+ * The shipped collector with a clock beside it, for benchmarks/collectors.py: its sources as they are, its calls into the C
  * library led through here. Rounds take turns of TURN rounds in one mode, each of which leaves something out; the guest,
  * its boot and its containers stay the same. For each round it adds a line to what the collector writes:
  *
@@ -27,7 +27,15 @@ static FILE *chosen_fopen(const char *path, const char *how);
 #define send timed_send
 #define read chosen_read
 #define fopen chosen_fopen
-#include "../workloads/collector.c"
+#include "../workloads/collector/common.c"
+#include "../workloads/collector/kmsg.c"
+#include "../workloads/collector/limits.c"
+#include "../workloads/collector/memcg.c"
+#include "../workloads/collector/requests.c"
+#include "../workloads/collector/restore.c"
+#include "../workloads/collector/swap.c"
+#include "../workloads/collector/trace.c"
+#include "../workloads/collector/main.c"
 #undef recvmsg
 #undef send
 #undef read

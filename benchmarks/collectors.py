@@ -39,7 +39,7 @@ from harness.experiment.experiment import Experiment
 from harness.experiment.request import Request
 from harness.experiment.trial import run_trial
 from harness.experiment.workload import TrialJob
-from harness.guest.machine import Guest
+from harness.guest.machine import Guest, GuestConfig
 from harness.progress import Reporter
 from harness.spec.arm import name_arms
 from harness.spec.scenario import load_scenario
@@ -89,7 +89,7 @@ class Cost(msgspec.Struct, frozen=True):
 def build_collector(image: Image, place: Path) -> Image:
     """The collector's image with its measured build.
 
-    Raises CalledProcessError when collectors.c no longer fits workloads/collector.c.
+    Raises CalledProcessError when collectors.c no longer fits workloads/collector.
     """
     binary = place / image.binary.name
     flags = ["-static", "-O2", "-s", "-Wall", "-Wextra", "-Werror", f"-DTURN={TURN}"]
@@ -118,7 +118,7 @@ def run_boot(bench: Bench, prepared: Artifacts, boot: int, turns: int) -> pd.Dat
     count = TURN * turns * len(MODES)
     # one more: the cost of a round is told when the next one begins
     job = TrialJob(prepared.images, load_scenario(bench.scenario), f"costs{boot}", first, count + 1, "all")
-    guest = Guest(
+    config = GuestConfig(
         kernel=Path(kernel.image),
         initrd=Path(kernel.initrd) if kernel.initrd else None,
         rootfs=prepared.rootfs,
@@ -128,7 +128,7 @@ def run_boot(bench: Bench, prepared: Artifacts, boot: int, turns: int) -> pd.Dat
         console=bench.place / "console.log",
         api_deadline_s=600,
     )
-    with guest, EvidenceWriter(directory) as evidence:
+    with Guest(config) as guest, EvidenceWriter(directory) as evidence:
         end = run_trial(guest.docker, job, evidence, lambda _: None)
     if end.outcome != "completed":
         raise GuestError(f"{end.outcome}, {end.reason}")

@@ -28,7 +28,7 @@ import pandas as pd
 import psutil
 
 from harness.collectors.files import edited_files
-from harness.runs.record import COMPLETE, RunRecord, read_run
+from harness.runs.record import RunRecord, RunStatus, read_run
 from harness.system.locks import is_held
 from harness.system.paths import cache_dir
 
@@ -188,7 +188,7 @@ def _is_locked(out: Path) -> bool:
 def check_run(out: Path, guests_killed: int) -> list[str]:
     """What must hold of every complete run, however it was disturbed; `guests_killed`: each may have cost one round."""
     record = read_run(out)
-    wrong = [] if record.state == COMPLETE else [f"its state is {record.state}"]
+    wrong = [] if record.state == RunStatus.COMPLETE else [f"its state is {record.state}"]
     tables = {path.stem: path.read_bytes() for path in (out / "tables").glob("*.parquet")}
     rounds, kills, trials = (pd.read_parquet(out / f"tables/{name}.parquet") for name in ("rounds", "kills", "trials"))
     wrong += _planned_once(record, rounds)
@@ -296,7 +296,7 @@ def disturb(plan: Plan, injections: int, seed: int, run_s: float) -> Outcome:
             outcome.violations += [f"{out.name}: {text}" for text in watch.processes()]
             if _is_locked(out):
                 outcome.violations.append(f"{out.name}: is locked, and nobody writes to it")
-            if (out / "run.json").exists() and read_run(out).state == COMPLETE:
+            if (out / "run.json").exists() and read_run(out).state == RunStatus.COMPLETE:
                 _account(outcome, out, sum(hit.kind == "QEMU" for hit in outcome.injections[hits:]))
                 break
         subprocess.run([sys.executable, "-m", "harness", "doctor", "--clean"], check=True, capture_output=True)

@@ -56,9 +56,9 @@ class Machine:
         self.kernel = self.prepared.kernels[spec]
 
     def guest(self) -> Any:
-        from harness.guest.machine import Guest
+        from harness.guest.machine import Guest, GuestConfig
 
-        return Guest(
+        config = GuestConfig(
             kernel=Path(self.kernel.image),
             rootfs=self.prepared.rootfs,
             accel=self.prepared.accel,
@@ -66,6 +66,7 @@ class Machine:
             memory_mib=2048,
             console=self.place / "console.log",
         )
+        return Guest(config)
 
     def run(self, *arguments: str) -> dict[str, Any]:
         """`oomtrial run` with these arguments; its summary, and how long it took as `wall_s`."""

@@ -13,7 +13,7 @@ import pytest
 
 from harness.experiment.experiment import Experiment
 from harness.experiment.request import Request
-from harness.guest.machine import Guest
+from harness.guest.machine import Guest, GuestConfig
 from harness.kernels.source import offered_versions
 from harness.progress import Reporter
 from harness.spec.arm import name_arms
@@ -77,7 +77,8 @@ def guest_maker(prepared, kernel, directory):
             "memory_mib": 1024,
             "console": directory / "console.log",
         }
-        return Guest(**(arguments | changes))
+        life = {name: changes.pop(name) for name in ("snapshot", "job", "slot") if name in changes}
+        return Guest(GuestConfig(**(arguments | changes)), **life)
 
     return make
 

@@ -1,4 +1,4 @@
-"""JSON events of the supervisor (workloads/hog) and of the collector (workloads/collector.c), typed."""
+"""JSON events of the supervisor (workloads/hog) and of the collector (workloads/collector), typed."""
 
 from __future__ import annotations
 
@@ -56,6 +56,10 @@ class Calibration(msgspec.Struct, frozen=True, tag_field="event", tag="calibrati
     oom: int = 0  # memory.events oom of the first
 
 
+class Prepared(msgspec.Struct, frozen=True, tag_field="event", tag="prepared"):
+    """The supervisor waits for its job."""
+
+
 class Hello(msgspec.Struct, frozen=True, tag_field="event", tag="hello"):
     """The first event of the supervisor: what it is about to run."""
 
@@ -78,7 +82,7 @@ class Trouble(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
     errno: int
 
 
-SupervisorEvent = HogEnd | RoundStart | RoundEnd | Calibration | Hello | Bye | Trouble
+SupervisorEvent = HogEnd | RoundStart | RoundEnd | Calibration | Prepared | Hello | Bye | Trouble
 _supervisor = msgspec.json.Decoder(SupervisorEvent)
 
 
@@ -100,24 +104,36 @@ class CollectorEvent(msgspec.Struct, frozen=True):
     clean: bool = False
     usage_bytes: int = 0
     baseline_bytes: int = 0
+    token: str = ""
+    what: str = ""
+    reason: str = ""
 
 
 _collector = msgspec.json.Decoder(CollectorEvent)
 
 
+def decode_supervisor(line: bytes | str) -> SupervisorEvent | None:
+    """An event of the supervisor; None for a line that was cut off."""
+    try:
+        event: SupervisorEvent = _supervisor.decode(line)
+    except msgspec.DecodeError:
+        return None
+    return event
+
+
+def decode_collector(line: bytes | str) -> CollectorEvent | None:
+    """An event of the collector, without its channel; None for a line that was cut off."""
+    try:
+        return _collector.decode(line)
+    except msgspec.DecodeError:
+        return None
+
+
 def read_supervisor(lines: Iterable[str]) -> Iterator[SupervisorEvent]:
-    """Events in order; a truncated line is skipped (its round then lacks an end)."""
-    for line in lines:
-        try:
-            yield _supervisor.decode(line)
-        except msgspec.DecodeError:
-            continue
+    """Events in order; a line that was cut off is passed over (its round then lacks an end)."""
+    return (event for line in lines if (event := decode_supervisor(line)) is not None)
 
 
 def read_collector(lines: Iterable[str]) -> Iterator[CollectorEvent]:
-    """Events in order; a truncated line is skipped."""
-    for line in lines:
-        try:
-            yield _collector.decode(line)
-        except msgspec.DecodeError:
-            continue
+    """Events in order; a line that was cut off is passed over."""
+    return (event for line in lines if (event := decode_collector(line)) is not None)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -23,6 +24,7 @@ from typing import BinaryIO
 import msgspec
 
 from ..errors import EvidenceError
+from ..spec.outcome import Outcome
 from ..system.paths import write_atomically
 
 CHANNEL_FILES = {b"K": "kmsg.log", b"k": "kmsg.log", b"T": "trace.log", b"M": "memcg.log", b"C": "collector.jsonl"}
@@ -31,6 +33,15 @@ CONSOLE_FILE = "console.log"
 TRIAL_FILE = "trial.json"
 HOST_STARTED = "host"  # how a trial was started that ran in no guest
 CHECKSUM_FILE = "checksums.json"
+
+
+class TrialState(StrEnum):
+    """How far a trial has come."""
+
+    UNKNOWN = ""  # older records do not say
+    RUNNING = "running"
+    ENDED = "ended"
+    INTERRUPTED = "interrupted"  # with its harness
 
 
 class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,17 +55,21 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_round: int
     rounds: int  # planned, from first_round on
     token: str  # in the markers of kernel log and trace
-    outcome: str = "lost"  # completed, hung, panicked, lost, harness_error or refused
+    outcome: Outcome = Outcome.LOST
     reason: str = ""
     rounds_begun: int = 0
-    state: str = ""  # running, ended, or interrupted with its harness; empty in older records
+    state: TrialState = TrialState.UNKNOWN
     started: str = "cold"  # or restored: from the snapshot of an earlier boot; or host: in no guest
-    concurrent_guests: int = msgspec.field(
-        default=0, name="beside"
-    )  # other guests on this machine when its own started
+    # other guests on this machine when its own started
+    concurrent_guests: int = msgspec.field(default=0, name="beside")
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the trial that begins its arm and scenario."""
+        return self.boot == 1 and self.first_round == 1
 
     @property
     def attempt(self) -> int:

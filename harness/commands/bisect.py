@@ -9,7 +9,7 @@ import click
 
 from ..errors import CHECK_FAILED, OomtrialError
 from ..progress import Reporter
-from ..spec.machine import ACCELERATIONS
+from ..spec.machine import ACCELERATIONS, Accel
 from .options import VCPUS
 
 
@@ -69,7 +69,7 @@ def bisect(
     """
     from ..studies import bisect as bisection
 
-    plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, accel)
+    plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, Accel(accel))
     with Reporter() as progress:
         first_bad, verdicts = bisection.bisect(plan, out, what, progress)
     bisection.describe(out, first_bad, verdicts, click.echo)

@@ -8,7 +8,7 @@ import click
 
 from ..errors import CHECK_FAILED
 from ..progress import Reporter
-from ..spec.machine import ACCELERATIONS
+from ..spec.machine import ACCELERATIONS, Accel
 from .options import FORMAT, SEED, VCPUS
 from .output import console_on_stdout, print_json
 
@@ -54,7 +54,14 @@ def controls(
     def request(arms: tuple[ArmSpec, ...], scenario: str, few: int | None, directory: Path) -> Request:
         number = rounds if few is None else min(few, rounds)
         return Request(
-            arms, (scenario,), number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
+            arms,
+            (scenario,),
+            number,
+            min(boots, number) if few is None else 1,
+            seed,
+            directory,
+            vcpus,
+            accel=Accel(accel),
         )
 
     with Reporter() as progress:

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..progress import Reporter
+from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from .summary import print_run
 
@@ -111,7 +112,7 @@ def run(
     from ..experiment.driver import run_experiment
     from ..experiment.experiment import Experiment, resume_run
     from ..experiment.request import Request
-    from ..spec.arm import name_arms
+    from ..spec.arm import Probes, name_arms
 
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
@@ -129,7 +130,7 @@ def run(
         _refuse_guest_options(context)
     with Reporter() as progress:
         request = Request(
-            name_arms(kernels, probes),
+            name_arms(kernels, Probes(probes)),
             scenarios or ("one-big-many-small",),
             rounds,
             boots or (max(8, rounds // 8) if until_decided else 1 if "host" in kernels else 2),
@@ -137,7 +138,7 @@ def run(
             out,
             vcpus,
             memory_mib,
-            accel,
+            Accel(accel),
             snapshots,
             append,
             user_fragments,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..progress import Reporter
+from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
 from .output import console_on_stdout, print_json
 
@@ -87,7 +88,7 @@ def series(
             out,
             vcpus,
             memory_mib,
-            accel,
+            Accel(accel),
             snapshots,
             config=user_fragments,
         )

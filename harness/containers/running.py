@@ -209,7 +209,7 @@ def create_collector(
 def cgroup_parent(token: str, parents: int) -> str | None:
     """The memcg above a trial's containers, `parents` levels deep below /oomtrial; None without parents.
 
-    workloads/collector.c sets nothing outside of it but a container's own files.
+    workloads/collector sets nothing outside of it but a container's own files.
     """
     return "/".join(["/oomtrial", token, *(f"level-{level}" for level in range(1, parents))]) if parents else None
 

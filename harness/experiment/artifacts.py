@@ -15,6 +15,7 @@ from ..guest.rootfs import build_rootfs, plan_rootfs
 from ..kernels.kernel import RECORD, Kernel, KernelPlan, make_kernel
 from ..progress import Reporter
 from ..runs.record import RunRecord
+from ..spec.machine import Accel
 from ..system.paths import cache_dir
 from ..system.process import kill_children, threads
 from .resume import find_rootfs, plan_same_rootfs, refuse_other_images
@@ -27,7 +28,7 @@ class Artifacts:
     kernels: dict[str, Kernel]  # by the text of the spec
     rootfs: Path
     images: dict[str, Image]
-    accel: str
+    accel: Accel
     accel_reason: str
 
 

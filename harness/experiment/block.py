@@ -10,17 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from ..collectors.files import CONSOLE_FILE, HOST_STARTED, EvidenceWriter, TrialRecord, seal, write_trial
+from ..collectors.files import CONSOLE_FILE, EvidenceWriter, TrialRecord, TrialState, seal, write_trial
 from ..errors import GuestError
 from ..progress import Reporter
+from ..spec.outcome import Outcome
 from ..spec.plan import Block
 from ..spec.scenario import Scenario
-from .guests import TrialGuests
-from .host import HostArm
+from .places import Trials
 from .request import Request
-from .resume import INTERRUPTED, BlockState
-from .trial import REFUSED, TrialOutcome, run_trial
-from .workload import TrialJob
+from .resume import BlockState
+from .trial import TrialOutcome, TrialProgress, run_trial
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
 # in a fresh guest; at most this many times.
@@ -45,14 +44,13 @@ class BlockRunner:
         scenarios: dict[str, Scenario],
         directory: Path,
         progress: Reporter,
-        guests: TrialGuests,
-        standing: RunState,
-        host: HostArm | None = None,
+        trials: Trials,
+        run_state: RunState,
     ) -> None:
-        """`directory`: of the run. `standing`: what is learnt is written there. `host`: where the trials run, instead of
-        in guests."""
+        """`directory`: of the run. `trials`: opens those of the place where the run is made. `run_state`: what is learnt is
+        written there."""
         self.request, self.scenarios, self.directory, self.progress = request, scenarios, directory, progress
-        self.guests, self.standing, self._host = guests, standing, host
+        self.trials, self.run_state = trials, run_state
 
     def run(self, block: Block, show: Callable[[int, str], None] = lambda *_: None) -> str | None:
         """Runs the remaining rounds of a block. `show` is called with how many are done, and of what.
@@ -60,9 +58,9 @@ class BlockRunner:
         Returns what went wrong at last, if anything.
         """
         name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
-        if why := self.standing.refused.get((block.arm, block.scenario)):
-            return f"{name}, boot {block.boot}: not run, because the scenario was refused: {why}"
-        state = self.standing.states.get(block.index, BlockState())
+        if why := self.run_state.refused.get((block.arm, block.scenario)):
+            return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
+        state = self.run_state.states.get(block.index, BlockState())
         first, early, record = state.next_round, state.ended_early, state.last
         for attempt in itertools.count(state.next_attempt):
             if first > block.rounds or early > _EXTRA_TRIALS:
@@ -78,7 +76,7 @@ class BlockRunner:
                 first_round=first,
                 rounds=block.rounds - first + 1,
                 token=secrets.token_hex(6),
-                state="running",
+                state=TrialState.RUNNING,
             )
 
             def on_round(number: int, done: int = done, detail: str = detail) -> None:
@@ -92,10 +90,10 @@ class BlockRunner:
             self.progress.say(
                 f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
             )
-            if record.outcome == REFUSED:
-                self.standing.refused[block.arm, block.scenario] = record.reason
+            if record.outcome == Outcome.REFUSED:
+                self.run_state.refused[block.arm, block.scenario] = record.reason
                 break
-            if self._host and not record.rounds_begun:
+            if not self.trials.is_fresh and not record.rounds_begun:
                 break  # the same engine would say the same
         if first <= block.rounds and record is not None:
             return f"{name}, boot {block.boot}: {block.rounds - first + 1} of {block.rounds} rounds were not run ({record.outcome}: {record.reason})"
@@ -104,58 +102,42 @@ class BlockRunner:
     def _run_trial(self, record: TrialRecord, on_round: Callable[[int], None]) -> TrialRecord:
         directory = self.directory / "trials" / record.trial_id
         arm = next(arm for arm in self.request.arms if arm.name == record.arm)
-        images = self.guests.prepared.images
-        session = self._host.session() if self._host else None
-        job = TrialJob(
-            images=session.own_images(images) if session else images,
-            scenario=self.scenarios[record.scenario],
-            token=record.token,
-            first_round=record.first_round,
-            rounds=record.rounds,
-            probes=arm.probes,
-            calibrate=record.boot == 1 and record.first_round == 1,
-            session=session.id if session else "",
-            owner=self._host.owner if self._host else 0,
-            waits=session is None,
-        )
-        guest_start_s, end, is_restored, concurrent_guests, state = 0.0, TrialOutcome("lost"), False, 0, INTERRUPTED
+        scenario = self.scenarios[record.scenario]
+        outcome, progress = TrialOutcome(Outcome.LOST), TrialProgress()
+        guest_start_s, started, concurrent_guests, state = 0.0, self.trials.started, 0, TrialState.INTERRUPTED
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
-                machine = (
-                    self._host.machine(session)
-                    if self._host and session
-                    else self.guests.of_trial(arm, job, record, directory / CONSOLE_FILE)
-                )
-                with machine as (guest, guest_start_s, save):
-                    is_restored, concurrent_guests = guest.is_restored, guest.concurrent_guests
-                    self.standing.concurrent_guests = max(self.standing.concurrent_guests, concurrent_guests)
-                    run_trial(guest.docker, job, evidence, on_round, save, end)
-                    if end.outcome == "gone":
-                        end.outcome, said = guest.ending()
-                        end.reason = said or end.reason
-                state = "ended"
+                with self.trials.open(arm, record, scenario, directory / CONSOLE_FILE) as opened:
+                    machine, guest_start_s, started = opened.machine, opened.start_s, opened.started
+                    concurrent_guests = machine.concurrent_guests
+                    self.run_state.concurrent_guests = max(self.run_state.concurrent_guests, concurrent_guests)
+                    outcome = run_trial(machine.docker, opened.job, evidence, on_round, opened.save, progress)
+                    if outcome.outcome == Outcome.GUEST_LOST:
+                        ending, said = machine.ending()
+                        outcome = TrialOutcome(ending, said or outcome.reason)
+                state = TrialState.ENDED
             except GuestError as error:
-                end.outcome, end.reason, state = "lost", error.what, "ended"
+                outcome, state = TrialOutcome(Outcome.LOST, error.what), TrialState.ENDED
             except BaseException as error:
-                end.outcome, end.reason = "lost", str(error) or "interrupted"
-                if isinstance(error, KeyboardInterrupt) and end.round_s > job.scenario.round_deadline_s:
+                outcome = TrialOutcome(Outcome.LOST, str(error) or "interrupted")
+                if isinstance(error, KeyboardInterrupt) and progress.round_s > scenario.round_deadline_s:
                     # who ends a run because nothing happens any more has seen a hang
-                    end.outcome, state = "hung", "ended"
-                    end.reason = f"interrupted after {end.round_s:.0f} s of its round"
+                    why = f"interrupted when its round had taken {progress.round_s:.0f} s"
+                    outcome, state = TrialOutcome(Outcome.HUNG, why), TrialState.ENDED
                 raise
             finally:
                 record = msgspec.structs.replace(
                     record,
-                    outcome=end.outcome,
-                    reason=end.reason,
-                    rounds_begun=end.rounds_begun,
+                    outcome=outcome.outcome,
+                    reason=outcome.reason,
+                    rounds_begun=progress.rounds_begun,
                     state=state,
-                    started=HOST_STARTED if session else "restored" if is_restored else "cold",
+                    started=started,
                     concurrent_guests=concurrent_guests,
                     guest_start_s=round(guest_start_s, 3),
-                    containers_start_s=round(end.containers_start_s, 3),
-                    rounds_s=round(end.rounds_s, 3),
+                    containers_start_s=round(progress.containers_start_s, 3),
+                    rounds_s=round(progress.rounds_s, 3),
                 )
                 write_trial(directory, record)
         seal(directory)

@@ -21,6 +21,7 @@ from ..errors import HostError, UsageError
 from ..guest.accel import kvm_openable
 from ..kernels.kernel import RECORD
 from ..runs.record import HostRecord
+from ..spec.machine import Accel
 from ..system.locks import held
 from ..system.machine import available_mib, machine_budget
 from ..system.paths import cache_dir
@@ -126,7 +127,7 @@ class Cluster:
         if not answers:
             raise HostError(f"the scheduler at {self._text} has no workers", "start some: dask worker ADDRESS")
         for address, answer in answers.items():
-            if prepared.accel == "kvm" and answer["kvm"]:
+            if prepared.accel == Accel.KVM and answer["kvm"]:
                 raise HostError(f"worker {address} has no KVM: {answer['kvm']}", "--accel tcg")
         lacking = {address: answer["lacks"] for address, answer in answers.items() if answer["lacks"]}
         for name in sorted({name for names in lacking.values() for name in names}):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from ..runs.record import COMPLETE
+from ..runs.record import RunStatus
 from .dask import Cluster
 from .experiment import Experiment
 
@@ -15,8 +15,8 @@ def run_experiment(experiment: Experiment, where: str | None = None, *, insecure
 
     Raises what the parts of Experiment and of Cluster raise.
     """
-    try:
-        if experiment.resumed and experiment.resumed.state == COMPLETE:
+    with experiment:
+        if experiment.resumed and experiment.resumed.state == RunStatus.COMPLETE:
             experiment.progress.say(f"{experiment.directory} is complete: nothing is left to run")
             return False
         request = experiment.request
@@ -29,5 +29,3 @@ def run_experiment(experiment: Experiment, where: str | None = None, *, insecure
                 experiment.run_on(cluster.executor, cluster.prepare(prepared))
             experiment.measure(prepared)
         return True
-    finally:
-        experiment.close()

@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from ..errors import GuestError, UsageError
-from ..guest.accel import choose_accel
-from ..guest.qemu import qemu_version
-from ..kernels.kernel import Kernel, KernelPlan, hold_kernel
-from ..kernels.plan import plan_kernel
+from ..kernels.kernel import hold_kernel
 from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
 from ..runs.interim import InterimAnalysis
 from ..runs.record import (
-    COMPLETE,
     RUN_FORMAT,
     HostRecord,
     PlannedBlock,
     RunRecord,
+    RunStatus,
     ScenarioRecord,
     hold_run,
     new_run_id,
@@ -31,37 +27,32 @@ from ..runs.record import (
     write_run,
 )
 from ..runs.tables import rebuild_tables
-from ..spec.kernel import KernelSpec, parse_kernel_spec
+from ..spec.kernel import parse_kernel_spec
+from ..spec.outcome import Outcome
 from ..spec.plan import Block, plan_blocks
 from ..spec.scenario import Scenario
 from ..system.paths import require_room
 from ..system.slots import GuestSlot
 from ..version import __version__
-from .artifacts import Artifacts, build_images, build_parts
+from .artifacts import Artifacts
 from .block import BlockRunner, RunState
-from .guests import TrialGuests, machine_of_guests
-from .host import ACCEL, HOST, HostArm, refuse_mixture
+from .host import HOST
+from .places import place_of
 from .preflight import (
-    lacking,
     refuse_existing,
-    refuse_little_memory,
     refuse_undecidable,
     refuse_unspeakable,
     require_descriptors,
 )
 from .request import Request, load_scenarios, recorded_request
 from .resume import (
-    find_kernels,
     recorded_blocks,
     recorded_scenarios,
     recover_trials,
-    refuse_other_host,
-    refuse_other_kernels,
     refuse_other_scenarios,
     refuse_unlike,
 )
 from .schedule import run_in_turn, run_side_by_side
-from .trial import REFUSED
 
 _RUN_BYTES = 256 << 20
 
@@ -79,22 +70,25 @@ class Experiment:
         elsewhere: bool = False,
     ) -> None:
         """`slot`: room that the caller has for its guests; else each takes its own. `resumed`: the record of the run in
-        `request.out`, which is resumed. `elsewhere`: `run_on` will be called."""
-        self.request, self.progress, self._slot = request, progress, slot
+        `request.out` that is to be resumed. `elsewhere`: `run_on` will be called."""
+        self.request, self.progress = request, progress
         self.resumed, self.elsewhere = resumed, elsewhere
-        self._executor: Executor | None = None  # blocks are run one after the other in this process
-        self._machine: HostRecord | None = None  # of the executor
+        self.place = place_of(request, progress, slot)
+        self._workers: tuple[Executor, HostRecord] | None = None  # else blocks are run in turn in this process
         self.run_id = resumed.run_id if resumed else new_run_id()
         self.directory = request.out or Path("results") / "runs" / self.run_id
         self.scenarios: dict[str, Scenario] = (
             recorded_scenarios(resumed) if resumed else load_scenarios(request.scenarios)
         )
         self.blocks: list[Block] = []
-        self.standing = RunState()
-        self._plans: list[KernelPlan] = []
-        self._cached: dict[str, Kernel] = {}  # kernels of a resumed run that need no plan
+        self.run_state = RunState()
         self.held: list[int] = []  # locks, by descriptor: of the run and of its kernels
-        self._host: HostArm | None = None  # where the arms are of the running kernel
+
+    def __enter__(self) -> Experiment:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def check(self) -> None:
         """Refuses requests that cannot work, before anything is built.
@@ -111,77 +105,50 @@ class Experiment:
         specs = [parse_kernel_spec(text) for text in request.kernels]
         if request.until_decided:
             refuse_undecidable(request, specs)
-        self.blocks = (
-            recorded_blocks(self.resumed)
-            if self.resumed
-            else plan_blocks(
-                [arm.name for arm in request.arms], list(self.scenarios), request.rounds, request.boots, request.seed
-            )
-        )
-        if HOST in request.kernels:
-            refuse_mixture(request.kernels, until_decided=request.until_decided)
-            self._host = HostArm(self.progress, may_harm=request.may_harm_host)
-            self._refuse_scenarios({HOST: self._host.kernel()})
-            require_room(self.directory, _RUN_BYTES, "the evidence of a run")
-            if self.resumed is not None:
-                refuse_other_host(self.resumed, self._host.record(), self._host.engine)
-                self._recover(self.resumed)
-            return
-        refuse_little_memory(request.memory_mib, self.scenarios.values())
-        qemu_version()
+        self.blocks = self._plan()
         require_room(self.directory, _RUN_BYTES, "the evidence of a run")
-        if self.resumed is None:
-            self._plans = [plan_kernel(spec, self.progress, request.config) for spec in specs]
-        else:
-            self._check_resumed(self.resumed, specs)
+        self.place.check(self.scenarios, self.resumed, elsewhere=self.elsewhere)
+        self._refuse_scenarios()
+        if self.resumed is not None:
+            self._recover(self.resumed)
 
-    def _check_resumed(self, record: RunRecord, specs: list[KernelSpec]) -> None:
-        """Closes interrupted trials; everything that the run was made of must be unchanged."""
-        if not self.elsewhere:
-            refuse_other_host(record, machine_of_guests())
-        self._cached = find_kernels(record)
-        self._plans = [
-            plan_kernel(spec, self.progress, self.request.config) for spec in specs if spec.text not in self._cached
-        ]
-        refuse_other_kernels(record, self._plans)
-        self._recover(record)
+    def _plan(self) -> list[Block]:
+        if self.resumed:
+            return recorded_blocks(self.resumed)
+        request = self.request
+        arms = [arm.name for arm in request.arms]
+        return plan_blocks(arms, list(self.scenarios), request.rounds, request.boots, request.seed)
 
     def _recover(self, record: RunRecord) -> None:
+        """Closes what was cut off."""
         refuse_other_scenarios(record)
-        self.standing.states, said = recover_trials(self.directory)
+        self.run_state.states, said = recover_trials(self.directory)
         for text in said:
             self.progress.say(text)
-        for state in self.standing.states.values():
-            if state.last is not None and state.last.outcome == REFUSED:
-                self.standing.refused[state.last.arm, state.last.scenario] = state.last.reason
+        for state in self.run_state.states.values():
+            if state.last is not None and state.last.outcome == Outcome.REFUSED:
+                self.run_state.refused[state.last.arm, state.last.scenario] = state.last.reason
 
     def prepare(self) -> Artifacts:
-        """Builds kernels and the guest's image side by side, if the cache lacks them.
+        """Builds whatever the cache lacks.
 
         Raises BuildError when a download, a patch or a compilation fails.
         """
-        if self._host:
-            images = build_images(self.resumed, self.progress)
-            return Artifacts({HOST: self._host.kernel()}, Path(), images, ACCEL, str(self._host.engine))
-        kernels, rootfs, images = build_parts(self._plans, self._cached, self.resumed, self.progress)
+        prepared = self.place.prepare(self.resumed)
         # `oomtrial kernels prune` keeps away from what is held.
-        self.held += [hold_kernel(kernel) for kernel in kernels.values()]
-        self._refuse_scenarios(kernels)
-        first = kernels[self.request.kernels[0]]
-        probe = choose_accel(self.request.accel, first, rootfs, self.progress)
-        reason = self.resumed.accel_reason if self.resumed else probe.reason
-        return Artifacts(kernels, rootfs, images, probe.accel, reason)
+        self.held += [hold_kernel(kernel) for kernel in prepared.kernels.values() if kernel.image]
+        self._refuse_scenarios()
+        return prepared
 
-    def _refuse_scenarios(self, kernels: dict[str, Kernel]) -> None:
-        """Leaves out scenarios that a kernel cannot run.
+    def _refuse_scenarios(self) -> None:
+        """What a kernel cannot run is left out.
 
         Raises UsageError when nothing is left.
         """
-        refused = self.standing.refused
+        refused = self.run_state.refused
         for arm in self.request.arms:
             for scenario in self.scenarios.values():
-                refusal = self._host.refusal if self._host else partial(lacking, kernels[arm.kernel])
-                if why := refusal(scenario):
+                if (arm.name, scenario.name) not in refused and (why := self.place.refusal(arm, scenario)):
                     refused[arm.name, scenario.name] = why
                     self.progress.say(f"left out: {why}")
         if len(refused) == len(self.request.arms) * len(self.scenarios):
@@ -193,44 +160,42 @@ class Experiment:
         Raises UsageError when blocks must follow each other, or a resumed run is of other machines.
         """
         if self.request.until_decided:
-            raise UsageError("--until-decided checks after each block, so blocks cannot run side by side")
-        if self._host is not None:
-            raise UsageError("the arm host runs only on this machine's engine")
+            raise UsageError("--until-decided looks after every turn, and side by side there are none")
+        if HOST in self.request.kernels:
+            raise UsageError("the arm host runs on this machine's engine, and nowhere else")
         if self.resumed:
             refuse_unlike(self.resumed.host, machine, "a worker's")
-        self._executor, self._machine = executor, machine
+        self._workers = executor, machine
 
     def measure(self, prepared: Artifacts) -> None:
         """Runs the plan. Tables are written however it ends.
 
         Raises GuestError when no round of any block could be run.
         """
-        if self.resumed is None:
-            self.held.append(hold_run(self.directory))
-            refuse_existing(self.directory)
-        write_run(self.directory, self._record(prepared, "running"))
-        self.progress.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
-        try:
+        with self:
+            if self.resumed is None:
+                self.held.append(hold_run(self.directory))
+                refuse_existing(self.directory)
+            write_run(self.directory, self._record(prepared, RunStatus.RUNNING))
+            self.progress.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
             try:
                 with self.progress.task("rounds", total=sum(block.rounds for block in self.blocks)) as task:
                     problems = self._run_blocks(prepared, task)
             except BaseException:
                 try:
-                    self._write_tables(prepared, "interrupted")
-                except Exception as error:  # the user must see the error that ended the run
+                    self._write_tables(prepared, RunStatus.INTERRUPTED)
+                except Exception as error:  # what ended the run is what a person must hear of
                     self._say_no_tables(str(error) or type(error).__name__)
                 raise
             # complete only once the tables are there: what is not complete can be resumed
-            self._write_tables(prepared, COMPLETE)
-        finally:
-            self.close()
+            self._write_tables(prepared, RunStatus.COMPLETE)
         if problems and len(problems) == len(self.blocks):
             raise GuestError(f"no block could be completed: {problems[0]}", f"evidence: {self.directory}")
         for problem in problems:
             self.progress.say(problem)
 
-    def _write_tables(self, prepared: Artifacts, state: str) -> None:
-        """Writes the tables of the evidence, then the run's record."""
+    def _write_tables(self, prepared: Artifacts, state: RunStatus) -> None:
+        """Tables of what was measured, then the record of the run that says so."""
         try:
             record = self._record(prepared, state)
             for text in rebuild_tables(self.directory, record=record):
@@ -251,25 +216,24 @@ class Experiment:
             os.close(self.held.pop())
 
     def _run_blocks(self, prepared: Artifacts, task: Task) -> list[str]:
-        """Runs the plan, or the part of it that decides the comparison. Returns the problems."""
-        guests = TrialGuests(self.request, prepared, self.progress, self._slot)
-        runner = BlockRunner(
-            self.request, self.scenarios, self.directory, self.progress, guests, self.standing, self._host
-        )
-        if self._executor is not None and self._machine is not None:
-            return run_side_by_side(runner, self.blocks, task, self._executor, self._machine)
+        """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
+        trials = self.place.trials(prepared)
+        runner = BlockRunner(self.request, self.scenarios, self.directory, self.progress, trials, self.run_state)
+        if self._workers is not None:
+            return run_side_by_side(runner, self.blocks, task, *self._workers)
         interim = InterimAnalysis(self.directory) if self.request.until_decided else None
         self.blocks, problems = run_in_turn(runner, self.blocks, task, interim)
         return problems
 
-    def _record(self, prepared: Artifacts, state: str) -> RunRecord:
+    def _record(self, prepared: Artifacts, state: RunStatus) -> RunRecord:
         request, before = self.request, self.resumed
         blocks = [PlannedBlock(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in self.blocks]
         if before is not None:
-            concurrent_guests = max(before.concurrent_guests, self.standing.concurrent_guests)
+            concurrent_guests = max(before.concurrent_guests, self.run_state.concurrent_guests)
             return msgspec.structs.replace(
                 before, state=state, blocks=blocks, resumed=before.resumed + 1, concurrent_guests=concurrent_guests
             )
+        vcpus, memory_mib = self.place.size()
         return RunRecord(
             format=RUN_FORMAT,
             run_id=self.run_id,
@@ -283,20 +247,20 @@ class Experiment:
             kernels=[prepared.kernels[text] for text in request.kernels],
             images={name: image.key for name, image in prepared.images.items()},
             rootfs=prepared.rootfs.stem,
-            vcpus=self._host.engine.cores if self._host else request.vcpus,
-            memory_mib=self._host.engine.memory_bytes >> 20 if self._host else request.memory_mib,
+            vcpus=vcpus,
+            memory_mib=memory_mib,
             append=request.append,
             accel=prepared.accel,
             accel_reason=prepared.accel_reason,
             arms=list(request.arms),
-            host=self._host.record() if self._host else self._machine or machine_of_guests(),
-            engine=self._host.engine if self._host else None,
+            host=self._workers[1] if self._workers else self.place.record(),
+            engine=self.place.engine,
             may_harm_host=request.may_harm_host,
             snapshots=request.snapshots,
             config=[str(path) for path in request.config],
             until_decided=request.until_decided,
             disturbed=request.disturbed,
-            concurrent_guests=self.standing.concurrent_guests,
+            concurrent_guests=self.run_state.concurrent_guests,
             blocks=blocks,
         )
 

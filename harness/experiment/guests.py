@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..collectors.files import TrialRecord
 from ..errors import GuestError, HostError
-from ..guest.machine import Guest
+from ..guest.machine import Guest, GuestConfig
 from ..guest.qemu import qemu_version
 from ..guest.snapshot import Snapshot
 from ..kernels.kernel import damaged_files
@@ -121,7 +121,7 @@ class TrialGuests:
     def _make(self, arm: ArmSpec, cgroup: str, console: Path, snapshot: Snapshot | None, job: str = "") -> Guest:
         request, prepared = self._request, self.prepared
         kernel = prepared.kernels[arm.kernel]
-        return Guest(
+        config = GuestConfig(
             kernel=Path(kernel.image),
             initrd=Path(kernel.initrd) if kernel.initrd else None,
             rootfs=prepared.rootfs,
@@ -130,10 +130,8 @@ class TrialGuests:
             memory_mib=request.memory_mib,
             console=console,
             extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
-            snapshot=snapshot,
-            job=job,
-            slot=self._slot,
         )
+        return Guest(config, snapshot=snapshot, job=job, slot=self._slot)
 
     def _save(self, guest: Guest, snapshot: Snapshot) -> None:
         if not self._request.snapshots or self._cannot_save:

@@ -20,6 +20,7 @@ from ..kernels.config import lacks_options, parse_config
 from ..kernels.kernel import Kernel
 from ..progress import Reporter
 from ..runs.record import HostRecord
+from ..spec.outcome import Outcome
 from ..spec.scenario import Scenario
 from ..system.machine import cpu_model
 from ..system.paths import content_key
@@ -28,7 +29,6 @@ from ..system.slots import guests_of_others
 from ..units import format_size
 
 HOST = "host"  # the kernel spec
-ACCEL = "native"  # instead of kvm or tcg
 RISK = "--may-harm-host"
 _MEMORY_SHARE = 4  # a trial's limits are at most this part of the memory that is available
 
@@ -41,9 +41,9 @@ class HostMachine:
     is_restored: bool = False
     concurrent_guests: int = 0  # guests of other processes, when it was asked for
 
-    def ending(self) -> tuple[str, str]:
+    def ending(self) -> tuple[Outcome, str]:
         """Returns (outcome, reason) for an engine that stopped responding."""
-        return "lost", "the engine no longer answers"
+        return Outcome.LOST, "the engine does not answer any more"
 
 
 class HostArm:

@@ -29,6 +29,7 @@ from ..system.scratch import BLOCK_SCRATCH, remove_leftovers
 from .artifacts import Artifacts, at_home
 from .block import BlockRunner, RunState
 from .guests import TrialGuests, machine_of_guests
+from .places import GuestTrials
 from .request import Request
 from .resume import BlockState, refuse_unlike
 
@@ -84,12 +85,12 @@ def run_block(job: BlockJob) -> BlockResult:
     with tempfile.TemporaryDirectory(prefix=f"{BLOCK_SCRATCH}{os.getpid()}-") as scratch, held(Path(scratch)):
         request = dataclasses.replace(job.request, out=Path(scratch))
         scenarios = {name: decode(name, text) for name, text in job.scenarios.items()}
-        standing = RunState({job.block.index: job.state})
-        guests = TrialGuests(request, at_home(job.prepared, job.cache), progress)
-        problem = BlockRunner(request, scenarios, Path(scratch), progress, guests, standing).run(job.block)
-        refused = standing.refused.get((job.block.arm, job.block.scenario), "")
+        run_state = RunState({job.block.index: job.state})
+        trials = GuestTrials(TrialGuests(request, at_home(job.prepared, job.cache), progress))
+        problem = BlockRunner(request, scenarios, Path(scratch), progress, trials, run_state).run(job.block)
+        refused = run_state.refused.get((job.block.arm, job.block.scenario), "")
         packed = _pack(Path(scratch) / "trials")
-        return BlockResult(job.block, problem, refused, tuple(progress.said), packed, standing.concurrent_guests)
+        return BlockResult(job.block, problem, refused, tuple(progress.said), packed, run_state.concurrent_guests)
 
 
 def _pack(directory: Path) -> bytes:

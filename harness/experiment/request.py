@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..runs.record import RunRecord
 from ..spec.arm import ArmSpec
+from ..spec.machine import Accel
 from ..spec.scenario import Scenario, load_scenario, scenario_names
 
 
@@ -23,8 +24,8 @@ class Request:
     out: Path | None = None  # of the run; results/runs/RUN_ID by default
     vcpus: int = 4
     memory_mib: int = 2048
-    accel: str = "auto"
-    snapshots: bool = True  # restore guests from snapshots of earlier boots, and save new ones
+    accel: Accel = Accel.AUTO
+    snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
     append: str = ""  # to the guest's kernel command line
     config: tuple[Path, ...] = ()  # the user's config fragments, for the kernels that are built
     may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import msgspec
 
-from ..collectors.files import CONSOLE_FILE, TRIAL_FILE, TrialRecord, is_sealed, read_trial, seal, write_trial
+from ..collectors.files import (
+    CONSOLE_FILE,
+    TRIAL_FILE,
+    TrialRecord,
+    TrialState,
+    is_sealed,
+    read_trial,
+    seal,
+    write_trial,
+)
 from ..collectors.rounds import read_evidence
 from ..containers.images import Image
 from ..errors import EvidenceError, UsageError
@@ -18,12 +27,11 @@ from ..guest.engine import EngineInfo
 from ..guest.rootfs import RootfsPlan, plan_rootfs
 from ..kernels.kernel import Kernel, KernelPlan, damaged_files, read_record
 from ..runs.record import HostRecord, RunRecord
+from ..spec.outcome import Outcome
 from ..spec.plan import Block
 from ..spec.scenario import Scenario, decode
 from ..system.paths import cache_dir
 from ..system.sealed import is_intact
-
-INTERRUPTED = "interrupted"  # state of a trial
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
         taken[int(block)] = max(taken.get(int(block), 0), int(attempt))
         try:
             trial = read_trial(directory)
-            if not is_sealed(directory) and trial.state in ("", "running", INTERRUPTED):
+            if not is_sealed(directory) and trial.state != TrialState.ENDED:
                 trial = _close(directory, trial)
                 said.append(f"trial {trial.trial_id}: {trial.reason}")
             elif not is_sealed(directory):
@@ -67,7 +75,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
             said.append(f"run again, because it cannot be read: {error}")
     states = {block: BlockState(next_attempt=attempt + 1) for block, attempt in taken.items()}
     for trial, done in sorted(trials, key=lambda one: (one[0].block, one[0].attempt)):
-        state, ended = states[trial.block], trial.state != INTERRUPTED
+        state, ended = states[trial.block], trial.state != TrialState.INTERRUPTED
         next_round = trial.first_round + done
         is_early = ended and done < trial.rounds
         states[trial.block] = BlockState(
@@ -77,8 +85,8 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
 
 
 def _rounds_done(directory: Path, trial: TrialRecord) -> int:
-    """A round that began counts, unless it was interrupted with the harness."""
-    return read_evidence(directory).rounds_finished if trial.state == INTERRUPTED else trial.rounds_begun
+    """A round that began counts, unless it was cut off with the harness."""
+    return read_evidence(directory).rounds_finished if trial.state == TrialState.INTERRUPTED else trial.rounds_begun
 
 
 def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
@@ -86,11 +94,15 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
     evidence = read_evidence(directory)
     begun, finished = evidence.rounds_begun, evidence.rounds_finished
     if finished == trial.rounds:
-        changes = {"state": "ended", "outcome": "completed", "reason": ""}
+        changes = {"state": TrialState.ENDED, "outcome": Outcome.COMPLETED, "reason": ""}
     elif end := find_end(read_console(directory / CONSOLE_FILE)):
-        changes = {"state": "ended", "outcome": end[0], "reason": end[1]}
+        changes = {"state": TrialState.ENDED, "outcome": end[0], "reason": end[1]}
     else:
-        changes = {"state": INTERRUPTED, "outcome": "lost", "reason": trial.reason or "interrupted with its harness"}
+        changes = {
+            "state": TrialState.INTERRUPTED,
+            "outcome": Outcome.LOST,
+            "reason": trial.reason or "cut off with its harness",
+        }
     trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)
     write_trial(directory, trial)
     seal(directory)

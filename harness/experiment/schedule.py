@@ -19,7 +19,7 @@ def run_in_turn(
 ) -> tuple[list[Block], list[str]]:
     """Runs blocks one after the other; with `interim`, as many as it takes to decide. Returns those that it came to, and what
     went wrong."""
-    problems, states = [], runner.standing.states
+    problems, states = [], runner.run_state.states
     for number, block in enumerate(blocks, start=1):
         before = task.done
 
@@ -44,21 +44,21 @@ def run_side_by_side(
     """Runs all blocks that are left on an executor; first boots first, as these tell whether a scenario is refused.
     `machine`: what each of the executor's is. Returns what went wrong."""
     texts = {scenario.name: scenario.text for scenario in runner.scenarios.values()}
-    problems, standing = [], runner.standing
+    problems, run_state = [], runner.run_state
     for turn in ([b for b in blocks if b.boot == 1], [b for b in blocks if b.boot > 1]):
         jobs = []
         for block in turn:
-            state = standing.states.get(block.index, BlockState())
-            if state.next_round > block.rounds or (block.arm, block.scenario) in standing.refused:
+            state = run_state.states.get(block.index, BlockState())
+            if state.next_round > block.rounds or (block.arm, block.scenario) in run_state.refused:
                 problem = runner.run(block)
                 problems += [problem] if problem else []
                 task.update(done=task.done + block.rounds)
             else:
-                prepared = runner.guests.prepared
+                prepared = runner.trials.prepared
                 jobs.append(BlockJob(runner.request, texts, prepared, block, state, machine, cache_dir()))
         for result in run_all(executor, jobs, runner.directory, runner.progress, task):
             problems += [result.problem] if result.problem else []
             if result.refused:
-                standing.refused[result.block.arm, result.block.scenario] = result.refused
-            standing.concurrent_guests = max(standing.concurrent_guests, result.concurrent_guests)
+                run_state.refused[result.block.arm, result.block.scenario] = result.refused
+            run_state.concurrent_guests = max(run_state.concurrent_guests, result.concurrent_guests)
     return problems

@@ -8,38 +8,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import docker
-import msgspec
 
-from ..collectors.events import Calibration
+from ..collectors.events import Calibration, RoundEnd, Trouble, decode_collector, decode_supervisor
 from ..collectors.files import EvidenceWriter
 from ..containers.running import API_ERRORS, FollowedContainer, OutputEndedError, rename_containers
 from ..errors import GuestError
-from .workload import CLOSED, RESTORED, Containers, TrialJob, field, find_containers, prepare_containers, wake
+from ..spec.outcome import Outcome
+from .workload import CLOSED, RESTORED, Containers, TrialJob, find_containers, prepare_containers, wake
 
-REFUSED = "refused"  # outcome of a trial: the scenario does not do here what it declares
 _LAST_LINES_DEADLINE_S = 60.0
 # Beyond the round's own deadline: clean-up, draining the logs, baseline; all slow under emulation.
 _ROUND_GRACE_S = 240.0
 _AWAITED = (RESTORED, CLOSED)
+_ARMED = b'C {"event":"armed"'
 # workloads/hog/hog.h: exit codes of the supervisor
 _EXIT_HUNG, _EXIT_UNCLEAN, _EXIT_DEMAND = 66, 67, 69
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrialOutcome:
     """How a trial ended, according to its containers."""
 
-    outcome: str  # completed, hung, harness_error, refused, or "gone" when the guest no longer answers
+    outcome: Outcome
     reason: str = ""
-    rounds_begun: int = 0
-    containers_start_s: float = 0.0
-    rounds_s: float = 0.0
-    under_way: tuple[int, float] | None = None  # the round, and when it began, of time.monotonic()
+
+
+class TrialProgress:
+    """How far a trial has come; it tells so too when an exception ends the trial. Each attribute has one writer."""
+
+    def __init__(self) -> None:
+        self.armed: tuple[int, float] | None = None  # the last round that began, and when, of time.monotonic(): by the
+        # thread that follows the collector
+        self.first_round = 1  # these by run_trial()
+        self.ended_round = 0
+        self.containers_start_s = 0.0
+        self.rounds_s = 0.0
+
+    @property
+    def rounds_begun(self) -> int:
+        return self.armed[0] - self.first_round + 1 if self.armed else 0
 
     @property
     def round_s(self) -> float:
-        """Seconds that the current round has taken; 0 between rounds."""
-        return time.monotonic() - self.under_way[1] if self.under_way else 0.0
+        """How long the round that is under way has taken; 0 where none is."""
+        armed = self.armed
+        return time.monotonic() - armed[1] if armed and armed[0] != self.ended_round else 0.0
 
 
 def run_trial(
@@ -48,37 +61,37 @@ def run_trial(
     evidence: EvidenceWriter,
     on_round: Callable[[int], None],
     when_prepared: Callable[[], None] = lambda: None,
-    end: TrialOutcome | None = None,
+    progress: TrialProgress | None = None,
 ) -> TrialOutcome:
-    """Runs a job's rounds in one container; `on_round` is called with how many are done. Written evidence is kept, whatever happens.
-    `end` is filled in and returned; a caller's own tells how far it was, too, when an exception ends it.
+    """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
 
     Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with no client connected
     to the engine; a guest restored from that point has them already.
 
-    An engine that does not answer ends the trial as "gone"; the caller asks the guest why.
+    An engine that does not answer ends the trial as GUEST_LOST; the caller asks the guest why.
     """
-    started, end = time.monotonic(), end or TrialOutcome("gone")
-    end.outcome = "gone"
+    progress = progress or TrialProgress()
+    started, progress.first_round = time.monotonic(), job.first_round
+    outcome = TrialOutcome(Outcome.GUEST_LOST)
     try:
         with contextlib.ExitStack() as followed:
             containers = find_containers(client, job)
             if containers is None:
                 containers = prepare_containers(client, job, evidence)
                 when_prepared()
-            collector, workload = _start(client, containers, job, evidence, end, followed)
-            end.containers_start_s = time.monotonic() - started
-            _follow_rounds(collector, workload, job, end, on_round)
-            end.rounds_s = time.monotonic() - started - end.containers_start_s
+            collector, workload = _start(client, containers, job, evidence, progress, followed)
+            progress.containers_start_s = time.monotonic() - started
+            outcome = _follow_rounds(collector, workload, job, progress, on_round)
+            progress.rounds_s = time.monotonic() - started - progress.containers_start_s
             collector.check_kept()
-            if end.outcome != "gone":
+            if outcome.outcome != Outcome.GUEST_LOST:
                 # The collector's last lines may still be on their way.
                 collector.wait_for(_is_last, _LAST_LINES_DEADLINE_S, "its last line")
     except GuestError as error:
-        end.reason = end.reason or error.what
+        return TrialOutcome(outcome.outcome, outcome.reason or error.what)
     except API_ERRORS as error:
-        end.reason = end.reason or f"the engine does not answer: {error}"
-    return end
+        return TrialOutcome(outcome.outcome, outcome.reason or f"the engine does not answer: {error}")
+    return outcome
 
 
 def _start(
@@ -86,7 +99,7 @@ def _start(
     containers: Containers,
     job: TrialJob,
     evidence: EvidenceWriter,
-    end: TrialOutcome,
+    progress: TrialProgress,
     followed: contextlib.ExitStack,
 ) -> tuple[FollowedContainer, FollowedContainer]:
     """Follows both containers and starts the supervisor."""
@@ -94,10 +107,8 @@ def _start(
     def keep(line: bytes) -> None:
         evidence.collector_line(line)
         # The supervisor is silent during a round: the collector's word tells which round a guest died in.
-        if line.startswith(b'C {"event":"armed"'):
-            number = int(field(line[2:], "round"))
-            end.rounds_begun = number - job.first_round + 1
-            end.under_way = number, time.monotonic()
+        if line.startswith(_ARMED) and (event := decode_collector(line[2:])):
+            progress.armed = event.round, time.monotonic()
 
     collector = FollowedContainer(containers[0], keep, lambda line: line.startswith(_AWAITED))
     followed.callback(collector.close)
@@ -114,56 +125,50 @@ def _start(
     return collector, workload
 
 
-def _is_last(line: bytes) -> bool:
-    return line.startswith(CLOSED)
-
-
 def _follow_rounds(
     collector: FollowedContainer,
     workload: FollowedContainer,
     job: TrialJob,
-    end: TrialOutcome,
+    progress: TrialProgress,
     on_round: Callable[[int], None],
-) -> None:
-    """Reads the supervisor's events until it ends; sets the outcome."""
+) -> TrialOutcome:
+    """Reads the supervisor's events until it ends."""
     patience = job.scenario.round_deadline_s + _ROUND_GRACE_S
-    hung_round, calibration = 0, b"{}"
+    hung_round, calibration, trouble = 0, Calibration(), ""
     while True:
         try:
             line = workload.next_line(time.monotonic() + patience)
         except OutputEndedError:
             break
         if line is None:
-            end.reason = f"no output from the supervisor for {patience:.0f} s"
-            return
-        event = field(line, "event")
-        if event == "round_end":
-            if end.under_way and end.under_way[0] == int(field(line, "round")):
-                end.under_way = None
+            return TrialOutcome(Outcome.GUEST_LOST, f"no word from the supervisor for {patience:.0f} s")
+        event = decode_supervisor(line)
+        if isinstance(event, RoundEnd):
+            progress.ended_round = event.round
             collector.check_kept()
-            on_round(int(field(line, "round")) - job.first_round + 1)
-            if field(line, "hung") == "True":
-                hung_round = int(field(line, "round"))
-        elif event == "calibration":
-            calibration = line
-        elif event == "error":
-            end.reason = field(line, "what")
+            on_round(event.round - job.first_round + 1)
+            hung_round = event.round if event.hung else hung_round
+        elif isinstance(event, Calibration):
+            calibration = event
+        elif isinstance(event, Trouble):
+            trouble = event.what
     status = workload.exit_status(30.0)
-    if status == 0:
-        end.outcome = "completed"
-    elif status == _EXIT_HUNG:
-        end.outcome, end.reason = "hung", f"round {hung_round}: its processes cannot be killed"
-    elif status == _EXIT_UNCLEAN:
-        # The rounds so far are good; the next one needs a fresh container.
-        end.outcome = "completed"
-    elif status == _EXIT_DEMAND:
-        end.outcome, end.reason = REFUSED, _why_refused(calibration)
-    elif status is not None:
-        end.outcome, end.reason = "harness_error", end.reason or f"the supervisor ended with status {status}"
+    if status is None:
+        return TrialOutcome(Outcome.GUEST_LOST, trouble)
+    if status in (0, _EXIT_UNCLEAN):  # unclean: the rounds so far are good; the next one needs a fresh container
+        return TrialOutcome(Outcome.COMPLETED, trouble)
+    if status == _EXIT_HUNG:
+        return TrialOutcome(Outcome.HUNG, f"round {hung_round}: its processes cannot be killed")
+    if status == _EXIT_DEMAND:
+        return TrialOutcome(Outcome.REFUSED, _why_refused(calibration))
+    return TrialOutcome(Outcome.HARNESS_ERROR, trouble or f"the supervisor ended with status {status}")
 
 
-def _why_refused(line: bytes) -> str:
-    found = msgspec.json.decode(line, type=Calibration)
+def _is_last(line: bytes) -> bool:
+    return line.startswith(CLOSED)
+
+
+def _why_refused(found: Calibration) -> str:
     if found.fit_bytes < 0:
         return "the hogs that should survive do not get their memory even when alone"
     if found.oom:

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 
 import docker
-import msgspec
 from docker.models.containers import Container
 
+from ..collectors.events import CollectorEvent, Prepared, decode_collector, decode_supervisor
 from ..collectors.files import EvidenceWriter
 from ..containers.images import Image, load_image
 from ..containers.running import (
@@ -31,13 +31,15 @@ from ..containers.running import (
     volume_of,
 )
 from ..errors import GuestError, HostError
+from ..spec.arm import Probes
 from ..spec.scenario import DATA_FILE, Scenario
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET = "/run/oomtrial/collector.sock"
 _READY_DEADLINE_S = 120.0
-# workloads/collector.c: what is waited for during a trial
+# workloads/collector: what is waited for during a trial
 RESTORED, CLOSED = b'C {"event":"restored"', b'C {"event":"closed"'
+_READY, _ERROR = b'C {"event":"ready"', b'C {"event":"error"'
 _GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
 
 
@@ -50,7 +52,7 @@ class TrialJob:
     token: str  # in the markers and in the containers' names
     first_round: int
     rounds: int
-    probes: str  # all, kills or none
+    probes: Probes
     calibrate: bool = False  # try the declared demand before the first round
     session: str = ""  # in a shared engine: the session that marks this trial's objects
     owner: int = 0  # the process of the collector's pid namespace without which no round begins; 0: none
@@ -58,12 +60,12 @@ class TrialJob:
 
     @property
     def handed_over(self) -> str:
-        """What the guest hands to a supervisor that waits (workloads/collector.c)."""
+        """What the guest hands to a supervisor that waits (workloads/collector)."""
         return f"{self.token} {self.first_round} {self.rounds} {int(self.calibrate)}"
 
 
 def prepare_engine(
-    client: docker.DockerClient, images: dict[str, Image], probes: str, session: str = "", owner: int = 0
+    client: docker.DockerClient, images: dict[str, Image], probes: Probes, session: str = "", owner: int = 0
 ) -> None:
     """Loads images and starts the collector, which every trial in an engine needs. No client is connected afterwards.
 
@@ -91,7 +93,8 @@ def prepare_engine(
             collector.start()
             ready = collector.wait_for(_is_ready, _READY_DEADLINE_S, "message that the collector is ready")
             if owner:
-                require_own_kernel(field(ready[2:], "boot_id"))
+                event = decode_collector(ready[2:])
+                require_own_kernel(event.boot_id if event else "")
         finally:
             collector.close()
     except API_ERRORS as error:
@@ -215,7 +218,7 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
         # zram takes its memory from the guest: twice as large as what may be swapped, so that it is never full
         options.append(("swap", 2 * scenario.swap_bytes))
     for tried in scenario.calibrations() if job.calibrate or job.waits else []:
-        where = tried.limit.level if tried.limit.level >= 0 else container_ids[tried.limit.name]
+        where = tried.limit.level if tried.limit.level >= 0 else f"container:{container_ids[tried.limit.name]}"
         fit, over = (",".join(map(str, counts)) for counts in (tried.fit, tried.over))
         options.append(("calibrate", f"{where};{fit};{over};{tried.capacity_bytes};{scenario.reserve_bytes}"))
     arguments = [text for name, value in options for text in (f"--{name}", str(value))]
@@ -223,23 +226,19 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
 
 
 def _is_awake(line: bytes, job: TrialJob) -> bool:
-    """Whether the collector is awake for this job, not for an earlier one in its log."""
-    awake = line.startswith(RESTORED)
-    return awake and (not job.waits or field(line[2:], "token") == job.token)
+    """Not for an earlier job, of which the collector's log tells too."""
+    if not line.startswith(RESTORED):
+        return False
+    event = decode_collector(line[2:])
+    return not job.waits or (event is not None and event.token == job.token)
 
 
 def _is_prepared(line: bytes) -> bool:
-    return line.startswith(b'{"event":"prepared"')
+    return isinstance(decode_supervisor(line), Prepared)
 
 
 def _is_ready(line: bytes) -> bool:
-    if line.startswith(b'C {"event":"error"'):
-        raise GuestError(f"the collector cannot start: {field(line[2:], 'what')} ({field(line[2:], 'reason')})")
-    return line.startswith(b'C {"event":"ready"')
-
-
-def field(line: bytes, name: str) -> str:
-    """A field of an event line as text; empty if the line is damaged or lacks it."""
-    with contextlib.suppress(msgspec.DecodeError):
-        return str(msgspec.json.decode(line).get(name, ""))
-    return ""
+    if line.startswith(_ERROR):
+        event = decode_collector(line[2:]) or CollectorEvent("error")
+        raise GuestError(f"the collector cannot start: {event.what} ({event.reason})")
+    return line.startswith(_READY)

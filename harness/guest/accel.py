@@ -14,8 +14,10 @@ import msgspec
 from ..errors import GuestError, HostError
 from ..kernels.kernel import Kernel
 from ..progress import Reporter
+from ..spec.machine import Accel
+from ..system.machine import cpu_model
 from ..system.paths import cache_dir, content_key, write_atomically
-from .machine import Guest
+from .machine import Guest, GuestConfig
 from .qemu import qemu_version
 
 _KVM = Path("/dev/kvm")
@@ -24,14 +26,14 @@ _KVM = Path("/dev/kvm")
 class Probe(msgspec.Struct, frozen=True):
     """Result of booting a guest with KVM."""
 
-    accel: str  # kvm or tcg
+    accel: Accel
     reason: str
 
 
 def _cache_file() -> Path:
-    """The cached result, for one host kernel, CPU model and QEMU."""
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return cache_dir() / "accel" / f"{content_key(os.uname().release, cpu, qemu_version(), str(_KVM.exists()))}.json"
+    """The answer holds for one host kernel, CPU model and QEMU."""
+    machine = (os.uname().release, cpu_model(), qemu_version(), str(_KVM.exists()))
+    return cache_dir() / "accel" / f"{content_key(*machine)}.json"
 
 
 def cached_probe() -> Probe | None:
@@ -40,7 +42,7 @@ def cached_probe() -> Probe | None:
         probe = msgspec.json.decode(_cache_file().read_bytes(), type=Probe)
     except (OSError, msgspec.DecodeError):
         return None
-    return probe if probe.accel in ("kvm", "tcg") else None
+    return probe if probe.accel in (Accel.KVM, Accel.TCG) else None
 
 
 def kvm_openable() -> str | None:
@@ -52,40 +54,40 @@ def kvm_openable() -> str | None:
     return None
 
 
-def choose_accel(wanted: str, kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
-    """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test if the result is not cached.
+def choose_accel(wanted: Accel, kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
+    """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test where the answer is not known yet.
 
     Raises HostError when ``kvm`` was asked for and does not work.
     """
-    if wanted == "tcg":
-        return Probe("tcg", "asked for")
+    if wanted == Accel.TCG:
+        return Probe(Accel.TCG, "asked for")
     probe = cached_probe()
     if probe is None:
         if _cache_file().exists():
             progress.say(f"{_cache_file()} is damaged; probing again")
         probe = _probe(kernel, rootfs, progress)
         write_atomically(_cache_file(), msgspec.json.encode(probe))
-    if wanted == "kvm" and probe.accel != "kvm":
+    if wanted == Accel.KVM and probe.accel != Accel.KVM:
         raise HostError(f"KVM does not work here: {probe.reason}", "use --accel tcg")
     return probe
 
 
 def _probe(kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
     if reason := kvm_openable():
-        return Probe("tcg", reason)
+        return Probe(Accel.TCG, reason)
     with tempfile.TemporaryDirectory(prefix="oomtrial-accel-") as scratch, progress.task("try KVM by booting a guest"):
-        guest = Guest(
+        config = GuestConfig(
             kernel=Path(kernel.image),
             initrd=Path(kernel.initrd) if kernel.initrd else None,
             rootfs=rootfs,
-            accel="kvm",
+            accel=Accel.KVM,
             vcpus=2,
             memory_mib=1024,
             console=Path(scratch) / "console.log",
             api_deadline_s=30.0,
         )
         try:
-            with guest:
-                return Probe("kvm", "a guest booted with KVM")
+            with Guest(config):
+                return Probe(Accel.KVM, "a guest booted with KVM")
         except GuestError as error:
-            return Probe("tcg", f"no guest boots with KVM: {error.what}")
+            return Probe(Accel.TCG, f"no guest boots with KVM: {error.what}")

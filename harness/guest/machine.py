@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +21,8 @@ import requests
 from docker.tls import TLSConfig
 
 from ..errors import GuestError
+from ..spec.machine import Accel
+from ..spec.outcome import Outcome
 from ..system.locks import hold, is_held, owner_is_alive
 from ..system.paths import cache_dir
 from ..system.process import dies_with_parent, kill_group, start
@@ -39,7 +42,7 @@ _PING_S = 5  # for one answer from a guest that is starting
 _RESTORE_DEADLINE_S = 30.0
 _MONITOR = "qmp"
 SEED_BYTES = 64
-JOB_BYTES = 128  # workloads/collector.c
+JOB_BYTES = 128  # workloads/collector
 
 
 def free_port() -> int:
@@ -65,34 +68,41 @@ def connect(port: int, certificates: Certificates) -> docker.DockerClient:
     return client
 
 
+@dataclass(frozen=True)
+class GuestConfig:
+    """A machine that boots a kernel under test."""
+
+    kernel: Path
+    rootfs: Path
+    accel: Accel
+    vcpus: int
+    memory_mib: int
+    console: Path  # where the serial port's output is kept
+    initrd: Path | None = None  # for a kernel that has its drivers as modules
+    extra_cmdline: tuple[str, ...] = ()
+    api_deadline_s: float = API_DEADLINE_S  # from the start of QEMU to the answer of Docker's API
+
+    def absolute(self) -> GuestConfig:
+        """The same from any directory."""
+        return replace(
+            self,
+            kernel=self.kernel.absolute(),
+            rootfs=self.rootfs.absolute(),
+            console=self.console.absolute(),
+            initrd=self.initrd and self.initrd.absolute(),
+        )
+
+
 class Guest:
     """A guest from its start to its end. Use it as a context manager; leaving it kills QEMU."""
 
     def __init__(
-        self,
-        *,
-        kernel: Path,
-        initrd: Path | None = None,
-        rootfs: Path,
-        accel: str,
-        vcpus: int,
-        memory_mib: int,
-        console: Path,
-        extra_cmdline: tuple[str, ...] = (),
-        api_deadline_s: float = API_DEADLINE_S,
-        snapshot: Snapshot | None = None,
-        job: str = "",
-        slot: GuestSlot | None = None,
+        self, config: GuestConfig, *, snapshot: Snapshot | None = None, job: str = "", slot: GuestSlot | None = None
     ) -> None:
         """With an existing `snapshot`, the guest is restored from it; otherwise it boots. `job` is handed to a supervisor that
         waits for one. `slot`: room that the caller has for it; else the guest takes its own."""
         self._snapshot = snapshot if snapshot is not None and snapshot.exists else None
-        # QEMU is started in another directory
-        self._kernel, self._initrd = kernel.absolute(), initrd and initrd.absolute()
-        self._rootfs, self._accel = rootfs.absolute(), accel
-        self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
-        self._api_deadline_s, self._job = api_deadline_s, job
-        self.console = console.absolute()
+        self._config, self._job = config.absolute(), job  # QEMU is started in another directory
         self._given_slot = slot
         self._own_slot: GuestSlot | None = None
         self.concurrent_guests = 0  # other guests on this machine when it started
@@ -123,6 +133,10 @@ class Guest:
         self.stop()
 
     @property
+    def console(self) -> Path:
+        return self._config.console
+
+    @property
     def docker(self) -> docker.DockerClient:
         """Client of the guest's Docker Engine."""
         assert self.client is not None, "the guest is not started"
@@ -130,7 +144,7 @@ class Guest:
 
     def _start(self) -> None:
         if self._given_slot is None:
-            self._own_slot = take_slot(self._vcpus, self._memory_mib)
+            self._own_slot = take_slot(self._config.vcpus, self._config.memory_mib)
         self.concurrent_guests = sum(slot.others() for slot in (self._given_slot, self._own_slot) if slot is not None)
         runtime = cache_dir() / "guests"
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,20 +166,20 @@ class Guest:
         self.console.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             spec = GuestSpec(
-                kernel=self._kernel,
-                rootfs=self._rootfs,
-                accel=self._accel,
-                vcpus=self._vcpus,
-                memory_mib=self._memory_mib,
+                kernel=self._config.kernel,
+                rootfs=self._config.rootfs,
+                accel=self._config.accel,
+                vcpus=self._config.vcpus,
+                memory_mib=self._config.memory_mib,
                 port=free_port(),
                 certificates=certificates,
                 console=self.console,
-                extra_cmdline=self._extra_cmdline,
+                extra_cmdline=self._config.extra_cmdline,
                 seed=seed,
                 job=job,
                 monitor=_MONITOR,
                 restore=restoring_command(self._snapshot.ram) if self._snapshot else "",
-                initrd=self._initrd,
+                initrd=self._config.initrd,
             )
             try:
                 self._launch(spec)
@@ -191,7 +205,7 @@ class Guest:
             )
 
     def _wait_for_api(self) -> None:
-        end, api = time.monotonic() + self._api_deadline_s, self.docker.api
+        end, api = time.monotonic() + self._config.api_deadline_s, self.docker.api
         patience_s = api.timeout
         while (left := end - time.monotonic()) > 0:
             self._check_alive()
@@ -203,7 +217,7 @@ class Guest:
                     return
             time.sleep(0.02 if self._snapshot else 0.2)
         raise GuestError(
-            f"the guest's Docker API did not answer within {self._api_deadline_s:.0f} s", self._diagnosis()
+            f"the guest's Docker API has not answered for {self._config.api_deadline_s:.0f} s", self._diagnosis()
         )
 
     @property
@@ -237,7 +251,7 @@ class Guest:
         """
         assert self._private is not None
         self.docker.close()  # a connection that is open would be part of the snapshot; the next request makes a new one
-        with snapshot.writing(self._private, self._memory_mib << 20) as ram:
+        with snapshot.writing(self._private, self._config.memory_mib << 20) as ram:
             save(self._monitor, ram)
 
     def _check_alive(self) -> None:
@@ -255,7 +269,7 @@ class Guest:
         if end := find_end(read_console(self.console)):
             outcome, reason = end
             panic = f"the guest panicked while it started: {find_panic(read_console(self.console))}"
-            raise GuestError(panic if outcome == "panicked" else f"the guest did not start: {reason}", where)
+            raise GuestError(panic if outcome == Outcome.PANICKED else f"the guest did not start: {reason}", where)
         trouble = find_trouble(read_console(self.console))
         last = said.splitlines()[-1] if said else trouble[-1] if trouble else f"exit status {status}"
         raise GuestError(f"{BINARY} ended while the guest started: {last}", where)
@@ -274,9 +288,9 @@ class Guest:
         """Whether QEMU is running."""
         return self._process is not None and self._process.poll() is None
 
-    def ending(self, deadline_s: float = 5.0) -> tuple[str, str]:
-        """Why it no longer works: ``panicked``, ``lost`` (QEMU is gone) or ``hung`` (QEMU runs, nothing answers); and
-        the reason from the console."""
+    def ending(self, deadline_s: float = 5.0) -> tuple[Outcome, str]:
+        """Returns (outcome, reason) for a guest that stopped responding: PANICKED, LOST (QEMU is gone) or HUNG (QEMU runs,
+        nothing answers); the reason is the console's."""
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=deadline_s)
@@ -284,7 +298,7 @@ class Guest:
         if end := find_end(console):
             return end
         trouble = find_trouble(console)
-        return "hung" if self.is_running() else "lost", trouble[0] if trouble else ""
+        return Outcome.HUNG if self.is_running() else Outcome.LOST, trouble[0] if trouble else ""
 
     def stop(self) -> None:
         """Kills QEMU. Everything that changed in the guest was in its memory: there is nothing to shut down."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..spec.machine import Accel
 from ..system.process import output_of
 from .certs import Certificates
 
 BINARY = "qemu-system-x86_64"
 API_PORT = 2376  # of dockerd inside the guest
 
-_ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
+_ACCELERATORS = {Accel.KVM: "kvm", Accel.TCG: "tcg,thread=multi"}
 
 _CMDLINE = (
     "console=ttyS0",
@@ -37,7 +38,7 @@ class GuestSpec:
 
     kernel: Path
     rootfs: Path
-    accel: str  # kvm or tcg
+    accel: Accel
     vcpus: int
     memory_mib: int
     port: int  # of the host, on the loopback interface

@@ -8,7 +8,6 @@ A restored guest is the boot that was saved: the same boot_id, page layout and A
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -21,7 +20,7 @@ import msgspec
 from filelock import FileLock
 
 from ..errors import GuestError
-from ..system.locks import hold
+from ..system.locks import hold, lock, open_lock, try_lock
 from ..system.paths import cache_dir, content_key, require_room, write_atomically
 from ..system.sealed import Seal, seal_of, sync
 from .certs import NAMES as CERTIFICATES
@@ -73,12 +72,11 @@ class Snapshot:
         other certificates no client could connect.
         """
         try:
-            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = open_lock(self.directory)
         except OSError as error:
             raise GuestError(f"the snapshot {self.directory.name} is gone") from error
         try:
-            with contextlib.suppress(OSError):  # a file system without locks of directories
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            lock(descriptor, shared=True)
             self._take(private)
             yield
         finally:
@@ -133,17 +131,16 @@ class Snapshot:
     def discard_if_unused(self) -> bool:
         """The same, unless a guest is using it."""
         try:
-            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = open_lock(self.directory)
         except OSError:
             return True
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.discard()
-        except BlockingIOError:
-            return False
+            is_unused = try_lock(descriptor)
+            if is_unused:
+                self.discard()
         finally:
             os.close(descriptor)
-        return True
+        return is_unused
 
 
 def is_whole(directory: Path) -> bool:

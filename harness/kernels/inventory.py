@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import OomtrialError
 from ..spec.kernel import parse_kernel_spec
+from ..system.locks import open_lock, try_lock
 from ..system.paths import cache_dir
 from .kernel import RECORD, Kernel, KernelPlan, read_record
 from .source import known_sources
@@ -166,11 +166,9 @@ def _alone(path: Path) -> Iterator[bool]:
             return
         record = path / RECORD
         if record.is_file():
-            descriptor = os.open(record, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_lock(record)
             stack.callback(os.close, descriptor)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(descriptor):
                 yield False
                 return
         yield True

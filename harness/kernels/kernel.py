@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 from ..errors import BuildError, OomtrialError
 from ..progress import Reporter
 from ..spec.kernel import KernelSpec
+from ..system.locks import lock, open_lock
 from ..system.paths import cache_dir, write_atomically
 from ..system.sealed import is_intact, put_seal
 
@@ -144,8 +144,8 @@ def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
 
 
 def hold_kernel(kernel: Kernel) -> int:
-    """Protects a kernel from `oomtrial kernels prune` until the descriptor is closed; several processes may hold it."""
-    descriptor = os.open(Path(kernel.image).with_name(RECORD), os.O_RDONLY | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    """Keeps `oomtrial kernels prune` away from a kernel until the descriptor is closed; many may hold it."""
+    descriptor = open_lock(Path(kernel.image).with_name(RECORD))
+    lock(descriptor, shared=True)
     os.utime(descriptor)  # prune goes by the time of the last use
     return descriptor

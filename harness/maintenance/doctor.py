@@ -20,6 +20,7 @@ from ..kernels import toolchain
 from ..kernels.debian import offered_series
 from ..kernels.library import library_names
 from ..kernels.source import offered_versions
+from ..spec.machine import Accel
 from ..system.machine import available_mib, machine_budget
 from ..system.paths import cache_dir, data_dir
 from ..system.process import find_command, output_of
@@ -102,7 +103,7 @@ def _acceleration() -> Finding:
             "note",
             "/dev/kvm can be opened; the first `oomtrial run` tests KVM by booting a guest",
         )
-    if probe.accel == "kvm":
+    if probe.accel == Accel.KVM:
         return Finding("acceleration", "ok", f"KVM: {probe.reason}")
     return Finding("acceleration", "note", f"software emulation: {probe.reason}")
 

@@ -7,30 +7,25 @@ and where the log names callers (CONFIG_PRINTK_CALLER) a report's lines are thos
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from .boots import Boots, BootState, Caller, Group
 from .events import Boot, Event
 from .found import Forged, Found, Orphans, Parts, Unread, Where
-from .header import CpuLine, Cpuset, Header
-from .infer import KNOWN, DomainMemory
+from .header import Header
+from .infer import KNOWN
 from .kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
 from .killers import UserKill
 from .losses import KERNEL_DROPS, Dropped, Suppressed
-from .meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from .overlap import WINDOW_S, copy_estimate, estimate
+from .parts import FILL, opens
 from .records import Kill, Missing, Other, Release, Report
 from .release import Reaped
 from .tasks import TaskTable
 
 Output = Report | Kill | Release | Other
 
-_BACK_S = 1.0  # a kernel's stamps that go back further are of another boot
-_WALL_BACK_S = 2 * 3600.0  # a wall clock goes back an hour in autumn
-_YEAR_TURN_S = 300 * 86400.0
-_DUPLICATE_LINES = 1000  # how far apart a paste and its copy may stand
 _GROUP_GAP_S = 0.25  # between two kills of one group; more where the console is slow, as its first lines tell
 _GROUP_GAPS = 5
 _REPORT_AGE_S = 60.0  # between a header and its kill, on the slowest console
@@ -40,82 +35,40 @@ _SHOWN_LINES = 100
 _CALLERS = 1024  # tasks whose last lines are remembered
 
 
-@dataclass(slots=True)
-class _Group:
-    memcg: str
-    chosen_pid: int | None
-    decision: int
-    report: Report | None
-    last_time_s: float | None
-    pids: set[int]
-    kills: list[Kill] = field(default_factory=list)
-    gap_s: float = 0.0  # between its first two lines
-
-
-@dataclass(slots=True)
-class _Caller:
-    """What one task is printing; without callers in the log, what the kernel is printing."""
-
-    report: Report | None = None  # no kill of it yet
-    last_line: int = 0
-    chosen: Chosen | None = None
-    chosen_where: Where | None = None  # of a choice whose kill is not there yet
-    is_copy: bool = False  # what follows is a report that was pasted twice
-    last_kill: Kill | None = None
-    skipped: Skipped | None = None
-    group: _Group | None = None
-
-
-@dataclass(slots=True)
-class _Boot:
-    number: int
-    boot_id: str = ""
-    last_uptime_s: float | None = None
-    last_wall_s: float | None = None
-    last_sequence: int | None = None
-    is_fresh: bool = True
-    callers: dict[str, _Caller] = field(default_factory=dict)
-    recent: deque[Kill] = field(default_factory=lambda: deque(maxlen=_PENDING))
-    seen: deque[tuple[int, tuple[Any, ...]]] = field(default_factory=deque)  # line, key
-    seen_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    domains: DomainMemory = field(default_factory=DomainMemory)
-    kernel: str | None = None
-    banner: tuple[Where, str] | None = None  # the kernel's first line
-    judged: Kill | None = None  # the last
-
-
 class Assembler:
     """Feed it what `read_block` finds, in order; it gives what is settled. `close` gives the rest."""
 
     def __init__(self) -> None:
         self.missing = Missing()
-        self.boots = 0
-        self._hosts: dict[str, _Boot] = {}
+        self._boots = Boots(self._end_boot)
         self._reports: deque[Report] = deque()
-        self._kills: deque[tuple[Kill, _Boot]] = deque()
+        self._kills: deque[tuple[Kill, BootState]] = deque()
         self._releases = self._decisions = self._report_count = self._kill_count = 0
         self._out: deque[Release | Other] = deque()
-        self._host = ""  # the last that a line named
+
+    @property
+    def boots(self) -> int:
+        """How many there were."""
+        return self._boots.count
 
     def begin_file(self) -> None:
         """What follows is another log: of another machine, or another boot, for all that is known."""
         self._end_choices()
-        self._hosts.clear()
-        self._host = ""
+        self._boots.forget()
 
     def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
         where = found.where
         record: Any = found.record
-        is_part = type(record) in _FILL
+        is_part = type(record) in FILL
         if is_part or type(record) is Parts:  # most records; they neither begin a boot nor settle anything
-            boot = self._hosts.get(self._host_of(where.host))
+            boot = self._boots.find(where.host)
             caller = boot.callers.get(where.caller) if boot else None
             report = caller.report if caller else None
             if caller is not None:
                 caller.last_line = where.line + line_base
             for part in (record,) if is_part else record.records:
-                if report is None and (caller is None or not caller.is_copy) and _opens(part):
+                if report is None and (caller is None or not caller.is_copy) and opens(part):
                     report = self._headless(boot if not is_part else None, where, part, line_base)
                     caller = None
                 if report is not None:
@@ -135,10 +88,10 @@ class Assembler:
             self.missing.damaged_rows += record.rows
             return ()
         where = where.at(where.line + line_base, where.offset) if line_base else where
-        boot = self._boot_of(where, record)
+        boot = self._boots.boot_of(where, record)
         if boot is None:
             self.missing.duplicate_lines += 1
-            if isinstance(record, Header) and (boot := self._hosts.get(self._host_of(where.host))) is not None:
+            if isinstance(record, Header) and (boot := self._boots.find(where.host)) is not None:
                 caller = self._caller_of(boot, where)
                 self._close_report(caller, "none")
                 caller.is_copy = True
@@ -146,35 +99,23 @@ class Assembler:
         self._take(boot, where, record)
         return self._settle(where) if self._can_settle(where) else ()
 
-    def _host_of(self, host: str) -> str:
-        """The host that a line is taken to be of: lines that name none are of the host of the lines before, or after."""
-        if host == self._host or host in self._hosts:
-            self._host = host or self._host
-            return host if host in self._hosts else self._host
-        if not host:
-            return self._host
-        if not self._host and "" in self._hosts:
-            self._hosts[host] = self._hosts.pop("")
-        self._host = host
-        return host
-
-    def _headless(self, boot: _Boot | None, where: Where, part: Any, line_base: int) -> Report | None:
+    def _headless(self, boot: BootState | None, where: Where, part: Any, line_base: int) -> Report | None:
         """A report whose beginning is not in the log: it has what follows. None for a copy of one.
 
         `boot` is given where parts of a report are left after its end, as another's kill was taken for it.
         """
         if line_base:
             where = where.at(where.line + line_base, where.offset)
-        boot = boot or self._boot_of(where, part)
+        boot = boot or self._boots.boot_of(where, part)
         if boot is None:
             self.missing.duplicate_lines += 1
             return None
         report = self._new_report(boot, where, _NO_HEADER)
         self._close_report(self._caller_of(boot, where), "none")
-        boot.callers[where.caller] = _Caller(report=report, last_line=where.line)
+        boot.callers[where.caller] = Caller(report=report, last_line=where.line)
         return report
 
-    def _new_report(self, boot: _Boot, where: Where, head: Header) -> Report:
+    def _new_report(self, boot: BootState, where: Where, head: Header) -> Report:
         report = Report(self._report_count, boot.number, where, head, kernel=boot.kernel, nodemask=head.nodemask)
         self._report_count += 1
         self._reports.append(report)
@@ -182,11 +123,14 @@ class Assembler:
 
     def _end_choices(self) -> None:
         """Processes that were chosen, and whose kill is not in the log: a report of each says so."""
-        for boot in self._hosts.values():
-            for caller in boot.callers.values():
-                self._end_choice(boot, caller)
+        for boot in self._boots.states():
+            self._end_boot(boot)
 
-    def _end_choice(self, boot: _Boot, caller: _Caller) -> None:
+    def _end_boot(self, boot: BootState) -> None:
+        for caller in boot.callers.values():
+            self._end_choice(boot, caller)
+
+    def _end_choice(self, boot: BootState, caller: Caller) -> None:
         chosen, where = caller.chosen, caller.chosen_where
         caller.chosen = caller.chosen_where = None
         if chosen is None or where is None:
@@ -200,82 +144,12 @@ class Assembler:
         if type(part) is TaskTable:
             part = part.shifted(line_base)
             self.missing.damaged_rows += part.damaged
-        _FILL[type(part)](report, part)
+        FILL[type(part)](report, part)
 
     def close(self) -> Iterator[Output]:
         """The outputs that still waited for more of the log."""
         self._end_choices()
         yield from self._settle(None)
-
-    # boots
-
-    def _boot_of(self, where: Where, record: Any) -> _Boot | None:
-        """The boot that a record belongs to, or None for a copy of a record that is there already."""
-        host = self._host_of(where.host)
-        boot = self._hosts.get(host)
-        if boot is None:
-            boot = self._hosts[host] = self._new_boot()
-        if isinstance(record, Boot):
-            if record.release is not None and boot.banner is not None and _is_same_banner(boot, where, record.release):
-                return None
-            is_other = not boot.is_fresh or (boot.banner is not None and record.release is not None)
-            if is_other or (record.boot_id and record.boot_id != boot.boot_id):
-                boot = self._next_boot(host, boot, record.boot_id) if is_other else boot
-                boot.boot_id = record.boot_id
-            if record.release is not None:
-                boot.banner = where, record.release
-        elif where.boot_id and boot.boot_id and where.boot_id != boot.boot_id:
-            boot = self._next_boot(host, boot, where.boot_id)
-        boot.boot_id = boot.boot_id or where.boot_id
-        key = _key(where, record)
-        if key is not None and self._is_duplicate(boot, where, key, record):
-            return None
-        if not isinstance(record, Boot) and self._goes_back(boot, where):
-            boot = self._next_boot(host, boot, where.boot_id)
-        boot.is_fresh = isinstance(record, Boot)
-        if where.uptime_s is not None:
-            boot.last_uptime_s = max(where.uptime_s, boot.last_uptime_s or 0.0)
-        if where.wall_s is not None:
-            boot.last_wall_s = where.wall_s
-        if where.sequence is not None:
-            boot.last_sequence = where.sequence
-        if key is not None:
-            boot.seen.append((where.line, key))
-            boot.seen_keys[key] = where.line
-            while boot.seen and boot.seen[0][0] < where.line - _DUPLICATE_LINES:
-                line, old = boot.seen.popleft()
-                if boot.seen_keys.get(old) == line:
-                    del boot.seen_keys[old]
-        return boot
-
-    def _next_boot(self, host: str, boot: _Boot, boot_id: str) -> _Boot:
-        for caller in boot.callers.values():
-            self._end_choice(boot, caller)
-        new = self._hosts[host] = self._new_boot(boot_id)
-        return new
-
-    def _new_boot(self, boot_id: str = "") -> _Boot:
-        self.boots += 1
-        return _Boot(self.boots, boot_id)
-
-    @staticmethod
-    def _goes_back(boot: _Boot, where: Where) -> bool:
-        if where.uptime_s is not None:
-            return boot.last_uptime_s is not None and where.uptime_s < boot.last_uptime_s - _BACK_S
-        if where.wall_s is None or boot.last_wall_s is None or boot.last_uptime_s is not None:
-            return False
-        back = boot.last_wall_s - where.wall_s
-        return back > _WALL_BACK_S and not (where.wall_is_yearless and back > _YEAR_TURN_S)
-
-    @staticmethod
-    def _is_duplicate(boot: _Boot, where: Where, key: tuple[Any, ...], record: Any) -> bool:
-        """A record that stood a little above with the same stamp: log and copy were pasted into one file."""
-        before = boot.seen_keys.get(key)
-        if before is None or where.line - before > _DUPLICATE_LINES:
-            return False
-        if isinstance(record, Killed):
-            return True  # nobody is killed twice, sizes and microsecond alike
-        return where.uptime_s is not None and boot.last_uptime_s is not None and where.uptime_s <= boot.last_uptime_s
 
     # records
 
@@ -293,7 +167,7 @@ class Assembler:
         if len(self.missing.unread_lines) < _SHOWN_LINES:
             self.missing.unread_lines.append(line)
 
-    def _take(self, boot: _Boot, where: Where, record: Any) -> None:
+    def _take(self, boot: BootState, where: Where, record: Any) -> None:
         caller = self._caller_of(boot, where)
         match record:
             case Header():
@@ -330,32 +204,34 @@ class Assembler:
                 pass
         caller.last_line = where.line
 
-    def _caller_of(self, boot: _Boot, where: Where) -> _Caller:
+    def _caller_of(self, boot: BootState, where: Where) -> Caller:
         caller = boot.callers.get(where.caller)
         if caller is None:
             if len(boot.callers) >= _CALLERS:
                 old = boot.callers.pop(next(iter(boot.callers)))
                 self._end_choice(boot, old)
                 self._close_report(old, "none")
-            caller = boot.callers[where.caller] = _Caller()
+            caller = boot.callers[where.caller] = Caller()
         return caller
 
-    def _other(self, boot: _Boot, where: Where, kind: str, pid: int | None, text: str, report: Report | None) -> None:
+    def _other(
+        self, boot: BootState, where: Where, kind: str, pid: int | None, text: str, report: Report | None
+    ) -> None:
         self._out.append(Other(boot.number, where, kind, pid, text, report.index if report else None))
 
-    def _header(self, boot: _Boot, caller: _Caller, where: Where, record: Header) -> None:
+    def _header(self, boot: BootState, caller: Caller, where: Where, record: Header) -> None:
         self._end_choice(boot, caller)
         self._close_report(caller, "none")
         report = self._new_report(boot, where, record)
-        boot.callers[where.caller] = _Caller(report=report, last_line=where.line)
+        boot.callers[where.caller] = Caller(report=report, last_line=where.line)
 
-    def _close_report(self, caller: _Caller, outcome: str) -> None:
+    def _close_report(self, caller: Caller, outcome: str) -> None:
         if caller.report is not None and not caller.report.is_closed:
             caller.report.outcome = outcome
             caller.report.is_closed = True
         caller.report = None
 
-    def _killed(self, boot: _Boot, caller: _Caller, where: Where, killed: Killed) -> None:
+    def _killed(self, boot: BootState, caller: Caller, where: Where, killed: Killed) -> None:
         group = self._group_of(caller, where, killed)
         if group is not None:
             if killed.pid == group.chosen_pid:
@@ -393,7 +269,7 @@ class Assembler:
         self._kills.append((kill, boot))
 
     def _new_kill(
-        self, boot: _Boot, where: Where, killed: Killed, decision: int, report: Report | None, chosen: Kill | None
+        self, boot: BootState, where: Where, killed: Killed, decision: int, report: Report | None, chosen: Kill | None
     ) -> Kill:
         kill = Kill(self._kill_count, boot.number, where, killed, decision, report, killed.pid, message=killed.message)
         self._kill_count += 1
@@ -404,7 +280,7 @@ class Assembler:
         return kill
 
     @staticmethod
-    def _group_of(caller: _Caller, where: Where, killed: Killed) -> _Group | None:
+    def _group_of(caller: Caller, where: Where, killed: Killed) -> Group | None:
         """The group kill that a kill is part of, by the same caller and at once."""
         group = caller.group
         if group is None or killed.pid in group.pids or is_memcg(killed.message) is False:
@@ -417,7 +293,7 @@ class Assembler:
         return group
 
     @staticmethod
-    def _report_of(caller: _Caller, where: Where, killed: Killed) -> Report | None:
+    def _report_of(caller: Caller, where: Where, killed: Killed) -> Report | None:
         """The open report that this kill ends; None when the log shows that it is another's."""
         report = caller.report
         if report is None or report.is_closed:
@@ -436,7 +312,7 @@ class Assembler:
             return report if near else None
         return report
 
-    def _group_kill(self, boot: _Boot, caller: _Caller, where: Where, record: GroupKill) -> None:
+    def _group_kill(self, boot: BootState, caller: Caller, where: Where, record: GroupKill) -> None:
         """What follows is one decision with the kill before it, which a group before it may have claimed."""
         chosen = caller.last_kill if caller.skipped is None else None
         if (
@@ -461,17 +337,17 @@ class Assembler:
                 boot.domains.settle(
                     chosen
                 )  # the group's memcg tells more, and what was taken from the group before is off
-            caller.group = _Group(
+            caller.group = Group(
                 record.memcg, chosen.killed.pid, chosen.decision, chosen.report, where.time_s, set(), [chosen]
             )
             if where.time_s is not None and chosen.where.time_s is not None:
                 caller.group.gap_s = max(0.0, where.time_s - chosen.where.time_s)
             return
         pid = caller.skipped.pid if caller.skipped else None
-        caller.group = _Group(record.memcg, pid, self._decisions, caller.report, where.time_s, set())
+        caller.group = Group(record.memcg, pid, self._decisions, caller.report, where.time_s, set())
         self._decisions += 1
 
-    def _reaped(self, boot: _Boot, where: Where, record: Reaped) -> None:
+    def _reaped(self, boot: BootState, where: Where, record: Reaped) -> None:
         kill = next((k for k in reversed(boot.recent) if k.killed.pid == record.pid), None)
         release = Release(self._releases, boot.number, where, record, kill.index if kill else None)
         self._releases += 1
@@ -543,7 +419,7 @@ class Assembler:
         )
 
 
-def _is_copy(caller: _Caller, where: Where) -> bool:
+def _is_copy(caller: Caller, where: Where) -> bool:
     """A group's head pasted twice."""
     group = caller.group
     return (
@@ -554,43 +430,7 @@ def _is_copy(caller: _Caller, where: Where) -> bool:
     )
 
 
-def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
-    """What makes a record the same as another; None for records without a stamp."""
-    if where.time_s is None or isinstance(record, Boot):
-        return None
-    if isinstance(record, Killed):
-        return (where.time_s, where.sequence, record)
-    return (
-        where.time_s,
-        where.sequence,
-        where.caller,
-        type(record),
-        getattr(record, "pid", None),
-        getattr(record, "comm", None),
-    )
-
-
 _NO_HEADER = Header(None, None, None, None, None, None, False)
-
-
-def _opens(part: Any) -> bool:
-    """Whether a part is of an OOM report and nothing else, so that there is one though its header is not in the log."""
-    if type(part) is TaskTable:
-        return bool(part.row_count)
-    return type(part) in _OPENING
-
-
-_OPENING = (TaskIn, LimitReached, Usage, StatsHead, Summary)
-
-
-def _is_same_banner(boot: _Boot, where: Where, release: str) -> bool:
-    """Whether a kernel's first line is a copy of the last one: uptime is 0 in all of them."""
-    assert boot.banner is not None
-    before, was = boot.banner
-    if was != release or (where.uptime_s, where.wall_s) != (before.uptime_s, before.wall_s):
-        return False
-    near = where.line - before.line <= (_DUPLICATE_LINES if where.wall_s is not None and boot.is_fresh else 1)
-    return near and where.time_s is not None
 
 
 def _share_domain(kills: list[Kill]) -> None:
@@ -620,111 +460,3 @@ def _learn_page_size(report: Report, killed: Killed) -> None:
             and (page_kb := killed.total_vm_kb // size) in (4, 8, 16, 32, 64, 256)
         ):
             report.page_kb = page_kb
-
-
-# How a part is put into its report. The first of its kind counts, as a second is another's.
-
-
-def _take_usage(report: Report, usage: Usage) -> None:
-    report.counters.setdefault(usage.counter, (usage.usage_kb, usage.limit_kb, usage.failcnt))
-
-
-def _take_task_in(report: Report, task_in: TaskIn) -> None:
-    report.oom_memcg = report.oom_memcg or task_in.oom_memcg
-    report.task_memcg = report.task_memcg or task_in.task_memcg
-
-
-def _take_limit_reached(report: Report, reached: LimitReached) -> None:
-    report.oom_memcg = report.oom_memcg or reached.oom_memcg
-
-
-def _take_tasks(report: Report, table: TaskTable) -> None:
-    report.tasks = report.tasks or table
-
-
-def _take_cpu_line(report: Report, line: CpuLine) -> None:
-    if report.pid is None and (report.header.comm is None or line.comm.strip() == report.header.comm.strip()):
-        report.pid, report.kernel = line.pid, line.kernel or report.kernel
-
-
-def _take_cpuset(report: Report, cpuset: Cpuset) -> None:
-    report.cpuset, report.mems_allowed = cpuset.cpuset, cpuset.mems_allowed
-
-
-def _take_zone(report: Report, zone: Zone) -> None:
-    report.zones.append((zone, ()))
-    report.is_global = True if report.is_global is None and not report.counters else report.is_global
-
-
-def _take_reserve(report: Report, reserve: Reserve) -> None:
-    if report.zones and not report.zones[-1][1]:
-        report.zones[-1] = (report.zones[-1][0], reserve.pages)
-
-
-def _take_buddy(report: Report, buddy: Buddy) -> None:
-    report.buddies.setdefault((buddy.node, buddy.zone), buddy)
-
-
-def _take_lists(report: Report, lists: Lists) -> None:
-    report.list_lines.append(lists)
-
-
-def _take_swap(report: Report, swap: Swap) -> None:
-    if swap.kind == "Free":
-        report.free_swap_kb = swap.kb
-    else:
-        report.total_swap_kb = swap.kb
-
-
-def _take_ram(report: Report, ram: Ram) -> None:
-    report.ram_pages = ram.pages
-
-
-def _take_protection(report: Report, protection: Protection) -> None:
-    report.min_kb, report.low_kb = protection.min_kb, protection.low_kb
-
-
-def _take_summary(report: Report, summary: Summary) -> None:
-    if report.has_summary:
-        return
-    report.has_summary, report.summary_is_cut = True, not summary.is_complete
-    report.constraint = summary.constraint
-    report.oom_memcg = summary.oom_memcg
-    report.task_memcg = summary.task_memcg
-    report.cpuset, report.mems_allowed = summary.cpuset, summary.mems_allowed
-    report.nodemask = summary.nodemask
-    report.chosen_pid, report.chosen_comm = summary.pid, summary.comm
-    if summary.oom_memcg is not None:
-        report.is_global = False
-    elif summary.is_global or summary.is_complete:
-        report.is_global = summary.is_global or not report.counters  # without CONFIG_MEMCG nothing says global_oom
-
-
-def _take_stats(report: Report, stats: StatsHead) -> None:
-    """From 3.9 to 5.2 there is a line for every descendant: sizes add up to the domain's."""
-    if "cache" in stats.values and "rss" in stats.values and "anon" not in stats.values:
-        for name, value in stats.values.items():
-            report.stats[name] = report.stats.get(name, 0) + value
-    elif not report.stats:
-        report.stats = dict(stats.values)
-    if report.oom_memcg is None and stats.memcg and not report.has_summary:
-        report.oom_memcg = stats.memcg
-
-
-_FILL: dict[type, Callable[[Report, Any], None]] = {
-    Usage: _take_usage,
-    Summary: _take_summary,
-    TaskIn: _take_task_in,
-    LimitReached: _take_limit_reached,
-    StatsHead: _take_stats,
-    Protection: _take_protection,
-    TaskTable: _take_tasks,
-    CpuLine: _take_cpu_line,
-    Cpuset: _take_cpuset,
-    Zone: _take_zone,
-    Reserve: _take_reserve,
-    Buddy: _take_buddy,
-    Lists: _take_lists,
-    Swap: _take_swap,
-    Ram: _take_ram,
-}

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from .compiled import find_last
 from .scan import Block
 
 BLOCK_BYTES = 2 << 20
@@ -70,7 +71,7 @@ def _cut(data: bytearray) -> int:
     if len(data) <= _AHEAD_BYTES:
         return 0
     last_line = data.rfind(b"\n", 0, len(data) - _AHEAD_BYTES) + 1
-    header = data.rfind(_HEADER, 0, last_line)
+    header = find_last(data, _HEADER, last_line)
     if header < 0:
         return last_line or (len(data) if len(data) >= _LARGEST_BYTES else 0)
     before = data.rfind(b"\n", 0, header) + 1

@@ -11,20 +11,21 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from .assemble import Assembler, Output
-from .blocks import Span, split_blocks, split_spans
+from .blocks import BLOCK_BYTES, Span, split_blocks, split_spans
 from .kmsg import KmsgRecord
 from .records import Kill, Missing, Other, Release, Report
-from .scan import Block, read_and_count
-from .wire import ReadBlock, Sequences, pack, unpack
+from .scan import Block, read_and_count, read_compiled
+from .wire import ReadBlock, Sequences, decode_records, pack, pack_records, unpack
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
+_SPARSE_BYTES = 4096  # of a log for each record, or more: most of its time goes to the search
 _AHEAD = 2  # blocks a worker has waiting
 _Task = TypeVar("_Task", Block, Span)
 _SWITCH_S = 0.0005
@@ -84,8 +85,11 @@ _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
 def _read(block: Block) -> ReadBlock:
+    end, sequences = block.offset + block.end, _sequences(block.data, block.end)
+    if (records := read_compiled(block)) is not None:
+        return decode_records(records), records.lines, end, sequences
     found, lines = read_and_count(block)
-    return found, lines, block.offset + block.end, _sequences(block.data, block.end)
+    return found, lines, end, sequences
 
 
 def _sequences(data: bytes, end: int) -> Sequences | None:
@@ -98,6 +102,8 @@ def _sequences(data: bytes, end: int) -> Sequences | None:
 
 def read_and_pack(block: Block) -> bytes:
     """Reads a block that was sent."""
+    if (records := read_compiled(block)) is not None:
+        return pack_records(records, block.offset + block.end, _sequences(block.data, block.end))
     return pack(_read(block))
 
 
@@ -119,11 +125,16 @@ def _read_stream(stream: BinaryIO, workers: int) -> Generator[ReadBlock, None, N
     """Blocks in order, sent to worker processes; a short log is read here after all."""
     blocks = split_blocks(stream)
     first = list(_take(blocks, _PARALLEL_BYTES))
+    is_sparse = bool(first) and _is_sparse(first[0])
     following = next(blocks, None)
     if following is None:
         yield from map(_read, first)
         return
-    yield from _read_parallel(read_and_pack, _draining(first, following, blocks), workers)
+    blocks = _draining(first, following, blocks)
+    if is_sparse:
+        yield from _read_in_threads(blocks, workers)
+    else:
+        yield from _read_parallel(read_and_pack, blocks, workers)
 
 
 def _draining(first: list[Block], following: Block, rest: Iterator[Block]) -> Iterator[Block]:
@@ -137,8 +148,34 @@ def _draining(first: list[Block], following: Block, rest: Iterator[Block]) -> It
 
 
 def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadBlock, None, None]:
-    """Blocks in order, which worker processes read out of the file themselves."""
+    """Blocks in order, which worker processes read out of the file themselves, unless little is in it."""
+    with path.open("rb") as file:
+        data = file.read(BLOCK_BYTES)
+    if _is_sparse(Block(data, data.rfind(b"\n") + 1, 0, 0)):
+        yield from _read_in_threads(split_blocks(stream), workers)
+        return
     yield from _read_parallel(partial(read_span, path), split_spans(stream), workers)
+
+
+def _is_sparse(block: Block) -> bool:
+    """Whether a log is one that the compiled reader searches, and finds little: threads are enough, and soon there."""
+    records = read_compiled(block)
+    return records is not None and records.count * _SPARSE_BYTES < block.end
+
+
+def _read_in_threads(blocks: Iterable[Block], workers: int) -> Generator[ReadBlock, None, None]:
+    waiting: deque[Future[ReadBlock]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="blocks") as pool:
+        try:
+            for block in blocks:
+                waiting.append(pool.submit(_read, block))
+                if len(waiting) > workers * _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _read_parallel(

@@ -18,11 +18,20 @@ class Sequences(NamedTuple):
     gaps: int
 
 
+class Records(NamedTuple):
+    """Records of a block, as MessagePack one after the other."""
+
+    body: bytes
+    count: int
+    lines: int  # that begin in the block
+
+
 # records, lines of the block, where it ends in the log, numbers of records
 ReadBlock = tuple[list[Found], int, int, Sequences | None]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ReadBlock)
+_records_decoder = msgspec.msgpack.Decoder(list[Found])
 _PICKLED = b"\x80"  # how a pickle begins; MessagePack has an empty map there, and four values here
 
 
@@ -32,6 +41,22 @@ def pack(block: ReadBlock) -> bytes:
         return _encoder.encode(block)
     except (UnicodeEncodeError, OverflowError):  # bytes that are no UTF-8, numbers of more than 64 bits
         return pickle.dumps(block, pickle.HIGHEST_PROTOCOL)
+
+
+def pack_records(records: Records, end: int, sequences: Sequences | None) -> bytes:
+    """The same of a block whose records are MessagePack already."""
+    return b"".join(
+        (b"\x94", _array_head(records), records.body, *map(_encoder.encode, (records.lines, end, sequences)))
+    )
+
+
+def decode_records(records: Records) -> list[Found]:
+    """The records themselves."""
+    return _records_decoder.decode(_array_head(records) + records.body)
+
+
+def _array_head(records: Records) -> bytes:
+    return b"\xdd" + records.count.to_bytes(4, "big")
 
 
 def unpack(data: bytes) -> ReadBlock:

@@ -119,6 +119,23 @@ class Marked(msgspec.Struct, frozen=True, gc=False):
     parsers: tuple[Parser, ...]
 
 
+def parsers_of(data: bytes, start: int, end: int, words: tuple[int, ...] | None) -> tuple[Parser, ...]:
+    """The parsers of a line by the numbers of its words, in the order of their ends; None where they are to be found anew."""
+    if words is None:
+        line = data[start:end]
+        return mark(line, len(line) + 1)[0].parsers
+    return _parsers_of(words)
+
+
+@lru_cache(1024)
+def _parsers_of(words: tuple[int, ...]) -> tuple[Parser, ...]:
+    parsers = _PARSERS_OF[words[0]]
+    for word in words[1:]:
+        if (more := _PARSERS_OF[word]) is not parsers:
+            parsers = _merged(parsers, more)
+    return parsers
+
+
 def mark(data: bytes, end: int) -> list[Marked]:
     """The lines of `data` that hold a word and begin before `end`, in order."""
     hits: list[tuple[int, int]] = []

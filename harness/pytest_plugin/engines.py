@@ -24,6 +24,7 @@ from ..guest.local import connect_local, engine_of, require_host_arm
 from ..guest.machine import Guest
 from ..progress import Reporter
 from ..spec.arm import name_arms
+from ..spec.machine import Accel
 from ..system.machine import machine_budget
 from ..system.slots import GuestSlot, is_wanted, wait_for_slot
 from .watcher import Watcher
@@ -39,7 +40,7 @@ class GuestSize:
 
     vcpus: int
     memory_mib: int
-    accel: str
+    accel: Accel
 
 
 class KernelEngine:

@@ -11,6 +11,7 @@ from ..analysis.arm import Arm
 from ..analysis.summary import Summary
 from ..analysis.verdict import Comparison
 from ..kernels.kernel import Kernel
+from ..spec.machine import Accel
 from .mechanismwords import mechanism_sentence
 from .visible import visible
 
@@ -242,7 +243,7 @@ def _kernel_lines(facts: MailFacts) -> list[str]:
 
 def _limit_lines(summary: Summary, facts: MailFacts) -> list[str]:
     notes = list(summary.notes)
-    if any(arm.accel == "tcg" for arm in summary.arms):
+    if any(arm.accel == Accel.TCG for arm in summary.arms):
         notes.insert(0, _EMULATED)
     methods = dict.fromkeys(arm.ci_method.partition(";")[0] for arm in summary.arms if arm.ci_low is not None)
     notes += [f"intervals by {method}" for method in methods]

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ..analysis.arm import Arm
 from ..analysis.summary import Summary
+from ..spec.machine import Accel
 from .comparisontable import print_comparison
 from .mechanismwords import mechanism_cells, mechanism_sentence
 
@@ -73,7 +74,7 @@ def _estimated(arm: Arm) -> str:
 
 def _native_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     """What is asked of a machine that no guest stands between."""
-    if all(arm.accel != "native" for arm in arms):
+    if all(arm.accel != Accel.NATIVE for arm in arms):
         return []
     return [
         ("overlap estimated from the log", [_estimated(arm) for arm in arms]),
@@ -114,7 +115,7 @@ def print_summary(console: Console, summary: Summary, *, with_tests: bool = Fals
 def _print_title(console: Console, summary: Summary, what: str) -> None:
     first = summary.arms[0]
     machine = f"{first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}"
-    if first.accel == "native":
+    if first.accel == Accel.NATIVE:
         machine = f"{first.host_cores} cores, no guest"
     console.print(f"Run {summary.run_id} ({summary.state}): {what}, {machine}", highlight=False)
 

@@ -12,6 +12,7 @@ import platformdirs
 
 from ..analysis.arm import Arm
 from ..errors import HostError
+from ..spec.arm import Probes
 from .record import RunRecord, read_run
 from .summary import summarize_runs
 
@@ -30,7 +31,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     cpu: str
     cores: int
     arm: str
-    probes: str = "all"
+    probes: Probes = Probes.ALL
     scenario: str
     scenario_version: str
     rounds: int

@@ -10,7 +10,7 @@ from ..analysis.summary import Summary
 from ..errors import unknown
 from ..report.armnames import short_names
 from ..report.mail import MailFacts, mail_text
-from ..spec.arm import ArmSpec
+from ..spec.arm import ArmSpec, Probes
 from ..spec.scenario import decode
 from ..units import format_size
 from .pool import Pool, pool_runs
@@ -54,7 +54,7 @@ def _facts(pool: Pool) -> MailFacts:
         names=short_names(list(arms.values())),
         specs={name: arm.kernel for name, arm in arms.items()},
         kernels={kernel.spec: kernel for record in pool.records for kernel in record.kernels},
-        counts_only=[name for name, arm in arms.items() if arm.probes == "none"],
+        counts_only=[name for name, arm in arms.items() if arm.probes == Probes.NONE],
         machine=_machine(pool.records[0]),
         commands=[record.command for record in pool.records],
     )

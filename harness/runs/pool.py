@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..collectors.files import TrialRecord, read_trial
 from ..errors import EvidenceError, UsageError
+from ..spec.outcome import Outcome
 from ..tables.schema import KILLS, ROUNDS, TRIALS
 from ..tables.store import load_table
 from .record import RunRecord, read_run
@@ -36,7 +37,7 @@ class Pool:
 
     def block(self, record: RunRecord, boot: int) -> str:
         """The name of a run's planned boot in the column `block`."""
-        return str(boot) if len(self.records) == 1 else f"{record.run_id}/{boot}"
+        return _block(record, boot, is_alone=len(self.records) == 1)
 
 
 def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
@@ -61,28 +62,35 @@ def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
         ]
         records = [_with_own_arms(record) for record in records]
     every = [trial for found in trials for trial in found]
-    early = [trial for trial in every if trial.outcome != "completed" or trial.rounds_begun < trial.rounds]
-    pool = Pool(records, pd.DataFrame(), pd.DataFrame(), early, unreadable, every)
+    early = [trial for trial in every if trial.outcome != Outcome.COMPLETED or trial.rounds_begun < trial.rounds]
+    is_alone = len(records) == 1
     rounds, kills = (
         pd.concat(
-            [_named(found[side], pool, record) for found, record in zip(tables, records, strict=True)],
+            [
+                _with_block(found[side], record, is_alone=is_alone)
+                for found, record in zip(tables, records, strict=True)
+            ],
             ignore_index=True,
         )
         for side in (0, 1)
     )
-    return Pool(records, rounds, kills, pool.ended_early, pool.unreadable, pool.trials)
+    return Pool(records, rounds, kills, early, unreadable, every)
 
 
 def pool_tables(record: RunRecord, rounds: pd.DataFrame, kills: pd.DataFrame) -> Pool:
     """One run, as far as it has come, from its tables."""
-    pool = Pool([record], pd.DataFrame(), pd.DataFrame(), [], [])
-    return Pool([record], _named(rounds, pool, record), _named(kills, pool, record), [], [])
+    named = [_with_block(table, record, is_alone=True) for table in (rounds, kills)]
+    return Pool([record], named[0], named[1], [], [])
 
 
-def _named(table: pd.DataFrame, pool: Pool, record: RunRecord) -> pd.DataFrame:
-    boots = {int(boot): pool.block(record, int(boot)) for boot in table["boot"].dropna().unique()}
+def _block(record: RunRecord, boot: int, *, is_alone: bool) -> str:
+    return str(boot) if is_alone else f"{record.run_id}/{boot}"
+
+
+def _with_block(table: pd.DataFrame, record: RunRecord, *, is_alone: bool) -> pd.DataFrame:
+    boots = {int(boot): _block(record, int(boot), is_alone=is_alone) for boot in table["boot"].dropna().unique()}
     table = table.assign(block=table["boot"].map(boots).astype("string"))
-    if len(pool.records) > 1:
+    if not is_alone:
         table["trial_id"] = record.run_id + "/" + table["trial_id"]
     return table
 
@@ -179,7 +187,7 @@ def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         yield f"scenario {scenario.name}: ", "version", scenario.version
     kernels = {kernel.spec: kernel for kernel in record.kernels}
     for arm in record.arms:
-        yield f"arm {arm.name}: ", "probes", arm.probes
+        yield f"arm {arm.name}: ", "probes", str(arm.probes)
         if kernel := kernels.get(arm.kernel):
             # the key is of all; what it is made of is named first, as it says more
             yield f"arm {arm.name}: ", "config", kernel.config_key

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import os
 import secrets
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,20 @@ from ..errors import EvidenceError, UsageError
 from ..guest.engine import EngineInfo
 from ..kernels.kernel import Kernel
 from ..spec.arm import ArmSpec, name_arms
+from ..spec.machine import Accel
+from ..system.locks import open_lock, try_lock
 from ..system.paths import write_atomically
 
 RUN_FORMAT = 2
 RUN_FILE = "run.json"
-COMPLETE = "complete"  # state of a run
+
+
+class RunStatus(StrEnum):
+    """How far a run has come."""
+
+    RUNNING = "running"  # a run that was killed stays so
+    INTERRUPTED = "interrupted"
+    COMPLETE = "complete"
 
 
 def new_run_id() -> str:
@@ -57,7 +66,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int
     run_id: str
-    state: str  # running (a run that was killed stays so), interrupted or complete
+    state: RunStatus
     oomtrial: str
     command: list[str]
     seed: int
@@ -69,7 +78,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     rootfs: str
     vcpus: int
     memory_mib: int
-    accel: str
+    accel: Accel
     accel_reason: str
     host: HostRecord
     blocks: list[PlannedBlock]
@@ -77,9 +86,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
     disturbed: str = ""  # what else ran on this machine, as "kernels were being built beside it": never pooled
     engine: EngineInfo | None = None  # of the arm host; None where guests ran
-    concurrent_guests: int = msgspec.field(
-        default=0, name="beside"
-    )  # the most other guests on this machine when one of the run's own started
+    # the most other guests on this machine when one of the run's own started
+    concurrent_guests: int = msgspec.field(default=0, name="beside")
     may_harm_host: bool = False
     snapshots: bool = True
     config: list[str] = []  # config fragments of a person's own
@@ -93,14 +101,10 @@ def hold_run(directory: Path) -> int:
     Raises UsageError when another one holds it.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    descriptor = open_lock(directory)
+    if not try_lock(descriptor):
         os.close(descriptor)
-        raise UsageError(f"another process is writing {directory}", "wait for its end, or end it") from None
-    except OSError:  # a file system without locks of directories
-        pass
+        raise UsageError(f"another process is writing {directory}", "wait for its end, or end it")
     return descriptor
 
 

@@ -22,6 +22,7 @@ from ..report.timeline import Timeline, round_timeline
 from ..report.timelinefigure import draw_timeline
 from ..report.timelinetext import heading
 from ..report.traceevents import trace_events
+from ..spec.arm import Probes
 from ..system.paths import write_atomically
 from ..tables.store import load_tables
 from .record import RunRecord, ScenarioRecord, read_run
@@ -139,8 +140,8 @@ def _circumstances(record: RunRecord, scenario: ScenarioRecord) -> Circumstances
         ("acceleration", f"{record.accel} ({record.accel_reason})"),
         ("host", f"{record.host.cores} cores, {record.host.cpu}, {record.host.qemu}"),
         ("images", ", ".join(f"{name} {key}" for name, key in record.images.items())),
-        ("without mechanisms", ", ".join(arm.name for arm in record.arms if arm.probes == "kills") or "no arm"),
-        ("counts only", ", ".join(arm.name for arm in record.arms if arm.probes == "none") or "no arm"),
+        ("without mechanisms", ", ".join(arm.name for arm in record.arms if arm.probes == Probes.KILLS) or "no arm"),
+        ("counts only", ", ".join(arm.name for arm in record.arms if arm.probes == Probes.NONE) or "no arm"),
     ]
     kernels = []
     for kernel in record.kernels:

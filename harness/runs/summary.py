@@ -14,6 +14,7 @@ from ..collectors.files import TrialRecord
 from ..errors import unknown
 from ..spec.scenario import Scenario, decode
 from .pool import Pool, pool_runs
+from .record import RunStatus
 
 
 def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
@@ -80,7 +81,7 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
             if (block.arm, block.scenario) == (name, scenario.name):
                 key = pool.block(run, block.boot)
                 planned[key] = planned.get(key, 0) + block.rounds
-                if run.state == "complete":
+                if run.state == RunStatus.COMPLETE:
                     ended.add(key)
     return summarize_arm(
         name,

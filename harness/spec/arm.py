@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import StrEnum
 
 import msgspec
+
+
+class Probes(StrEnum):
+    """Which evidence is taken from the kernel under test."""
+
+    ALL = "all"
+    KILLS = "kills"  # what classifies a kill, without its mechanism
+    NONE = "none"  # counts only
 
 
 class ArmSpec(msgspec.Struct, frozen=True):
@@ -13,11 +22,11 @@ class ArmSpec(msgspec.Struct, frozen=True):
 
     name: str  # in tables and reports; unlike any other arm's
     kernel: str  # text of the kernel spec
-    probes: str = "all"  # all; kills: what classifies one, without its mechanism; none: counts only
+    probes: Probes = Probes.ALL
 
 
-def name_arms(kernels: Iterable[str], probes: str = "all") -> tuple[ArmSpec, ...]:
-    """One arm per kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
+def name_arms(kernels: Iterable[str], probes: Probes = Probes.ALL) -> tuple[ArmSpec, ...]:
+    """An arm for each kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
     seen: Counter[str] = Counter()
     arms = []
     for kernel in kernels:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import UsageError, unknown
+from .arm import Probes
 
 # From this version on a task iterator of cgroups hides exiting victims from the OOM killer (a72f73c4dd9b, 7.0 and stable
 # 6.19.9): stock has redundant kills in most rounds. Every control but one is then measured upon the patch that shows them.
@@ -28,7 +29,7 @@ class Control:
 
     name: str
     patch: str  # of the control; empty for stock
-    probes: str  # on the control; the reference has all
+    probes: Probes  # on the control; the reference has all
     reference_patch: str  # empty for stock
     scenario: str
     effect: str  # redundant, second-kill, hung, or retries: see analysis/effects.py
@@ -47,47 +48,47 @@ class Control:
 
 
 CONTROLS = (
-    Control("A/A", "", "all", "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock is like stock"),
-    Control("observer", "", "none", "", _MAIN, "second-kill", "alike", (0.10, 0.40), "the probes change nothing"),
+    Control("A/A", "", Probes.ALL, "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock is like stock"),
+    Control("observer", "", Probes.NONE, "", _MAIN, "second-kill", "alike", (0.10, 0.40), "the probes change nothing"),
     Control(
-        "hidden-victims", "", "all", "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "hidden-victims", "", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
         "stock hides exiting victims from the OOM killer: redundant kills in most rounds",
         kernels=(HIDDEN_SINCE, ""), is_repaired=False,
     ),
     Control(
-        "hide-exiting-victims", "hide-exiting-victims", "all", "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "hide-exiting-victims", "hide-exiting-victims", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
         "exiting victims are hidden as on 7.x: redundant kills in most rounds", kernels=("", "6.19.8"),
     ),
     Control(
-        "scan-sleeps", "scan-sleeps", "all", "", _MAIN, "redundant", "more", (0.12, 0.45),
+        "scan-sleeps", "scan-sleeps", Probes.ALL, "", _MAIN, "redundant", "more", (0.12, 0.45),
         "the scan of the tasks sleeps: redundant kills in about half of the rounds",
     ),
     Control(
-        "recheck-margin", "scan-sleeps", "all", "scan-sleeps+recheck-margin", _MAIN, "redundant", "more", (0.08, 0.40),
+        "recheck-margin", "scan-sleeps", Probes.ALL, "scan-sleeps+recheck-margin", _MAIN, "redundant", "more", (0.08, 0.40),
         "the margin is read again before the kill: the kills that a slow scan makes are gone",
     ),
     Control(
-        "ignore-pending-victim", "ignore-pending-victim", "all", "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "ignore-pending-victim", "ignore-pending-victim", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
         "selection does not wait: redundant kills in most rounds",
     ),
     Control(
-        "skip-before-unmap", "skip-before-unmap", "all", "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "skip-before-unmap", "skip-before-unmap", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
         "the victim is given up before it is unmapped: redundant kills in most rounds",
     ),
     Control(
-        "early-reap-no-margin", "early-reap-no-margin", "all", "", _MAIN, "redundant", "more", (0.12, 0.45),
+        "early-reap-no-margin", "early-reap-no-margin", Probes.ALL, "", _MAIN, "redundant", "more", (0.12, 0.45),
         "an impatient reaper, no look at the margin: clearly more redundant kills",
     ),
     Control(
-        "busy-wait", "busy-wait", "all", "wait-for-victim", _MAIN, "retries", "more", (0.05, 0.50),
+        "busy-wait", "busy-wait", Probes.ALL, "wait-for-victim", _MAIN, "retries", "more", (0.05, 0.50),
         "waiters spin: more failed charges than any but one in 20 rounds of wait-for-victim",
     ),
     Control(
-        "wait-forever", "wait-forever", "all", "", _MAIN, "hung", "more", (0.02, 0.98),
+        "wait-forever", "wait-forever", Probes.ALL, "", _MAIN, "hung", "more", (0.02, 0.98),
         "the gate never opens: rounds hang", FEW_ROUNDS,
     ),
     Control(
-        "gate-without-victim", "gate-without-victim", "all", "", "no-victim-then-big", "hung", "more", (0.02, 0.98),
+        "gate-without-victim", "gate-without-victim", Probes.ALL, "", "no-victim-then-big", "hung", "more", (0.02, 0.98),
         "the gate is taken and no victim found: rounds hang", FEW_ROUNDS,
     ),
 )  # fmt: skip

@@ -14,6 +14,7 @@ import msgspec
 from ..errors import UsageError, unknown
 from ..system.paths import content_key, data_dir
 from ..units import format_size, parse_size
+from .outcome import ROUND_OUTCOMES, Outcome
 
 # Docker refuses a memory limit below this (moby, daemon/daemon_unix.go: linuxMinMemory).
 MIN_LIMIT_BYTES = 6 << 20
@@ -40,7 +41,6 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "tasks": (1, MAX_SHARERS),
 }
 _MAX_BYTES, _PAGE = 1 << 44, 4096
-_OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
 
 class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -96,7 +96,7 @@ class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     hog_overhead: str = "192K"  # kernel memory and page tables of one hog, at most
     reserve: str = "256K"  # what the survivors must leave free when the demand is calibrated
     round_deadline_s: float = 20.0
-    expect: tuple[str, ...] = ("completed",)  # outcomes of a round on a stock kernel
+    expect: tuple[str, ...] = (Outcome.COMPLETED,)  # outcomes of a round on a stock kernel
     where: Literal["anywhere", "guest"] = "anywhere"  # guest: could hurt the machine it runs on
     cgroup: Literal["v1", "v2"] = "v2"
 
@@ -304,8 +304,8 @@ class _Checker:
             self._refuse(
                 f"{len(self._scenario.hogs)} hogs in {len(self._file.hogs)} groups; allowed are 1 to {MAX_HOGS} hogs in up to {MAX_GROUPS} groups"
             )
-        if bad := set(self._file.expect) - set(_OUTCOMES):
-            self._refuse(f"expect has {sorted(bad)[0]!r}; allowed are {', '.join(_OUTCOMES)}")
+        if bad := set(self._file.expect) - set(ROUND_OUTCOMES):
+            self._refuse(f"expect has {sorted(bad)[0]!r}, possible are {', '.join(ROUND_OUTCOMES)}")
         if not self._scenario.is_limited and self._file.where != "guest":
             self._refuse('some of its hogs are under no limit, which needs where = "guest"')
         if self._scenario.has_oracle and self._scenario.demand_fits(set(range(len(self._scenario.hogs)))):

@@ -22,8 +22,9 @@ from ..experiment.experiment import Experiment
 from ..experiment.request import Request
 from ..kernels.tree import NoRepositoryError, find_commit
 from ..progress import Reporter
-from ..runs.record import COMPLETE, RUN_FILE, read_run
+from ..runs.record import RUN_FILE, RunStatus, read_run
 from ..spec.arm import ArmSpec
+from ..spec.machine import Accel
 from ..system.paths import write_atomically
 from ..system.process import output_of
 from ..tables.store import load_tables
@@ -47,7 +48,7 @@ class BisectPlan(msgspec.Struct, frozen=True, kw_only=True):
     boots: int  # an end
     seed: int
     vcpus: int
-    accel: str
+    accel: Accel
     effect: str = ""  # which the ends differ in; empty until they are measured
     good_seen: tuple[int, int] = (0, 0)  # rounds with the effect, rounds
     bad_seen: tuple[int, int] = (0, 0)
@@ -80,7 +81,7 @@ def _write(path: Path, value: msgspec.Struct) -> None:
 
 
 def plan_bisection(
-    tree: Path, good: str, bad: str, scenario: str, rounds: int, boots: int, seed: int, vcpus: int, accel: str
+    tree: Path, good: str, bad: str, scenario: str, rounds: int, boots: int, seed: int, vcpus: int, accel: Accel
 ) -> BisectPlan:
     """Raises UsageError when the tree is no git tree, or lacks a commit, or good is no ancestor of bad."""
     if not tree.is_dir():
@@ -168,7 +169,7 @@ def _measure(
     Raises _CannotMeasureError when a commit is no kernel tree, or cannot be built, or boots in no guest.
     """
     if (directory / RUN_FILE).is_file():
-        if read_run(directory).state == COMPLETE:
+        if read_run(directory).state == RunStatus.COMPLETE:
             return
         shutil.rmtree(directory)  # cut off by an interruption
     arms = tuple(_arm(plan, commit) for commit in commits)

@@ -12,7 +12,7 @@ from ..experiment.request import Request
 from ..kernels.build import BuildPlan
 from ..kernels.plan import plan_kernel
 from ..progress import Reporter
-from ..runs.record import read_run
+from ..runs.record import RunStatus, read_run
 from ..spec.arm import ArmSpec
 from ..spec.controls import REPAIR, Control, choose_controls, hides_victims
 from ..spec.kernel import parse_kernel_spec
@@ -74,7 +74,7 @@ def run_controls(
     experiments = []
     for name, members in _runs(controls).items():
         if (out / name / "run.json").is_file():
-            if read_run(out / name).state != "complete":
+            if read_run(out / name).state != RunStatus.COMPLETE:
                 raise UsageError(f"{out / name} holds a run that did not end", "remove it, or choose another --out")
             progress.say(f"{name}: measured already, {out / name}")
             continue

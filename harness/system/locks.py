@@ -13,11 +13,32 @@ import psutil
 _CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
 
 
+def open_lock(path: Path) -> int:
+    """A descriptor of a file or directory, to be locked. The lock ends when it is closed, here and in whoever inherited it."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def lock(descriptor: int, *, shared: bool = False) -> None:
+    """Locks what a descriptor stands for; waits until it can. A file system without such locks has none."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
+def try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """`lock` without waiting: False when somebody else holds it."""
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks of directories
+        pass
+    return True
+
+
 def hold(directory: Path) -> int:
     """Marks a directory as in use, until the descriptor is closed or this process has ended, however it ends."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    with contextlib.suppress(OSError):  # a file system without locks of directories
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    descriptor = open_lock(directory)
+    try_lock(descriptor)
     return descriptor
 
 
@@ -34,18 +55,13 @@ def held(directory: Path) -> Iterator[None]:
 def is_held(directory: Path) -> bool:
     """Whether a process marks a directory as in use."""
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = open_lock(directory)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
+        return not try_lock(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 def owner_is_alive(pid: int, path: Path) -> bool:

@@ -8,7 +8,6 @@ all fit; `oomtrial run` takes one at once, and only records how many others ther
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+from .locks import lock, open_lock, try_lock
 from .machine import Budget, machine_budget
 from .paths import cache_dir
 
@@ -54,8 +54,8 @@ def take_slot(vcpus: int, memory_mib: int) -> GuestSlot:
     name = f"{vcpus}-{memory_mib}-{os.getpid()}-{secrets.token_hex(4)}"
     scratch = directory / f".{name}"
     descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    scratch.rename(directory / name)  # no other process sees it before it is locked
+    lock(descriptor)
+    scratch.rename(directory / name)  # nobody sees it before it is locked
     return GuestSlot(directory / name, descriptor)
 
 
@@ -84,7 +84,7 @@ def is_wanted() -> bool:
     """Whether a process waits for a slot."""
     descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        return not _lock(descriptor, fcntl.LOCK_SH)
+        return not try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
 
@@ -94,7 +94,7 @@ def _gate() -> Iterator[None]:
     """The lock of the first waiting process; the others queue for it."""
     descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -106,14 +106,6 @@ def _directory() -> Path:
     return directory
 
 
-def _lock(descriptor: int, how: int) -> bool:
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
     """Slots whose process is alive: vCPUs, MiB, pid. The others are removed."""
     found = []
@@ -121,9 +113,9 @@ def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
         if path == but:
             continue
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_lock(path)
             try:
-                if _lock(descriptor, fcntl.LOCK_SH):
+                if try_lock(descriptor, shared=True):
                     path.unlink(missing_ok=True)
                 else:
                     vcpus, memory_mib, pid, _ = path.name.split("-")

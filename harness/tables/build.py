@@ -8,6 +8,7 @@ from ..collectors.rounds import RoundEvidence, TrialEvidence
 from ..oomlog.events import TROUBLE
 from ..oomlog.reading import Collected, collect_kmsg
 from ..oomlog.records import Kill, Report
+from ..spec.outcome import Outcome
 from ..spec.scenario import Scenario
 from .details import counter_rows, task_rows, trace_rows, trial_row
 from .foreign import part_foreign
@@ -60,13 +61,13 @@ def _outcome(evidence: TrialEvidence, found: RoundEvidence, witnesses: Witnesses
     """A round is lost until proved otherwise; without an end of its own it shares its trial's. One whose kernel log has a
     hole is completed only if every kill that the memcg counted is there all the same."""
     if found.end is None:
-        return evidence.record.outcome if evidence.record.outcome != "completed" else "lost"
+        return evidence.record.outcome if evidence.record.outcome != Outcome.COMPLETED else Outcome.LOST
     if found.end.hung or found.end.stuck:
-        return "hung"
-    if not found.kmsg_marked and evidence.record.outcome in ("lost", "panicked"):
+        return Outcome.HUNG
+    if not found.kmsg_marked and evidence.record.outcome in (Outcome.LOST, Outcome.PANICKED):
         return evidence.record.outcome  # it came to its end, but its records were lost with the guest
     has_kills = witnesses.kmsg_complete or (found.kmsg_marked and len(witnesses.kmsg) == witnesses.oom_kill)
-    return "completed" if found.end.recorded and has_kills else "harness_error"
+    return Outcome.COMPLETED if found.end.recorded and has_kills else Outcome.HARNESS_ERROR
 
 
 def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) -> Witnesses:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from .logrows import LogRows
 from .schema import Table
 
 _GROUP_BYTES = 1 << 20  # of a row group of Parquet, as Arrow has it: what waits is memory
+_AHEAD = 4  # groups that wait to be written
 
 
 class LogStore:
@@ -32,6 +35,9 @@ class LogStore:
             raise EvidenceError(f"cannot write to {directory}: {error.strerror}") from error
         self._open: Callable[[Path, pa.Schema], Any] = _open_parquet if suffix == "parquet" else _open_csv
         self._writers: dict[str, Any] = {}
+        # Arrow writes without the interpreter's lock, so records are put together meanwhile
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="tables")
+        self._written: deque[Future[None]] = deque()
         self._rows = LogRows()
         self._waiting: dict[str, list[pa.Table]] = {table.name: [] for table in LOG_TABLES}
         self._waiting_bytes = dict.fromkeys(self._waiting, 0)
@@ -52,12 +58,23 @@ class LogStore:
                 self._write(table)
 
     def _write(self, table: Table) -> None:
-        content = pa.concat_tables(self._waiting[table.name]).combine_chunks()
+        parts = list(self._waiting[table.name])
         self._waiting[table.name].clear()
         self._waiting_bytes[table.name] = 0
+        self._written.append(self._writing.submit(self._write_group, table, parts))
+        while len(self._written) > _AHEAD:
+            self._written.popleft().result()
+
+    def _write_group(self, table: Table, parts: list[pa.Table]) -> None:
+        content = pa.concat_tables(parts).combine_chunks()
         if table.name not in self._writers:
             self._writers[table.name] = self._open(self._part(table), content.schema)
         self._writers[table.name].write_table(content)
+
+    def _wait(self) -> None:
+        """Until all is written."""
+        while self._written:
+            self._written.popleft().result()
 
     def _part(self, table: Table) -> Path:
         return self._directory / f".{table.name}.{self._suffix}.part"
@@ -65,14 +82,19 @@ class LogStore:
     def close(self) -> None:
         """Writes the rest."""
         self.add_tables(self._rows.take())
+        self._wait()
         for table in LOG_TABLES:
             if self._waiting[table.name] or table.name not in self._writers:
                 self._write(table)
+        self._wait()
+        self._writing.shutdown()
+        for table in LOG_TABLES:
             self._writers[table.name].close()
             self._part(table).replace(self._directory / f"{table.name}.{self._suffix}")
 
     def discard(self) -> None:
         """Removes what is not whole."""
+        self._writing.shutdown(cancel_futures=True)
         for table in LOG_TABLES:
             if table.name in self._writers:
                 self._writers[table.name].close()

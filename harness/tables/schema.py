@@ -90,11 +90,15 @@ class Table:
 
     def arrow_of_values(self, rows: Sequence[tuple[object, ...]]) -> pa.Table:
         """The same of rows that are values in the order of the columns."""
-        schema = self.arrow_schema()
+        schema = self._schema
         columns = list(zip(*rows, strict=True)) or [()] * len(schema)
         return pa.table(
             [_arrow(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
         )
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        return self.arrow_schema()
 
     def arrow_schema(self) -> pa.Schema:
         fields = [

@@ -18,7 +18,7 @@ from harness.collectors.rounds import read_evidence
 from harness.containers.images import load_image
 from harness.containers.running import API_ERRORS
 from harness.errors import GuestError, HostError
-from harness.experiment.trial import run_trial
+from harness.experiment.trial import TrialProgress, run_trial
 from harness.experiment.workload import TrialJob
 from harness.guest import machine
 from harness.spec.scenario import load_scenario
@@ -193,7 +193,8 @@ def troubled(prepared, tmp_path_factory):
                 guest.docker.containers.get("oomtrial-troubled-workload").kill()
 
         run("sh", "-c", FLOOD, detach=True)
-        end = run_trial(guest.docker, job, evidence, kill_after_six)
+        progress = TrialProgress()
+        end = run_trial(guest.docker, job, evidence, kill_after_six, progress=progress)
         assert guest.docker.ping()
         with contextlib.suppress(*API_ERRORS):
             run("killall", "-KILL", "dockerd")
@@ -201,15 +202,15 @@ def troubled(prepared, tmp_path_factory):
     record = TrialRecord(trial_id="troubled", block=1, arm="a", scenario=scenario.name, boot=1, first_round=1, rounds=200,
                          token="troubled", outcome=end.outcome)  # fmt: skip
     write_trial(directory / "trial", record)
-    return end, ending, trial_rows(read_evidence(directory / "trial"), scenario)["rounds"]
+    return (end, progress.rounds_begun), ending, trial_rows(read_evidence(directory / "trial"), scenario)["rounds"]
 
 
 def test_a_supervisor_that_is_killed_from_outside_is_the_harness_error_it_is(troubled):
     """The kernel did nothing wrong, and the guest lives: neither hung nor lost."""
-    end, _, rounds = troubled
+    (end, rounds_begun), _, rounds = troubled
     assert (end.outcome, end.reason) == ("harness_error", "the supervisor ended with status 137")
-    assert 6 <= end.rounds_begun < 40
-    assert [row["round"] for row in rounds] == list(range(1, end.rounds_begun + 1))
+    assert 6 <= rounds_begun < 40
+    assert [row["round"] for row in rounds] == list(range(1, rounds_begun + 1))
     assert rounds[0]["outcome"] == "completed"
     assert {row["outcome"] for row in rounds} == {"completed", "harness_error"}
 

@@ -9,7 +9,7 @@ from scipy.stats import fisher_exact
 from harness.collectors.files import EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.rounds import read_evidence
 from harness.errors import GuestError
-from harness.experiment.trial import run_trial
+from harness.experiment.trial import TrialProgress, run_trial
 from harness.experiment.workload import TrialJob, prepare_engine
 from harness.guest.snapshot import Snapshot
 from harness.oomlog.reading import collect_kmsg
@@ -111,9 +111,11 @@ def test_a_guest_goes_on_with_its_containers_started_and_gets_another_job(
             make_known_bad_guest(snapshot=snapshot, job=job.handed_over) as guest,
             EvidenceWriter(tmp_path / token) as evidence,
         ):
-            end = run_trial(guest.docker, job, evidence, lambda _: None, lambda: saved.append(guest.save(of_scenario)))  # noqa: B023
+            progress = TrialProgress()
+            save = lambda: saved.append(guest.save(of_scenario))  # noqa: B023, E731
+            end = run_trial(guest.docker, job, evidence, lambda _: None, save, progress)
             containers = {c.name: c.id for c in guest.docker.containers.list(all=True)}
-        assert (end.outcome, end.rounds_begun, bool(saved)) == ("completed", 3, token == "prepares"), end
+        assert (end.outcome, progress.rounds_begun, bool(saved)) == ("completed", 3, token == "prepares"), end
         assert set(containers) == {f"oomtrial-{token}-collector", f"oomtrial-{token}-workload"}
         log = (tmp_path / token / "kmsg.log").read_text()
         assert [f"oomtrial: {token} round {n} start" in log for n in (3, 4, 5, 6, 7)] == [
@@ -124,7 +126,7 @@ def test_a_guest_goes_on_with_its_containers_started_and_gets_another_job(
             False,
         ]
         assert "calibration" in (tmp_path / token / "supervisor.jsonl").read_text()
-        seen.append((sorted(containers.values()), end.containers_start_s))
+        seen.append((sorted(containers.values()), progress.containers_start_s))
     assert seen[0][0] == seen[1][0]  # the same containers, under other names
 
 

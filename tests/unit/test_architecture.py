@@ -70,3 +70,7 @@ def test_data_files_are_found_from_the_checkout():
     from harness.system.paths import data_dir
 
     assert data_dir("workloads") == Path(HARNESS.parent, "workloads")
+
+
+def test_one_room_locks():
+    assert [path.name for path in HARNESS.rglob("*.py") if "fcntl" in path.read_text()] == ["locks.py"]

@@ -2,10 +2,12 @@
 
 import ast
 import os
+from pathlib import Path
 
 import psutil
 import pytest
 
+import harness
 from harness.errors import HostError
 from harness.experiment.guests import machine_of_guests
 from harness.experiment.preflight import refuse_little_memory
@@ -13,7 +15,6 @@ from harness.kernels import build
 from harness.logs.parse import _cores
 from harness.system import machine
 from harness.system.machine import Budget, available_mib, machine_budget
-from tests.wheel import ROOT
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_nobody_else_asks_the_machine():
     asks = {"sched_getaffinity", "cpu_count", "process_cpu_count", "virtual_memory"}
     found = {
         path.name
-        for path in (ROOT / "harness").rglob("*.py")
+        for path in Path(harness.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in asks
     }

@@ -11,6 +11,7 @@ from harness.errors import GuestError, HostError
 from harness.experiment.guests import TrialGuests
 from harness.guest import accel, machine, rootfs
 from harness.kernels.kernel import Kernel
+from harness.spec.machine import Accel
 from harness.system.cc import build_binary
 from harness.system.paths import cache_dir, write_atomically
 from harness.system.sealed import is_intact, put_seal
@@ -149,9 +150,8 @@ def test_a_guest_that_does_not_start_of_a_damaged_file_is_not_the_kernels_fault(
 
 
 def test_an_engine_that_did_not_start_is_no_panic(tmp_path):
-    guest = machine.Guest(
-        kernel=tmp_path, rootfs=tmp_path, accel="tcg", vcpus=1, memory_mib=1, console=tmp_path / "console"
-    )
+    config = machine.GuestConfig(tmp_path, tmp_path, Accel.TCG, vcpus=1, memory_mib=1, console=tmp_path / "console")
+    guest = machine.Guest(config)
     guest._process, guest._private = SimpleNamespace(poll=lambda: 0, pid=0), tmp_path
     (tmp_path / "qemu.log").touch()
     for text, says in (

@@ -195,3 +195,13 @@ def test_a_save_that_fails_is_no_end_of_the_trial():
 )
 def test_a_kernel_is_not_blamed_for_the_end_of_the_engine(text, outcome):
     assert find_end(f"[ 1.0] Kernel panic - not syncing: {text}\n")[0] == outcome
+
+
+def test_a_panic_after_int3_names_the_likely_cause():
+    """Console of a Debian 7.2.13 guest that panicked while it booted."""
+    console = (
+        "[    1.600595] Oops: int3: 0000 [#2] SMP NOPTI\n[    1.600808] RIP: 0010:sched_clock_cpu+0x9/0x230\n"
+        "[    1.601273] Kernel panic - not syncing: Fatal exception in interrupt\n"
+    )
+    assert find_panic(console).startswith("Fatal exception in interrupt after int3 (under tcg probably the emulator")
+    assert find_panic(console[console.index("Kernel") :]) == "Fatal exception in interrupt"

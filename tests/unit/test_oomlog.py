@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import asdict
 from oomtext import Task, header, killed, reaped, report, stamped, summary
 
+import harness
 from harness.oomlog.domain import TaskIn, parse_stats_head, parse_summary, parse_task_in, parse_usage
 from harness.oomlog.header import CpuLine, parse_cpu_line, parse_header
 from harness.oomlog.kill import parse_chosen, parse_killed
@@ -601,6 +602,6 @@ def test_a_header_alone_is_a_partial_report():
 
 def test_no_pattern_has_a_possessive_group():
     """Before Python 3.11.5 it matches too little (gh-106052): Debian 12's gave other kills. After one character it is right."""
-    for path in (Path(__file__).parents[2] / "harness").rglob("*.py"):
+    for path in Path(harness.__file__).parent.rglob("*.py"):
         for line in path.read_text().splitlines():
             assert not re.search(r"\)(?:[*+?]|\{\d+,?\d*\})\+|\(\?>", line), f"{path}: {line}"

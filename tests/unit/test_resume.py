@@ -21,13 +21,16 @@ from harness.experiment.artifacts import Artifacts
 from harness.experiment.driver import run_experiment
 from harness.experiment.experiment import Experiment, resume_run
 from harness.experiment.guests import TrialGuests
+from harness.experiment.places import GuestPlace
 from harness.experiment.request import Request
 from harness.experiment.resume import recover_trials, refuse_other_host, refuse_other_images
+from harness.experiment.trial import TrialOutcome
 from harness.kernels.kernel import Kernel
 from harness.progress import Reporter
 from harness.runs.record import hold_run, read_run, write_run
 from harness.runs.tables import rebuild_tables, summarize
 from harness.spec.arm import name_arms
+from harness.spec.outcome import Outcome
 from harness.spec.plan import plan_blocks
 from harness.system.paths import cache_dir
 
@@ -85,16 +88,14 @@ def fake_guest(*_):
     yield FakeGuest(), 0.5, lambda: None
 
 
-def fake_trial(_client, job, evidence, on_round, _save, end):
-    end.outcome = "gone"
+def fake_trial(_client, job, evidence, on_round, _save, progress):
     for number in range(job.first_round, job.first_round + job.rounds):
         for channel, line in round_lines(job.token, number):
             getattr(evidence, f"{channel}_line")(line.encode())
             if '"armed"' in line:
-                end.rounds_begun = number - job.first_round + 1
+                progress.first_round, progress.armed = job.first_round, (number, time.monotonic())
         on_round(number)
-    end.outcome = "completed"
-    return end
+    return TrialOutcome(Outcome.COMPLETED)
 
 
 @pytest.fixture(autouse=True)
@@ -102,11 +103,7 @@ def _no_guests(monkeypatch):
     monkeypatch.setattr(TrialGuests, "of_trial", fake_guest)
     monkeypatch.setattr(block, "run_trial", fake_trial)
     monkeypatch.setattr(Experiment, "prepare", lambda _: PREPARED)
-    monkeypatch.setattr(Experiment, "_check_resumed", check_resumed)
-
-
-def check_resumed(self, *_):
-    self.standing.states, _ = recover_trials(self.directory)
+    monkeypatch.setattr(GuestPlace, "check", lambda *_, **__: None)
 
 
 def quiet():
@@ -239,16 +236,16 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
     """The guest of the first trial is killed in round 2, the harness in round 3 of the second trial."""
     out = tmp_path / "run"
 
-    def die(_client, job, evidence, _on_round, _save, end):
-        end.outcome, end.rounds_begun = "gone", 2
+    def die(_client, job, evidence, _on_round, _save, progress):
+        progress.armed = 2, time.monotonic()
         for number in (1, 2) if job.first_round == 1 else (3,):
             for place, (channel, line) in enumerate(round_lines(job.token, number)):
                 if number > 1 and place == 8:
                     if number == 3:
                         os._exit(9)
-                    return end
+                    return TrialOutcome(Outcome.GUEST_LOST)
                 getattr(evidence, f"{channel}_line")(line.encode())
-        return end
+        return TrialOutcome(Outcome.GUEST_LOST)
 
     with monkeypatch.context() as patch:
         patch.setattr(block, "run_trial", die)
@@ -289,10 +286,10 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
     """Who presses Ctrl-C because nothing happens any more does not get the round again."""
     out = tmp_path / "run"
 
-    def hang(_client, job, evidence, _on_round, _save, end):
+    def hang(_client, job, evidence, _on_round, _save, progress):
         for channel, line in list(round_lines(job.token, 1))[:8]:
             getattr(evidence, f"{channel}_line")(line.encode())
-        end.rounds_begun, end.under_way = 1, (1, time.monotonic() - 1000)
+        progress.armed = 1, time.monotonic() - 1000
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -19,8 +19,10 @@ SOURCE = ROOT / "tests" / "alone.c"
 
 
 def compiled(directory, name, *options):
-    source = data_dir("workloads") / f"{name}.c"
-    binary = directory / name
+    directory.mkdir(exist_ok=True)
+    source, binary = directory / "source.c", directory / name
+    parts = sorted((data_dir("workloads") / name).glob("*.c")) or [data_dir("workloads") / f"{name}.c"]
+    source.write_text("".join(f'#include "{part}"\n' for part in parts))
     argv = ["musl-gcc", "-static", "-O1", f'-DSOURCE="{source}"', *options, "-o", str(binary), str(SOURCE)]
     subprocess.run(argv, check=True)
     return binary
@@ -84,6 +86,26 @@ def collector_argv(binary, root):
 def test_a_signal_right_before_the_collector_waits_is_heard(collector, tmp_path, number, event):
     with running(collector_argv(collector, tmp_path), tmp_path, RAISE=str(int(number))) as one:
         assert one.event(event)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--socket", "s", "--name", "a", "--probe", "all"),
+        ("--socket", "s", "--name", "a", "--probes", "some"),
+        ("--socket", "s", "--name", "a", "--owner", "12x"),
+        ("--socket", "s", "--name", "a", "--trace-kb", "0"),
+        ("--socket", "s", "--name", "a" * 33),
+        ("--socket", "s", "--name", "a", "--owner"),
+        ("--socket", "s"),
+    ],
+)
+def test_the_collector_refuses_what_it_does_not_know(collector, tmp_path, options):
+    shown = subprocess.run(
+        [collector, *options], env={"ROOT": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert (shown.returncode, json.loads(shown.stdout.removeprefix("C "))["event"]) == (1, "error")
+    assert shown.stderr.startswith("collector: ") or "usage: " in shown.stdout
 
 
 def test_a_signal_right_before_the_watcher_waits_is_heard(watcher, tmp_path):

@@ -1,178 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The ways to take memory. Amounts are exact: every page is written with its own number, and can be checked. */
-#include "hog.h"
+#include "take.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 #define SHM_PREFIX "/dev/shm/hog-"
-#define STALL_SAMPLE 64 /* pages between two looks at the CPU time */
-#define TREE_QUIET_NS 1000000000ull
-#define STACK_BYTES (64ul * 1024)
 #define PIPE_BYTES (1ul << 20) /* fs.pipe-max-size as the kernel has it */
-
-uint64_t now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + ts.tv_nsec;
-}
-
-void *share_pages(size_t bytes)
-{
-	void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (pages != MAP_FAILED)
-		return pages;
-	perror("mmap");
-	return NULL;
-}
-
-static uint64_t system_ns(void)
-{
-	struct rusage usage;
-	getrusage(RUSAGE_THREAD, &usage);
-	return (uint64_t)usage.ru_stime.tv_sec * 1000000000u + usage.ru_stime.tv_usec * 1000u;
-}
-
-/* Of one thread: a stall is the time between two pages of the same one. */
-static _Thread_local struct {
-	uint64_t last_ns, system_ns;
-	unsigned pages;
-} pace;
-
-void begin_pace(void)
-{
-	pace.last_ns = now_ns();
-	pace.system_ns = system_ns();
-	pace.pages = 0;
-}
-
-void made_progress(struct work *work, size_t bytes)
-{
-	uint64_t now = now_ns(), waited = now - pace.last_ns;
-	struct progress *progress = work->progress;
-
-	atomic_fetch_add_explicit(&progress->bytes, bytes, memory_order_relaxed);
-	if (work->shares_tls)
-		return;
-	if (waited >= STALL_NS) {
-		uint32_t i = atomic_fetch_add(&progress->n_stalls, 1);
-		uint64_t system = system_ns();
-		if (i < MAX_STALLS)
-			progress->stalls[i] = (struct stall){ pace.last_ns, now, system - pace.system_ns };
-		pace.system_ns = system;
-		pace.pages = 0;
-		now = now_ns();
-	} else if (++pace.pages >= STALL_SAMPLE) {
-		pace.system_ns = system_ns();
-		pace.pages = 0;
-	}
-	pace.last_ns = now;
-}
-
-static void rest(struct work *work, size_t done)
-{
-	if (!work->step_bytes || done % work->step_bytes)
-		return;
-	struct timespec pause = { work->step_ms / 1000, work->step_ms % 1000 * 1000000l };
-	nanosleep(&pause, NULL);
-	begin_pace(); /* a rest is no stall */
-}
-
-/* The n-th page to be touched. A stride that shares no factor with the count visits each page once. */
-static size_t page_at(enum touch_order order, size_t n, size_t pages)
-{
-	if (order == BACKWARD)
-		return pages - 1 - n;
-	if (order == FORWARD || pages < 3)
-		return n;
-	size_t stride = pages * 618 / 1000;
-	for (;; stride++) {
-		size_t a = pages, b = stride;
-		while (b) {
-			size_t c = a % b;
-			a = b;
-			b = c;
-		}
-		if (a == 1)
-			break;
-	}
-	return (size_t)((unsigned __int128)n * stride % pages);
-}
-
-static void stamp(char *page)
-{
-	*(volatile uint64_t *)page = (uint64_t)(uintptr_t)page;
-}
-
-/* Where the last grown memory lies; one a process. */
-static char *taken;
-static size_t taken_bytes;
-
-static char *map(struct work *work, int flags, int fd)
-{
-	if (work->populate)
-		flags |= MAP_POPULATE;
-	char *memory = mmap(NULL, work->bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
-	/* EINVAL: a kernel without THP */
-	if (memory != MAP_FAILED && !work->huge_pages && madvise(memory, work->bytes, MADV_NOHUGEPAGE) && errno != EINVAL)
-		return MAP_FAILED;
-	return memory;
-}
-
-static int touch(struct work *work, char *memory)
-{
-	size_t pages = work->bytes / PAGE;
-
-	for (size_t n = 0; n < pages; n++) {
-		char *page = memory + page_at(work->order, n, pages) * PAGE;
-		/* A touch that cannot be charged is tried again for ever; a system call says ENOMEM. */
-		if (work->until_enomem && madvise(page, PAGE, MADV_POPULATE_WRITE)) {
-			if (errno != ENOMEM && errno != EFAULT)
-				return -1; /* EINVAL: before 5.14 */
-			return madvise(memory, work->bytes, MADV_DONTNEED);
-		}
-		stamp(page);
-		made_progress(work, PAGE);
-		rest(work, (n + 1) * PAGE);
-	}
-	taken = memory;
-	taken_bytes = work->bytes;
-	return 0;
-}
 
 static int grow_vm(struct work *work)
 {
-	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *memory = map_memory(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	if (memory == MAP_FAILED)
 		return -1;
 	for (int cycle = 0; cycle < work->cycles; cycle++) {
-		if (touch(work, memory) || madvise(memory, work->bytes, MADV_DONTNEED))
+		if (touch_memory(work, memory) || madvise(memory, work->bytes, MADV_DONTNEED))
 			return -1;
 		atomic_store(&work->progress->bytes, 0);
 	}
-	return touch(work, memory);
+	return touch_memory(work, memory);
 }
 
 static int grow_mlock(struct work *work)
 {
-	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *memory = map_memory(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	size_t chunk = 16 * PAGE;
 	if (memory == MAP_FAILED)
 		return -1;
@@ -186,8 +42,7 @@ static int grow_mlock(struct work *work)
 		made_progress(work, some);
 		rest(work, done + some);
 	}
-	taken = memory;
-	taken_bytes = work->bytes;
+	note_taken(memory, work->bytes);
 	return 0;
 }
 
@@ -195,9 +50,9 @@ static int grow_file(struct work *work, int fd)
 {
 	if (fd < 0 || ftruncate(fd, work->bytes))
 		return -1;
-	char *memory = map(work, MAP_SHARED, fd);
+	char *memory = map_memory(work, MAP_SHARED, fd);
 	close(fd);
-	return memory == MAP_FAILED ? -1 : touch(work, memory);
+	return memory == MAP_FAILED ? -1 : touch_memory(work, memory);
 }
 
 static int grow_memfd(struct work *work)
@@ -298,165 +153,13 @@ static int grow_pagecache(struct work *work)
 	return 0;
 }
 
-/* -- more than one task */
-
-struct share {
-	struct work work;
-	char *memory;
-};
-
-static void *touch_share(void *argument)
-{
-	struct share *share = argument;
-	begin_pace();
-	touch(&share->work, share->memory);
-	for (;;)
-		pause();
-	return NULL;
-}
-
-/* Cuts one mapping into shares, one for each of work->count tasks. */
-static char *cut(struct work *work, struct share *shares)
-{
-	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	size_t each = work->bytes / work->count / PAGE * PAGE;
-	for (int i = 0; memory != MAP_FAILED && i < work->count; i++) {
-		shares[i] = (struct share){ *work, memory + i * each };
-		shares[i].work.bytes = i + 1 < work->count ? each : work->bytes - i * each;
-	}
-	return memory;
-}
-
-static void wait_for_shares(const struct work *work)
-{
-	struct timespec pause = { 0, 2000000 };
-	while (atomic_load(&work->progress->bytes) < work->bytes)
-		nanosleep(&pause, NULL);
-}
-
-static int grow_pthread(struct work *work)
-{
-	static struct share shares[MAX_SHARERS];
-	pthread_attr_t attributes;
-	pthread_t thread;
-	char *memory = cut(work, shares);
-	if (memory == MAP_FAILED)
-		return -1;
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	for (int i = 0; i < work->count; i++)
-		if ((errno = pthread_create(&thread, &attributes, touch_share, &shares[i])))
-			return -1;
-	wait_for_shares(work);
-	taken = memory;
-	taken_bytes = work->bytes;
-	return 0;
-}
-
-static int run_share(void *argument)
-{
-	struct share *share = argument;
-	if (share->work.on_child)
-		share->work.on_child();
-	touch_share(share);
-	return 0;
-}
-
-/* Processes that share one mm, and are no threads of each other. */
-static int grow_clone(struct work *work)
-{
-	static struct share shares[MAX_SHARERS];
-	/* Mapped here: the supervisor locks what the binary has, used or not. */
-	char *stacks = mmap(NULL, work->count * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *memory = cut(work, shares);
-	if (memory == MAP_FAILED || stacks == MAP_FAILED)
-		return -1;
-	for (int i = 0; i < work->count; i++) {
-		shares[i].work.shares_tls = 1;
-		if (clone(run_share, stacks + (i + 1) * STACK_BYTES, CLONE_VM | CLONE_FS | CLONE_FILES | SIGCHLD, &shares[i]) < 0)
-			return -1;
-	}
-	wait_for_shares(work);
-	taken = memory;
-	taken_bytes = work->bytes;
-	return 0;
-}
-
-/* The child runs on the parent's mm, and the parent cannot run while it does. */
-static int grow_vfork(struct work *work)
-{
-	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	volatile int failed = 0;
-	if (memory == MAP_FAILED)
-		return -1;
-	pid_t pid = vfork();
-	if (pid < 0)
-		return -1;
-	if (pid == 0) {
-		if (work->on_child)
-			work->on_child();
-		begin_pace();
-		failed = touch(work, memory);
-		_exit(0);
-	}
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return failed;
-}
-
-/* A tree: each child takes its share, and forks the next two. */
-static void fork_tree(struct work *work, int first, int count, size_t each)
-{
-	for (int child = 2 * first + 1; child <= 2 * first + 2 && child < count; child++) {
-		pid_t pid = fork();
-		if (pid == 0) {
-			if (work->on_child)
-				work->on_child();
-			fork_tree(work, child, count, each);
-			work->bytes = each;
-			begin_pace();
-			char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-			if (memory != MAP_FAILED)
-				touch(work, memory);
-			for (;;)
-				pause();
-		}
-	}
-}
-
-/* Nobody knows which of the tree were killed: it is done when it has all, or takes no more. */
-static void wait_for_tree(const struct work *work)
-{
-	uint64_t seen = 0, since = now_ns();
-	while (seen < work->bytes / work->count / PAGE * PAGE * work->count && now_ns() < since + TREE_QUIET_NS) {
-		struct timespec pause = { 0, 5000000 };
-		nanosleep(&pause, NULL);
-		uint64_t bytes = atomic_load(&work->progress->bytes);
-		if (bytes != seen)
-			since = now_ns();
-		seen = bytes;
-	}
-}
-
-static int grow_fork(struct work *work)
-{
-	size_t each = work->bytes / work->count / PAGE * PAGE, bytes = work->bytes;
-	fork_tree(work, 0, work->count, each);
-	work->bytes = each;
-	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	int failed = memory == MAP_FAILED || touch(work, memory);
-	work->bytes = bytes;
-	wait_for_tree(work);
-	return failed ? -1 : 0;
-}
-
 /* -- slow to exit */
 
 /* Every other page has other rights: as many VMAs as pages (stay below vm.max_map_count). */
 static int grow_vma(struct work *work)
 {
-	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	if (memory == MAP_FAILED || touch(work, memory))
+	char *memory = map_memory(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (memory == MAP_FAILED || touch_memory(work, memory))
 		return -1;
 	for (size_t done = 0; done + PAGE <= work->bytes; done += 2 * PAGE)
 		if (mprotect(memory + done, PAGE, PROT_READ))
@@ -501,14 +204,6 @@ const struct stressor *find_stressor(const char *name)
 		if (!strcmp(stressor->name, name))
 			return stressor;
 	return NULL;
-}
-
-int check_taken(void)
-{
-	for (size_t done = 0; done < taken_bytes; done += PAGE)
-		if (*(volatile uint64_t *)(taken + done) != (uint64_t)(uintptr_t)(taken + done))
-			return 0;
-	return 1;
 }
 
 static int in_bounds(const char *value, long long low, long long high, long long *number)

@@ -1,0 +1,193 @@
+"""Which boot of which host a record is of, and whether it is a copy of one that is there already."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .events import Boot
+from .found import Where
+from .infer import DomainMemory
+from .kill import Chosen, Killed, Skipped
+from .records import Kill, Report
+
+_BACK_S = 1.0  # a kernel's stamps that go back further are of another boot
+_WALL_BACK_S = 2 * 3600.0  # a wall clock goes back an hour in autumn
+_YEAR_TURN_S = 300 * 86400.0
+_DUPLICATE_LINES = 1000  # how far apart a paste and its copy may stand
+_PENDING = 512  # kills that wait for a release, and that a later one is held against; a bound for logs without time
+
+
+@dataclass(slots=True)
+class Group:
+    memcg: str
+    chosen_pid: int | None
+    decision: int
+    report: Report | None
+    last_time_s: float | None
+    pids: set[int]
+    kills: list[Kill] = field(default_factory=list)
+    gap_s: float = 0.0  # between its first two lines
+
+
+@dataclass(slots=True)
+class Caller:
+    """What one task is printing; without callers in the log, what the kernel is printing."""
+
+    report: Report | None = None  # no kill of it yet
+    last_line: int = 0
+    chosen: Chosen | None = None
+    chosen_where: Where | None = None  # of a choice whose kill is not there yet
+    is_copy: bool = False  # what follows is a report that was pasted twice
+    last_kill: Kill | None = None
+    skipped: Skipped | None = None
+    group: Group | None = None
+
+
+@dataclass(slots=True)
+class BootState:
+    number: int
+    boot_id: str = ""
+    last_uptime_s: float | None = None
+    last_wall_s: float | None = None
+    last_sequence: int | None = None
+    is_fresh: bool = True
+    callers: dict[str, Caller] = field(default_factory=dict)
+    recent: deque[Kill] = field(default_factory=lambda: deque(maxlen=_PENDING))
+    seen: deque[tuple[int, tuple[Any, ...]]] = field(default_factory=deque)  # line, key
+    seen_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    domains: DomainMemory = field(default_factory=DomainMemory)
+    kernel: str | None = None
+    banner: tuple[Where, str] | None = None  # the kernel's first line
+    judged: Kill | None = None  # the last
+
+
+class Boots:
+    """The boots of the hosts of a log."""
+
+    def __init__(self, end: Callable[[BootState], None]) -> None:
+        """`end` is called with a boot that another follows."""
+        self._end = end
+        self.count = 0
+        self._hosts: dict[str, BootState] = {}
+        self._host = ""  # the last that a line named
+
+    def states(self) -> Iterable[BootState]:
+        """The last boot of each host."""
+        return self._hosts.values()
+
+    def forget(self) -> None:
+        """What follows is another log: of another machine, or another boot, for all that is known."""
+        self._hosts.clear()
+        self._host = ""
+
+    def find(self, host: str) -> BootState | None:
+        """The boot of the host that a line is taken to be of."""
+        return self._hosts.get(self.host_of(host))
+
+    def host_of(self, host: str) -> str:
+        """The host that a line is taken to be of: lines that name none are of the host of the lines before, or after."""
+        if host == self._host or host in self._hosts:
+            self._host = host or self._host
+            return host if host in self._hosts else self._host
+        if not host:
+            return self._host
+        if not self._host and "" in self._hosts:
+            self._hosts[host] = self._hosts.pop("")
+        self._host = host
+        return host
+
+    def boot_of(self, where: Where, record: Any) -> BootState | None:
+        """The boot that a record belongs to, or None for a copy of a record that is there already."""
+        host = self.host_of(where.host)
+        boot = self._hosts.get(host)
+        if boot is None:
+            boot = self._hosts[host] = self._new_boot()
+        if isinstance(record, Boot):
+            if record.release is not None and boot.banner is not None and _is_same_banner(boot, where, record.release):
+                return None
+            is_other = not boot.is_fresh or (boot.banner is not None and record.release is not None)
+            if is_other or (record.boot_id and record.boot_id != boot.boot_id):
+                boot = self._next_boot(host, boot, record.boot_id) if is_other else boot
+                boot.boot_id = record.boot_id
+            if record.release is not None:
+                boot.banner = where, record.release
+        elif where.boot_id and boot.boot_id and where.boot_id != boot.boot_id:
+            boot = self._next_boot(host, boot, where.boot_id)
+        boot.boot_id = boot.boot_id or where.boot_id
+        key = _key(where, record)
+        if key is not None and self._is_duplicate(boot, where, key, record):
+            return None
+        if not isinstance(record, Boot) and self._goes_back(boot, where):
+            boot = self._next_boot(host, boot, where.boot_id)
+        boot.is_fresh = isinstance(record, Boot)
+        if where.uptime_s is not None:
+            boot.last_uptime_s = max(where.uptime_s, boot.last_uptime_s or 0.0)
+        if where.wall_s is not None:
+            boot.last_wall_s = where.wall_s
+        if where.sequence is not None:
+            boot.last_sequence = where.sequence
+        if key is not None:
+            boot.seen.append((where.line, key))
+            boot.seen_keys[key] = where.line
+            while boot.seen and boot.seen[0][0] < where.line - _DUPLICATE_LINES:
+                line, old = boot.seen.popleft()
+                if boot.seen_keys.get(old) == line:
+                    del boot.seen_keys[old]
+        return boot
+
+    def _next_boot(self, host: str, boot: BootState, boot_id: str) -> BootState:
+        self._end(boot)
+        new = self._hosts[host] = self._new_boot(boot_id)
+        return new
+
+    def _new_boot(self, boot_id: str = "") -> BootState:
+        self.count += 1
+        return BootState(self.count, boot_id)
+
+    @staticmethod
+    def _goes_back(boot: BootState, where: Where) -> bool:
+        if where.uptime_s is not None:
+            return boot.last_uptime_s is not None and where.uptime_s < boot.last_uptime_s - _BACK_S
+        if where.wall_s is None or boot.last_wall_s is None or boot.last_uptime_s is not None:
+            return False
+        back = boot.last_wall_s - where.wall_s
+        return back > _WALL_BACK_S and not (where.wall_is_yearless and back > _YEAR_TURN_S)
+
+    @staticmethod
+    def _is_duplicate(boot: BootState, where: Where, key: tuple[Any, ...], record: Any) -> bool:
+        """A record that stood a little above with the same stamp: log and copy were pasted into one file."""
+        before = boot.seen_keys.get(key)
+        if before is None or where.line - before > _DUPLICATE_LINES:
+            return False
+        if isinstance(record, Killed):
+            return True  # nobody is killed twice, sizes and microsecond alike
+        return where.uptime_s is not None and boot.last_uptime_s is not None and where.uptime_s <= boot.last_uptime_s
+
+
+def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
+    """What makes a record the same as another; None for records without a stamp."""
+    if where.time_s is None or isinstance(record, Boot):
+        return None
+    if isinstance(record, Killed):
+        return (where.time_s, where.sequence, record)
+    return (
+        where.time_s,
+        where.sequence,
+        where.caller,
+        type(record),
+        getattr(record, "pid", None),
+        getattr(record, "comm", None),
+    )
+
+
+def _is_same_banner(boot: BootState, where: Where, release: str) -> bool:
+    """Whether a kernel's first line is a copy of the last one: uptime is 0 in all of them."""
+    assert boot.banner is not None
+    before, was = boot.banner
+    if was != release or (where.uptime_s, where.wall_s) != (before.uptime_s, before.wall_s):
+        return False
+    near = where.line - before.line <= (_DUPLICATE_LINES if where.wall_s is not None and boot.is_fresh else 1)
+    return near and where.time_s is not None

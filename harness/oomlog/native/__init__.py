@@ -1,0 +1,1 @@
+"""Sources of the compiled reader, and how they are built."""

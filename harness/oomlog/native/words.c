@@ -1,0 +1,180 @@
+/* The lines that hold a word of a form. Every second pair of bytes is looked up in a table: two pairs of each word are in it,
+ * one behind the other, so that one of them is met wherever the word stands. */
+#define _GNU_SOURCE /* memrchr */
+#include "native.h"
+
+#include <stdlib.h>
+
+enum { PAIRS = 1 << 16, NONE = 0xff };
+
+struct word {
+	struct text text;
+	uint8_t number, form;
+	bool after_digit; /* it counts behind a digit only */
+};
+
+/* A place in a word that a pair may be of. */
+struct place {
+	uint8_t word, offset, next;
+};
+
+struct words {
+	uint8_t first[PAIRS]; /* of the places of each pair, NONE for most */
+	struct word word[MAX_WORDS];
+	struct place place[2 * MAX_WORDS];
+	int n_words, n_places;
+};
+
+/* How common a byte is in a log; only the order matters. */
+static int commonness(char c)
+{
+	static const char COMMON[] = " 0123456789etaoinsrdlcm";
+	const char *p = memchr(COMMON, c, sizeof COMMON - 1);
+
+	return p ? (int)(sizeof COMMON - (size_t)(p - COMMON)) : 1;
+}
+
+static unsigned pair_at(const char *p) { return (unsigned)(uint8_t)p[0] | (unsigned)(uint8_t)p[1] << 8; }
+
+static void add_place(struct words *words, int word, int offset)
+{
+	unsigned pair = pair_at(words->word[word].text.p + offset);
+
+	words->place[words->n_places] = (struct place){(uint8_t)word, (uint8_t)offset, words->first[pair]};
+	words->first[pair] = (uint8_t)words->n_places++;
+}
+
+/* Takes a word of a form. False where there is no room, or it is too short. The word must live as long as the table. */
+bool oomtrial_add_word(struct words *words, const char *word, size_t n, int number, int form, bool after_digit)
+{
+	int best = 0, least = 1 << 30;
+
+	if (words->n_words == MAX_WORDS || n < 3 || n > 64)
+		return false;
+	words->word[words->n_words] = (struct word){text_of(word, n), (uint8_t)number, (uint8_t)form, after_digit};
+	for (int offset = 0; offset + 3 <= (int)n; offset++) {
+		int cost = commonness(word[offset]) * commonness(word[offset + 1]) + commonness(word[offset + 1]) * commonness(word[offset + 2]);
+
+		if (cost < least) {
+			least = cost;
+			best = offset;
+		}
+	}
+	add_place(words, words->n_words, best);
+	add_place(words, words->n_words, best + 1);
+	words->n_words++;
+	return true;
+}
+
+struct words *oomtrial_new_words(void)
+{
+	struct words *words = calloc(1, sizeof *words);
+
+	if (words)
+		memset(words->first, NONE, sizeof words->first);
+	return words;
+}
+
+enum form form_of(const struct words *words, int number)
+{
+	for (int i = 0; i < words->n_words; i++)
+		if (words->word[i].number == number)
+			return words->word[i].form;
+	return OTHER;
+}
+
+/* The words found in one line, in the order of their ends. */
+struct hits {
+	int n;
+	bool is_full;
+	struct {
+		const char *end;
+		uint8_t number, form;
+	} hit[64];
+};
+
+static void add_hit(struct hits *hits, const char *end, const struct word *word)
+{
+	int i = hits->n;
+
+	if (i == sizeof hits->hit / sizeof *hits->hit) {
+		hits->is_full = true;
+		return;
+	}
+	for (; i > 0 && hits->hit[i - 1].end > end; i--)
+		hits->hit[i] = hits->hit[i - 1];
+	hits->hit[i].end = end;
+	hits->hit[i].number = word->number;
+	hits->hit[i].form = word->form;
+	hits->n++;
+}
+
+static bool add_mark(struct marks *marks, const char *data, struct text line, const struct hits *hits)
+{
+	struct mark *mark;
+
+	if (marks->n == marks->capacity) {
+		size_t capacity = marks->capacity * 2 + 1024;
+		struct mark *grown = realloc(marks->mark, capacity * sizeof *grown);
+
+		if (!grown)
+			return false;
+		marks->mark = grown;
+		marks->capacity = capacity;
+	}
+	mark = &marks->mark[marks->n++];
+	*mark = (struct mark){.start = line.p - data, .end = line.end - data};
+	for (int i = 0; i < hits->n; i++) {
+		if (hits->hit[i].form == ENCODED)
+			marks->is_encoded = true;
+		if (memchr(mark->words, hits->hit[i].number, mark->n_words < MAX_FORMS ? mark->n_words : MAX_FORMS))
+			continue;
+		if (mark->n_words < MAX_FORMS)
+			mark->words[mark->n_words] = hits->hit[i].number;
+		if (mark->n_words <= MAX_FORMS)
+			mark->n_words++;
+	}
+	if (hits->is_full)
+		mark->n_words = MAX_FORMS + 1;
+	return true;
+}
+
+/* Marks the lines that hold a word and begin before `end`. False where there is no memory. */
+bool mark_lines(const struct words *words, const char *data, size_t n, size_t end, struct marks *marks)
+{
+	struct text line = {data, data};
+	struct hits hits = {0};
+	const char *stop = data + n;
+	bool has_line = false;
+
+	for (const char *p = data; p + 1 < stop; p += 2) {
+		for (int i = words->first[pair_at(p)]; i != NONE; i = words->place[i].next) {
+			const struct place *place = &words->place[i];
+			const struct word *word = &words->word[place->word];
+			size_t size = length(word->text);
+			const char *begin = p - place->offset, *newline;
+
+			if (p - data < place->offset || (size_t)(stop - begin) < size || memcmp(begin, word->text.p, size))
+				continue;
+			if (word->after_digit && (begin == data || !is_digit(begin[-1])))
+				continue;
+			if (has_line && begin < line.end) {
+				add_hit(&hits, begin + size, word);
+				continue;
+			}
+			if (has_line && !add_mark(marks, data, line, &hits))
+				return false;
+			newline = memrchr(has_line ? line.end : data, '\n', (size_t)(begin - (has_line ? line.end : data)));
+			line.p = newline ? newline + 1 : data;
+			if (line.p >= data + end)
+				return true;
+			newline = memchr(begin, '\n', (size_t)(stop - begin));
+			line.end = newline ? newline : stop;
+			has_line = true;
+			hits.n = 0;
+			hits.is_full = false;
+			add_hit(&hits, begin + size, word);
+		}
+	}
+	return !has_line || add_mark(marks, data, line, &hits);
+}

@@ -1,0 +1,159 @@
+"""The compiled reader finds what the reader in Python finds: on real logs, on damaged ones, and on whatever else there is."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.oomlog import compiled, scan
+from harness.oomlog.assemble import Assembler
+from harness.oomlog.blocks import split_blocks
+from harness.oomlog.compiled import CompiledBlock
+from harness.oomlog.reading import Reader
+from harness.oomlog.scan import Block, read_and_count, read_compiled
+from harness.oomlog.wire import decode_records, pack_records, unpack
+from harness.oomlog.words import mark
+from tests.unit.test_oomlog_properties import WORDS, examples, read_whole, text_of
+
+DATA = Path(__file__).parent.parent / "data"
+LOGS = sorted(
+    path
+    for name in ("corpus", "field", "captured")
+    for path in (DATA / name).rglob("*")
+    if path.is_file() and path.suffix not in (".tsv", ".md", ".py", ".parquet")
+)
+LARGEST_BYTES = 64 << 10  # of a log that is damaged again and again
+
+pytestmark = pytest.mark.skipif(not compiled.is_there(), reason="the compiled reader is not built")
+
+
+def check(data):
+    """Both readers give the same, record by record, and the same kills and reports in the end."""
+    for block in split_blocks(io.BytesIO(data)):
+        expected, lines = read_and_count(block)
+        records = read_compiled(block)
+        if records is None:
+            continue  # the block is for Python
+        found = decode_records(records)
+        assert list(map(repr, found)) == list(map(repr, expected))
+        assert records.lines == lines
+        assert outputs(found) == outputs(expected)
+
+
+def outputs(found):
+    assembler = Assembler()
+    assembler.begin_file()
+    given = [output for item in found for output in assembler.feed(item, 1)]
+    return repr([*given, *assembler.close(), assembler.missing])
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
+def test_logs_of_people_and_of_guests_are_read_alike(path):
+    check(read_whole(path))
+
+
+def test_most_lines_of_the_corpus_are_read_by_the_compiled_reader(monkeypatch):
+    handed, continue_from = [], scan._Reader.continue_from
+    monkeypatch.setattr(
+        scan._Reader, "continue_from", lambda reader, block: (handed.append(block), continue_from(reader, block))
+    )
+    marked = 0
+    for path in sorted((DATA / "corpus").glob("*.txt")):
+        data = read_whole(path)
+        assert read_compiled(Block(data, len(data), 0, 0)) is not None, path.name
+        marked += len(mark(data, len(data)))
+    assert len(handed) < marked / 10
+
+
+def small_logs():
+    return [data for path in LOGS if 0 < len(data := read_whole(path)) <= LARGEST_BYTES]
+
+
+SMALL = small_logs()
+
+
+@given(st.integers(0, len(SMALL) - 1), st.integers(0, 2**32), st.sampled_from(["bytes", "lines", "words", "joined"]))
+@examples(400)
+def test_damaged_logs_are_read_alike(index, seed, how):
+    random, data = Random(seed), SMALL[index]
+    lines = data.split(b"\n")
+    for _ in range(random.randint(1, 12)):
+        lines = lines or [b""]
+        at = random.randrange(len(lines))
+        match how:
+            case "bytes":
+                raw = bytearray(lines[at])
+                if raw:
+                    place = random.randrange(len(raw))
+                    raw[place : place + random.choice((0, 1, 1, 3))] = random.choice(
+                        (b"", b" ", b"\t", b"\r", b"[", b"]", b"(", b")", b",", b":", b"=", b"-", b"0", b"99999999999999999999", b"\xff", b"\x00", b"kB")
+                    )  # fmt: skip
+                lines[at] = bytes(raw)
+            case "lines":
+                other = random.randrange(len(lines))
+                lines[at], lines[other] = lines[other], lines[at]
+                if random.random() < 0.3:
+                    del lines[at]
+            case "words":
+                word = random.choice(WORDS).encode("utf-8", "surrogateescape")
+                place = random.randint(0, len(lines[at]))
+                lines[at] = lines[at][:place] + word + lines[at][place:]
+            case "joined":
+                place = random.randint(0, len(lines[at]))
+                lines[at : at + 1] = [lines[at][:place], lines[at][place:]]
+    check(b"\n".join(lines))
+
+
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map("".join), max_size=25))
+@examples(600)
+def test_any_words_are_read_alike(lines):
+    check(text_of(lines))
+
+
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map("".join), max_size=12), st.integers(0, 400))
+@examples(300)
+def test_the_same_lines_hold_words(lines, end):
+    data = text_of(lines)
+    block = CompiledBlock(data, min(end, len(data)), 0, 0)
+    try:
+        marks = list(block)
+    finally:
+        block.close()
+    assert [(one.start, one.end) for one in marks] == [(one.start, one.end) for one in mark(data, min(end, len(data)))]
+    assert [one.parsers[:1] for one in marks] == [one.parsers[:1] for one in mark(data, min(end, len(data)))]
+
+
+def test_records_of_a_worker_are_those_of_the_block():
+    data = read_whole(DATA / "corpus" / "25-5.15.158pve-memcgv2-dmesgT-de.txt")
+    records = read_compiled(Block(data, len(data), 0, 0))
+    found, lines, end, sequences = unpack(pack_records(records, len(data), None))
+    assert (found, lines, end, sequences) == (decode_records(records), records.lines, len(data), None)
+
+
+def test_without_the_library_the_result_is_the_same():
+    path = DATA / "corpus" / "32-6.10rc1-global-syslog.txt"
+    program = (
+        "import sys, json; from harness.oomlog import compiled; from harness.oomlog.reading import collect\n"
+        f"found = collect(open({str(path)!r}, 'rb')); print(json.dumps([compiled.is_there(), repr(found.kills), repr(found.reports)]))"
+    )
+
+    def run(**env):
+        done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env={"PYTHONPATH": str(DATA.parents[1]), **env})  # fmt: skip
+        return json.loads(done.stdout)
+
+    with_it, without = run(), run(OOMTRIAL_NO_COMPILED_READER="1")
+    assert (with_it[0], without[0]) == (True, False)
+    assert with_it[1:] == without[1:]
+
+
+def test_a_reader_counts_lines_and_bytes():
+    data = read_whole(DATA / "corpus" / "26-6.1.1-global.txt")
+    reader = Reader()
+    list(reader.read(io.BytesIO(data)))
+    assert (reader.lines, reader.bytes) == (data.count(b"\n") + (not data.endswith(b"\n")), len(data))
