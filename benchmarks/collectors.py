@@ -196,7 +196,8 @@ def print_costs(rounds: pd.DataFrame) -> None:
     figures = Figures(rounds)
     waits = ("begin_wall", "armed_wall", "end_wall", "clean_wall")
     print(
-        "| left out | rounds | the round, ms | ratio to nothing left out | from round to round, ms | ratio to nothing left out", end=""
+        "| left out | rounds | the round, ms | ratio to nothing left out | from round to round, ms | ratio to nothing left out",
+        end="",
     )
     print(" | in it, waiting for the collector, ms | rounds with a second kill |\n|---|---|---|---|---|---|---|---|")
     for mode, name in enumerate(MODES):

@@ -130,10 +130,10 @@ def decode_collector(line: bytes | str) -> CollectorEvent | None:
 
 
 def read_supervisor(lines: Iterable[str]) -> Iterator[SupervisorEvent]:
-    """Events in order; a line that was cut off is passed over (its round then lacks an end)."""
+    """Events in order; a truncated line is skipped (its round then lacks an end)."""
     return (event for line in lines if (event := decode_supervisor(line)) is not None)
 
 
 def read_collector(lines: Iterable[str]) -> Iterator[CollectorEvent]:
-    """Events in order; a line that was cut off is passed over."""
+    """Events in order; a truncated line is skipped."""
     return (event for line in lines if (event := decode_collector(line)) is not None)

@@ -59,7 +59,7 @@ class BlockRunner:
         """
         name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
         if why := self.run_state.refused.get((block.arm, block.scenario)):
-            return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
+            return f"{name}, boot {block.boot}: not run, because the scenario was refused: {why}"
         state = self.run_state.states.get(block.index, BlockState())
         first, early, record = state.next_round, state.ended_early, state.last
         for attempt in itertools.count(state.next_attempt):

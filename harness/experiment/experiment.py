@@ -141,7 +141,7 @@ class Experiment:
         return prepared
 
     def _refuse_scenarios(self) -> None:
-        """What a kernel cannot run is left out.
+        """Leaves out scenarios that a kernel cannot run.
 
         Raises UsageError when nothing is left.
         """
@@ -160,9 +160,9 @@ class Experiment:
         Raises UsageError when blocks must follow each other, or a resumed run is of other machines.
         """
         if self.request.until_decided:
-            raise UsageError("--until-decided looks after every turn, and side by side there are none")
+            raise UsageError("--until-decided checks after each block, so blocks cannot run side by side")
         if HOST in self.request.kernels:
-            raise UsageError("the arm host runs on this machine's engine, and nowhere else")
+            raise UsageError("the arm host runs only on this machine's engine")
         if self.resumed:
             refuse_unlike(self.resumed.host, machine, "a worker's")
         self._workers = executor, machine
@@ -184,7 +184,7 @@ class Experiment:
             except BaseException:
                 try:
                     self._write_tables(prepared, RunStatus.INTERRUPTED)
-                except Exception as error:  # what ended the run is what a person must hear of
+                except Exception as error:  # the user must see the error that ended the run
                     self._say_no_tables(str(error) or type(error).__name__)
                 raise
             # complete only once the tables are there: what is not complete can be resumed
@@ -195,7 +195,7 @@ class Experiment:
             self.progress.say(problem)
 
     def _write_tables(self, prepared: Artifacts, state: RunStatus) -> None:
-        """Tables of what was measured, then the record of the run that says so."""
+        """Writes the tables of the evidence, then the run's record."""
         try:
             record = self._record(prepared, state)
             for text in rebuild_tables(self.directory, record=record):
@@ -216,7 +216,7 @@ class Experiment:
             os.close(self.held.pop())
 
     def _run_blocks(self, prepared: Artifacts, task: Task) -> list[str]:
-        """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
+        """Runs the plan, or the part of it that decides the comparison. Returns the problems."""
         trials = self.place.trials(prepared)
         runner = BlockRunner(self.request, self.scenarios, self.directory, self.progress, trials, self.run_state)
         if self._workers is not None:

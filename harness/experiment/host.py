@@ -43,7 +43,7 @@ class HostMachine:
 
     def ending(self) -> tuple[Outcome, str]:
         """Returns (outcome, reason) for an engine that stopped responding."""
-        return Outcome.LOST, "the engine does not answer any more"
+        return Outcome.LOST, "the engine no longer answers"
 
 
 class HostArm:

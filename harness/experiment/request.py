@@ -25,7 +25,7 @@ class Request:
     vcpus: int = 4
     memory_mib: int = 2048
     accel: Accel = Accel.AUTO
-    snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
+    snapshots: bool = True  # restore guests from snapshots of earlier boots, and save new ones
     append: str = ""  # to the guest's kernel command line
     config: tuple[Path, ...] = ()  # the user's config fragments, for the kernels that are built
     may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine

@@ -85,7 +85,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
 
 
 def _rounds_done(directory: Path, trial: TrialRecord) -> int:
-    """A round that began counts, unless it was cut off with the harness."""
+    """A round that began counts, unless it was interrupted with the harness."""
     return read_evidence(directory).rounds_finished if trial.state == TrialState.INTERRUPTED else trial.rounds_begun
 
 
@@ -101,7 +101,7 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
         changes = {
             "state": TrialState.INTERRUPTED,
             "outcome": Outcome.LOST,
-            "reason": trial.reason or "cut off with its harness",
+            "reason": trial.reason or "interrupted with its harness",
         }
     trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)
     write_trial(directory, trial)

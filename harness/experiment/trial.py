@@ -50,7 +50,7 @@ class TrialProgress:
 
     @property
     def round_s(self) -> float:
-        """How long the round that is under way has taken; 0 where none is."""
+        """Seconds that the current round has taken; 0 between rounds."""
         armed = self.armed
         return time.monotonic() - armed[1] if armed and armed[0] != self.ended_round else 0.0
 
@@ -63,7 +63,7 @@ def run_trial(
     when_prepared: Callable[[], None] = lambda: None,
     progress: TrialProgress | None = None,
 ) -> TrialOutcome:
-    """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
+    """Runs a job's rounds in one container; `on_round` is called with how many are done. Written evidence is kept, whatever happens.
 
     Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with no client connected
     to the engine; a guest restored from that point has them already.
@@ -141,7 +141,7 @@ def _follow_rounds(
         except OutputEndedError:
             break
         if line is None:
-            return TrialOutcome(Outcome.GUEST_LOST, f"no word from the supervisor for {patience:.0f} s")
+            return TrialOutcome(Outcome.GUEST_LOST, f"no output from the supervisor for {patience:.0f} s")
         event = decode_supervisor(line)
         if isinstance(event, RoundEnd):
             progress.ended_round = event.round

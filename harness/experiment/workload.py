@@ -226,7 +226,7 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
 
 
 def _is_awake(line: bytes, job: TrialJob) -> bool:
-    """Not for an earlier job, of which the collector's log tells too."""
+    """Whether the collector is awake for this job, not for an earlier one in its log."""
     if not line.startswith(RESTORED):
         return False
     event = decode_collector(line[2:])

@@ -31,7 +31,7 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 def _cache_file() -> Path:
-    """The answer holds for one host kernel, CPU model and QEMU."""
+    """The cached result, for one host kernel, CPU model and QEMU."""
     machine = (os.uname().release, cpu_model(), qemu_version(), str(_KVM.exists()))
     return cache_dir() / "accel" / f"{content_key(*machine)}.json"
 
@@ -55,7 +55,7 @@ def kvm_openable() -> str | None:
 
 
 def choose_accel(wanted: Accel, kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
-    """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test where the answer is not known yet.
+    """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test if the result is not cached.
 
     Raises HostError when ``kvm`` was asked for and does not work.
     """

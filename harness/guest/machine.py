@@ -217,7 +217,7 @@ class Guest:
                     return
             time.sleep(0.02 if self._snapshot else 0.2)
         raise GuestError(
-            f"the guest's Docker API has not answered for {self._config.api_deadline_s:.0f} s", self._diagnosis()
+            f"the guest's Docker API did not answer within {self._config.api_deadline_s:.0f} s", self._diagnosis()
         )
 
     @property

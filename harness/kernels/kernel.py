@@ -144,7 +144,7 @@ def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
 
 
 def hold_kernel(kernel: Kernel) -> int:
-    """Keeps `oomtrial kernels prune` away from a kernel until the descriptor is closed; many may hold it."""
+    """Protects a kernel from `oomtrial kernels prune` until the descriptor is closed; several processes may hold it."""
     descriptor = open_lock(Path(kernel.image).with_name(RECORD))
     lock(descriptor, shared=True)
     os.utime(descriptor)  # prune goes by the time of the last use

@@ -26,7 +26,7 @@ class ArmSpec(msgspec.Struct, frozen=True):
 
 
 def name_arms(kernels: Iterable[str], probes: Probes = Probes.ALL) -> tuple[ArmSpec, ...]:
-    """An arm for each kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
+    """One arm per kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
     seen: Counter[str] = Counter()
     arms = []
     for kernel in kernels:

@@ -55,7 +55,7 @@ def take_slot(vcpus: int, memory_mib: int) -> GuestSlot:
     scratch = directory / f".{name}"
     descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     lock(descriptor)
-    scratch.rename(directory / name)  # nobody sees it before it is locked
+    scratch.rename(directory / name)  # no other process sees it before it is locked
     return GuestSlot(directory / name, descriptor)
 
 
