@@ -120,7 +120,7 @@ class Experiment:
         return plan_blocks(arms, list(self.scenarios), request.rounds, request.boots, request.seed)
 
     def _recover(self, record: RunRecord) -> None:
-        """Closes what was cut off."""
+        """Closes interrupted trials."""
         refuse_other_scenarios(record)
         self.run_state.states, said = recover_trials(self.directory)
         for text in said:
