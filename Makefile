@@ -13,7 +13,7 @@ demo: setup
 
 test: setup
 	@sh containers/install-packages.sh containers/test-packages.txt || echo "make: without an engine the tests of the arm host are skipped"
-	@envs=lint,type,py; \
+	@envs=lint,type,docs,py; \
 	if /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && \
 		[ "$$(/usr/bin/python3 -V)" != "$$($(BIN)/python -V)" ]; then envs=$$envs,system; fi; \
 	set -x; $(BIN)/tox run -e $$envs

@@ -196,7 +196,8 @@ def print_costs(rounds: pd.DataFrame) -> None:
     figures = Figures(rounds)
     waits = ("begin_wall", "armed_wall", "end_wall", "clean_wall")
     print(
-        "| left out | rounds | the round, ms | against nothing | with what is around it, ms | against nothing", end=""
+        "| left out | rounds | the round, ms | ratio to nothing left out | from round to round, ms | ratio to nothing left out",
+        end="",
     )
     print(" | in it, waiting for the collector, ms | rounds with a second kill |\n|---|---|---|---|---|---|---|---|")
     for mode, name in enumerate(MODES):
@@ -205,7 +206,7 @@ def print_costs(rounds: pd.DataFrame) -> None:
         cells += [figures.text(mode, "wall"), figures.ratio(mode, "wall"), figures.text(mode, *waits)]
         print("| " + " | ".join([*cells, str(int((of_mode["kills"] > 1).sum()))]) + " |")
     print(
-        "\n| left out | collector, CPU ms a round | engine | of that in the round | workload | of that in the round |"
+        "\n| left out | collector, CPU ms per round | engine | of that in the round | workload | of that in the round |"
     )
     print("|---|---|---|---|---|---|")
     columns = ("collector", "engine", "engine_in_round", "workload", "workload_in_round")
@@ -311,7 +312,7 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
     parts.watch(Experiment, "check", "plan: what is asked for, keys of the content")
     parts.watch(Experiment, "prepare", "prepare: kernel, root, images from the cache")
     parts.watch(Guest, "start", "guests: start")
-    parts.watch(Guest, "save", "guests: snapshots made")
+    parts.watch(Guest, "save", "guests: snapshots saved")
     parts.watch(Guest, "stop", "guests: stop")
     parts.watch(trialguests, "prepare_engine", "images and collector into a new guest")
     parts.watch(blockrun, "run_trial", "trials")
@@ -319,7 +320,7 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
         parts.watch(module, name, "records and seals")
     parts.watch(experiment, "rebuild_tables", "parse and tables")
     request = bench.request(boots * rounds, boots, arms=2, name="run")
-    with parts.part("all else"), Reporter() as progress:
+    with parts.part("everything else"), Reporter() as progress:
         run_experiment(Experiment(request, progress))
         assert request.out is not None
         with parts.part("summary"):
@@ -340,7 +341,7 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
         **parts.wall_s,
         "containers: start, or found in the guest": own_containers_s,
         "rounds": in_rounds_s,
-        "around rounds: forks, evidence, clean-up": rounds_s - in_rounds_s,
+        "around the rounds: forks, evidence, clean-up": rounds_s - in_rounds_s,
         "last lines of a trial": trials_s - own_containers_s - rounds_s,
     }
     whole_s = sum(parts.wall_s.values())

@@ -319,7 +319,7 @@ def _account(outcome: Outcome, out: Path, guests_killed: int) -> None:
 
 
 def print_outcome(outcome: Outcome, undisturbed: Path, run_s: float) -> None:
-    print(f"| fault | {' | '.join(PHASES)} | all | s until the harness had ended, median (most) |")
+    print(f"| fault | {' | '.join(PHASES)} | all | s until the harness had ended, median (maximum) |")
     print(f"|---|{'---|' * len(PHASES)}---|---|")
     for kind in KINDS:
         hits = [hit for hit in outcome.injections if hit.kind == kind]

@@ -189,9 +189,9 @@ def main() -> None:
         minute = 60 * arguments.rounds / found["wall_s"]
         loop_minute = 60 / docker_loop_s(machine, 20)
         test_s = statistics.median(boot_a_test_s(machine) for _ in range(3))
-        row("rounds a minute, oomtrial run", f"{minute:.0f}", 1)
+        row("rounds per minute, oomtrial run", f"{minute:.0f}", 1)
         row("kills a minute, loop of docker run in the guest", f"{loop_minute:.1f}", loop_minute / minute)
-        row("rounds a minute, a boot a test", f"{60 / test_s:.1f}", 60 / test_s / minute)
+        row("rounds per minute, one boot per test", f"{60 / test_s:.1f}", 60 / test_s / minute)
 
         kernels = ("--kernel", arguments.kernel, "--kernel", patched)
         most = ("--rounds", "200", "--boots", "25", "--until-decided")
@@ -200,7 +200,7 @@ def main() -> None:
         (verdict,) = {comparison["verdict"] for comparison in found["comparisons"]}
         rounds = sum(arm["completed_rounds"] for arm in found["arms"])
         row(f"until decided ({verdict}, {rounds} rounds)", f"{found['wall_s']:.0f} s", 1)
-        row("as many rounds, a boot a test", f"{rounds * test_s:.0f} s", rounds * test_s / found["wall_s"])
+        row("as many rounds, one boot per test", f"{rounds * test_s:.0f} s", rounds * test_s / found["wall_s"])
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def count(program: Program, logs: list[Log]) -> tuple[int, int]:
 def found_rows(compared: list[Program], logs: dict[str, list[Log]]) -> Iterator[str]:
     """The table of kills."""
     totals = {name: sum(len(log.pids) for log in some) for name, some in logs.items()}
-    titles = [f"{name}: found of {total} | no kill, or counted again" for name, total in totals.items()]
+    titles = [f"{name}: found of {total} | false or double" for name, total in totals.items()]
     yield f"| parser | version | {' | '.join(titles)} |"
     yield "|---|---|" + "---|---|" * len(logs)
     for program in compared:
@@ -254,7 +254,7 @@ def time_rows(compared: list[Program], log: Path, parquet: Program, repeats: int
         turns.append(took)
     size = log.stat().st_size / 1e6
     yield (
-        f"| parser | MB a second of CPU, {size:.0f} MB of reports | times the CPU time of oomtrial to Parquet "
+        f"| parser | MB per second of CPU, {size:.0f} MB of reports | times the CPU time of oomtrial to Parquet "
         "| lowest and highest | times as long |"
     )
     yield "|---|---|---|---|---|"

@@ -73,7 +73,7 @@ def run(kernel: str, rounds: int, boots: int, out: Path) -> list[Sample]:
 
 def print_samples(samples: list[Sample]) -> None:
     tenth = max(1, len(samples) // 10)
-    print(f"| {len(samples)} samples | first tenth | last tenth | most |")
+    print(f"| {len(samples)} samples | first tenth | last tenth | maximum |")
     print("|---|---|---|---|")
     for field, name in (
         ("rss_mib", "harness, MiB resident"),

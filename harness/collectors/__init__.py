@@ -1,1 +1,1 @@
-"""Raw evidence of a trial: captured as it comes, read back by pure functions."""
+"""Raw evidence of a trial: written as it arrives, read back by pure functions."""

@@ -8,7 +8,7 @@ import msgspec
 
 
 class HogEnd(msgspec.Struct, frozen=True, tag_field="event", tag="hog"):
-    """How one hog fared in a round. Times are CLOCK_MONOTONIC, 0 where the thing never happened."""
+    """How one hog's round went. Times are CLOCK_MONOTONIC, 0 for an event that never happened."""
 
     round: int
     hog: int
@@ -29,12 +29,16 @@ class HogEnd(msgspec.Struct, frozen=True, tag_field="event", tag="hog"):
 
 
 class RoundStart(msgspec.Struct, frozen=True, tag_field="event", tag="round_start"):
+    """The supervisor begins a round."""
+
     round: int
     time_ns: int
     hogs: int
 
 
 class RoundEnd(msgspec.Struct, frozen=True, tag_field="event", tag="round_end"):
+    """The supervisor has ended a round."""
+
     round: int
     time_ns: int
     hung: bool  # the deadline passed
@@ -43,7 +47,7 @@ class RoundEnd(msgspec.Struct, frozen=True, tag_field="event", tag="round_end"):
 
 
 class Calibration(msgspec.Struct, frozen=True, tag_field="event", tag="calibration"):
-    """What the hogs that are to survive take alone, and with one more. -1: they did not get it."""
+    """Memory of the hogs that should survive, alone and with one more. -1: they did not get it."""
 
     fit_bytes: int = -1
     over_bytes: int = -1
@@ -57,6 +61,8 @@ class Prepared(msgspec.Struct, frozen=True, tag_field="event", tag="prepared"):
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="event", tag="hello"):
+    """The first event of the supervisor: what it is about to run."""
+
     time_ns: int
     locked: bool  # mlockall() worked
     rounds: int
@@ -64,10 +70,14 @@ class Hello(msgspec.Struct, frozen=True, tag_field="event", tag="hello"):
 
 
 class Bye(msgspec.Struct, frozen=True, tag_field="event", tag="bye"):
+    """The last event of the supervisor: all rounds are done."""
+
     time_ns: int
 
 
 class Trouble(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
+    """A system call of the supervisor failed; it ends."""
+
     what: str
     errno: int
 
@@ -120,10 +130,10 @@ def decode_collector(line: bytes | str) -> CollectorEvent | None:
 
 
 def read_supervisor(lines: Iterable[str]) -> Iterator[SupervisorEvent]:
-    """Events in order; a line that was cut off is passed over (its round then lacks an end)."""
+    """Events in order; a truncated line is skipped (its round then lacks an end)."""
     return (event for line in lines if (event := decode_supervisor(line)) is not None)
 
 
 def read_collector(lines: Iterable[str]) -> Iterator[CollectorEvent]:
-    """Events in order; a line that was cut off is passed over."""
+    """Events in order; a truncated line is skipped."""
     return (event for line in lines if (event := decode_collector(line)) is not None)

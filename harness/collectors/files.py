@@ -90,7 +90,7 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def attempt(self) -> int:
-        """1.. within the block."""
+        """Number of the trial within its block, from 1."""
         return int(self.trial_id.rpartition("-")[2])
 
 
@@ -137,6 +137,7 @@ class EvidenceWriter:
         self._write(name or "collector.jsonl", line[2:] if name else line)
 
     def supervisor_line(self, line: bytes) -> None:
+        """Appends one line of the supervisor."""
         self._write(SUPERVISOR_FILE, line)
 
     def _write(self, name: str, line: bytes) -> None:
@@ -147,6 +148,7 @@ class EvidenceWriter:
 
 
 def write_trial(directory: Path, record: TrialRecord) -> None:
+    """Writes a trial's record. Raises HostError when it cannot be written."""
     write_atomically(directory / TRIAL_FILE, msgspec.json.format(msgspec.json.encode(record)))
 
 
@@ -160,7 +162,7 @@ def read_trial(directory: Path) -> TrialRecord:
 
 
 def is_sealed(directory: Path) -> bool:
-    """Whether its trial came to its end."""
+    """Whether the trial of this directory has ended."""
     return (directory / CHECKSUM_FILE).is_file()
 
 
@@ -174,12 +176,12 @@ def _checksums(directory: Path) -> dict[str, str]:
 
 
 def seal(directory: Path) -> None:
-    """Writes down what the raw files of a trial are, now that nobody writes to them any more."""
+    """Records the checksums of a trial's raw files, once no process writes to them any more."""
     write_atomically(directory / CHECKSUM_FILE, msgspec.json.format(msgspec.json.encode(_checksums(directory))))
 
 
 def edited_files(directory: Path) -> list[str]:
-    """Raw files that are not what they were when the trial ended; none where that was not written down.
+    """Raw files that have changed since the trial ended; none if no checksums were recorded.
 
     Raises EvidenceError when a file cannot be read.
     """

@@ -10,7 +10,7 @@ MemcgCounters = dict[str, int]  # "memory.events oom_kill" -> 1
 
 
 def read_counters(lines: Iterable[str]) -> dict[tuple[int, str], MemcgCounters]:
-    """``round when file key value`` lines to one mapping for each (round, when); lines without a number are kept out.
+    """``round when file key value`` lines to one mapping for each (round, when); lines without a number are skipped.
 
     Pressure lines (``some avg10=... total=N``) give their total, in microseconds.
     """

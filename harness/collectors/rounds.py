@@ -1,4 +1,4 @@
-"""A trial's evidence, cut into rounds at the markers: no round's records are lost or given to another."""
+"""A trial's evidence, split into rounds at the markers: no round's records are lost or attributed to another round."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RoundEvidence:
 
     number: int
     drained: bool = False  # the collector has handed over all that it has of it
-    armed: bool = False  # its hogs were there and the collector was told: the round began
+    armed: bool = False  # its hogs were ready and the collector was notified: the round began
     kmsg: list[KmsgRecord] = field(default_factory=list)  # between the markers
     trace: list[TraceEvent] = field(default_factory=list)
     kmsg_marked: bool = False  # both markers stand in the kernel log
@@ -43,7 +43,7 @@ class RoundEvidence:
 
     @property
     def is_finished(self) -> bool:
-        """Whether both have said all of it: what comes after could not change it."""
+        """Whether supervisor and collector have both finished the round: later records cannot change it."""
         return self.armed and self.end is not None and self.drained
 
 
@@ -66,19 +66,19 @@ class TrialEvidence:
 
     @property
     def is_shared(self) -> bool:
-        """Whether others than us had processes under the same kernel."""
+        """Whether other programs had processes under the same kernel."""
         return self.record.started == HOST_STARTED
 
     @property
     def rounds_begun(self) -> int:
-        """How many rounds the trial came to, from its first on."""
+        """How many rounds the trial began."""
         return max((n for n, found in self.rounds.items() if found.armed), default=self.record.first_round - 1) - (
             self.record.first_round - 1
         )
 
     @property
     def rounds_finished(self) -> int:
-        """How many are finished, up to the first that is not."""
+        """How many rounds are finished, up to the first unfinished one."""
         numbers = range(self.record.first_round, self.record.first_round + self.record.rounds)
         return sum(1 for _ in itertools.takewhile(lambda n: n in self.rounds and self.rounds[n].is_finished, numbers))
 
@@ -89,7 +89,7 @@ class TrialEvidence:
 
 def _lines(path: Path) -> list[str]:
     try:
-        # Process names are bytes: surrogates carry what is no UTF-8.
+        # Process names are bytes: surrogates carry what is not UTF-8.
         return path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")[:-1]
     except FileNotFoundError:
         return []
@@ -176,7 +176,7 @@ def _read_collector(directory: Path, of: _RoundOf) -> tuple[list[str], str | Non
 
 
 def _cut_kmsg(records: Iterable[KmsgRecord], token: str, rounds: dict[int, RoundEvidence]) -> None:
-    """A marker may itself be among what was lost: what stands where a round must have been is that round's, with its gap."""
+    """A marker may itself be lost: records at the place of a round belong to it, with the gap."""
     current: RoundEvidence | None = None  # whose start was found, and not its end
     span: list[KmsgRecord] = []  # since the last marker, with it
     ended = 0  # the round of the last end that was found

@@ -18,7 +18,7 @@ _LOST = re.compile(r"CPU:\d+ \[LOST (\d+) EVENTS\]")
 
 @dataclass(frozen=True)
 class TraceEvent:
-    """One event: who was running, when, and what."""
+    """One event: the running task, the time, the event and its fields."""
 
     comm: str
     pid: int  # of the running thread, in the initial pid namespace
@@ -42,7 +42,7 @@ class TraceEvent:
 
 
 def parse_trace_line(line: str) -> TraceEvent | None:
-    """One event, or None when the line is none."""
+    """One event, or None if the line is not an event."""
     match = _LINE.fullmatch(line)
     if not match:
         return None
@@ -59,10 +59,10 @@ def parse_trace_line(line: str) -> TraceEvent | None:
 
 
 def parse_trace(lines: Iterable[str]) -> Iterator[TraceEvent]:
-    """Events in the order of their time; lines that are no event are passed over (`count_lost` reads the losses)."""
+    """Events in the order of their time; lines that are no event are skipped (`count_lost` reads the losses)."""
     return (event for line in lines if (event := parse_trace_line(line)))
 
 
 def count_lost(lines: Iterable[str]) -> int:
-    """Events that the trace itself says it lost."""
+    """Number of events that the trace reports as lost."""
     return sum(int(match[1]) for line in lines if (match := _LOST.match(line)))

@@ -1,1 +1,1 @@
-"""Images FROM scratch, and containers that run with their output on a thread of ours. The Docker API is the only way in."""
+"""Images FROM scratch, and running containers whose output is followed in a thread. The Docker API is the only interface."""

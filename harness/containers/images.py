@@ -1,4 +1,4 @@
-"""Our two images: static binaries built on this host, imported through the Docker API."""
+"""Images of oomtrial's static binaries (hog, collector, watcher), built on this host and imported through the Docker API."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ class Image:
 
     @property
     def reference(self) -> str:
+        """Name and tag in an engine; the tag is the content key."""
         return f"oomtrial/{self.name}:{self.key}"
 
 
 def plan_image(name: str, say: Callable[[str], None] = lambda _: None) -> Image:
-    """An image from its Dockerfile and its binary. `say` hears when that was damaged in the cache."""
+    """An image from its Dockerfile and its binary. `say` is called if the binary was damaged in the cache."""
     lines = (data_dir("containers") / name / "Dockerfile").read_text().splitlines()
     changes = tuple(line for line in lines if line and not line.startswith(("#", "FROM", "COPY")))
     source = data_dir("workloads") / name

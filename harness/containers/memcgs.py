@@ -1,4 +1,4 @@
-"""Memcgs that tests make above their containers (harness/pytest_plugin/watcher.py), and what of them a killed process left.
+"""Memcgs that tests make above their containers (harness/pytest_plugin/watcher.py): finds and removes those of killed processes.
 
 The watcher removes them at its end. One that was killed, or whose engine was, leaves them: empty, and kept by the kernel until
 the machine boots again.
@@ -29,7 +29,7 @@ class Left:
     session: str  # whose it is; empty where it does not say
 
     def remove(self) -> bool:
-        """Removes what is empty of it. Returns whether all of it is gone.
+        """Removes its empty memcgs. Returns whether all of them are gone.
 
         Raises PermissionError where this user may not.
         """
@@ -47,7 +47,7 @@ class Left:
 
 
 def found_memcgs(root: Path | None = None) -> Iterator[Left]:
-    """Those of every token, used or not, on each hierarchy of cgroup v1 or on that of v2."""
+    """Such memcgs of every token, used or not, on each hierarchy of cgroup v1 or on that of v2."""
     root = root or _CGROUPS
     for hierarchy in (root, *sorted(path for path in root.glob("*") if path.is_dir())):
         for parent, prefix, suffix in (("oomtrial", "", ""), ("oomtrial.slice", "oomtrial-", ".slice")):
@@ -58,7 +58,7 @@ def found_memcgs(root: Path | None = None) -> Iterator[Left]:
 
 
 def remove_memcgs(is_abandoned: Callable[[str], bool]) -> Iterator[str]:
-    """Removes those of sessions whose process is gone, and says what it did or may not do."""
+    """Removes the memcgs of sessions whose process is gone; yields a line for each one removed, or that it may not remove."""
     for left in found_memcgs():
         if left.session and is_abandoned(left.session):
             try:

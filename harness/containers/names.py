@@ -1,4 +1,4 @@
-"""Names of the containers of an engine, and how they end, from its events."""
+"""Names of an engine's containers, and how they ended, from its events."""
 
 from __future__ import annotations
 

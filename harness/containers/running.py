@@ -18,8 +18,8 @@ from docker.types import LogConfig, Ulimit
 
 from ..errors import GuestError, HostError
 
-LABEL = "org.oomtrial"  # on every container of ours; its value is the container's role
-SESSION = "org.oomtrial.session"  # on everything that we make in an engine that is not ours alone; see session.py
+LABEL = "org.oomtrial"  # on every container that oomtrial makes; its value is the container's role
+SESSION = "org.oomtrial.session"  # on everything that oomtrial makes in a shared engine; see session.py
 COLLECTOR, SUPERVISOR, BESIDE, WATCHER = "collector", "supervisor", "beside", "watcher"
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 # A stream that is closed under its reader fails with these too.
@@ -27,15 +27,16 @@ _STREAM_ERRORS = (*API_ERRORS, ValueError, AttributeError)
 
 
 class OutputEndedError(Exception):
-    """The container, or the way to it, is gone."""
+    """The container, or the connection to it, is gone."""
 
 
 def cannot_keep(error: OSError) -> HostError:
+    """The error for a line that could not be written to the evidence."""
     return HostError(f"cannot keep evidence: {error.strerror or error}", "make room on the disk of the run's directory")
 
 
 class FollowedContainer:
-    """A container and a thread that hands every line of its output to a sink, then to whoever waits.
+    """A container and a thread that passes every line of its output to a sink, then to a waiting caller.
 
     The log is kept by the engine (json-file), so that the stream has no gap however late the follower is.
     """
@@ -43,7 +44,7 @@ class FollowedContainer:
     def __init__(
         self, container: Container, sink: Callable[[bytes], None], is_awaited: Callable[[bytes], bool] = lambda _: True
     ) -> None:
-        """`is_awaited`: the lines that somebody will ask for; the others are not held in memory until then."""
+        """`is_awaited`: the lines that a caller will wait for; the others are not held in memory."""
         self.container = container
         self._sink, self._is_awaited = sink, is_awaited
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -53,6 +54,7 @@ class FollowedContainer:
         self._failure: Exception | None = None  # of the sink: what came could not be kept
 
     def start(self) -> None:
+        """Starts the container and follows it. Raises GuestError when the engine cannot start it."""
         try:
             self.container.start()
         except API_ERRORS as error:
@@ -61,7 +63,7 @@ class FollowedContainer:
         self.follow()
 
     def follow(self) -> None:
-        """Follows a container that is running, from its first line."""
+        """Follows a running container, from its first line of output."""
         self._thread.start()
 
     def _follow(self) -> None:
@@ -73,13 +75,13 @@ class FollowedContainer:
                     self._sink(line)
                     if self._is_awaited(line):
                         self._lines.put(line)
-            except Exception as error:  # ours, and no sign that the container has ended
+            except Exception as error:  # an error of the sink; the container has not ended
                 self._failure = error
                 break
         self._lines.put(None)
 
     def _chunks(self) -> Iterator[bytes]:
-        """What the engine sends, until the container or the way to it is gone."""
+        """Output from the engine, until the container or the connection is gone."""
         with contextlib.suppress(*_STREAM_ERRORS):
             self._stream = self.container.logs(stream=True, follow=True)
             if self._is_closed:
@@ -101,7 +103,7 @@ class FollowedContainer:
             self._stream._response.close()
 
     def check_kept(self) -> None:
-        """Raises HostError when a line could not be written to the evidence, and what else was wrong with keeping it."""
+        """Raises HostError when a line could not be written to the evidence, and any other error of the sink."""
         if isinstance(self._failure, OSError):
             raise cannot_keep(self._failure) from self._failure
         if self._failure is not None:
@@ -123,7 +125,7 @@ class FollowedContainer:
         return line
 
     def wait_for(self, found: Callable[[bytes], bool], seconds: float, what: str) -> bytes:
-        """The first line that is looked for.
+        """Waits for the first line that `found` accepts.
 
         Raises GuestError when it has not come in time or can no longer come.
         """
@@ -137,7 +139,7 @@ class FollowedContainer:
         raise GuestError(f"{self.container.name}: no {what} in {seconds:.0f} s")
 
     def exit_status(self, seconds: float) -> int | None:
-        """The exit status, or None when the engine does not tell in time."""
+        """The exit status, or None when the engine does not return it in time."""
         with contextlib.suppress(*API_ERRORS):
             status: int = self.container.wait(timeout=seconds)["StatusCode"]
             return status
@@ -155,14 +157,14 @@ def _common(reference: str, command: list[str], role: str, session: str) -> dict
 
 
 def find_container(client: docker.DockerClient, role: str, session: str = "") -> Container | None:
-    """The running container of a role in an engine, if there is one; of a session, where the engine is not ours alone."""
+    """The running container of a role in an engine, or None; of a session, if the engine is shared."""
     labels = [f"{LABEL}={role}", *([f"{SESSION}={session}"] if session else [])]
     found = client.containers.list(filters={"label": labels})
     return found[0] if found else None
 
 
 def rename_containers(client: docker.DockerClient, token: str) -> None:
-    """Has every container of ours say in its name which trial it serves: ``oomtrial-TOKEN-ROLE``."""
+    """Renames every container of oomtrial after the trial it serves: ``oomtrial-TOKEN-ROLE``."""
     for found in client.api.containers(all=True, filters={"label": LABEL}):
         (name,) = found["Names"]
         wanted = f"oomtrial-{token}-{name.split('-', 2)[2]}"
@@ -190,7 +192,7 @@ def create_collector(
     client: docker.DockerClient, reference: str, name: str, volume: str, arguments: list[str], session: str = ""
 ) -> Container:
     """The container that reads the kernel log, the trace and the memcg files: privileged in a guest, where it sets up swap
-    and must outlive a global OOM; with the capabilities that reading takes, in an engine that is not ours alone."""
+    and must outlive a global OOM; with only the capabilities that reading needs, in a shared engine."""
     return client.containers.create(
         name=name,
         pid_mode="host",
@@ -205,7 +207,7 @@ def create_collector(
 
 
 def cgroup_parent(token: str, parents: int) -> str | None:
-    """The memcg above a trial's containers, so many levels below one of our own; None where there is none.
+    """The memcg above a trial's containers, `parents` levels deep below /oomtrial; None without parents.
 
     workloads/collector sets nothing outside of it but a container's own files.
     """

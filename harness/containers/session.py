@@ -1,4 +1,4 @@
-"""What we make in an engine that others use too: told apart by a label, and gone afterwards, whatever happens."""
+"""Sessions: what oomtrial creates in a shared engine, identified by a label and always removed afterwards."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Session:
         self._client, self._say = client, say
 
     def own_images(self, images: dict[str, Image]) -> dict[str, Image]:
-        """The images under names of this session: removing them takes nothing from another one."""
+        """The images under names of this session: removing them does not affect other sessions."""
         # in the name, as Podman 4 leaves the tag of an import alone
         return {
             name: dataclasses.replace(image, name=f"{image.name}-{image.key}-{self.id}", key="latest")
@@ -66,7 +66,7 @@ class Session:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C does not leave half of it behind."""
+    """Ignores signals meanwhile, so that a second Ctrl-C does not leave half of a session behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -89,7 +89,7 @@ def abandoned_sessions(client: docker.DockerClient) -> set[str]:
 
 
 def is_abandoned(session: str) -> bool:
-    """Whether its process was one of this machine, and is gone."""
+    """Whether the session's process was on this machine and is gone."""
     return session.startswith(f"{_place()}-") and not _is_alive(session)
 
 
@@ -102,7 +102,7 @@ def _images(client: docker.DockerClient) -> Iterator[tuple[str, str]]:
 
 
 def _place() -> str:
-    """Where our pids mean what they say: another machine, or another pid namespace, may use the same engine."""
+    """Identifies machine and pid namespace, since others may use the same engine with the same pids."""
     parts = [platform.node()]
     with contextlib.suppress(OSError):
         parts += [Path("/etc/machine-id").read_text(), str(Path("/proc/self/ns/pid").readlink())]

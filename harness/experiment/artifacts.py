@@ -1,4 +1,4 @@
-"""Everything that is built for a run: kernels, the guest's root file system, our images; here, or on another machine."""
+"""Everything that is built for a run: kernels, the guest's root file system, images; here, or on another machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .resume import find_rootfs, plan_same_rootfs, refuse_other_images
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Everything that is built: what remains is to measure."""
+    """Everything that is built before measuring."""
 
     kernels: dict[str, Kernel]  # by the text of the spec
     rootfs: Path
@@ -33,7 +33,7 @@ class Artifacts:
 
 
 def build_images(resumed: RunRecord | None, progress: Reporter) -> dict[str, Image]:
-    """Our images. `resumed`: a run whose images they must be.
+    """Builds oomtrial's images. `resumed`: a run whose images they must equal.
 
     Raises UsageError when they are others, BuildError when one does not compile.
     """
@@ -46,7 +46,7 @@ def build_images(resumed: RunRecord | None, progress: Reporter) -> dict[str, Ima
 def build_parts(
     plans: list[KernelPlan], cached: dict[str, Kernel], resumed: RunRecord | None, progress: Reporter
 ) -> tuple[dict[str, Kernel], Path, dict[str, Image]]:
-    """Kernels, root file system and images, side by side, whatever the cache lacks. `cached`: kernels that need no plan.
+    """Kernels, root file system and images, built side by side if the cache lacks them. `cached`: kernels that need no plan.
 
     Raises BuildError when a download, a patch or a compilation fails, UsageError as in `build_images`.
     """
@@ -56,7 +56,7 @@ def build_parts(
         images_job = pool.submit(build_images, resumed, progress)
         jobs: tuple[Future[Any], ...] = (kernels_job, rootfs_job, images_job)
         try:
-            # A failure of any is told at once, not after the others have ended.
+            # A failure is reported at once, not after the others have ended.
             for job in wait(jobs, return_when=FIRST_EXCEPTION).done:
                 job.result()
             return kernels_job.result(), rootfs_job.result(), images_job.result()
@@ -82,7 +82,7 @@ def shipment(prepared: Artifacts) -> list[str]:
     paths = [prepared.rootfs, *(image.binary for image in prepared.images.values())]
     for kernel in prepared.kernels.values():
         image = Path(kernel.image)
-        # the record comes last: a kernel without one is none
+        # the record comes last: a directory without one is no kernel
         paths += [image, *([Path(kernel.initrd)] if kernel.initrd else []), image.with_name(RECORD)]
     return [str(path.relative_to(cache_dir())) for path in paths]
 

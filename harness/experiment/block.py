@@ -1,4 +1,4 @@
-"""A block of the plan is run: its rounds in one trial, or in a few if trials end early."""
+"""Runs a block of the plan: its rounds in one trial, or in several if trials end early."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .resume import BlockState
 from .trial import TrialOutcome, TrialProgress, run_trial
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
-# in a fresh guest; so often, and no more.
+# in a fresh guest; at most this many times.
 _EXTRA_TRIALS = 3
 
 
 @dataclass
 class RunState:
-    """How far a run has come, and what came to light on the way."""
+    """Progress of a run, and problems found so far."""
 
     states: dict[int, BlockState] = field(default_factory=dict)  # by index of the block; of those begun before
     refused: dict[tuple[str, str], str] = field(default_factory=dict)  # (arm, scenario) -> why it does not do here what it declares  # fmt: skip
-    concurrent_guests: int = 0  # the most other guests that ran beside one of ours when it started
+    concurrent_guests: int = 0  # the most other guests that were running when one of the block's guests started
 
 
 class BlockRunner:
@@ -53,13 +53,13 @@ class BlockRunner:
         self.trials, self.run_state = trials, run_state
 
     def run(self, block: Block, show: Callable[[int, str], None] = lambda *_: None) -> str | None:
-        """Runs the rounds of a block that are left. `show` is told how many are done, and of what.
+        """Runs the remaining rounds of a block. `show` is called with how many are done, and of what.
 
         Returns what went wrong at last, if anything.
         """
         name = f"{block.arm}, {block.scenario}" if len(self.scenarios) > 1 else block.arm
         if why := self.run_state.refused.get((block.arm, block.scenario)):
-            return f"{name}, boot {block.boot}: not run, as the scenario was refused: {why}"
+            return f"{name}, boot {block.boot}: not run, because the scenario was refused: {why}"
         state = self.run_state.states.get(block.index, BlockState())
         first, early, record = state.next_round, state.ended_early, state.last
         counted, warm_up = state.counted, self.request.warm_up

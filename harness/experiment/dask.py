@@ -1,8 +1,8 @@
-"""Dask as a place for blocks: `oomtrial run --cluster tls://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
+"""Runs blocks on a Dask cluster: `oomtrial run --cluster tls://HOST:PORT`, or `local:N`. `pip install oomtrial[cluster]`.
 
-Workers declare what they have (`dask worker --resources "cores=8 memory=30000 kvm=8"`, memory in MiB), and a block takes what
-its guest takes: guests never oversubscribe a machine. A worker gets the kernels, images and binaries that its cache lacks,
-by content key. What a lost worker was at is run by another one.
+Workers declare their resources (`dask worker --resources "cores=8 memory=30000 kvm=8"`, memory in MiB), and a block reserves
+those of its guest: guests never oversubscribe a machine. A worker gets the kernels, images and binaries that its cache lacks,
+by content key. The block of a lost worker is run by another one.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def check_address(text: str, *, insecure: bool = False) -> None:
     if text.startswith(LOCAL):
         number = text.removeprefix(LOCAL)
         if not number.isdigit() or int(number) < 1:
-            raise UsageError(f"--cluster {text}: {number!r} is no number of workers", "write local:2")
+            raise UsageError(f"--cluster {text}: {number!r} is not a number of workers", "write local:2")
     elif "://" not in text:
-        raise UsageError(f"--cluster {text} is no address", "write tls://HOST:PORT, or local:N")
+        raise UsageError(f"--cluster {text} is not an address", "write tls://HOST:PORT, or local:N")
     elif not text.startswith(TLS) and not insecure:
         raise UsageError(
-            f"--cluster {text} has no TLS: whoever reaches that port runs code as the users of its workers, and as you",
-            f"start it with TLS (docs/cluster.md), or take it as it is: {INSECURE}",
+            f"--cluster {text} has no TLS: anyone who reaches that port can run code as the users of its workers, and as you",
+            f"start it with TLS (docs/cluster.md), or accept it without TLS: {INSECURE}",
         )
 
 
@@ -65,7 +65,7 @@ class Cluster:
     """A connection to a scheduler; leaving it ends a local one with its workers."""
 
     def __init__(self, text: str, vcpus: int, memory_mib: int, *, insecure: bool = False) -> None:
-        """`insecure`: a scheduler without TLS will do.
+        """`insecure`: accept a scheduler without TLS.
 
         Raises UsageError for a bad address, HostError when Dask is not installed.
         """
@@ -84,8 +84,8 @@ class Cluster:
                 self._client = stack.enter_context(self._distributed.Client(address, timeout=_CONNECT_S))
             except TypeError as error:  # Dask's way to say that certificates are missing
                 raise HostError(
-                    f"{address} wants certificates: distributed.comm.tls of Dask's config names none",
-                    "docs/cluster.md says how to make and to name them",
+                    f"{address} needs certificates: distributed.comm.tls of Dask's config names none",
+                    "docs/cluster.md explains how to make and name them",
                 ) from error
             except (OSError, TimeoutError, ValueError, RuntimeError) as error:
                 raise HostError(f"no Dask scheduler answers at {address}: {error}") from error
@@ -97,7 +97,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def _local(self, workers: int) -> Iterator[Any]:
-        """Workers on this machine that share it: each has its part."""
+        """Workers on this machine, which share its cores."""
         import dask
 
         from .localnodes import local_cluster
@@ -118,9 +118,9 @@ class Cluster:
             yield stack.enter_context(local_cluster(workers, resources))
 
     def prepare(self, prepared: Artifacts) -> HostRecord:
-        """Ships what the workers' caches lack. Returns what machine each worker is.
+        """Sends the files that the workers' caches lack. Returns the machine, which is alike for all workers.
 
-        Raises HostError when there is none, or one lacks the acceleration, UsageError when they differ.
+        Raises HostError when there is no worker, or one lacks the acceleration, UsageError when they differ.
         """
         names = shipment(prepared)
         answers: dict[str, dict[str, Any]] = self._client.run(_describe, names)
@@ -145,7 +145,7 @@ class Cluster:
 
     @property
     def executor(self) -> Executor:
-        """Where blocks go; a block waits for a worker with room for its guest.
+        """The executor for blocks; a block waits for a worker with room for its guest.
 
         Raises HostError when none will ever have it.
         """
@@ -156,7 +156,7 @@ class Cluster:
         for address, has in declared.items():
             if not {"cores", "memory"} <= has.keys():
                 raise HostError(
-                    f"worker {address} does not say what it has",
+                    f"worker {address} declares no resources",
                     'start it with --resources "cores=N memory=MIB"',
                 )
         if not any(has["memory"] >= self._memory_mib for has in declared.values()):
@@ -172,7 +172,7 @@ class Cluster:
 
 
 def _describe(names: list[str]) -> dict[str, Any]:
-    """On a worker: what its cache lacks, what machine it is, and why it has no KVM."""
+    """On a worker: files that its cache lacks, its machine, and why it has no KVM."""
     return {
         "machine": machine_of_guests(),
         "lacks": [name for name in names if not _has(name)],
@@ -181,12 +181,13 @@ def _describe(names: list[str]) -> dict[str, Any]:
 
 
 def _has(name: str) -> bool:
-    """Whether this worker's cache has a file, whole; a kernel's record is told by being read."""
+    """Whether this worker's cache has a complete file; a kernel's record is not sealed, and counts if it exists."""
     path = cache_dir() / name
     return path.is_file() if path.name == RECORD else is_intact(path)
 
 
 def pack_file(path: Path) -> bytes:
+    """Content of a file, compressed with zstd."""
     return zstandard.ZstdCompressor(level=3, threads=-1).compress(path.read_bytes())
 
 

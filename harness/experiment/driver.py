@@ -1,4 +1,4 @@
-"""From a request to a run on disk, in this process or on a cluster."""
+"""Runs an experiment in this process or on a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one composition root: from a request to a run on disk. The command line and the tests are thin over it."""
+"""The composition root: from a request to a run on disk. The command line and the pytest plugin are thin layers over it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Experiment:
         self.close()
 
     def check(self) -> None:
-        """Everything that can be refused before a minute is spent.
+        """Refuses requests that cannot work, before anything is built.
 
         Raises UsageError for a bad request, HostError when this machine lacks something.
         """
@@ -120,7 +120,7 @@ class Experiment:
         return plan_blocks(arms, list(self.scenarios), request.rounds, request.boots, request.seed)
 
     def _recover(self, record: RunRecord) -> None:
-        """Closes what was cut off."""
+        """Closes interrupted trials."""
         refuse_other_scenarios(record)
         self.run_state.states, said = recover_trials(self.directory)
         for text in said:
@@ -141,7 +141,7 @@ class Experiment:
         return prepared
 
     def _refuse_scenarios(self) -> None:
-        """What a kernel cannot run is left out.
+        """Leaves out scenarios that a kernel cannot run.
 
         Raises UsageError when nothing is left.
         """
@@ -155,14 +155,14 @@ class Experiment:
             raise UsageError(next(iter(refused.values())), "choose another kernel or scenario")
 
     def run_on(self, executor: Executor, machine: HostRecord) -> None:
-        """Has `measure` run blocks side by side. `machine`: what each of the executor's is.
+        """Makes `measure` run blocks side by side on an executor. `machine`: the machine of its workers.
 
         Raises UsageError when blocks must follow each other, or a resumed run is of other machines.
         """
         if self.request.until_decided:
-            raise UsageError("--until-decided looks after every turn, and side by side there are none")
+            raise UsageError("--until-decided checks after each block, so blocks cannot run side by side")
         if HOST in self.request.kernels:
-            raise UsageError("the arm host runs on this machine's engine, and nowhere else")
+            raise UsageError("the arm host runs only on this machine's engine")
         if self.resumed:
             refuse_unlike(self.resumed.host, machine, "a worker's")
         self._workers = executor, machine
@@ -184,7 +184,7 @@ class Experiment:
             except BaseException:
                 try:
                     self._write_tables(prepared, RunStatus.INTERRUPTED)
-                except Exception as error:  # what ended the run is what a person must hear of
+                except Exception as error:  # the user must see the error that ended the run
                     self._say_no_tables(str(error) or type(error).__name__)
                 raise
             # complete only once the tables are there: what is not complete can be resumed
@@ -195,7 +195,7 @@ class Experiment:
             self.progress.say(problem)
 
     def _write_tables(self, prepared: Artifacts, state: RunStatus) -> None:
-        """Tables of what was measured, then the record of the run that says so."""
+        """Writes the tables of the evidence, then the run's record."""
         try:
             record = self._record(prepared, state)
             for text in rebuild_tables(self.directory, record=record):
@@ -207,16 +207,16 @@ class Experiment:
 
     def _say_no_tables(self, why: str) -> None:
         self.progress.say(
-            f"no tables yet ({why}): `oomtrial tables rebuild {self.directory}` makes them of what was measured"
+            f"no tables yet ({why}): `oomtrial tables rebuild {self.directory}` makes them from the evidence"
         )
 
     def close(self) -> None:
-        """Lets go of the run and of its kernels; `measure` does so at its end."""
+        """Releases the locks of the run and of its kernels; `measure` does so at its end."""
         while self.held:
             os.close(self.held.pop())
 
     def _run_blocks(self, prepared: Artifacts, task: Task) -> list[str]:
-        """Runs the plan, or as much of it as it takes to decide. Returns what went wrong."""
+        """Runs the plan, or the part of it that decides the comparison. Returns the problems."""
         trials = self.place.trials(prepared)
         runner = BlockRunner(self.request, self.scenarios, self.directory, self.progress, trials, self.run_state)
         if self._workers is not None:
@@ -268,9 +268,9 @@ class Experiment:
 
 
 def resume_run(directory: Path, progress: Reporter, *, elsewhere: bool = False) -> Experiment:
-    """The experiment that goes on with a run as its record says; the run's directory is held.
+    """The experiment that resumes a run with the parameters of its record; the run's directory is locked.
 
-    Raises EvidenceError where there is none, UsageError when another process is writing it.
+    Raises EvidenceError if there is no run, UsageError when another process is writing it.
     """
     read_run(directory)
     held = hold_run(directory)

@@ -1,4 +1,4 @@
-"""Guests of a run: restored from the snapshot that spares most, or booted, leaving snapshots for the next time."""
+"""Guests of a run: restored from the best snapshot, or booted, saving snapshots for the next run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def machine_of_guests() -> HostRecord:
 
 
 class TrialGuests:
-    """What starts them."""
+    """Starts the guests of a run."""
 
     def __init__(
         self, request: Request, prepared: Artifacts, progress: Reporter, slot: GuestSlot | None = None
@@ -46,10 +46,10 @@ class TrialGuests:
     def of_trial(
         self, arm: ArmSpec, job: TrialJob, record: TrialRecord, console: Path
     ) -> Iterator[tuple[Guest, float, Callable[[], None]]]:
-        """A guest that was restored or booted, how long that took, in seconds, and what saves it once the scenario's
-        containers are prepared.
+        """A restored or booted guest, the seconds that took, and a function that saves it once the scenario's containers are
+        prepared.
 
-        Two snapshots are left for the next time: of the engine, prepared for any scenario, and of the containers.
+        Two snapshots are saved for the next run: of the engine, prepared for any scenario, and of the containers.
         Raises GuestError when it does not start.
         """
         cgroup = job.scenario.file.cgroup
@@ -67,7 +67,7 @@ class TrialGuests:
                     guest = make(snapshot)
                     guest.start()
                 except GuestError as error:
-                    self._progress.say(f"{error.what}; it is thrown away")
+                    self._progress.say(f"{error.what}; removing it")
                     snapshot.discard()
                 else:
                     with guest:
@@ -102,7 +102,7 @@ class TrialGuests:
             except GuestError as error:
                 if not snapshot.exists:
                     raise
-                self._progress.say(f"{error.what}; it is thrown away")
+                self._progress.say(f"{error.what}; removing it")
                 snapshot.discard()
                 guest = stack.enter_context(self._make(arm, "v2", console, None))
             if not guest.is_restored:
@@ -141,15 +141,15 @@ class TrialGuests:
                 try:
                     guest.save(snapshot)
                 except (HostError, GuestError) as error:
-                    # no room, or no zstd: the guest goes on, and nobody blames the kernel
+                    # no room, or no zstd: the guest continues, and the kernel is not blamed
                     self._cannot_save = True
-                    self._progress.say(f"no snapshots are kept from here on: {error}")
+                    self._progress.say(f"no further snapshots are saved: {error}")
 
     def _refuse_damaged(self, arm: ArmSpec, error: GuestError) -> None:
-        """A guest that does not start may be made of something that a disk has damaged, though nobody wrote to it: all of it is
+        """A guest that does not start may use files that the disk has damaged without a write: all of them are
         read, once.
 
-        Raises HostError when that is so; it is thrown away then.
+        Raises HostError when that is so; the damaged file is then removed.
         """
         kernel, rootfs = self.prepared.kernels[arm.kernel], self.prepared.rootfs
         damaged = damaged_files(kernel, deep=True) + ([] if is_intact(rootfs, deep=True) else [rootfs])
@@ -158,6 +158,6 @@ class TrialGuests:
         if damaged:
             names = ", ".join(map(str, damaged))
             raise HostError(
-                f"{names} was damaged in the cache, and is thrown away: {error.what}",
-                "`oomtrial run --resume` makes it again, and goes on",
+                f"{names} was damaged in the cache and was removed: {error.what}",
+                "`oomtrial run --resume` makes it again and continues",
             ) from error

@@ -1,4 +1,4 @@
-"""The arm `host`: the running kernel, through the engine of this machine. No guest, nothing that could hurt the machine."""
+"""The arm `host`: the running kernel, through the local engine. No guest, and no scenario that could harm the machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MEMORY_SHARE = 4  # a trial's limits are at most this part of the memory that i
 
 @dataclass(frozen=True)
 class HostMachine:
-    """What a guest is elsewhere: an engine that answers, or why it does not."""
+    """The local engine in the role of a guest: it answers, or has a reason why not."""
 
     docker: docker.DockerClient
     is_restored: bool = False
@@ -43,14 +43,14 @@ class HostMachine:
 
     def ending(self) -> tuple[Outcome, str]:
         """Returns (outcome, reason) for an engine that stopped responding."""
-        return Outcome.LOST, "the engine does not answer any more"
+        return Outcome.LOST, "the engine no longer answers"
 
 
 class HostArm:
-    """The engine, the kernel below it, and what they can and may run."""
+    """The local engine, its kernel, and the scenarios that they can and may run."""
 
     def __init__(self, progress: Reporter, *, may_harm: bool = False) -> None:
-        """Raises HostError, with the way out, when there is no engine that can serve."""
+        """Raises HostError, with advice, when there is no engine that can serve."""
         self._client = connect_local()
         self.engine = engine_of(self._client)
         require_host_arm(self.engine)
@@ -89,7 +89,7 @@ class HostArm:
         if scenario.top_level:
             return f"{name} needs memcgs above a container's own, which the arm host does not make"
         if scenario.swap_bytes:
-            return f"{name} needs swap of its own (zram), and the swap of this machine is left as it is"
+            return f"{name} needs swap of its own (zram), and oomtrial does not change this machine's swap"
         if any(group.kind == "pagecache" for group in file.hogs):
             return f"{name} reads a file that only guests have"
         if file.cgroup == "v1" and engine.cgroup != "v1":
@@ -104,30 +104,28 @@ class HostArm:
     def _risk(self, scenario: Scenario) -> str | None:
         name = scenario.name
         if not scenario.is_limited or scenario.file.where == "guest":
-            return (
-                f"{name} has processes without a limit and would bring this machine down; {RISK} runs it all the same"
-            )
+            return f"{name} has processes without a limit and would bring this machine down; {RISK} runs it anyway"
         if any(group.unkillable for group in scenario.file.hogs):
-            return f"{name} has processes that the OOM killer must spare, which wait in the kernel for ever; {RISK} runs it all the same"
+            return f"{name} has processes that the OOM killer must spare, which wait in the kernel forever; {RISK} runs it anyway"
         limits = sum(limit.bytes for limit in scenario.limits)
         available = psutil.virtual_memory().available if self.engine.is_ours else self.engine.memory_bytes
         if limits > available // _MEMORY_SHARE:
             return (
-                f"the limits of {name} are {format_size(limits)} together, more than a quarter of the {available >> 20} MiB"
-                f" that are available; {RISK} runs it all the same"
+                f"the limits of {name} total {format_size(limits)}, more than a quarter of the {available >> 20} MiB"
+                f" that are available; {RISK} runs it anyway"
             )
         return None
 
     @contextlib.contextmanager
     def machine(self, session: Session) -> Iterator[tuple[HostMachine, float, Callable[[], None]]]:
-        """The engine for one trial, in the place of a guest, of the seconds that it took to start, and of what saves it.
+        """The engine for one trial, instead of a guest; no start time, and no snapshot.
         What the trial made is removed when it is left."""
         with session:
             yield HostMachine(self._client, concurrent_guests=guests_of_others()), 0.0, lambda: None
 
     @property
     def owner(self) -> int:
-        """Our pid where the engine's kernel knows us by it, else 0."""
+        """The pid of this process if the engine's kernel knows it by that pid, otherwise 0."""
         return os.getpid() if self.engine.is_ours and has_initial_pids() else 0
 
     def session(self) -> Session:
@@ -140,11 +138,11 @@ def refuse_mixture(kernels: tuple[str, ...], *, until_decided: bool) -> None:
     guests = [kernel for kernel in kernels if kernel != HOST]
     if guests:
         raise UsageError(
-            f"host and {guests[0]} cannot be arms of one run: a guest is another machine than the one it runs on",
+            f"host and {guests[0]} cannot be arms of one run: a guest is a different machine from its host",
             "run them separately, or boot the kernel of this machine in a guest (image:PATH) and compare that",
         )
     if until_decided:
-        raise UsageError("--until-decided compares boots, and all rounds of host are of one", "leave it out")
+        raise UsageError("--until-decided compares boots, and all rounds on host belong to one boot", "leave it out")
 
 
 def _setting(path: str) -> str:
@@ -155,7 +153,7 @@ def _setting(path: str) -> str:
 
 
 def _read_config() -> str | None:
-    """The config of the running kernel, None where nobody tells."""
+    """The config of the running kernel, or None if it is not available."""
     with contextlib.suppress(OSError, EOFError, UnicodeDecodeError):
         return gzip.decompress(Path("/proc/config.gz").read_bytes()).decode()
     with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -164,6 +162,6 @@ def _read_config() -> str | None:
 
 
 def _compiler() -> str:
-    """What it was built with, as /proc/version states it in brackets."""
+    """The compiler of the running kernel, from /proc/version."""
     words = _setting("/proc/version").split(" (", 2)
     return words[2].split(") #")[0].removesuffix(")") if len(words) == 3 else ""

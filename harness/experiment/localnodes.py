@@ -1,6 +1,6 @@
-"""The nodes of a Dask cluster on this machine, as harness/experiment/dask.py starts them: they answer nobody but each other.
+"""The nodes of a Dask cluster on this machine, as harness/experiment/dask.py starts them: they answer only each other.
 
-Whoever may talk to a scheduler, a nanny or a worker runs code as the user whose they are. Each has throw-away certificates
+Anyone who can talk to a scheduler, a nanny or a worker can run code as its user. Each has throw-away certificates
 of one cluster, in memory, and no HTTP server beside (Dask's own starts one at a free port, dashboard or not).
 """
 
@@ -20,11 +20,11 @@ class _Silent:
 
 
 class SilentScheduler(_Silent, distributed.Scheduler):  # type: ignore[misc]
-    pass
+    """A scheduler without HTTP server."""
 
 
 class SilentWorker(_Silent, distributed.Worker):  # type: ignore[misc]
-    pass
+    """A worker without HTTP server."""
 
 
 def local_cluster(workers: int, resources: dict[str, int]) -> Any:

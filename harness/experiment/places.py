@@ -1,4 +1,4 @@
-"""Where the trials of a run happen: in guests, or in containers of this machine's engine."""
+"""Places where trials run: guests, or containers of the local engine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class OpenTrial:
 
     job: TrialJob
     machine: Machine
-    start_s: float  # what it took to start the machine
+    start_s: float  # seconds that the start of the machine took
     save: Callable[[], None]  # to be called when the containers are prepared
     started: str  # cold, restored or host
 
@@ -72,14 +72,14 @@ class Trials(Protocol):
 
 
 class Place(Protocol):
-    """Where a run is made."""
+    """A place where a run is made: guests, or the local engine."""
 
     @property
     def engine(self) -> EngineInfo | None:
         """The local engine; None for guests."""
 
     def check(self, scenarios: Mapping[str, Scenario], resumed: RunRecord | None, *, elsewhere: bool) -> None:
-        """Refuses what can be refused before a minute is spent. `elsewhere`: other machines will run the blocks.
+        """Refuses requests that cannot work, before anything is built. `elsewhere`: other machines will run the blocks.
 
         Raises UsageError for a bad request, HostError when this machine lacks something.
         """
@@ -91,7 +91,7 @@ class Place(Protocol):
         """
 
     def refusal(self, arm: ArmSpec, scenario: Scenario) -> str | None:
-        """Why an arm does not run a scenario, as far as that is known by now."""
+        """Why an arm does not run a scenario, as far as is known, or None."""
 
     def record(self) -> HostRecord:
         """The machine, as far as it matters to the figures."""
@@ -187,7 +187,7 @@ class HostPlace:
 
     @property
     def host(self) -> HostArm:
-        """Raises HostError, with the way out, when there is no engine that can serve."""
+        """Raises HostError, with advice, when there is no engine that can serve."""
         if self._arm is None:
             self._arm = HostArm(self._progress, may_harm=self._request.may_harm_host)
         return self._arm

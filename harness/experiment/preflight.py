@@ -1,4 +1,4 @@
-"""What is refused before a minute is spent: requests that nothing can meet, or not this machine."""
+"""Checks of a request before a run: can it work at all, and on this machine?"""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NEEDED_FILES, _WANTED_FILES = 128, 1024  # a run of one guest has 16 open
 
 
 def refuse_existing(directory: Path) -> None:
-    """Raises UsageError where a run is already."""
+    """Raises UsageError when the directory already holds a run."""
     if (directory / RUN_FILE).exists():
-        raise UsageError(f"{directory} already holds a run", "choose another --out, or go on with --resume")
+        raise UsageError(f"{directory} already holds a run", "choose another --out, or resume the run with --resume")
 
 
 def refuse_unspeakable(directory: Path) -> None:
@@ -32,12 +32,12 @@ def refuse_unspeakable(directory: Path) -> None:
         str(directory.absolute()).encode()
     except UnicodeEncodeError:
         raise UsageError(
-            f"the run's directory, {str(directory.absolute())!r}, is no UTF-8", "choose another --out"
+            f"the run's directory, {str(directory.absolute())!r}, is not UTF-8", "choose another --out"
         ) from None
 
 
 def require_descriptors() -> None:
-    """Raises HostError when this process may open too few files for a run. It takes what it may have."""
+    """Raises HostError when this process may open too few files for a run. Raises the soft limit as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -45,19 +45,19 @@ def require_descriptors() -> None:
         soft = most
     if soft != resource.RLIM_INFINITY and soft < _NEEDED_FILES:
         raise HostError(
-            f"a run opens up to {_NEEDED_FILES} files at a time, and may open {soft} here", f"ulimit -n {_WANTED_FILES}"
+            f"a run opens up to {_NEEDED_FILES} files at a time; the limit here is {soft}", f"ulimit -n {_WANTED_FILES}"
         )
 
 
 def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:
-    """Raises UsageError when looks at the run could never decide anything."""
+    """Raises UsageError when interim checks of the run could never decide anything."""
     if len(request.arms) < 2 or not any(
         set(spec.patches) <= ({AMPLIFIER} if request.amplified else set()) for spec in specs
     ):
         raise UsageError("--until-decided needs arms to compare", "name a stock kernel and another one")
     if request.boots < MIN_BOOTS:
         raise UsageError(
-            f"--until-decided with {request.boots} boots an arm could never decide",
+            f"--until-decided with {request.boots} boots per arm could never decide",
             f"ask for {MIN_BOOTS} or more",
         )
 

@@ -49,7 +49,7 @@ class BlockJob:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What came of it."""
+    """The result of a block, with its evidence."""
 
     block: Block
     problem: str | None
@@ -60,17 +60,18 @@ class BlockResult:
 
 
 class RecordingReporter(Reporter):
-    """Keeps what is said, for whoever shows it."""
+    """Keeps messages, to be shown elsewhere."""
 
     def __init__(self) -> None:
         super().__init__(Console(file=io.StringIO()))
         self.said: list[str] = []
 
     def say(self, text: str) -> None:
+        """Keeps a message."""
         self.said.append(text)
 
     def updated(self, task: Task) -> None:
-        pass
+        """Ignores progress."""
 
 
 def run_block(job: BlockJob) -> BlockResult:
@@ -101,7 +102,7 @@ def _pack(directory: Path) -> bytes:
 
 
 def unpack_trials(packed: bytes, run: Path) -> list[str]:
-    """Puts trials that came as bytes into a run's directory, each whole or not at all. Returns their names.
+    """Unpacks trials from an archive into a run's directory, each completely or not at all. Returns their names.
 
     Raises EvidenceError when they are not what a block sends.
     """
@@ -122,13 +123,13 @@ def unpack_trials(packed: bytes, run: Path) -> list[str]:
 
 
 def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: Path) -> None:
-    """A file of a trial, or the directory of one. Python's own `data` filter is not in Debian 12's 3.11.2.
+    """Unpacks a file of a trial, or its directory. Python's own `data` filter is not in Debian 12's 3.11.2.
 
     Raises TarError for anything else: a link, a path that leads elsewhere.
     """
     parts = entry.name.split("/")
     if len(parts) > 2 or any(part in ("", ".", "..") for part in parts):
-        raise tarfile.TarError(f"{entry.name} is no file of a trial")
+        raise tarfile.TarError(f"{entry.name} is not a file of a trial")
     path = directory.joinpath(*parts)
     if entry.isdir() and len(parts) == 1:
         path.mkdir(exist_ok=True)
@@ -139,7 +140,7 @@ def _unpack(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: Path) -> No
         with path.open("xb") as file:
             shutil.copyfileobj(content, file)
     else:
-        raise tarfile.TarError(f"{entry.name} is no file of a trial")
+        raise tarfile.TarError(f"{entry.name} is not a file of a trial")
 
 
 def run_all(
@@ -152,7 +153,7 @@ def run_all(
 ) -> list[BlockResult]:
     """Runs blocks side by side; their evidence is in the run's directory as soon as each has ended.
 
-    Raises what a block raises; the rest is cancelled then, and a resumed run goes on with it.
+    Raises what a block raises; the other blocks are cancelled then, and a resumed run runs them.
     """
     results = []
     futures = [executor.submit(work, job) for job in jobs]

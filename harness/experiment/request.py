@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""The request for a run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..spec.scenario import Scenario, load_scenario, scenario_names
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks for."""
+    """The parameters of a run, as the user gives them."""
 
     arms: tuple[ArmSpec, ...]
     scenarios: tuple[str, ...]  # names, or paths of .toml files
-    rounds: int  # an arm and scenario
-    boots: int  # an arm and scenario
+    rounds: int  # per arm and scenario
+    boots: int  # per arm and scenario
     seed: int
     out: Path | None = None  # of the run; results/runs/RUN_ID by default
     vcpus: int = 4
     memory_mib: int = 2048
     accel: Accel = Accel.AUTO
-    snapshots: bool = True  # guests go on from the snapshots of earlier boots, and leave snapshots behind
+    snapshots: bool = True  # restore guests from snapshots of earlier boots, and save new ones
     append: str = ""  # to the guest's kernel command line
-    config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
+    config: tuple[Path, ...] = ()  # the user's config fragments, for the kernels that are built
     may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine
     until_decided: bool = False  # a look is taken after every turn of the arms; `rounds` and `boots` are the most
     warm_up: int = 0  # rounds at the start of each boot that are recorded and not counted
@@ -41,7 +41,7 @@ class Request:
 
 
 def recorded_request(record: RunRecord, directory: Path) -> Request:
-    """What the run in a directory was asked for."""
+    """The request of the run in a directory."""
     return Request(
         arms=tuple(record.arms),
         scenarios=tuple(scenario.name for scenario in record.scenarios),
@@ -64,7 +64,7 @@ def recorded_request(record: RunRecord, directory: Path) -> Request:
 
 
 def load_scenarios(names: tuple[str, ...]) -> dict[str, Scenario]:
-    """Scenarios that are asked for, by name; "all" stands for every one of ours.
+    """Scenarios that are asked for, by name; "all" stands for every built-in one.
 
     Raises UsageError when one is not there, or two have one name.
     """

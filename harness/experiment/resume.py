@@ -1,4 +1,4 @@
-"""What a run that was cut off has already: the rounds that count, by block, from its evidence alone."""
+"""State of an interrupted run: the rounds that count, by block, from its evidence alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ..system.sealed import is_intact
 
 @dataclass(frozen=True)
 class BlockState:
-    """How far a block has come."""
+    """Progress of a block."""
 
     next_round: int = 1
     next_attempt: int = 1
@@ -46,7 +46,7 @@ class BlockState:
 
 
 def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
-    """Closes the trials that were cut off with their harness, and says how far each block has come; and, in words, what
+    """Closes the trials that were interrupted with their harness. Returns the progress of each block, and messages about what
     was done.
 
     Nobody else may be writing to the run. Raises HostError when the run's directory cannot be written.
@@ -73,7 +73,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
                 seal(directory)  # killed between the record and the seal
             trials.append((trial, _rounds_done(directory, trial)))
         except EvidenceError as error:
-            said.append(f"run again, as it cannot be read: {error}")
+            said.append(f"run again, because it cannot be read: {error}")
     states = {block: BlockState(next_attempt=attempt + 1) for block, attempt in taken.items()}
     for trial, done in sorted(trials, key=lambda one: (one[0].block, one[0].attempt)):
         state, ended = states[trial.block], trial.state != TrialState.INTERRUPTED
@@ -90,12 +90,12 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
 
 
 def _rounds_done(directory: Path, trial: TrialRecord) -> int:
-    """A round that began counts, unless it was cut off with the harness."""
+    """A round that began counts, unless it was interrupted with the harness."""
     return read_evidence(directory).rounds_finished if trial.state == TrialState.INTERRUPTED else trial.rounds_begun
 
 
 def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
-    """Writes down of a trial what its harness could not. A guest that had panicked ended the trial itself."""
+    """Completes the record of a trial whose harness could not. A guest that had panicked ended the trial itself."""
     evidence = read_evidence(directory)
     begun, finished = evidence.rounds_begun, evidence.rounds_finished
     if finished == trial.rounds:
@@ -106,7 +106,7 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
         changes = {
             "state": TrialState.INTERRUPTED,
             "outcome": Outcome.LOST,
-            "reason": trial.reason or "cut off with its harness",
+            "reason": trial.reason or "interrupted with its harness",
         }
     trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)
     write_trial(directory, trial)
@@ -115,12 +115,12 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
 
 
 def recorded_scenarios(record: RunRecord) -> dict[str, Scenario]:
-    """The scenarios of a run as they were."""
+    """The scenarios of a run as recorded."""
     return {one.name: decode(one.name, one.text) for one in record.scenarios}
 
 
 def refuse_other_scenarios(record: RunRecord) -> None:
-    """Raises UsageError when this oomtrial makes something else of the text of a scenario."""
+    """Raises UsageError when this version of oomtrial interprets the text of a scenario differently."""
     for one in record.scenarios:
         version = decode(one.name, one.text).version
         if version != one.version:
@@ -149,7 +149,7 @@ def find_rootfs(record: RunRecord) -> Path | None:
 
 
 def plan_same_rootfs(record: RunRecord) -> RootfsPlan:
-    """What would make the guest's image of a run again.
+    """The plan that makes the guest's image of a run again.
 
     Raises UsageError when it would be another one.
     """
@@ -160,7 +160,7 @@ def plan_same_rootfs(record: RunRecord) -> RootfsPlan:
 
 
 def refuse_other_kernels(record: RunRecord, plans: Iterable[KernelPlan]) -> None:
-    """Raises UsageError when a spec has come to mean another kernel."""
+    """Raises UsageError when a spec now selects another kernel."""
     recorded = {kernel.spec: kernel for kernel in record.kernels}
     for plan in plans:
         kernel = recorded[plan.spec.text]
@@ -169,7 +169,7 @@ def refuse_other_kernels(record: RunRecord, plans: Iterable[KernelPlan]) -> None
 
 
 def refuse_other_images(record: RunRecord, images: dict[str, Image]) -> None:
-    """Raises UsageError when a container of ours is not what it was."""
+    """Raises UsageError when one of oomtrial's images differs from the run's."""
     for name, image in images.items():
         if image.key != record.images.get(name):
             raise _differs(f"image {name}", image.key, record.images.get(name, "none"))
@@ -191,6 +191,4 @@ def refuse_unlike(wanted: HostRecord, host: HostRecord, whose: str) -> None:
 
 
 def _differs(what: str, now: str, then: str) -> UsageError:
-    return UsageError(
-        f"the run cannot be gone on with: {what} is {now}, and was {then}", "start a new run, and compare the two"
-    )
+    return UsageError(f"cannot resume this run: {what} is {now}, but was {then}", "start a new run and compare the two")

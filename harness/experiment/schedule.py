@@ -1,4 +1,4 @@
-"""The plan of a run is carried out: block by block, until it is decided if that was asked for, or side by side."""
+"""Runs the blocks of a plan: one after the other, optionally until the comparison is decided, or side by side."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_in_turn(
         # a turn of the arms ends where the next boot begins; of a resumed run, those before were looked at already
         is_turn = later is None or (later.boot != block.boot and later.index not in states)
         if interim is not None and is_turn and interim.is_decided():
-            runner.progress.say(f"decided after {number} of {len(blocks)} blocks, {block.boot} boots an arm")
+            runner.progress.say(f"decided after {number} of {len(blocks)} blocks, {block.boot} boots per arm")
             return blocks[:number], problems
     return blocks, problems
 

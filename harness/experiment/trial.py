@@ -27,7 +27,7 @@ _EXIT_HUNG, _EXIT_UNCLEAN, _EXIT_DEMAND = 66, 67, 69
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """How a trial ended, as far as the containers tell."""
+    """How a trial ended, according to its containers."""
 
     outcome: Outcome
     reason: str = ""
@@ -50,7 +50,7 @@ class TrialProgress:
 
     @property
     def round_s(self) -> float:
-        """How long the round that is under way has taken; 0 where none is."""
+        """Seconds that the current round has taken; 0 between rounds."""
         armed = self.armed
         return time.monotonic() - armed[1] if armed and armed[0] != self.ended_round else 0.0
 
@@ -63,10 +63,10 @@ def run_trial(
     when_prepared: Callable[[], None] = lambda: None,
     progress: TrialProgress | None = None,
 ) -> TrialOutcome:
-    """Runs a job's rounds in one container; `on_round` is told how many are done. Whatever happens, what was written stays.
+    """Runs a job's rounds in one container; `on_round` is called with how many are done. Written evidence is kept, whatever happens.
 
-    Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with nobody connected
-    to the engine; a guest that goes on from that point has them already.
+    Where the supervisor waits for its job, `when_prepared` is called once its containers are there, with no client connected
+    to the engine; a guest restored from that point has them already.
 
     An engine that does not answer ends the trial as GUEST_LOST; the caller asks the guest why.
     """
@@ -102,7 +102,7 @@ def _start(
     progress: TrialProgress,
     followed: contextlib.ExitStack,
 ) -> tuple[FollowedContainer, FollowedContainer]:
-    """Follows both, and has the supervisor begin."""
+    """Follows both containers and starts the supervisor."""
 
     def keep(line: bytes) -> None:
         evidence.collector_line(line)
@@ -141,7 +141,7 @@ def _follow_rounds(
         except OutputEndedError:
             break
         if line is None:
-            return TrialOutcome(Outcome.GUEST_LOST, f"no word from the supervisor for {patience:.0f} s")
+            return TrialOutcome(Outcome.GUEST_LOST, f"no output from the supervisor for {patience:.0f} s")
         event = decode_supervisor(line)
         if isinstance(event, RoundEnd):
             progress.ended_round = event.round
@@ -170,12 +170,12 @@ def _is_last(line: bytes) -> bool:
 
 def _why_refused(found: Calibration) -> str:
     if found.fit_bytes < 0:
-        return "the hogs that are to survive do not get their memory alone"
+        return "the hogs that should survive do not get their memory even when alone"
     if found.oom:
-        return f"the hogs that are to survive enter the OOM killer {found.oom} times alone"
+        return f"the hogs that should survive enter the OOM killer {found.oom} times even when alone"
     if found.fit_bytes > found.capacity_bytes - found.reserve_bytes:
         return (
-            f"the hogs that are to survive take {found.fit_bytes >> 10} kB alone,"
-            f" {(found.capacity_bytes - found.reserve_bytes) >> 10} kB leave the reserve free"
+            f"the hogs that should survive take {found.fit_bytes >> 10} kB when alone,"
+            f" at most {(found.capacity_bytes - found.reserve_bytes) >> 10} kB leave the reserve free"
         )
-    return f"with one process more they take {found.over_bytes >> 10} kB, the limit of {found.capacity_bytes >> 10} kB is not reached"
+    return f"with one more process they take {found.over_bytes >> 10} kB and do not reach the limit of {found.capacity_bytes >> 10} kB"

@@ -1,4 +1,4 @@
-"""The containers of a trial: collector and workload, made, woken and found again in a guest that goes on from a snapshot."""
+"""The containers of a trial: collector and workload, created, or found again and woken in a restored guest."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _GUEST_DATA = "/usr/share/oomtrial/data"  # harness/guest/rootfs.py
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What one trial is to do."""
+    """The job of one trial."""
 
     images: dict[str, Image]
     scenario: Scenario
@@ -54,7 +54,7 @@ class TrialJob:
     rounds: int
     probes: Probes
     calibrate: bool = False  # try the declared demand before the first round
-    session: str = ""  # in an engine that is not ours alone: what is of this trial, and removed after it
+    session: str = ""  # in a shared engine: the session that marks this trial's objects
     owner: int = 0  # the process of the collector's pid namespace without which no round begins; 0: none
     waits: bool = False  # the supervisor gets `handed_over` from the guest, and else these values as arguments
 
@@ -67,7 +67,7 @@ class TrialJob:
 def prepare_engine(
     client: docker.DockerClient, images: dict[str, Image], probes: Probes, session: str = "", owner: int = 0
 ) -> None:
-    """What every trial in an engine needs: images, and the collector, ready. Nobody is connected to it afterwards.
+    """Loads images and starts the collector, which every trial in an engine needs. No client is connected afterwards.
 
     Raises GuestError when the collector does not get ready, HostError when `owner` is of another machine.
     """
@@ -91,7 +91,7 @@ def prepare_engine(
         collector = FollowedContainer(container, lambda _: None)
         try:
             collector.start()
-            ready = collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+            ready = collector.wait_for(_is_ready, _READY_DEADLINE_S, "message that the collector is ready")
             if owner:
                 event = decode_collector(ready[2:])
                 require_own_kernel(event.boot_id if event else "")
@@ -102,12 +102,12 @@ def prepare_engine(
 
 
 def require_own_kernel(boot_id: str) -> None:
-    """Raises HostError when a boot is not that of this machine's kernel: an engine that is said to be here is not."""
+    """Raises HostError when the boot_id is not this machine's: an engine that seems local is not."""
     with contextlib.suppress(OSError):
         if boot_id != _BOOT_ID.read_text().strip():
             raise HostError(
                 "the container engine runs on another machine, of the same name, kernel and memory as this one",
-                "run oomtrial there, or give the engine by that machine's own address",
+                "run oomtrial there, or address the engine by that machine's own name",
             )
 
 
@@ -115,7 +115,7 @@ Containers = tuple[Container, Container]  # collector and supervisor
 
 
 def find_containers(client: docker.DockerClient, job: TrialJob) -> Containers | None:
-    """What a guest has that went on from after `when_prepared`."""
+    """Collector and workload of a guest that was restored from a snapshot after `when_prepared`; None if it has none."""
     if not job.waits:
         return None
     collector, workload = find_container(client, COLLECTOR), find_container(client, SUPERVISOR)
@@ -124,8 +124,8 @@ def find_containers(client: docker.DockerClient, job: TrialJob) -> Containers | 
 
 def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter) -> Containers:
     """Collector, awake, and workload; a supervisor that waits has started. They are not removed here: a guest that runs
-    them lives in memory only, and one that no longer answers would keep us waiting for each removal; elsewhere whoever
-    opened the session does it.
+    them lives in memory only, and an unresponsive one would delay each removal; in a shared engine the session
+    removes them.
 
     Raises GuestError; what the containers said by then is kept as evidence, which else is read again from its first line.
     """
@@ -138,20 +138,20 @@ def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: Evi
     with contextlib.ExitStack() as followed:
         collector = followed.enter_context(BufferedContainer(container, evidence.collector_line))
         collector.follow()
-        collector.wait_for(_is_ready, _READY_DEADLINE_S, "word that the collector is ready")
+        collector.wait_for(_is_ready, _READY_DEADLINE_S, "message that the collector is ready")
         if not job.session:
-            # Before anything is made: an engine that goes on from a snapshot would give the same IDs every time.
+            # Before anything is made: an engine restored from a snapshot would give the same IDs every time.
             wake(collector, job)
         created = _create_containers(client, job, volume_of(container))
         if job.waits:
             workload = followed.enter_context(BufferedContainer(created, evidence.supervisor_line))
             workload.start()
-            workload.wait_for(_is_prepared, _READY_DEADLINE_S, "word that the supervisor is prepared")
+            workload.wait_for(_is_prepared, _READY_DEADLINE_S, "message that the supervisor is prepared")
     return container, created
 
 
 class BufferedContainer(FollowedContainer):
-    """A container whose words become evidence only if the block fails."""
+    """A container whose output becomes evidence only if the block fails."""
 
     def __init__(self, container: Container, sink: Callable[[bytes], None]) -> None:
         self._heard: list[bytes] = []
@@ -174,8 +174,9 @@ class BufferedContainer(FollowedContainer):
 
 
 def wake(collector: FollowedContainer, job: TrialJob) -> None:
+    """Wakes the collector of a restored guest and hands it a trial's job. Raises GuestError when it does not answer."""
     collector.container.kill(signal="SIGUSR1")
-    collector.wait_for(lambda line: _is_awake(line, job), _READY_DEADLINE_S, "word that the collector is awake")
+    collector.wait_for(lambda line: _is_awake(line, job), _READY_DEADLINE_S, "message that the collector is awake")
 
 
 def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) -> Container:
@@ -225,7 +226,7 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
 
 
 def _is_awake(line: bytes, job: TrialJob) -> bool:
-    """Not for an earlier job, of which the collector's log tells too."""
+    """Whether the collector is awake for this job, not for an earlier one in its log."""
     if not line.startswith(RESTORED):
         return False
     event = decode_collector(line[2:])

@@ -1,4 +1,4 @@
-"""Acceleration, chosen by really booting a guest with a deadline.
+"""Acceleration, chosen by booting a guest with a deadline.
 
 A /dev/kvm that opens proves nothing: QEMU may abort on an MSR, or the guest may hang in its firmware for ever.
 """
@@ -24,20 +24,20 @@ _KVM = Path("/dev/kvm")
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What booting with KVM showed."""
+    """Result of booting a guest with KVM."""
 
     accel: Accel
     reason: str
 
 
 def _cache_file() -> Path:
-    """The answer holds for one host kernel, CPU model and QEMU."""
+    """The cached result, for one host kernel, CPU model and QEMU."""
     machine = (os.uname().release, cpu_model(), qemu_version(), str(_KVM.exists()))
     return cache_dir() / "accel" / f"{content_key(*machine)}.json"
 
 
 def cached_probe() -> Probe | None:
-    """The last answer for this machine, if there is one that can be read: else it is asked again."""
+    """The last result for this machine, or None if there is no readable one."""
     try:
         probe = msgspec.json.decode(_cache_file().read_bytes(), type=Probe)
     except (OSError, msgspec.DecodeError):
@@ -55,7 +55,7 @@ def kvm_openable() -> str | None:
 
 
 def choose_accel(wanted: Accel, kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
-    """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test where the answer is not known yet.
+    """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test if the result is not cached.
 
     Raises HostError when ``kvm`` was asked for and does not work.
     """
@@ -64,7 +64,7 @@ def choose_accel(wanted: Accel, kernel: Kernel, rootfs: Path, progress: Reporter
     probe = cached_probe()
     if probe is None:
         if _cache_file().exists():
-            progress.say(f"{_cache_file()} is damaged; made again")
+            progress.say(f"{_cache_file()} is damaged; probing again")
         probe = _probe(kernel, rootfs, progress)
         write_atomically(_cache_file(), msgspec.json.encode(probe))
     if wanted == Accel.KVM and probe.accel != Accel.KVM:

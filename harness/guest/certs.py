@@ -1,4 +1,4 @@
-"""Throw-away TLS certificates: one authority a guest, so that no other user of the machine gets in."""
+"""Throw-away TLS certificates: one authority per guest, so that no other user of the machine can connect."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Certificates:
 
     @classmethod
     def in_directory(cls, directory: Path) -> Certificates:
+        """The certificates in a directory, by their usual file names."""
         return cls(*(directory / f"{name}.pem" for name in NAMES))
 
 

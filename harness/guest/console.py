@@ -1,4 +1,4 @@
-"""What the serial console tells about a guest that no longer answers. It is evidence, never the data channel."""
+"""Reads the serial console of a guest that no longer answers. It is evidence, never the data channel."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _TROUBLE = re.compile(
 
 
 def read_console(path: Path) -> str:
+    """Text of a guest's serial console so far; empty if there is none."""
     return path.read_text(errors="replace") if path.is_file() else ""
 
 

@@ -1,4 +1,4 @@
-"""A container engine that was there before us, as far as it matters to what is measured on it."""
+"""Properties of a container engine that matter to a measurement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psutil
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine says of itself and of its kernel."""
+    """What an engine reports about itself and its kernel."""
 
     name: str  # Docker Engine, or Podman
     version: str
@@ -27,7 +27,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it runs on the kernel that this process runs on, as far as it can be told from outside; that of Docker
+        """Whether it runs on the kernel that this process runs on, as far as that is visible from outside; that of Docker
         Desktop, or of another machine, does not."""
         is_alike = self.kernel == platform.release() and self.memory_bytes == psutil.virtual_memory().total
         return self.is_here and is_alike

@@ -1,4 +1,4 @@
-"""The engine that is there already: where it is, whether it can serve as the arm `host`, and whose kernel log we read."""
+"""The local Docker Engine: its endpoint, whether it can serve as the arm `host`, and whether the kernel log is readable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _START = "start one (systemctl start docker; Debian: apt-get install docker.io),
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where an engine listens, and who said so."""
+    """Address of an engine, and where it was configured."""
 
     url: str
     source: str  # DOCKER_HOST, docker context NAME, or the default
@@ -45,12 +45,12 @@ class Endpoint:
 
     @property
     def socket(self) -> Path | None:
-        """Of a local engine."""
+        """Socket of a local engine, or None."""
         return Path(self.url.removeprefix("unix://")) if self.url.startswith("unix://") else None
 
 
 def find_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
-    """Where the docker command line would look: DOCKER_HOST, DOCKER_CONTEXT, the current context, the default socket.
+    """The endpoint that the docker command line would use: DOCKER_HOST, DOCKER_CONTEXT, the current context, the default socket.
 
     Raises HostError for a context that does not exist or cannot be used.
     """
@@ -68,8 +68,8 @@ def find_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
             f"cannot read docker context {name or ''}: {_first_line(error)}", "docker context ls"
         ) from error
     if context is None:
-        what = name or "that is the current one"
-        raise HostError(f"docker context {what} does not exist", "docker context ls shows those that do")
+        what = f"docker context {name}" if name else "the current docker context"
+        raise HostError(f"{what} does not exist", "`docker context ls` lists the existing ones")
     if context.Name == "default" or not context.Host:
         return Endpoint(DEFAULT_SOCKET, "the default")
     return Endpoint(context.Host.removeprefix("http+"), f"docker context {context.Name}", context.TLSConfig or False)
@@ -121,7 +121,7 @@ def _explain(endpoint: Endpoint, error: Exception) -> HostError:
 
 
 def _os_error(error: BaseException | None) -> OSError | None:
-    """What the system said, below the layers of docker, requests and urllib3, which hand it on as an argument."""
+    """The OSError below the layers of docker, requests and urllib3, which hand it on as an argument."""
     seen: list[BaseException] = []
     left = [error]
     while left:
@@ -129,7 +129,7 @@ def _os_error(error: BaseException | None) -> OSError | None:
         if one is None or one in seen:
             continue
         if isinstance(one, OSError) and one.errno is not None and not isinstance(one, ssl.SSLError):
-            return one  # the number of a TLS error is none of the system's
+            return one  # the number of a TLS error is no errno
         seen.append(one)
         left += [arg for arg in one.args if isinstance(arg, BaseException)]
         left += [part for arg in one.args if isinstance(arg, tuple) for part in arg if isinstance(part, BaseException)]
@@ -143,7 +143,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def engine_of(client: docker.DockerClient) -> EngineInfo:
-    """What an engine says of itself.
+    """What an engine reports about itself.
 
     Raises HostError when it does not answer.
     """
@@ -171,8 +171,8 @@ def engine_of(client: docker.DockerClient) -> EngineInfo:
 
 
 def _is_here(base_url: str, name: str) -> bool:
-    """Whether an engine is on this machine, by its address and the name that it gives to its machine: one of the same kernel
-    and memory may be at any address, and behind a tunnel at one of ours."""
+    """Whether an engine is on this machine, by its address and host name: an engine with the same kernel
+    and memory may be at any address, and behind a tunnel at an address of this machine."""
     if base_url.startswith("http+docker://"):
         return base_url != "http+docker://ssh"  # a socket; docker-py has no address for it
     host = urlsplit(base_url).hostname or ""
@@ -185,13 +185,13 @@ def _is_here(base_url: str, name: str) -> bool:
 
 
 def require_host_arm(engine: EngineInfo) -> None:
-    """Raises HostError, with the way out, when an engine cannot serve as the arm `host`."""
+    """Raises HostError, with advice, when an engine cannot serve as the arm `host`."""
     if not engine.is_linux:
         raise HostError(f"{engine} runs no Linux containers", "switch it to Linux containers")
     if engine.is_rootless:
         raise HostError(
-            f"{engine.name} {engine.version} is rootless: in its user namespace the kernel log takes no marks of rounds,"
-            " tracefs is not mounted, and memcg files are not ours",
+            f"{engine.name} {engine.version} is rootless: in its user namespace rounds cannot be marked in the kernel log,"
+            " tracefs is not mounted, and memcg files belong to another user",
             "use a rootful engine: docker context use default, or DOCKER_HOST=" + DEFAULT_SOCKET,
         )
     if not engine.has_memory_limit:
@@ -201,7 +201,7 @@ def require_host_arm(engine: EngineInfo) -> None:
         )
     if engine.architecture not in (platform.machine(), ""):
         raise HostError(
-            f"{engine} runs on {engine.architecture}, our binaries are for {platform.machine()}",
+            f"{engine} runs on {engine.architecture}; oomtrial's binaries are for {platform.machine()}",
             "run oomtrial on that machine",
         )
 
@@ -221,7 +221,7 @@ def require_kernel(engine: EngineInfo) -> None:
     swap_mib = psutil.swap_memory().total >> 20
     if swap_mib and not engine.has_swap_limit:
         raise HostError(
-            f"{engine} cannot limit swap, and {swap_mib} MiB of it are on: processes would be swapped out, not killed",
+            f"{engine} cannot limit swap, and {swap_mib} MiB of swap are on: processes would be swapped out, not killed",
             "swapoff -a, or boot with swapaccount=1",
         )
 
@@ -250,14 +250,14 @@ def kernel_log_trouble() -> HostError | None:
 
 def _explain_log(error: OSError) -> HostError:
     if error.errno in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
-        return HostError(f"there is no {KMSG} here", "outside of a container there is one, in one with --privileged")
+        return HostError(f"there is no {KMSG} here", "run outside of a container, or in one with --privileged")
     if error.errno == errno.EACCES:
         return HostError(f"{KMSG} is not readable by uid {os.geteuid()}", "run as root: sudo oomtrial watch")
     if error.errno == errno.EPERM:
         if _in_user_namespace():
             return HostError(
-                "the kernel log is restricted (kernel.dmesg_restrict = 1), and the root of a user namespace has no say in it",
-                "run outside of it, as root",
+                "the kernel log is restricted (kernel.dmesg_restrict = 1), and root in a user namespace cannot read it",
+                "run outside of the user namespace, as root",
             )
         if _read(_RESTRICTED) == "1" and not _has_capability(_CAP_SYSLOG):
             return HostError(

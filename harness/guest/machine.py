@@ -1,4 +1,4 @@
-"""A running guest: started, waited for, told apart when it dies, and always stopped."""
+"""A running guest: starts QEMU, waits for Docker, finds out why a guest died, and always stops it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from .snapshot import Snapshot
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120
-# The guest's Docker Engine is ours: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
+# The guest's Docker Engine is one of two: 20.10 (Debian 12) and 26.1 (Debian 13) both speak it.
 _API_VERSION = "1.41"
 _PORT_ATTEMPTS = 5
-_PING_S = 5  # for one answer of a guest that is starting
+_PING_S = 5  # for one answer from a guest that is starting
 _RESTORE_DEADLINE_S = 30.0
 _MONITOR = "qmp"
 SEED_BYTES = 64
@@ -46,7 +46,7 @@ JOB_BYTES = 128  # workloads/collector
 
 
 def free_port() -> int:
-    """A port of the loopback interface that was free a moment ago; QEMU tells if it no longer is."""
+    """A port of the loopback interface that was free a moment ago; QEMU reports if it no longer is."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -99,7 +99,7 @@ class Guest:
     def __init__(
         self, config: GuestConfig, *, snapshot: Snapshot | None = None, job: str = "", slot: GuestSlot | None = None
     ) -> None:
-        """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
+        """With an existing `snapshot`, the guest is restored from it; otherwise it boots. `job` is handed to a supervisor that
         waits for one. `slot`: room that the caller has for it; else the guest takes its own."""
         self._snapshot = snapshot if snapshot is not None and snapshot.exists else None
         self._config, self._job = config.absolute(), job  # QEMU is started in another directory
@@ -117,7 +117,7 @@ class Guest:
         return self
 
     def start(self) -> None:
-        """Starts it, unless entering the context does.
+        """Starts the guest; entering the context does the same.
 
         Raises GuestError when it does not answer, HostError when QEMU is missing; nothing of it is left then.
         """
@@ -138,6 +138,7 @@ class Guest:
 
     @property
     def docker(self) -> docker.DockerClient:
+        """Client of the guest's Docker Engine."""
         assert self.client is not None, "the guest is not started"
         return self.client
 
@@ -216,12 +217,12 @@ class Guest:
                     return
             time.sleep(0.02 if self._snapshot else 0.2)
         raise GuestError(
-            f"the guest's Docker API has not answered for {self._config.api_deadline_s:.0f} s", self._diagnosis()
+            f"the guest's Docker API did not answer within {self._config.api_deadline_s:.0f} s", self._diagnosis()
         )
 
     @property
     def is_restored(self) -> bool:
-        """Whether it went on from a snapshot."""
+        """Whether it was restored from a snapshot."""
         return self._snapshot is not None
 
     @property
@@ -234,7 +235,7 @@ class Guest:
         while not self._monitor.exists():
             self._check_alive()
             if time.monotonic() > end:
-                raise GuestError(f"QEMU has not opened its monitor for {_RESTORE_DEADLINE_S:.0f} s")
+                raise GuestError(f"QEMU did not open its monitor within {_RESTORE_DEADLINE_S:.0f} s")
             time.sleep(0.01)
         try:
             go_on(self._monitor)
@@ -244,7 +245,7 @@ class Guest:
             raise
 
     def save(self, snapshot: Snapshot) -> None:
-        """Makes a snapshot; the guest then goes on. Nobody should be connected to it.
+        """Saves a snapshot; the guest then continues. No client may be connected to it.
 
         Raises GuestError when QEMU cannot, HostError when there is no room.
         """
@@ -275,14 +276,16 @@ class Guest:
 
     def _diagnosis(self) -> str:
         trouble = find_trouble(read_console(self.console))
-        return f"console {self.console} {f'says: {trouble[0]}' if trouble else 'has no sign of trouble'}"
+        return f"console {self.console} {f'says: {trouble[0]}' if trouble else 'shows no errors'}"
 
     @property
     def pid(self) -> int:
+        """Process id of QEMU."""
         assert self._process is not None
         return self._process.pid
 
     def is_running(self) -> bool:
+        """Whether QEMU is running."""
         return self._process is not None and self._process.poll() is None
 
     def ending(self, deadline_s: float = 5.0) -> tuple[Outcome, str]:
@@ -324,4 +327,4 @@ def _remove_leftovers(runtime: Path) -> None:
 
 
 class PortTakenError(Exception):
-    """Somebody took the port between our look and QEMU's."""
+    """Another process took the port between the check and QEMU's bind."""

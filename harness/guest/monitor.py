@@ -1,7 +1,7 @@
 """QEMU's monitor (QMP), through the QEMU project's own library.
 
-Its event loop runs in a thread of its own, which nobody waits for longer than a deadline: signals are the main thread's, and
-an event loop that is left in the midst by a KeyboardInterrupt does not come to its end again.
+Its event loop runs in its own thread, and every wait for it has a deadline: signals go to the main thread, and an event loop
+that a KeyboardInterrupt leaves in the middle does not finish.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _GONE = (QMPError, OSError, EOFError, TimeoutError)
 
 _Talk = Callable[[QMPClient], Awaitable[None]]
 
-logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # what matters comes as an exception
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())  # errors come as exceptions
 
 
 def restoring_command(ram: Path) -> str:
-    """What QEMU runs to read a snapshot (-incoming).
+    """The command by which QEMU reads a snapshot (-incoming); QEMU runs it in a shell.
 
-    It says something even if it fails at once: QEMU 7.2 waits for a first byte, and not for the end of a pipe.
+    It prints a byte even if it fails at once: QEMU 7.2 waits for a first byte, not for the end of a pipe.
     """
     return f"exec:zstd -dcq {shlex.quote(str(ram))} || echo"
 
 
 def save(socket: Path, ram: Path) -> None:
-    """Stops a guest, writes its memory and devices to a file, and lets it go on. The file is there once it is whole.
+    """Stops a guest, writes its memory and devices to a file, and resumes it. The file gets its name once it is complete.
 
     Raises GuestError when QEMU cannot.
     """
@@ -50,7 +50,7 @@ def save(socket: Path, ram: Path) -> None:
 
 
 def go_on(socket: Path) -> None:
-    """Waits until a snapshot is read, and lets the guest go on: it was stopped when it was saved.
+    """Waits until a snapshot is read, and resumes the guest, which was stopped when it was saved.
 
     Raises GuestError when QEMU cannot read it.
     """
@@ -71,7 +71,7 @@ async def _save(qmp: QMPClient, ram: Path) -> None:
         end = time.monotonic() + _WRITE_DEADLINE_S
         while not ram.exists():
             if time.monotonic() > end:
-                raise GuestError("QEMU cannot save the guest: zstd has not written all of it")
+                raise GuestError("QEMU cannot save the guest: zstd did not write all of it")
             await asyncio.sleep(0.05)
     finally:
         await _command(qmp, "cont")
@@ -81,7 +81,7 @@ async def _go_on(qmp: QMPClient) -> None:
     end = time.monotonic() + _READ_DEADLINE_S
     while await _status(qmp, "query-status") == "inmigrate":
         if time.monotonic() > end:
-            raise GuestError("QEMU does not come to the end of the snapshot")
+            raise GuestError("QEMU did not finish reading the snapshot")
         await asyncio.sleep(0.01)
     await _command(qmp, "cont")
 

@@ -1,4 +1,4 @@
-"""From a guest's spec to QEMU's command line: a pure function."""
+"""QEMU's command line for a guest: a pure function of its spec."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CMDLINE = (
     # timer for broken and panics; a kernel that knows it is KVM's guest leaves the check out by itself.
     "no_timer_check",
     "tsc=reliable",  # one clock for all vCPUs; other clock sources are slow to read under emulation
-    "log_buf_len=2M",  # Debian's 128 KiB hold a few reports; our own kernels have 2 MiB
+    "log_buf_len=2M",  # Debian's 128 KiB hold a few reports; kernels built by oomtrial have 2 MiB
 )
 
 
@@ -90,4 +90,5 @@ def _escaped(path: Path) -> str:
 
 
 def qemu_version() -> str:
+    """QEMU's version, as it prints it. Raises HostError when QEMU is not installed."""
     return output_of([BINARY, "--version"]).splitlines()[0]

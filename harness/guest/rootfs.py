@@ -35,6 +35,7 @@ class Mirror:
     codename: str = ""  # what the suite calls itself: bookworm where apt's sources say oldstable
 
     def line(self) -> str:
+        """The line for sources.list."""
         return f"deb {self.uri} {self.suite} {self.component}"
 
 
@@ -50,10 +51,12 @@ class RootfsPlan:
 
     @property
     def key(self) -> str:
+        """Content key: equal keys are equal images."""
         return content_key(_RECIPE_VERSION, self.suite, "\n".join(self.packages), self.versions, self.init)
 
     @property
     def image(self) -> Path:
+        """Path of the image in the cache."""
         return cache_dir() / "rootfs" / f"{self.key}.ext4"
 
 
@@ -95,7 +98,7 @@ def choose_suite(mirrors: Sequence[Mirror], codename: str) -> tuple[str, list[Mi
 
 
 def host_codename() -> str:
-    """VERSION_CODENAME of /etc/os-release; empty where there is none."""
+    """VERSION_CODENAME of /etc/os-release; empty if it has none."""
     try:
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
     except OSError:
@@ -103,7 +106,7 @@ def host_codename() -> str:
 
 
 def plan_rootfs() -> RootfsPlan:
-    """What the image would be made of, from this host's own apt configuration.
+    """Plans the image from this host's apt configuration.
 
     Raises HostError when apt knows no Debian or Ubuntu archive.
     """
@@ -118,14 +121,14 @@ def plan_rootfs() -> RootfsPlan:
 def build_rootfs(plan: RootfsPlan, progress: Reporter) -> Path:
     """Builds the image, unless the cache has it. Safe to call from several processes at once.
 
-    Raises BuildError when a package cannot be had, HostError when there is no room, or this user may not make it.
+    Raises BuildError when a package is not available, HostError when there is no room, or this user may not build it.
     """
     plan.image.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{plan.image}.lock"):
         if is_intact(plan.image):
             return plan.image
         if plan.image.exists():
-            progress.say(f"{plan.image} is damaged, or of an older oomtrial; made again")
+            progress.say(f"{plan.image} is damaged or from an older oomtrial; making it again")
         require_user_namespace()
         require_room(plan.image.parent, 2 << 30, "the guest's root file system")
         scratch = plan.image.with_name(f".{plan.key}.new")

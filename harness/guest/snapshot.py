@@ -1,4 +1,4 @@
-"""Snapshots of guests: memory and devices of a guest whose Docker API answers, and what is needed to go on from it.
+"""Snapshots of guests: memory and devices of a guest whose Docker API answers, and what is needed to restore it.
 
 A boot has one with the engine prepared, for any scenario, and one for each scenario with its containers started.
 
@@ -33,13 +33,13 @@ _PEMS = tuple(f"{name}.pem" for name in CERTIFICATES)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Where the snapshot of one boot is, or will be."""
+    """The snapshot of one boot, saved or to be saved."""
 
     directory: Path
 
     @classmethod
     def of_boot(cls, boot: int, *parts: str) -> Snapshot:
-        """The snapshot of the boot of this number, of a guest that `parts` determine."""
+        """The snapshot of boot number `boot` of a guest that `parts` determine."""
         return cls(cache_dir() / "snapshots" / f"{content_key(FORMAT, *parts)}-{boot}")
 
     @property
@@ -49,7 +49,7 @@ class Snapshot:
 
     @property
     def exists(self) -> bool:
-        """Whether it is whole: its record, which is written last, can be read. What it says is verified by `use`."""
+        """Whether it is complete: its record, which is written last, can be read. `use` verifies the record."""
         return self._seals() is not None
 
     def _seals(self) -> dict[str, Seal] | None:
@@ -60,16 +60,16 @@ class Snapshot:
         return seals if seals.keys() == {_RAM, *_PEMS} else None
 
     def lock(self) -> FileLock:
-        """Held by whoever makes it, so that workers side by side do not make it twice."""
+        """Held by the process that saves it, so that concurrent workers do not save it twice."""
         self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileLock(f"{self.directory}.lock")
 
     @contextlib.contextmanager
     def use(self, private: Path) -> Iterator[None]:
-        """Copies the certificates into a guest's private directory. Nobody makes room of the snapshot until the block ends.
+        """Copies the certificates into a guest's private directory. No process removes the snapshot until the block ends.
 
         Raises GuestError when something of it is not what it was: with less memory QEMU would wait for the rest, and with
-        other certificates nobody would get in.
+        other certificates no client could connect.
         """
         try:
             descriptor = open_lock(self.directory)
@@ -88,14 +88,14 @@ class Snapshot:
             raise GuestError(f"the snapshot {self.directory.name} is gone")
         for name, seal in seals.items():
             if not seal.fits(self.directory / name):
-                raise GuestError(f"the snapshot {self.directory.name} is damaged: {name} is not what it was")
+                raise GuestError(f"the snapshot {self.directory.name} is damaged: {name} has changed")
         for name in _PEMS:
             shutil.copy(self.directory / name, private)
         os.utime(self.directory / _WHOLE)  # room is made by the time of the last use
 
     @contextlib.contextmanager
     def writing(self, private: Path, need_bytes: int) -> Iterator[Path]:
-        """A scratch directory for the memory; afterwards it is the snapshot.
+        """A scratch directory for the memory; it becomes the snapshot at the end.
 
         Raises HostError when there is no room.
         """
@@ -122,14 +122,14 @@ class Snapshot:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def discard(self) -> None:
-        """Removes it, so that a cold boot makes it anew. It is gone as a whole: nobody sees a part of it."""
+        """Removes it, so that a cold boot saves a new one. It disappears as a whole: no process sees a part of it."""
         grave = self.directory.with_name(f"{_NEW}{self.directory.name}-{secrets.token_hex(4)}")
         with contextlib.suppress(FileNotFoundError):
             self.directory.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
 
     def discard_if_unused(self) -> bool:
-        """The same, unless a guest is going on from it just now."""
+        """The same, unless a guest is using it."""
         try:
             descriptor = open_lock(self.directory)
         except OSError:
@@ -149,7 +149,7 @@ def is_whole(directory: Path) -> bool:
 
 
 def _make_room(root: Path) -> None:
-    """Removes the snapshots that were not used for longest, until the rest is small enough. Those in use stay."""
+    """Removes the least recently used snapshots until the rest is small enough; not those in use."""
     found: list[tuple[int, int, Path]] = []
     for whole in root.glob(f"[!.]*/{_WHOLE}"):
         with contextlib.suppress(FileNotFoundError):  # another process makes room, too

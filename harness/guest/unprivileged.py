@@ -14,7 +14,7 @@ _FIRST, _LAST = 100000, 165535  # what useradd gives the first user
 
 
 def require_user_namespace() -> None:
-    """Raises HostError, with the way out, when this user can have no user namespace with a range of ids.
+    """Raises HostError, with advice, when this user cannot create a user namespace with a range of ids.
 
     mmdebstrap asks for the same (its mode unshare), and without it says only that it cannot pick a mode.
     """
@@ -24,7 +24,7 @@ def require_user_namespace() -> None:
         output_of(["unshare", "--user", "true"])
     except HostError as error:
         raise HostError(
-            f"this user may make no user namespace, which mmdebstrap needs without root: {error.what}",
+            f"this user may not create user namespaces, which mmdebstrap needs without root: {error.what}",
             "as root: sysctl kernel.unprivileged_userns_clone=1 (Debian)"
             " or kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); or apt-get install fakechroot",
         ) from error
@@ -45,7 +45,7 @@ def _user_name() -> str:
 
 
 def _has_range(path: Path, names: set[str]) -> bool:
-    """Whether a file as in subuid(5) gives somebody ids; a file that cannot be read may do so."""
+    """Whether a file as in subuid(5) gives a user ids; True for a file that cannot be read."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:

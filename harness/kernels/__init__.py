@@ -1,1 +1,1 @@
-"""From a kernel spec to a bzImage in the cache."""
+"""Kernels: from a spec to a bzImage in the cache."""

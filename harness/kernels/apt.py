@@ -1,4 +1,4 @@
-"""What apt offers on this host: looked up and downloaded, never installed."""
+"""Packages that apt offers on this host: looked up and downloaded, never installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..system.process import output_of, run
 _DOWNLOAD_DEADLINE_S = 900
 _PAUSES_S = (1, 2, 4)
 _DEPENDENCY = re.compile(r"[a-z0-9][a-z0-9+.~-]+")
-# apt drops to the user _apt, which need not reach our cache directory.
+# apt drops to the user _apt, which may have no access to the user's cache directory.
 APT_HELPER = "/usr/lib/apt/apt-helper"
 APT_GET = ("apt-get", "-q", "-o", "APT::Sandbox::User=root")
 
@@ -37,6 +37,7 @@ class Package(msgspec.Struct, frozen=True):
 
     @property
     def title(self) -> str:
+        """Name and version, for messages."""
         return f"{self.name} {self.version}"
 
 
@@ -72,7 +73,7 @@ def package_names(prefix: str) -> list[str]:
 
 
 def find_packages(names: Sequence[str]) -> list[Package]:
-    """What the host's apt would fetch under some names; those that it offers nothing for are left out."""
+    """The packages that the host's apt would fetch for some names; names that it does not offer are left out."""
     if not names:
         return []
     for pause_s in (*_PAUSES_S, None):
@@ -93,7 +94,7 @@ def find_packages(names: Sequence[str]) -> list[Package]:
 
 
 def find_package(name: str) -> Package | None:
-    """What the host's apt would fetch under a name, or None if it offers nothing."""
+    """The package that the host's apt would fetch for a name, or None."""
     found = find_packages([name])
     return found[0] if found else None
 
@@ -103,16 +104,17 @@ def _common_prefix(names: Sequence[str]) -> str:
 
 
 def state_directory(package: Package) -> Path:
+    """Directory of the private apt state that a package comes from."""
     return cache_dir() / "apt" / package.state
 
 
 def state_environment(state: Path) -> dict[str, str]:
-    """What makes apt use a private state instead of the host's."""
+    """Environment that makes apt use a private state instead of the host's."""
     return {"APT_CONFIG": str(state / "apt.conf"), "LC_ALL": "C"}
 
 
 def state_lock(state: Path) -> FileLock:
-    """Held while a private state is read anew, or downloaded by."""
+    """The lock of a private state, held while its lists are read or packages are downloaded through it."""
     state.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{state}.lock")
 
@@ -125,7 +127,9 @@ def download(packages: Sequence[Package], scratch: Path) -> list[Path]:
     fetch(packages[0], ["download", *(f"{one.name}={one.version}" for one in packages)], scratch)
     files = sorted(scratch.glob("*.deb"))
     if len(files) != len(packages):
-        raise BuildError(f"download of {packages[0].title} failed: {len(packages)} packages, {len(files)} files came")
+        raise BuildError(
+            f"download of {packages[0].title} failed: {len(packages)} packages, {len(files)} files arrived"
+        )
     return files
 
 
@@ -199,7 +203,7 @@ def fetch(package: Package, arguments: Sequence[str], scratch: Path) -> None:
     lines = log.read_text(errors="replace").strip().splitlines()
     first = next((line for line in lines if line.startswith("E: ")), lines[-1]).removeprefix("E: ")
     if "404" in first or "File not found" in first:
-        raise NotOnMirrorError(f"the mirror lists {package.title} and does not have it: {first}", f"log: {log}")
+        raise NotOnMirrorError(f"the mirror lists {package.title} but does not have it: {first}", f"log: {log}")
     raise BuildError(
         f"download of {package.title} failed: {first}", f"check the network and `apt-get update`; log: {log}"
     )

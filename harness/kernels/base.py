@@ -1,4 +1,4 @@
-"""What kernels are built from: a tree with an identity. Arms of one base share a build tree."""
+"""Bases: source trees with an identity, from which kernels are built. Arms with one base share a build tree."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Base(Protocol):
 
     @property
     def name(self) -> str:
-        """In words, with its version."""
+        """Name with version, for messages."""
         ...
 
     @property
@@ -35,7 +35,7 @@ class Base(Protocol):
 
     @property
     def identity(self) -> str:
-        """Of the content: equal identities are equal trees."""
+        """Content key: equal identities are equal trees."""
         ...
 
     @property
@@ -45,13 +45,13 @@ class Base(Protocol):
         ...
 
     def lock(self) -> FileLock:
-        """To be held while the tree is read, patched or built."""
+        """The lock to hold while the tree is read, patched or built."""
         ...
 
     def fetch(self, progress: Reporter) -> None:
-        """Makes the tree what the identity says. Call it with the lock held and no patch in the tree.
+        """Brings the tree to the state of the identity. Call it with the lock held and no patch in the tree.
 
-        Raises BuildError when the source cannot be had, HostError when there is no room.
+        Raises BuildError when the source is not available, HostError when there is no room.
         """
         ...
 

@@ -44,17 +44,19 @@ class BuildPlan:
     spec: KernelSpec
     base: Base
     patches: tuple[Patch, ...]
-    fragment: str  # ours, and a person's own after it
+    fragment: str  # the guest's, and the user's after it
     compiler: str
-    user_fragments: tuple[str, ...] = ()  # where a person's own fragments are
+    user_fragments: tuple[str, ...] = ()  # paths of the user's fragments
 
     @property
     def key(self) -> str:
+        """Content key of source, config, compiler, build environment and patches: equal keys are equal kernels."""
         diffs = [patch.content for patch in self.patches]
         return content_key(self.base.identity, self.fragment, self.compiler, str(sorted(_REPRODUCIBLE.items())), *diffs)
 
     @property
     def source(self) -> str:
+        """Name and version of the base."""
         return self.base.name
 
     def make(self, progress: Reporter) -> Kernel:
@@ -78,7 +80,7 @@ class BuildPlan:
             finally:
                 restore(tree)
         for line in kernel.config_not_taken:
-            progress.say(f"{self.spec.text}: a config option did not take: {line}")
+            progress.say(f"{self.spec.text}: config option had no effect: {line}")
         return kernel
 
     def _build(self, task: Task, laid: Laid, lock: int) -> Kernel:
@@ -112,8 +114,8 @@ class BuildPlan:
 
 
 def configure(tree: Path, fragment: str, directory: Path, log: Path, lock: int) -> str:
-    """The configuration that a tree makes of a fragment. It is made in `directory`: the tree's own stays as it is. `lock`: the
-    descriptor of the tree's.
+    """The configuration that a tree makes of a fragment. It is made in `directory`; the tree's own is not changed. `lock`: descriptor of
+    the tree's lock.
 
     Raises BuildError when the tree's Kconfig does not work.
     """
@@ -151,7 +153,7 @@ def _progress(log: Path) -> tuple[int, str]:
 
 
 def _explained(text: str, status: int, what: str, log: Path) -> BuildError | HostError:
-    """The first error of a build's log, as one of ours."""
+    """The first error of a build's log, as a BuildError or HostError."""
     if "No space left on device" in text:
         return HostError(
             f"the disk of {cache_dir()} is full: {what} could not be built",

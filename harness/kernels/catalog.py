@@ -1,4 +1,4 @@
-"""What a suite of the mirror offers of kernels: read through apt state of our own, never through the host's, and kept.
+"""Catalogs: the kernels in one suite of the mirror, read through a private apt state, never through the host's, and kept.
 
 A private state is a directory of the cache with an apt.conf, a sources.list and lists of its own. apt verifies them as it
 always does: the Release file by the archive's keyring, the lists by the Release file, packages by the lists. Of the host's
@@ -94,7 +94,7 @@ def is_of_kernel(name: str) -> bool:
 
 
 def read_catalog(file: Path) -> Catalog | None:
-    """What was kept in a file; None if there is none."""
+    """The catalog in a file, or None."""
     try:
         return msgspec.json.decode(file.read_bytes(), type=Catalog)
     except (OSError, msgspec.DecodeError):
@@ -102,18 +102,18 @@ def read_catalog(file: Path) -> Catalog | None:
 
 
 def kept_catalogs(kind: Kind) -> list[Catalog]:
-    """Whatever was read of suites, of any mirror, at any time."""
+    """All catalogs in the cache, of any mirror and age."""
     files = sorted((cache_dir() / "apt").glob(f"*-{kind}.json"))
     return [catalog for file in files if (catalog := read_catalog(file))]
 
 
 def read_state(state: str) -> Catalog | None:
-    """What was kept of a private state."""
+    """The catalog of a private state, or None."""
     return read_catalog(cache_dir() / "apt" / f"{state}.json")
 
 
 def forget_package(package: Package) -> None:
-    """Notes that the mirror does not have a source package that it lists; until the list is read anew."""
+    """Notes that the mirror lacks a source package that it lists, until the list is read again."""
     file = cache_dir() / "apt" / f"{package.state}.json"
     with state_lock(file.with_suffix("")):
         if catalog := read_catalog(file):
@@ -133,7 +133,7 @@ class Index:
 
     @property
     def state(self) -> str:
-        """Its directory below the cache's directory for apt."""
+        """Name of its directory below the cache's directory for apt."""
         return f"{self.archive.key(self.suite)}-{self.kind}"
 
     @property
@@ -141,27 +141,27 @@ class Index:
         return cache_dir() / "apt" / f"{self.state}.json"
 
     def age_s(self) -> float | None:
-        """How long ago it was read; None if it never was."""
+        """Seconds since it was read; None if it never was."""
         try:
             return time.time() - self._file.stat().st_mtime
         except FileNotFoundError:
             return None
 
     def known(self) -> Catalog | None:
-        """What was read the last time."""
+        """The catalog from the last reading, or None."""
         return read_catalog(self._file)
 
     def is_fresh(self, max_age_s: float) -> bool:
-        """Whether what was read is not older than that; that a mirror lacks a suite is believed for an hour."""
+        """Whether the catalog is no older than `max_age_s`; the absence of a suite is remembered for an hour."""
         age_s, catalog = self.age_s(), self.known()
         if age_s is None or catalog is None:
             return False
         return 0 <= age_s < (min(max_age_s, _LACKING_S) if catalog.lacking else max_age_s)
 
     def read(self, progress: Reporter, max_age_s: float) -> Catalog:
-        """What was read the last time if that is not too old, else what the mirror says now.
+        """The last catalog if it is not too old, otherwise a new one from the mirror.
 
-        Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError when apt says something else.
+        Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError for any other error of apt.
         """
         directory = cache_dir() / "apt" / self.state
         with wait_for(state_lock(directory), f"the package lists of {self.suite}", progress):
@@ -215,7 +215,7 @@ class Index:
                 yield Package(name, version, fields["SHA256"], dependencies(fields), self.suite, self.state)
 
     def _explained(self, output: str, log: Path) -> OomtrialError:
-        """apt's complaint, as one of ours."""
+        """apt's error as an exception of this package."""
         said = [line for line in output.splitlines() if line.startswith(("E: ", "W: ", "Err:", "  "))]
         text = "\n".join(said)
         reasons = (
@@ -223,7 +223,9 @@ class Index:
         )
         uri, suite = self.archive.uri, self.suite
         if found := _matching(_UNVERIFIED, said):
-            return UnverifiedError(f"{suite} of {uri} does not verify: {found}", f"nothing of it is taken; log: {log}")
+            return UnverifiedError(
+                f"{suite} of {uri} does not verify: {found}", f"no package of it is used; log: {log}"
+            )
         if _DOWN.search(text) and not _LACKS.search(text):
             return MirrorDownError(f"{uri} does not answer: {_matching(_DOWN, said)}", f"log: {log}")
         if _LACKS.search(text):
@@ -251,7 +253,7 @@ def _set_up(directory: Path, line: str) -> None:
 
 
 def _fetching_options() -> str:
-    """The host's options that say how to fetch."""
+    """The host's apt options for fetching."""
     lines = []
     for line in output_of(["apt-config", "dump"]).splitlines():
         name = line.split(" ", 1)[0]

@@ -1,4 +1,4 @@
-"""Whether a kernel can be had, said before minutes are spent: patches apply, the config has what a guest needs."""
+"""Checks a kernel before a build of minutes: do the patches apply, has the config what a guest needs?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .overlay import restore, try_patches
 
 
 def check_kernel(plan: KernelPlan, progress: Reporter) -> Iterator[str]:
-    """What was found good, line by line. A source that the cache lacks is fetched for it; nothing is compiled.
+    """Yields a line per successful check. A source that the cache lacks is downloaded; nothing is compiled.
 
     Raises BuildError, as the build would, for the first thing that is not good.
     """
@@ -49,6 +49,6 @@ def _check_build(plan: BuildPlan, progress: Reporter) -> Iterator[str]:
     kconfig.require_guest_options(config, plan.spec.text)
     yield "config: has what a guest needs"
     for line in kconfig.not_taken(plan.fragment, config):
-        yield f"config: an option did not take: {line}"
+        yield f"config: option had no effect: {line}"
     if any("Kconfig" in target for patch in plan.patches for target in patch.targets()):
         yield "not checked: what the patches change in Kconfig"

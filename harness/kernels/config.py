@@ -1,4 +1,4 @@
-"""The kernel configuration: tinyconfig, the guest's fragment over it, a person's own over that; and which options took effect."""
+"""The kernel configuration: tinyconfig, the guest's fragment, then the user's fragments; and which options took effect."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def for_version(fragment: str, version: str) -> str:
 
 
 def fragment_text(version: str, own_files: Iterable[Path] = ()) -> str:
-    """The guest's fragment for a kernel version, and a person's own after it: the last word on an option counts.
+    """The guest's fragment for a kernel version, and the user's after it: the last setting of an option wins.
 
     Raises UsageError for a file that cannot be read or is no config fragment, BuildError for one that drops memcg.
     """
@@ -63,12 +63,12 @@ def fragment_text(version: str, own_files: Iterable[Path] = ()) -> str:
         try:
             text = path.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(f"cannot read config fragment {path}: {reason}") from error
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip() and not (_SET.fullmatch(line.strip()) or line.startswith("#")):
                 raise UsageError(
-                    f"{path}:{number} is no line of a kernel config: {line.strip()!r}",
+                    f"{path}:{number} is not a line of a kernel config: {line.strip()!r}",
                     "write CONFIG_X=y, or # CONFIG_X is not set",
                 )
         dropped = parse_config(text).get("CONFIG_MEMCG", "y")
@@ -79,7 +79,7 @@ def fragment_text(version: str, own_files: Iterable[Path] = ()) -> str:
 
 
 def not_taken(fragment: str, config: str) -> list[str]:
-    """Lines of a fragment that the resulting configuration does not have, as ``CONFIG_X=y (is n)``."""
+    """Lines of a fragment that had no effect on the resulting configuration, as ``CONFIG_X=y (is n)``."""
     have = parse_config(config)
     return [
         f"{name}={want} (is {have.get(name, 'n')})"
@@ -89,7 +89,7 @@ def not_taken(fragment: str, config: str) -> list[str]:
 
 
 def guest_lacks(config: str, *, modules: bool) -> list[str]:
-    """What a guest needs and a configuration does not have, as ``CONFIG_MEMCG (the measurement)``.
+    """Options that a guest needs and a configuration lacks, as ``CONFIG_MEMCG (the measurement)``.
 
     `modules`: drivers may be modules, because an initramfs loads them.
     """
@@ -106,19 +106,19 @@ def guest_lacks(config: str, *, modules: bool) -> list[str]:
 
 
 def config_of(kernel: Kernel) -> dict[str, str] | None:
-    """The options of a kernel in the cache, None where its config is not known."""
+    """The options of a cached kernel, or None if its config is unknown."""
     path = Path(kernel.image).with_name("config")
     return parse_config(path.read_text(errors="replace")) if path.is_file() else None
 
 
 def lacks(kernel: Kernel, options: Iterable[str]) -> list[str]:
-    """Those of some options that a kernel does not have built in. CONFIG_MEMCG_V1 came in 6.11; before, v1 was always there."""
+    """The options of a list that a kernel does not have built in. CONFIG_MEMCG_V1 came in 6.11; before, v1 was always there."""
     have = config_of(kernel)
     return [] if have is None else lacks_options(have, options)
 
 
 def lacks_options(have: Mapping[str, str], options: Iterable[str]) -> list[str]:
-    """The same for a config that was read."""
+    """`lacks` for a parsed config."""
     return [
         name for name in options if have.get(name, "n") != "y" and not (name == "CONFIG_MEMCG_V1" and name not in have)
     ]

@@ -37,7 +37,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Offered:
-    """What the name of a kernel package says."""
+    """A kernel package, by its name."""
 
     package: str
     version: str  # 6.1.0-56, 6.12.117+deb12; 7.3 of a release candidate
@@ -45,15 +45,16 @@ class Offered:
 
     @property
     def series(self) -> str:
+        """The kernel's series: ``6.12`` of 6.12.117+deb12."""
         return ".".join(self.version.split(".")[:2])
 
     def answers(self, wanted: str) -> bool:
-        """Whether ``debian:WANTED`` may mean it."""
+        """Whether ``debian:WANTED`` matches it."""
         return wanted == self.series or re.fullmatch(re.escape(wanted) + r"(?:[-+].*)?", self.version) is not None
 
 
 def parse_name(name: str) -> Offered | None:
-    """None for what is no prebuilt kernel that a guest can boot."""
+    """Parses a package name; None if it is no prebuilt kernel that a guest can boot."""
     match = _NAME.fullmatch(name)
     return Offered(name, match["version"], match["flavour"]) if match else None
 
@@ -65,7 +66,7 @@ def offered_series() -> list[str]:
 
 
 def rank_debian(wanted: str) -> Rank:
-    """What ``debian:WANTED`` means: a release before a candidate, the small flavour before the other, then the newest."""
+    """Ranks packages for ``debian:WANTED``: a release before a candidate, the small flavour before the other, then the newest."""
 
     def rank(package: Package) -> tuple[bool, int] | None:
         one = parse_name(package.name)
@@ -79,7 +80,7 @@ def rank_debian(wanted: str) -> Rank:
 def find_debian(spec: KernelSpec, offers: Offers) -> tuple[Package, ...]:
     """The packages that together hold the kernel of ``debian:VERSION[@SUITE]``; linux-image is the first.
 
-    Raises BuildError when nobody offers it.
+    Raises BuildError when no archive offers it.
     """
     image = offers.newest("binary", spec.suite, rank_debian(spec.argument))
     if image:
@@ -118,19 +119,21 @@ def lacking_parts(image: Package) -> list[str]:
 
 @dataclass(frozen=True)
 class DebianPlan:
-    """A prebuilt kernel and our initramfs for it."""
+    """A prebuilt kernel, and the initramfs that oomtrial makes for it."""
 
     spec: KernelSpec
     packages: tuple[Package, ...]  # linux-image, and what it is divided into
 
     @cached_property
     def key(self) -> str:
+        """Content key of the packages and of everything that goes into the initramfs."""
         first_program = _first_program().read_bytes()
         hashes = [package.sha256 for package in self.packages]
         return content_key("debian", _RECIPE_VERSION, *hashes, first_program, *_MODULES)
 
     @property
     def source(self) -> str:
+        """Name and version of the package with the kernel."""
         return self.packages[0].title
 
     def make(self, progress: Reporter) -> Kernel:
@@ -179,7 +182,7 @@ class DebianPlan:
     def _only(self, root: Path, what: str, *patterns: str) -> Path:
         found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
         if len(found) != 1:
-            raise BuildError(f"{self.source} has {len(found) or 'no'} {what} where one is looked for: {patterns[-1]}")
+            raise BuildError(f"{self.source} has {len(found) or 'no'} {what} instead of one: {patterns[-1]}")
         return found[0]
 
 
@@ -199,6 +202,6 @@ def _unpack(package: Path, root: Path) -> None:
 def plan_debian(spec: KernelSpec, offers: Offers) -> DebianPlan:
     """Resolves ``debian:VERSION[@SUITE]``; package lists may be read, no package is fetched.
 
-    Raises BuildError when nobody offers such a kernel.
+    Raises BuildError when no archive offers such a kernel.
     """
     return DebianPlan(spec, find_debian(spec, offers))

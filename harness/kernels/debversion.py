@@ -1,4 +1,4 @@
-"""Debian's version numbers of kernel packages: their order, and the kernel release they stand for."""
+"""Debian's version numbers of kernel packages: their order, and the kernel release of each."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def series_of(package_version: str) -> str:
 
 
 def is_candidate(package_version: str) -> bool:
-    """Whether it is a release candidate: it never takes the place of a release."""
+    """Whether it is a release candidate."""
     return "-rc" in release_of(package_version)
 
 
 def answers(wanted: str, package_version: str) -> bool:
-    """Whether a wanted series (7.3), release (7.3.4, 7.3~rc7) or package version (7.3.4-1~bpo13+1) means a package."""
+    """Whether a wanted series (7.3), release (7.3.4, 7.3~rc7) or package version (7.3.4-1~bpo13+1) matches a package."""
     release = release_of(package_version)
     return wanted in (series_of(package_version), release, release.replace("-rc", "~rc"), package_version)
 
 
 def nearest(wanted: str, versions: set[str], most: int = 4) -> list[str]:
-    """Of all versions those next to a wanted one, oldest first: of its own series where there are any."""
+    """The versions nearest to a wanted one, oldest first; of its own series if there are any."""
     wanted_order = version_order(wanted)
     same = {version for version in versions if series_of(version) == series_of(wanted)}
     ordered = sorted(same or versions, key=version_order)

@@ -1,4 +1,4 @@
-"""A bzImage that somebody built."""
+"""An existing bzImage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_fo
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
 _VERSION_POINTER_AT, _SETUP_AT = 0x20E, 0x200
 UNCHECKED = (
-    "its config is not known: memcg, kprobe events and what Docker Engine needs are taken on trust; virtio, ext4, "
+    "its config is not known: memcg, kprobe events and what Docker Engine needs are assumed; virtio, ext4, "
     "overlay and fw_cfg must be built in, because it gets no initramfs"
 )
 
@@ -31,14 +31,16 @@ class ImagePlan:
 
     @property
     def key(self) -> str:
+        """Content key of the image."""
         return content_key("image", self.content)
 
     @property
     def source(self) -> str:
+        """Path of the image and the version that it states."""
         return f"{self.spec.path.resolve()}, Linux {self.version}"
 
     def make(self, progress: Reporter) -> Kernel:
-        """Keeps a copy: a run goes on with the kernel that it began with.
+        """Keeps a copy, so that the whole run uses one kernel.
 
         Raises HostError when there is no room.
         """
@@ -62,7 +64,7 @@ class ImagePlan:
 
 
 def image_version(content: bytes) -> str | None:
-    """The version that a bzImage states, such as 6.1.192-oomtrial; None if it is no bzImage."""
+    """The version that a bzImage states, such as 6.1.192-oomtrial; None if it is not a bzImage."""
     if content[_MAGIC_AT : _MAGIC_AT + 4] != _MAGIC:
         return None
     at = int.from_bytes(content[_VERSION_POINTER_AT : _VERSION_POINTER_AT + 2], "little") + _SETUP_AT
@@ -73,7 +75,7 @@ def image_version(content: bytes) -> str | None:
 def plan_image(spec: KernelSpec) -> ImagePlan:
     """Resolves ``image:PATH``.
 
-    Raises UsageError when there is no bzImage.
+    Raises UsageError when there is not a bzImage.
     """
     try:
         content = spec.path.read_bytes()
@@ -81,5 +83,5 @@ def plan_image(spec: KernelSpec) -> ImagePlan:
         raise UsageError(f"cannot read kernel image {spec.path}: {error.strerror}") from error
     version = image_version(content)
     if version is None:
-        raise UsageError(f"{spec.path} is no bzImage", "name arch/x86/boot/bzImage of a built tree")
+        raise UsageError(f"{spec.path} is not a bzImage", "name arch/x86/boot/bzImage of a built tree")
     return ImagePlan(spec, content, version)

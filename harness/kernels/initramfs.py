@@ -1,4 +1,4 @@
-"""An initramfs for kernels that have their drivers as modules: our first program, and the modules in loading order."""
+"""An initramfs for kernels that have their drivers as modules: oomtrial's init, and the modules in loading order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 
 
 def module_name(file_name: str) -> str | None:
-    """``virtio-rng.ko.xz`` is the module ``virtio_rng``; None for what is no module."""
+    """``virtio-rng.ko.xz`` is the module ``virtio_rng``; None if it is no module."""
     match = _MODULE_FILE.fullmatch(file_name)
     return match["name"].replace("-", "_") if match else None
 

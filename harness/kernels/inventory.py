@@ -1,4 +1,4 @@
-"""What the cache holds of kernels, and what of it can go."""
+"""Kernels in the cache, and which parts of it can be removed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Cached:
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something of the cache that can go."""
+    """A part of the cache that can be removed."""
 
     path: Path
     why: str
@@ -64,7 +64,7 @@ def disk_bytes(path: Path) -> int:
 
 
 def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> Iterator[Leftover]:
-    """What no later run would take, or nobody has used for so many days. `resolve` makes a plan of a spec's text."""
+    """Parts of the cache that no later run would use, or that were not used for so many days. `resolve` makes a plan of a spec's text."""
     oldest = time.time() - older_than_days * _DAY_S
     for cached in cached_kernels():
         if why := _superseded(cached.kernel, resolve):
@@ -77,8 +77,8 @@ def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> I
     yield from _old_lists(oldest)
     for pattern, what in (
         ("logs/*.log", "an old log"),
-        ("manifests/*.json", "of a tree that was not read for long"),
-        ("apt/descriptions/*.dsc", "of a source package that was not asked for long"),
+        ("manifests/*.json", "file list of a tree that was not read recently"),
+        ("apt/descriptions/*.dsc", "description of a source package that was not requested recently"),
     ):
         for path in sorted(cache_dir().glob(pattern)):
             if path.stat().st_mtime < oldest:
@@ -86,27 +86,27 @@ def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> I
 
 
 def _old_lists(oldest: float) -> Iterator[Leftover]:
-    """Package lists of suites that were not read for long: of a mirror that the host has left, or of a suite named once."""
+    """Package lists of suites that were not read recently: of a mirror that the host has left, or of a suite named once."""
     for catalog in sorted(cache_dir().glob("apt/*.json")):
         if catalog.stat().st_mtime < oldest:
             for path in (catalog, catalog.with_suffix("")):
-                yield Leftover(path, "package lists that were not read for long", disk_bytes(path))
+                yield Leftover(path, "package lists that were not read recently", disk_bytes(path))
 
 
 def unfinished() -> Iterator[Leftover]:
-    """What was being made when its maker ended; or is still being made: `remove` tells."""
+    """Unfinished work of an ended process, or of a running one: `remove` finds out which."""
     for directory in sorted(cache_dir().glob("kernels/[!.]*")):
         if directory.is_dir() and read_record(directory) is None:
-            yield Leftover(directory, "a build that was not finished", disk_bytes(directory))
+            yield Leftover(directory, "an unfinished build", disk_bytes(directory))
     for pattern in ("kernels/.*.new", "trees/.*.new"):
         for path in sorted(cache_dir().glob(pattern)):
-            yield Leftover(path, "a download that was not finished", disk_bytes(path))
+            yield Leftover(path, "an unfinished download", disk_bytes(path))
 
 
 def _superseded(kernel: Kernel, resolve: Callable[[str], KernelPlan]) -> str | None:
-    """Why a spec leads to another kernel today, or None if it does not, or that cannot be told.
+    """Why a spec selects another kernel today; None if it does not, or if that is unknown.
 
-    A tree, an image, a patch or a config of a person's own may come back to what it was: these go by age alone.
+    A tree, an image, a patch or a config of the user may return to an earlier state: these are removed by age alone.
     """
     spec = parse_kernel_spec(kernel.spec)
     is_of_their_own = any("/" in name or "." in name for name in spec.patches) or kernel.user_fragments
@@ -119,13 +119,13 @@ def _superseded(kernel: Kernel, resolve: Callable[[str], KernelPlan]) -> str | N
     if plan.key == kernel.key:
         return None
     if plan.source != kernel.source:
-        return f"made of {kernel.source}; {plan.source} took its place"
+        return f"built from {kernel.source}, now replaced by {plan.source}"
     return "its config, patches or compiler have changed since"
 
 
 def _old_trees(oldest: float) -> Iterator[Leftover]:
     """A tree of a linux-source package is superseded when packages of its series are offered, and it is made of none of them.
-    One of a source package goes by age: its exact version may be asked for as long as somebody wants it."""
+    A tree of a source package is removed by age: its exact version may be requested at any time."""
     offered = {Path(source.tree).name: source.version for source in known_sources()}
     for tree in sorted(cache_dir().glob("trees/[!.]*")):
         if not tree.is_dir():
@@ -136,17 +136,17 @@ def _old_trees(oldest: float) -> Iterator[Leftover]:
         series = tree.name.removeprefix("linux-source-").rpartition("-")[0]
         is_of_package = tree.name.startswith("linux-source-")
         if is_of_package and tree.name not in offered and series in offered.values():
-            yield Leftover(tree, "a newer package took its place", disk_bytes(tree))
+            yield Leftover(tree, "replaced by a newer package", disk_bytes(tree))
         elif used_at < oldest:
             yield Leftover(tree, f"not built in for {(time.time() - used_at) / _DAY_S:.0f} days", disk_bytes(tree))
 
 
 def remove(leftover: Leftover, *, dry_run: bool = False) -> bool:
-    """Removes it, unless somebody uses it; says whether it did, or would."""
+    """Removes it, unless a process uses it; returns whether it did, or would."""
     with _alone(leftover.path) as is_alone:
         if is_alone and not dry_run:
             if leftover.path.is_dir():
-                # The record first: half a kernel is none.
+                # The record first: without it the directory is no kernel.
                 (leftover.path / RECORD).unlink(missing_ok=True)
                 shutil.rmtree(leftover.path, ignore_errors=True)
             else:
@@ -156,7 +156,7 @@ def remove(leftover: Leftover, *, dry_run: bool = False) -> bool:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
-    """Whether nobody uses a part of the cache, nor will while this lasts."""
+    """Whether no process uses a part of the cache; none can start to within the context."""
     with ExitStack() as stack:
         try:
             for lock in _locks(path):
@@ -175,7 +175,7 @@ def _alone(path: Path) -> Iterator[bool]:
 
 
 def _locks(path: Path) -> list[FileLock]:
-    """The locks of those who may be making it."""
+    """The locks of processes that may be making it."""
     if path.parent.name == "apt":
         return [FileLock(f"{path.with_suffix('')}.lock")]
     if path.parent.name == "trees":

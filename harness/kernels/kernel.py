@@ -1,4 +1,4 @@
-"""A kernel that can be booted, and the plan that leads to it: what all kinds of specs have in common."""
+"""Kernels in the cache and the plans that make them: the common part of all kinds of specs."""
 
 from __future__ import annotations
 
@@ -35,23 +35,25 @@ class Kernel(msgspec.Struct, frozen=True):
     initrd: str = ""  # path of the initramfs with its drivers; empty where they are built in
     user_fragments: list[str] = msgspec.field(
         default_factory=list, name="own_config"
-    )  # the fragments of a person's own that went into the config
+    )  # the user's fragments that went into the config
 
 
 class KernelPlan(Protocol):
     """A spec resolved to everything that its kernel depends on."""
 
     @property
-    def spec(self) -> KernelSpec: ...
+    def spec(self) -> KernelSpec:
+        """The spec that the plan was made of."""
+        ...
 
     @property
     def key(self) -> str:
-        """Of the content: equal keys are equal kernels."""
+        """Content key: equal keys are equal kernels."""
         ...
 
     @property
     def source(self) -> str:
-        """Where it comes from, in words."""
+        """Origin of the kernel, for messages."""
         ...
 
     def make(self, progress: Reporter) -> Kernel:
@@ -63,12 +65,12 @@ class KernelPlan(Protocol):
 
 
 def kernel_directory(plan: KernelPlan) -> Path:
-    """Where the kernel of a plan is kept."""
+    """The cache directory of a plan's kernel."""
     return cache_dir() / "kernels" / plan.key
 
 
 def ready_kernel(plan: KernelPlan) -> Kernel | None:
-    """The kernel of a plan if the cache has it, whole. A directory counts once `kernel.json` stands in it: written last."""
+    """The kernel of a plan if the cache has it complete and undamaged. A directory counts once it has `kernel.json`, which is written last."""
     kernel = read_record(kernel_directory(plan))
     if kernel is None or damaged_files(kernel):
         return None
@@ -76,7 +78,7 @@ def ready_kernel(plan: KernelPlan) -> Kernel | None:
 
 
 def damaged_files(kernel: Kernel, *, deep: bool = False) -> list[Path]:
-    """What of a kernel in the cache is not what it was when it was made. `deep`: told by all of the content."""
+    """Files of a cached kernel that have changed since it was made. `deep`: compare the whole content."""
     paths = [Path(kernel.image), *([Path(kernel.initrd)] if kernel.initrd else [])]
     config = paths[0].with_name("config")
     paths += [config] if kernel.config_key else []
@@ -84,7 +86,7 @@ def damaged_files(kernel: Kernel, *, deep: bool = False) -> list[Path]:
 
 
 def read_record(directory: Path) -> Kernel | None:
-    """The kernel that a directory of the cache holds, or None: then it was never finished."""
+    """The kernel in a directory of the cache, or None if it was never finished."""
     try:
         kernel = msgspec.json.decode((directory / RECORD).read_bytes(), type=Kernel)
     except (OSError, msgspec.DecodeError):
@@ -103,7 +105,7 @@ def make_kernel(plan: KernelPlan, progress: Reporter) -> Kernel:
     if kernel is None and (damaged := read_record(kernel_directory(plan))):
         names = ", ".join(path.name for path in damaged_files(damaged))
         progress.say(
-            f"{plan.spec.text}: {names} in {kernel_directory(plan)} is damaged, or of an older oomtrial; made again"
+            f"{plan.spec.text}: {names} in {kernel_directory(plan)} is damaged or from an older oomtrial; making it again"
         )
     return kernel or plan.make(progress)
 
@@ -120,13 +122,13 @@ def keep_kernel(plan: KernelPlan, kernel: Kernel, files: Mapping[str, bytes]) ->
             put_seal(directory / name)
         write_atomically(directory / RECORD, msgspec.json.format(msgspec.json.encode(kernel)))
     except OomtrialError as error:
-        raise BuildError(f"cannot keep {plan.spec.text}: {error}") from error
+        raise BuildError(f"cannot store {plan.spec.text}: {error}") from error
     return kernel
 
 
 @contextmanager
 def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
-    """Holds a lock; says so if another process has it first. Gives its descriptor: whoever inherits it holds the lock, too."""
+    """Holds a lock; reports if another process has it. Yields its descriptor: a child that inherits it holds the lock too."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
@@ -142,7 +144,7 @@ def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
 
 
 def hold_kernel(kernel: Kernel) -> int:
-    """Keeps `oomtrial kernels prune` away from a kernel until the descriptor is closed; many may hold it."""
+    """Protects a kernel from `oomtrial kernels prune` until the descriptor is closed; several processes may hold it."""
     descriptor = open_lock(Path(kernel.image).with_name(RECORD))
     lock(descriptor, shared=True)
     os.utime(descriptor)  # prune goes by the time of the last use

@@ -38,7 +38,7 @@ class LibraryFile:
 
     @property
     def range(self) -> str:
-        """As the file's name has it: ``6.1`` or ``6.12..6.18``."""
+        """The range in the file's name: ``6.1`` or ``6.12..6.18``."""
         return self.path.name.removesuffix(".patch")
 
     def covers(self, version: Version) -> bool:
@@ -57,13 +57,14 @@ def _release_number(version: Version) -> int:
 
 @dataclass(frozen=True)
 class Limit:
-    """Where a patch ends to make sense."""
+    """A kernel version beyond which a patch has no meaning, with the reason."""
 
     is_lower: bool
     version: Version
     reason: str
 
     def excludes(self, version: Version) -> bool:
+        """Whether the patch has no meaning for a version."""
         return not (_at_least(version, self.version) if self.is_lower else _at_most(version, self.version))
 
 
@@ -91,7 +92,7 @@ def files_of(name: str) -> list[LibraryFile]:
 
 
 def limits_of(file: LibraryFile) -> list[Limit]:
-    """What a file's head says about versions for which the patch has no meaning."""
+    """The limits in a file's head (``Not before``, ``Not after``)."""
     head = file.path.read_text().partition("\n--- ")[0]
     return [Limit(kind == "before", parse_version(bound), reason) for kind, bound, reason in _LIMIT.findall(head)]
 
@@ -114,7 +115,7 @@ def nearest_file(name: str, version: str) -> tuple[LibraryFile, bool] | None:
 
 
 def library_names(version: str | None = None) -> list[str]:
-    """Names of the patches that were written for a version, or of all."""
+    """Names of the patches written for a version, or of all patches."""
     wanted = None if version is None else parse_version(version)
     return sorted({file.name for file in library_files() if wanted is None or file.covers(wanted)})
 

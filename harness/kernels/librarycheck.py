@@ -15,11 +15,11 @@ from .patches import load_patches
 
 
 class PatchState(StrEnum):
-    """What a patch does on a version."""
+    """Result of trying a patch on a version."""
 
     APPLIES = "applies"  # and it was written for the version
     APPLIES_NEAREST = "applies (file of another version)"
-    NO_MEANING = "not for it"
+    NO_MEANING = "not applicable"
     FAILS = "does not apply"
 
 
@@ -33,13 +33,14 @@ class CheckedPatch:
 
     @property
     def is_good(self) -> bool:
+        """Whether the patch applies, or is not applicable to the version."""
         return self.state is not PatchState.FAILS
 
 
 def check_library(base: Base, progress: Reporter) -> list[CheckedPatch]:
     """Tries every patch of the library on a source, each alone. A source that the cache lacks is fetched for it.
 
-    Raises BuildError when the source cannot be had.
+    Raises BuildError when the source is not available.
     """
     with wait_for(base.lock(), base.name, progress):
         restore(base.tree)

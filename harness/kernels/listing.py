@@ -1,4 +1,4 @@
-"""What can be asked for: for each series of kernels what its spec means, and where that comes from."""
+"""The kernels on offer: for each series, the package that its spec selects and its origin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .upstream import rank_upstream_archive
 
 @dataclass(frozen=True)
 class Listed:
-    """A spec, and the package that it means now."""
+    """A spec, and the package that it selects now."""
 
     spec: str
     version: str  # of the package
@@ -25,7 +25,7 @@ class Listed:
 
 
 def listed_kernels(offers: Offers) -> Iterator[Listed]:
-    """One for each series: prebuilt kernels first, then sources, the oldest series first."""
+    """One entry per series: prebuilt kernels first, then sources, oldest series first."""
     binaries = [*host_packages(), *offers.of_suites("binary", "")]
     sources = offers.of_suites("source", "")
     for series in _series(one for one in binaries if parse_name(one.name) and not lacking_parts(one)):
@@ -44,7 +44,7 @@ def listed_kernels(offers: Offers) -> Iterator[Listed]:
 
 
 def incomplete_series(offers: Offers) -> list[str]:
-    """Series of which only a part of the prebuilt kernel is offered."""
+    """Series whose prebuilt kernel is offered only in part."""
     kernels = [one for one in offers.of_suites("binary", "") if parse_name(one.name)]
     whole = set(_series(one for one in [*host_packages(), *kernels] if parse_name(one.name) and not lacking_parts(one)))
     return [series for series in _series(kernels) if series not in whole]

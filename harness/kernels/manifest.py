@@ -1,4 +1,4 @@
-"""The files of a tree by content: what a copy has, what it lacks."""
+"""Manifests: the files of a tree by content, to find what a copy lacks."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from ..system.paths import cache_dir, content_key, write_atomically
 
 
 class Entry(NamedTuple):
-    """A file, as git names it: so a commit and a working tree can be compared."""
+    """A file with its git blob name, so that a commit and a working tree can be compared."""
 
     mode: str  # 100644, 100755 or 120000
     blob: str  # git's name for the content
 
     @property
     def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
         return self.mode == "120000"
 
     @property
     def is_executable(self) -> bool:
+        """Whether its owner may execute it."""
         return self.mode == "100755"
 
 
@@ -49,10 +51,10 @@ def blob_id(content: bytes) -> str:
 
 
 def link_text(root: Path, path: Path) -> str | None:
-    """What a symbolic link of a tree says in a copy of the tree; None where the file that it leads to stands in its place.
+    """Target of a symbolic link in a copy of its tree; None if the copy has the linked file instead.
 
     A link out of the tree, or by an absolute path, would lead from the copy to the original, and so would what is written.
-    Raises UsageError for one that leads to a directory out of the tree, or nowhere.
+    Raises UsageError for one that leads to a directory outside the tree, or nowhere.
     """
     text, end = str(path.readlink()), path.resolve()
     if end.is_relative_to(root) and not text.startswith("/"):
@@ -61,7 +63,7 @@ def link_text(root: Path, path: Path) -> str | None:
         return None
     if end.is_dir() and end.is_relative_to(root):
         return os.path.relpath(end, path.parent.resolve())
-    what = "a directory out of the tree" if end.is_dir() else "nothing that is a file"
+    what = "a directory outside the tree" if end.is_dir() else "not a file"
     raise UsageError(f"{path} is a link to {text}, {what}", "copy the tree: cp -aL")
 
 
@@ -108,7 +110,7 @@ def _manifest_file(tree: Path) -> Path:
 
 
 def read_manifest(tree: Path) -> Manifest:
-    """What a copy was last made of; empty when there is none."""
+    """The files that a copy was last made of; empty without a manifest."""
     try:
         pairs = msgspec.json.decode(_manifest_file(tree).read_bytes(), type=dict[str, tuple[str, str]])
     except (OSError, msgspec.DecodeError):
@@ -117,4 +119,5 @@ def read_manifest(tree: Path) -> Manifest:
 
 
 def write_manifest(tree: Path, manifest: Manifest) -> None:
+    """Records what a copy was made of. Raises HostError when it cannot be written."""
     write_atomically(_manifest_file(tree), msgspec.json.encode(manifest))

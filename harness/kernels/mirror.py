@@ -1,4 +1,4 @@
-"""Debian archives that this host can read: where they are, which suites are asked, which keys verify them."""
+"""Debian archives that this host can read: addresses, suites, keyrings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SIGNED_BY = re.compile(r"signed-by\s*[=:]\s*(\S[^\]\n]*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Archive:
-    """A place with suites in it."""
+    """A Debian archive with its keyrings."""
 
     uri: str
     keyrings: tuple[str, ...]
@@ -43,18 +43,20 @@ class Archive:
         return f"{kind} [arch=amd64 signed-by={','.join(self.keyrings)}] {self.uri} {suite} main"
 
     def key(self, suite: str) -> str:
+        """Name of a suite's directory in the cache; differs by archive and keyrings."""
         return f"{suite}-{content_key(self.uri, suite, *self.keyrings)[:8]}"
 
 
 @dataclass(frozen=True)
 class Host:
-    """What the host's own apt reads of Debian."""
+    """The Debian archives of the host's apt."""
 
     main: Archive
     security: Archive
     suites: frozenset[str]  # by codename
 
     def archive(self, suite: str) -> Archive:
+        """The archive that holds a suite."""
         return self.security if suite.endswith("-security") else self.main
 
 
@@ -81,7 +83,7 @@ def read_host() -> Host:
 
 
 def _keyrings(entry: str) -> tuple[str, ...]:
-    """Debian's keyring, and what the host's own line for the mirror names (a company's mirror may be signed anew)."""
+    """Debian's keyring, and the keyrings that the host's own line for the mirror names (a company may re-sign its mirror)."""
     found = [path for path in _KEYRINGS if Path(path).is_file()][:1]
     own = [path for path in _signed_by(entry) if path not in found and Path(path).is_file()]
     if not found and not own:

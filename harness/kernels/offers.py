@@ -1,4 +1,4 @@
-"""Which package a version means: the host's own apt first, then the suites of its mirror."""
+"""Selects the package for a version: from the host's own apt first, then from the suites of its mirror."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .mirror import SUITES, Host, read_host
 
 _FRESH_S = 86400.0
 _AT_ONCE = 4
-_RECENT_S = 3600.0  # a version that nobody offers is worth another look at lists older than this
+_RECENT_S = 3600.0  # lists older than this are read again for a version that no list offers
 
 # Greater for the better package, None for one that is not meant.
 Rank = Callable[[Package], Any]
@@ -27,7 +27,7 @@ Rank = Callable[[Package], Any]
 
 @dataclass
 class Offers:
-    """The packages that can be had. Each list is read once; what went wrong is kept, and said."""
+    """The packages on offer. Each list is read once; problems are reported and kept."""
 
     progress: Reporter
     offline: bool = False  # only what is known from the last time
@@ -37,6 +37,7 @@ class Offers:
 
     @property
     def host(self) -> Host:
+        """The host's archives; read from apt's configuration at the first use."""
         return _host(_configuration())
 
     def newest(self, kind: Kind, suite: str, rank: Rank) -> Package | None:
@@ -55,7 +56,7 @@ class Offers:
         return _best([one for one in (found, own) if one], rank)
 
     def of_suites(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Package]:
-        """What the suites offer that are asked (one of them, if it is named), the host's own apt left out."""
+        """The packages that the suites offer (or one named suite), without the host's own apt."""
         return [
             one
             for catalog in self.catalogs(kind, suite, max_age_s)
@@ -64,7 +65,7 @@ class Offers:
         ]
 
     def catalogs(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Catalog]:
-        """The catalogs of the suites that are asked.
+        """The catalogs of the suites.
 
         Raises BuildError when a named suite cannot be read.
         """
@@ -82,7 +83,7 @@ class Offers:
         return index.is_fresh(max_age_s) or self._asked.get(index, max_age_s + 1) <= max_age_s
 
     def _read(self, indexes: list[Index], max_age_s: float, *, is_named: bool) -> None:
-        """Reads lists anew, some at a time: a mirror's answers, and the work on them, take turns."""
+        """Reads lists again, several at a time: downloading one overlaps with parsing another."""
         kinds = "source lists" if indexes[0].kind == "source" else "package lists"
         what = f"read the {kinds} of {', '.join(index.suite for index in indexes)}"
         with self.progress.task(what, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
@@ -96,7 +97,7 @@ class Offers:
                     self._take(error, index, is_named=is_named)
 
     def _take(self, error: BaseException, index: Index, *, is_named: bool) -> None:
-        """Says what is done without a list that could not be read, or raises the error if nothing can be."""
+        """Reports what is used instead of an unreadable list, or raises its error if nothing is."""
         if isinstance(error, SuiteLackingError) and not is_named:
             return  # not every mirror has every suite
         known = index.known()
@@ -109,27 +110,31 @@ class Offers:
             self._note(error)
 
     def indexes(self, kind: Kind) -> list[Index]:
-        """Of the suites that are asked when none is named. Prebuilt packages of the host's own suites come through its apt."""
+        """The indexes of all suites, for a spec without @SUITE. Prebuilt packages of the host's own suites come through its apt."""
         own = self.host.suites if kind == "binary" else ()
         names = [suite for suite in SUITES if suite not in own]
         return [Index(self.host.archive(suite), suite, kind) for suite in names]
 
     def age_s(self) -> float | None:
-        """Of the oldest list that was used; None if none is known."""
+        """Age of the oldest list in use, in seconds; None without lists."""
         ages = [index.age_s() for kind in KINDS for index in self.indexes(kind) if index.known()]
         return max((age for age in ages if age is not None), default=None)
 
     def refusal(self, what: str, wanted: str, suite: str, packages: Iterable[Package], why: str = "") -> BuildError:
-        """Nobody offers a version; `packages`: what is offered in its place, `why`: what is wrong with one that is listed."""
+        """The error for a version that is not on offer; `packages`: the versions that are, `why`: what is wrong with a listed one."""
         by_release = {release_of(one.version).replace("-", "~") for one in packages}
         near = nearest(wanted, by_release)
         hint = (
-            f"nearest: {', '.join(near)}" if near else "no package list is known" if self.offline else "nor any other"
+            f"nearest: {', '.join(near)}"
+            if near
+            else "no package list is known"
+            if self.offline
+            else "no other version is offered either"
         )
         if why:
             hint = f"{why}; {hint}"
         if self.problems:
-            return BuildError(self.problems[0].what, f"what could be asked offers no {what} {wanted}; {hint}")
+            return BuildError(self.problems[0].what, f"the sources that answered offer no {what} {wanted}; {hint}")
         if suite:
             return BuildError(f"{suite} of {self.host.archive(suite).uri} offers no {what} {wanted}", hint)
         return BuildError(f"neither the host's apt nor {self.host.main.uri} offers a {what} {wanted}", hint)
@@ -146,7 +151,7 @@ def host_packages() -> list[Package]:
 
 
 def _configuration() -> str:
-    """Of the host's apt: it is asked once."""
+    """Configuration of the host's apt, read once."""
     return os.environ.get("APT_CONFIG", "")
 
 
@@ -161,7 +166,7 @@ def _host_packages(_config: str) -> list[Package]:
 
 
 def listed_with(package: Package) -> Sequence[Package]:
-    """All that the index offers which offers a package."""
+    """All packages of the index that offers a package."""
     if not package.state:
         return host_packages()
     catalog = read_state(package.state)
@@ -178,5 +183,6 @@ def _best(packages: Iterable[Package], rank: Rank) -> Package | None:
 
 
 def age_text(age_s: float) -> str:
+    """An age in words: minutes, hours or days."""
     hours = age_s / 3600
     return f"{hours / 24:.0f} days" if hours > 48 else f"{hours:.0f} h" if hours >= 1 else f"{age_s / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""Patches in a tree: applied aside first, then laid over the tree, and always taken back."""
+"""Patches in a tree: applied to copies first, then copied over the tree, and always reverted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PATCH = ("patch", "-p1", "--batch", "--fuzz=0", "--no-backup-if-mismatch", "--r
 
 
 def _saved(tree: Path) -> Path:
-    """Originals of patched files. What stands here is put back before anything else, even after a SIGKILL."""
+    """Directory of the originals of patched files. They are restored before anything else happens in the tree, even after a SIGKILL."""
     return tree / ".oomtrial-originals"
 
 
 def restore(tree: Path) -> None:
-    """Takes every patch back."""
+    """Reverts every patch."""
     saved = _saved(tree)
     for original in sorted(saved.rglob("*")):
         if original.is_file():
@@ -39,7 +39,7 @@ def restore(tree: Path) -> None:
 
 
 def try_patches(tree: Path, patches: Iterable[Patch], where: str) -> None:
-    """Says whether patches apply, one upon the other, to a tree that has none; the tree is only read.
+    """Checks whether patches apply, one on top of the other, to an unpatched tree; the tree is only read.
 
     Raises BuildError, naming file and hunk, when one does not.
     """
@@ -49,15 +49,15 @@ def try_patches(tree: Path, patches: Iterable[Patch], where: str) -> None:
 
 @dataclass(frozen=True)
 class Laid:
-    """What patches made of the files they touch: git's names of the contents, None for a file that is gone."""
+    """The patched files, by git blob name; None for a removed file."""
 
     blobs: dict[str, str | None]
 
     def require_unchanged(self, tree: Path) -> None:
-        """Raises BuildError when one of the files is not what it was when the build began: then the kernel is not, either."""
+        """Raises BuildError when one of the files has changed since the build began."""
         for name, blob in self.blobs.items():
             if _blob_of(tree / name) != blob:
-                raise BuildError(f"{tree / name} changed while it was built", "nothing was kept; try again")
+                raise BuildError(f"{tree / name} changed during the build", "the build was not kept; try again")
 
 
 def _blob_of(path: Path) -> str | None:
@@ -68,7 +68,7 @@ def _blob_of(path: Path) -> str | None:
 
 
 def lay_over(tree: Path, patches: Iterable[Patch], where: str) -> Laid:
-    """Puts patches into a tree that has none. Nothing is changed unless all of them apply.
+    """Applies patches to an unpatched tree. Nothing is changed unless all of them apply.
 
     Raises BuildError, naming file and hunk, when one does not.
     """
@@ -117,7 +117,7 @@ def _apply_aside(tree: Path, patches: Iterable[Patch], scratch: Path, where: str
 
 
 def _link_on_the_way(tree: Path, name: str) -> str | None:
-    """A part of a file's path that is a link: what is written there lands elsewhere."""
+    """A part of a file's path that is a symbolic link, through which a write would land elsewhere; or None."""
     parts = (name, *map(str, PurePosixPath(name).parents))
     return next((part for part in reversed(parts) if part != "." and (tree / part).is_symlink()), None)
 
@@ -130,15 +130,15 @@ def _apply_one(patch: Patch, scratch: Path, where: str) -> None:
     argv = [*_PATCH, "-i", diff.name]
     if run([*argv, "--forward"], log=log, deadline_s=60, cwd=scratch):
         reason = explain_failure(log.read_text(errors="replace"))
-        hint = patch.note or "it is made for another version, or goes on top of other patches"
+        hint = patch.note or "it was made for another version, or depends on other patches"
         if run([*argv, "--reverse", "--dry-run"], log=log, deadline_s=60, cwd=scratch) == 0:
-            hint = "the tree has it already"
+            hint = "the tree already has it"
         raise BuildError(f"patch {patch.name} does not apply to {where}: {reason}", f"{hint}; log: {log}")
     diff.unlink()
 
 
 def explain_failure(output: str) -> str:
-    """The first file and hunk that patch(1) could not place."""
+    """The first file and hunk that patch(1) could not apply."""
     current = "?"
     lines = output.splitlines()
     for position, line in enumerate(lines):

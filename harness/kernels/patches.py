@@ -1,4 +1,4 @@
-"""Patches: the project's library, or a person's own diffs, mails, mailboxes and series."""
+"""Patches: the project's library, or a user's diffs, mails, mailboxes and series."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Patch:
     name: str
     path: Path  # the file that it comes from
     content: bytes
-    note: str = ""  # what a person should know who asked for it
+    note: str = ""  # for the user, such as that the nearest file was taken
 
     def targets(self) -> list[str]:
         """The files it touches, relative to the tree.
@@ -53,7 +53,7 @@ def load_patches(name: str, version: str) -> list[Patch]:
     mail, a mailbox or a directory with a series, by its path; in order. For a version that no file of the library was written
     for, the nearest one is taken, and its `note` says so.
 
-    Raises UsageError when there is none, what is there is no patch, or the patch has no meaning for the version.
+    Raises UsageError when there is no such patch, the file is not a patch, or the patch has no meaning for the version.
     """
     if found := nearest_file(name, version):
         file, is_exact = found
@@ -64,7 +64,7 @@ def load_patches(name: str, version: str) -> list[Patch]:
         patches = _read_file(file.path, name)
         if is_exact:
             return patches
-        note = f"no file of the library for {version}; trying the one for {file.range}"
+        note = f"the library has no file for {version}; trying the one for {file.range}"
         return [replace(patch, note=note) for patch in patches]
     if "/" in name or name.endswith(_SUFFIXES):
         path = Path(name).expanduser()
@@ -81,7 +81,7 @@ def _read_series(directory: Path) -> list[Patch]:
         listed = [line.split("#")[0].split() for line in series.read_text(errors="replace").splitlines()]
         for words in listed:
             if words[1:] and words[1:] != ["-p1"]:
-                raise UsageError(f"{series} asks for {' '.join(words[1:])} with {words[0]}", "only -p1 is understood")
+                raise UsageError(f"{series} asks for {' '.join(words[1:])} with {words[0]}", "only -p1 is supported")
         files = [directory / words[0] for words in listed if words]
     else:
         files = sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES)
@@ -107,7 +107,7 @@ def _read_file(path: Path, name: str) -> list[Patch]:
         patches = [Patch(name, path, content)]
     patches = [patch for patch in patches if patch.targets()]
     if not patches:
-        raise UsageError(f"{path} is no unified diff", "make one with `git diff`, `git format-patch` or `diff -up`")
+        raise UsageError(f"{path} is not a unified diff", "make one with `git diff`, `git format-patch` or `diff -up`")
     return patches
 
 

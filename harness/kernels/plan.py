@@ -1,4 +1,4 @@
-"""From a kernel spec to its plan, whatever its kind."""
+"""Turns a kernel spec of any kind into its plan."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ def plan_kernel(
     spec: KernelSpec, progress: Reporter, user_fragments: Sequence[Path] = (), *, offline: bool = False
 ) -> KernelPlan:
     """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `user_fragments`: fragments
-    of a person's own, which count for the kernels that are built. `offline`: by the package lists that are known.
+    of the user, for the kernels that are built. `offline`: use the package lists in the cache.
 
-    Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that nobody offers,
+    Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that no archive offers,
     HostError when the host lacks a compiler.
     """
     if spec.kind == "host":
-        raise UsageError("host is the running kernel, and boots in no guest", "oomtrial run --kernel host measures it")
+        raise UsageError(
+            "host is the running kernel and cannot boot in a guest", "oomtrial run --kernel host measures it"
+        )
     if spec.kind == "debian":
         return plan_debian(spec, Offers(progress, offline))
     if spec.kind == "image":

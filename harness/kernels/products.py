@@ -1,4 +1,4 @@
-"""What make made in a tree: told by its record whether it can be built upon, not by the hour."""
+"""Products of make in a tree: a record of size, times and inode says whether they can be reused, not their age."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SUFFIXES = (".o", ".a", ".so")
 
 
 class _Look(msgspec.Struct, frozen=True, array_like=True):
-    """What stat(2) says of a file. Where none of it changed, the content did not."""
+    """stat(2) of a file. If none of it changed, the content did not."""
 
     size: int
     mtime_ns: int
@@ -30,24 +30,24 @@ def _record(tree: Path) -> Path:
 
 
 def _marker(tree: Path) -> Path:
-    """Stands in a tree from before make until what it made is in the record."""
+    """File that exists from before make until its products are recorded."""
     return tree / ".oomtrial-building"
 
 
 def begin_products(tree: Path) -> None:
-    """To be called before make."""
+    """Call it before make."""
     write_atomically(_marker(tree), b"")  # on the disk before the first object is
 
 
 def note_products(tree: Path) -> None:
-    """To be called when make has ended by itself, with or without success: what it made is whole."""
+    """Records the products. Call it when make has ended by itself, with or without success: its products are complete."""
     products = {os.path.relpath(entry.path, tree): _look(entry) for entry in _products(tree)}
     write_atomically(_record(tree), msgspec.json.encode(products))
     _marker(tree).unlink(missing_ok=True)
 
 
 def remove_doubtful(tree: Path) -> None:
-    """Removes what the next make must not take for up to date.
+    """Removes products that the next make must not consider up to date.
 
     That is what is not in the record just as it is: of a make that was cut off an object may be half written, or made of other
     sources, and a disk may damage one. Everything where the clock was set back: patched files would look older than the

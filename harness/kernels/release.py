@@ -1,4 +1,4 @@
-"""The version of a kernel that is there, from where it comes from."""
+"""The version of a cached kernel, from its source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_RC = 1 << 30  # a release comes after its candidates
 
 
 def kernel_version(kernel: Kernel) -> str | None:
-    """Such as 6.1.192 or 7.0-rc3; None where it is not known, as of an image."""
+    """Version of a kernel, such as 6.1.192 or 7.0-rc3; None if it is unknown, as for an image."""
     found = _VERSION.findall(kernel.source)
     if not found:
         return None
@@ -21,7 +21,7 @@ def kernel_version(kernel: Kernel) -> str | None:
 
 
 def version_order(version: str) -> tuple[int, ...]:
-    """Newer kernels have greater ones."""
+    """Sort key: newer versions have greater keys."""
     number, _, candidate = version.partition("-rc")
     parts = [*map(int, number.split(".")), 0, 0][:3]
     return (*parts, int(candidate) if candidate else _NO_RC)

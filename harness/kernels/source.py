@@ -25,7 +25,7 @@ from .upstream import find_upstream_archive
 
 _NAME = re.compile(r"linux-source-(?P<series>\d+\.\d+)")
 _UNPACK_DEADLINE_S = 600
-_UNPACKED_BYTES = 4 << 30  # the tree and what a build of our config adds
+_UNPACKED_BYTES = 4 << 30  # the tree and a build with oomtrial's config
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,31 @@ class Source:
 
     @property
     def name(self) -> str:
+        """Package and version."""
         return f"{self.package} {self.package_version}"
 
     @property
     def version(self) -> str:
+        """The kernel's series, as `Base.version`."""
         return self.package.removeprefix("linux-source-")
 
     @property
     def release(self) -> str:
+        """The kernel's full version, as `Base.release`."""
         return release_of(self.package_version)
 
     @property
     def identity(self) -> str:
+        """Content key of the package, as `Base.identity`."""
         return self.sha256
 
     @property
     def tree(self) -> Path:
+        """Where the tree is unpacked and built."""
         return cache_dir() / "trees" / f"{self.package}-{self.sha256[:16]}"
 
     def lock(self) -> FileLock:
+        """The lock of the tree, as `Base.lock`."""
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:
@@ -97,7 +103,7 @@ def find_source(spec: KernelSpec, offers: Offers) -> Base:
     else the upstream archive that belongs to one. Package lists may be read, and a source package's description; an
     upstream archive is fetched, as nothing else tells whether the mirror has it.
 
-    Raises BuildError when nobody offers it.
+    Raises BuildError when no archive offers it.
     """
     found = offers.newest("binary", spec.suite, rank_source(spec.argument))
     if found and not is_candidate(found.version):

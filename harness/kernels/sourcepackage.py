@@ -24,7 +24,7 @@ from .offers import Offers, Rank
 
 _UNPACK_DEADLINE_S = 600
 _PATCH_DEADLINE_S = 60
-_UNPACKED_BYTES = 5 << 30  # the archive, the tree, and what a build of our config adds
+_UNPACKED_BYTES = 5 << 30  # the archive, the tree, and a build with oomtrial's config
 # As dpkg-source calls it.
 _PATCH = ("patch", "-p1", "-u", "--batch", "--forward", "--fuzz=0", "-E", "-V", "never", "--no-backup-if-mismatch")
 
@@ -40,25 +40,31 @@ class SourcePackage:
 
     @property
     def name(self) -> str:
+        """Package and version."""
         return f"source package linux {self.package_version}"
 
     @property
     def version(self) -> str:
+        """The kernel's series, as `Base.version`."""
         return series_of(self.package_version)
 
     @property
     def release(self) -> str:
+        """The kernel's full version, as `Base.release`."""
         return release_of(self.package_version)
 
     @property
     def identity(self) -> str:
+        """Content key of the package, as `Base.identity`."""
         return self.sha256
 
     @property
     def tree(self) -> Path:
+        """Where the tree is unpacked and built."""
         return cache_dir() / "trees" / f"linux-{self.release}-{self.sha256[:16]}"
 
     def lock(self) -> FileLock:
+        """The lock of the tree, as `Base.lock`."""
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:
@@ -84,7 +90,7 @@ class SourcePackage:
             (scratch / "tree").rename(self.tree)
         except NotOnMirrorError as error:
             forget_package(package)
-            raise NotOnMirrorError(error.what, f"try again: another version may answer; {error.hint}") from error
+            raise NotOnMirrorError(error.what, f"try again: another version may match; {error.hint}") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -112,7 +118,7 @@ def _series(file: Path) -> list[str]:
 def _one(files: list[Path], part: str) -> Path:
     found = [file for file in files if part in file.name and not file.name.endswith(".asc")]
     if len(found) != 1:
-        raise BuildError(f"a source package with {len(found)} files *{part}* in place of one", f"it has {files}")
+        raise BuildError(f"a source package with {len(found)} files *{part}* instead of one", f"it has {files}")
     return found[0]
 
 
@@ -122,7 +128,7 @@ def _failed(what: str, log: Path) -> BuildError:
 
 
 def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | None:
-    """The newest source package that ``source:VERSION[@SUITE]`` may mean and the mirror has; None if there is none.
+    """The newest source package that ``source:VERSION[@SUITE]`` may mean and the mirror has, or None.
 
     A mirror may list what it does not have: the .dsc, 150 kB of description, is fetched to see.
     """

@@ -1,4 +1,4 @@
-"""What a kernel build needs of this host, looked for before a minute is spent."""
+"""Checks the commands and headers that a kernel build needs, before the build."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def require_toolchain() -> None:
         lacking |= {header: package for header, package in _HEADERS.items() if not _has_header(header)}
     if lacking:
         raise HostError(
-            f"a kernel build needs what is not installed: {', '.join(lacking)}", install_line(*lacking.values())
+            f"a kernel build needs commands or headers that are not installed: {', '.join(lacking)}",
+            install_line(*lacking.values()),
         )
 
 
@@ -34,5 +35,5 @@ def compiler_version() -> str:
 
 
 def compiler_argument() -> str:
-    """For make: the compiler, behind ccache where there is one."""
+    """Argument for make: the compiler, through ccache if that is installed."""
     return "CC=ccache gcc" if find_command("ccache") else "CC=gcc"

@@ -1,4 +1,4 @@
-"""A developer's own kernel tree: read, never modified. It is copied into the cache, changed files only, and built there.
+"""A user's kernel tree: read, never modified. Changed files are copied into the cache, where the copy is built.
 
 What belongs to the tree is what git would say: tracked files, and others that no .gitignore names. So a tree that was
 built in place is copied without its objects, and a tree that is no repository is read the same way.
@@ -27,9 +27,9 @@ from ..system.process import CommandError, output_of, start
 from .base import makefile_release, makefile_version
 from .manifest import Entry, Manifest, blob_id, link_text, read_entries, read_manifest, write_manifest
 
-_TREE_BYTES = 4 << 30  # the copy and what a build of our config adds
+_TREE_BYTES = 4 << 30  # the copy and a build with oomtrial's config
 _GIT_DEADLINE_S = 300
-# git must neither refresh the index of a tree that is not ours, nor ask anybody anything, nor fetch what a partial clone lacks.
+# git must neither refresh the index of the user's tree, nor prompt, nor fetch what a partial clone lacks.
 _GIT_ENV = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
@@ -37,7 +37,7 @@ _GIT_ENV = {
     "GIT_ALLOW_PROTOCOL": "none",
     "LC_ALL": "C",
 }
-# Nor run what the configuration of somebody's tree names.
+# Nor run programs that the configuration of the tree names.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false")
 # What a build leaves at the top of a tree.
 _TOP_PRODUCT = re.compile(r"\.[^/]*|vmlinux[^/]*|System\.map|[Mm]odules?[-.][^/]*|[^/]*\.[oa]")
@@ -47,7 +47,7 @@ _LOOKS_LIKE = ("Kconfig", "mm/oom_kill.c", "scripts/kconfig/merge_config.sh", "a
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree at a moment: its files as they are, or those of one commit."""
+    """A snapshot of a tree: its files as they are, or those of one commit."""
 
     path: Path  # absolute
     ref: str  # as it was typed; empty for the files as they are
@@ -58,22 +58,25 @@ class Tree:
 
     @property
     def name(self) -> str:
+        """Path, commit if one was named, and version."""
         return f"{self.path}{f' at {self.ref} ({self.commit[:12]})' if self.ref else ''}, Linux {self.version}"
 
     @cached_property
     def identity(self) -> str:
+        """Content key of the files, as `Base.identity`."""
         return content_key(*(part for path, entry in sorted(self.manifest.items()) for part in (path, *entry)))
 
     @property
     def tree(self) -> Path:
-        """One for each path: commits of a tree, and its states, follow each other in it, and make is incremental."""
+        """Copy of the tree in the cache, one per path: commits and states follow each other in it, so make is incremental."""
         return cache_dir() / "trees" / f"tree-{content_key(str(self.path))}"
 
     def lock(self) -> FileLock:
+        """The lock of the copy, as `Base.lock`."""
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:
-        """Copies what changed since the last time; what is gone from the tree goes from the copy.
+        """Copies the files that changed since the last time, and removes those that are gone from the tree.
 
         Raises BuildError when the tree changes meanwhile, HostError when there is no room.
         """
@@ -99,7 +102,7 @@ class Tree:
                     f"cannot copy {self.path} to {self.tree}: {error.strerror}", "make room, or set OOMTRIAL_CACHE"
                 ) from error
         write_manifest(self.tree, self.manifest)
-        # A copy that somebody reads should say what it is.
+        # The copy states what it is, for a reader.
         progress.say(f"{len(changed)} files of {self.path} copied, {len(gone)} removed")
 
     def _version_of_copy(self) -> str | None:
@@ -108,7 +111,7 @@ class Tree:
 
     def _remove_products(self) -> None:
         """Leaves nothing that a build of another version made: headers that it generated would be found by this one, and
-        a directory of its objects may stand where this one has a file. Nothing is lost, as make would make all of it anew.
+        a directory of its objects may stand where this one has a file. Nothing is lost, because make would build all of it again.
         """
         for directory, names, files in os.walk(self.tree, topdown=False):
             here = Path(directory)
@@ -127,17 +130,17 @@ class Tree:
         for done, (path, content) in enumerate(contents):
             entry = changed[path]
             if not self.commit and blob_id(content) != entry.blob:
-                raise BuildError(f"{self.path / path} changed while it was copied", "try again")
+                raise BuildError(f"{self.path / path} changed during the copy", "try again")
             _put(self.tree, path, entry, content)
             task.update(done=done + 1)
         for path, entry in changed.items():
             if entry.is_link and not (end := (self.tree / path).resolve()).is_relative_to(top):
                 (self.tree / path).unlink()
-                raise BuildError(f"{path} of {self.path} is a link out of the tree, to {end}", "take it out")
+                raise BuildError(f"{path} of {self.path} is a link out of the tree, to {end}", "remove the link")
 
 
 def _put(tree: Path, name: str, entry: Entry, content: bytes) -> None:
-    """Writes one file of a copy, and never through a link: what stood there before may have been one."""
+    """Writes one file of a copy, never through a link: the path may have been one before."""
     target = tree / name
     for parent in reversed(target.relative_to(tree).parents[:-1]):
         if (tree / parent).is_symlink() or (tree / parent).is_file():
@@ -157,11 +160,11 @@ def _put(tree: Path, name: str, entry: Entry, content: bytes) -> None:
 def find_tree(spec: KernelSpec, progress: Reporter) -> Tree:
     """Reads what ``tree:PATH[@REF]`` names.
 
-    Raises UsageError when that is no kernel tree, or has no such ref.
+    Raises UsageError when that is not a kernel tree, or has no such ref.
     """
     path = spec.path
     if not path.is_dir():
-        raise UsageError(f"{path} is no directory", "write tree:PATH of a kernel tree")
+        raise UsageError(f"{path} is not a directory", "write tree:PATH of a kernel tree")
     path = path.resolve()
     if spec.ref:
         return _at_commit(spec, path)
@@ -178,10 +181,13 @@ def find_tree(spec: KernelSpec, progress: Reporter) -> Tree:
 def _require_kernel(path: str, version: str | None, lacking: list[str]) -> None:
     if version is None:
         raise UsageError(
-            f"{path} is no kernel tree: it has no Makefile with VERSION and PATCHLEVEL", "name the top of one"
+            f"{path} is not a kernel tree: it has no Makefile with VERSION and PATCHLEVEL",
+            "name the top directory of a kernel tree",
         )
     if lacking:
-        raise UsageError(f"{path} is no kernel tree: it has no {lacking[0]}", "name the top of one")
+        raise UsageError(
+            f"{path} is not a kernel tree: it has no {lacking[0]}", "name the top directory of a kernel tree"
+        )
 
 
 class NoRepositoryError(HostError):
@@ -191,7 +197,7 @@ class NoRepositoryError(HostError):
 def find_commit(path: Path, ref: str) -> str:
     """The commit that a ref of a repository means.
 
-    Raises UsageError when there is none, NoRepositoryError, or HostError with git's own words when git cannot read it.
+    Raises UsageError when there is no such commit, NoRepositoryError, or HostError with git's message when git cannot read it.
     """
     try:
         return _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}").strip()
@@ -202,7 +208,7 @@ def find_commit(path: Path, ref: str) -> str:
             "fatal: "
         )
         if reason.startswith("not a git repository"):
-            raise NoRepositoryError(f"{path} is no git repository") from error
+            raise NoRepositoryError(f"{path} is not a git repository") from error
         way_out = error.said[-1] if error.said[-1].startswith("git config ") else ""
         raise HostError(f"git cannot read {path}: {reason}", way_out) from error
 
@@ -211,7 +217,9 @@ def _at_commit(spec: KernelSpec, path: Path) -> Tree:
     try:
         commit = find_commit(path, spec.ref)
     except NoRepositoryError as error:
-        raise UsageError(f"{path} is no git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out") from error
+        raise UsageError(
+            f"{path} is not a git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out"
+        ) from error
     prefix = _git(path, "rev-parse", "--show-prefix").strip()
     if prefix:
         raise UsageError(f"{path} is not the top of its repository", f"leave out {prefix}")
@@ -233,7 +241,7 @@ def _listed(path: Path) -> list[str]:
     """Names of the files that belong to a tree as it is."""
     if (path / ".git").exists():
         return _ls_files(path)
-    # No repository: an empty one of ours looks at it.
+    # No repository: an empty one in the cache reads it.
     with tempfile.TemporaryDirectory(prefix="oomtrial-git-") as scratch:
         _git(Path(scratch), "init", "--quiet", "--bare")
         return _ls_files(path, f"--git-dir={scratch}", f"--work-tree={path}")
@@ -259,7 +267,7 @@ def _files(root: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:
             text = link_text(root, source) if entry.is_link else None
             yield path, source.read_bytes() if text is None else os.fsencode(text)
         except FileNotFoundError as error:
-            raise BuildError(f"{source} went away while it was copied", "try again") from error
+            raise BuildError(f"{source} disappeared during the copy", "try again") from error
 
 
 def _blobs(repository: Path, changed: Manifest) -> Iterator[tuple[str, bytes]]:

@@ -25,7 +25,7 @@ from .offers import Offers, Rank
 
 _UNPACK_DEADLINE_S = 600
 _ARCHIVE_BYTES = 256 << 20
-_UNPACKED_BYTES = 4 << 30  # the tree, and what a build of our config adds
+_UNPACKED_BYTES = 4 << 30  # the tree, and a build with oomtrial's config
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,31 @@ class UpstreamArchive:
 
     @property
     def name(self) -> str:
+        """Name and version, with a note that Debian's patches are missing."""
         return f"{UPSTREAM} {self.release}, without Debian's patches"
 
     @property
     def version(self) -> str:
+        """The kernel's series, as `Base.version`."""
         return series_of(self.package_version)
 
     @property
     def release(self) -> str:
+        """The kernel's full version, as `Base.release`."""
         return release_of(self.package_version)
 
     @property
     def identity(self) -> str:
+        """Content key of the archive, as `Base.identity`."""
         return self.sha256
 
     @property
     def tree(self) -> Path:
+        """Where the tree is unpacked and built."""
         return cache_dir() / "trees" / f"linux-upstream-{self.release}-{self.sha256[:16]}"
 
     def lock(self) -> FileLock:
+        """The lock of the tree, as `Base.lock`."""
         return FileLock(f"{self.tree}.lock")
 
     def fetch(self, progress: Reporter) -> None:
@@ -74,7 +80,7 @@ class UpstreamArchive:
             with progress.task(f"unpack {self.name}"):
                 if not _is_whole(archive, self.sha256):
                     archive.unlink(missing_ok=True)
-                    raise BuildError(f"{archive.name} is damaged", "run the command again: it is fetched anew")
+                    raise BuildError(f"{archive.name} is damaged", "run the command again to download it again")
                 argv = ["tar", "-x", "-f", str(archive), "-C", str(scratch), "--no-same-owner", "--strip-components=1"]
                 if run(argv, log=log, deadline_s=_UNPACK_DEADLINE_S):
                     raise BuildError(f"cannot unpack {archive.name}", f"log: {log}")
@@ -86,7 +92,7 @@ class UpstreamArchive:
 
 
 def find_upstream_archive(spec: KernelSpec, offers: Offers) -> UpstreamArchive | None:
-    """The newest upstream archive that ``source:VERSION[@SUITE]`` may mean and the mirror has; None if there is none."""
+    """The newest upstream archive that ``source:VERSION[@SUITE]`` may mean and the mirror has, or None."""
     while package := offers.newest("source", spec.suite, rank_upstream_archive(spec.argument)):
         found = UpstreamArchive(package.version, package.sha256)
         if found.tree.is_dir() or _archive(package.sha256).is_file():
@@ -111,7 +117,7 @@ def rank_upstream_archive(wanted: str) -> Rank:
 
 
 def _fetch(package: Package, found: UpstreamArchive, progress: Reporter) -> bool:
-    """Whether the mirror has the archive, which is then in the cache, verified by the hash in the signed list."""
+    """Downloads the archive into the cache, verified by the hash in the signed list. Returns False if the mirror lacks it."""
     catalog, target = read_state(package.state), _archive(package.sha256)
     if catalog is None:
         return False

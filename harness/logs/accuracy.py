@@ -1,4 +1,4 @@
-"""How good `overlap_estimated` of a plain kernel log is, against the truth of the trace.
+"""Accuracy of `overlap_estimated` from a plain kernel log, compared with the trace.
 
 A kill's answer is yes, no or unknown. Precision of a yes (or no) is the share of them that the trace bears out; recall is
 the share of overlapping kills that got a yes. Intervals are Clopper-Pearson; kills of one round are taken as independent.
@@ -25,7 +25,7 @@ _ANSWERS = {True: "yes", False: "no", None: "unknown"}
 
 
 def captured_cases(directory: Path) -> pd.DataFrame:
-    """Kills of captured logs (NAME.kmsg.xz) with the truth beside them (NAME.truth.json), one row a kill.
+    """Kills of captured logs (NAME.kmsg.xz) with the truth from the trace (NAME.truth.json), one row per kill.
 
     `source` is the kernel, the last part of NAME. Threads that are printed again have no truth of their own.
     """

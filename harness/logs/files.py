@@ -37,7 +37,7 @@ class OpenLog:
 
     @property
     def looks_binary(self) -> bool:
-        """Whether it starts like no text. Only a log without any OOM line is refused for it: a crash leaves zeros."""
+        """Whether it does not start like text. Only a log without any OOM line is refused for it: a crash leaves zeros."""
         return b"\0" in self.head
 
 
@@ -54,14 +54,14 @@ def open_log(name: str) -> Iterator[OpenLog]:
             if head.startswith(_JOURNAL):
                 raise EvidenceError(
                     f"{name} is a journal file, not text",
-                    f"give its text: journalctl -k -o json --file {name} | oomtrial parse -",
+                    f"convert it to text: journalctl -k -o json --file {name} | oomtrial parse -",
                 )
             status = Path(name).stat() if archive is None and name != STDIN else None
             plain = status is not None and stat.S_ISREG(status.st_mode)  # a pipe can be read but once
             yield OpenLog(name, stream, head, Path(name) if plain else None, status.st_size if status and plain else 0)
             if archive is not None and archive.damage is not None:
                 raise EvidenceError(
-                    f"{name} is a damaged archive: {archive.damage}", "what stands before the damage was read"
+                    f"{name} is a damaged archive: {archive.damage}", "the part before the damage was read"
                 )
     except OSError as error:
         if isinstance(error, BrokenPipeError):
@@ -95,7 +95,7 @@ class _Zstd:
         self._left = io.BytesIO()  # not asked for yet
 
     def read1(self, size: int) -> bytes:
-        """Raises EOFError within a frame, ZstdError where it is none."""
+        """Raises EOFError at an end within a frame, ZstdError for data that is no frame."""
         while not (given := self._left.read(size)):
             data = self._data or self._raw.read1(self._FEED_BYTES)  # type: ignore[attr-defined]
             if not data:
@@ -111,7 +111,7 @@ class _Zstd:
 
 
 class _Archive(io.RawIOBase):
-    """What an archive holds up to its end, or up to where it is damaged."""
+    """Content of an archive up to its end, or up to where it is damaged."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner

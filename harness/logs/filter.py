@@ -1,4 +1,4 @@
-"""What of a log is asked for: a span of time, a memcg."""
+"""Filters log records by time and memcg."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Moment:
         return cls(seconds, False)
 
     def of(self, where: Where) -> float | None:
-        """Where a record stands against this moment: negative before, positive after; None without that clock."""
+        """Seconds from this moment to a record: negative before, positive after; None without that clock."""
         if self.is_uptime:
             return None if where.uptime_s is None else where.uptime_s - self.seconds
         if where.wall_s is None:
@@ -46,7 +46,7 @@ class Moment:
 
 @dataclass
 class Selection:
-    """What the reader asked for. `without_clock` counts records that cannot be placed in time."""
+    """The filter. `without_clock` counts records that lack the clock of `since` or `until`."""
 
     since: Moment | None = None
     until: Moment | None = None
@@ -55,6 +55,7 @@ class Selection:
 
     @property
     def is_all(self) -> bool:
+        """Whether nothing is filtered out."""
         return self.since is None and self.until is None and self.memcg is None
 
     def _in_time(self, where: Where) -> bool:
@@ -76,7 +77,7 @@ class Selection:
         return any(fnmatch.fnmatchcase(m, pattern) or in_subtree(m, pattern) for m in named)
 
     def takes(self, output: Output) -> bool:
-        """Whether a record is asked for. A kill goes with its report, so that no index points nowhere."""
+        """Whether the filter accepts a record. A kill is accepted with its report, so that every index has a target."""
         match output:
             case Kill() if output.report is not None:
                 return self.takes(output.report)
@@ -87,7 +88,7 @@ class Selection:
 
 
 class Renumbering:
-    """Renumbers what is left of a log, so that an index is a place in its array."""
+    """Renumbers the filtered records, so that an index is a place in its array."""
 
     def __init__(self) -> None:
         self._reports: dict[int, int] = {}

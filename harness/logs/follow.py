@@ -31,17 +31,28 @@ _SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 
 
 class Out(Protocol):
-    """Where it is printed."""
+    """Prints what `watch` sees."""
 
-    def kill(self, seen: Seen) -> None: ...
-    def ended(self, ended: Ended, time_s: float) -> None: ...
-    def note(self, text: str) -> None: ...
-    def summary(self, text: str, totals: dict[str, object]) -> None: ...
+    def kill(self, seen: Seen) -> None:
+        """Prints a kill."""
+        ...
+
+    def ended(self, ended: Ended, time_s: float) -> None:
+        """Prints the end of a container in which a process was killed. `time_s`: seconds since the epoch."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Prints a note."""
+        ...
+
+    def summary(self, text: str, totals: dict[str, object]) -> None:
+        """Prints the totals at the end, as text or as data."""
+        ...
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """A kill, when it was, and in which container."""
+    """A kill with its time and its container."""
 
     time_s: float
     kill: Kill
@@ -51,10 +62,10 @@ class Sighting:
 
 
 class Watch:
-    """Follows until it is interrupted. Works without an engine: then the names are missing, which is said once."""
+    """Follows until it is interrupted. Works without an engine: names are then missing, and a note says so once."""
 
     def __init__(self, make_out: Callable[[], Out]) -> None:
-        """Raises HostError, with the way out, when this process may not read the kernel log; nothing is printed then."""
+        """Raises HostError, with advice, when this process may not read the kernel log; nothing is printed then."""
         self._log, self._live = open_kernel_log(), LiveLog()
         self._out = make_out()
         self._started = time.monotonic()
@@ -144,7 +155,7 @@ class Watch:
             self._recent = {container: last for container, last in self._recent.items() if now - last < _END_S}
         if self._names.lost.is_set():
             self._names.lost.clear()
-            self._out.note("the container engine went away: names of new containers are missing from here on")
+            self._out.note("the container engine is gone: names of new containers are missing from here on")
 
     def _kill(self, output: object) -> None:
         if not isinstance(output, Kill):
@@ -178,7 +189,7 @@ class Watch:
         if missing.sequence_gaps:
             text += f"; {missing.sequence_gaps} records of the kernel log were lost"
         if missing.forged_kills:
-            text += f"; {missing.forged_kills} lines of user space look like a kill, and are none"
+            text += f"; {missing.forged_kills} lines of user space look like a kill, but are not"
         self._out.summary(text, totals)
 
 

@@ -1,4 +1,4 @@
-"""Logs in, tables out: the composition behind `oomtrial parse`. pandas is not needed for it."""
+"""Parses logs into tables, for `oomtrial parse`. It does not need pandas."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Sink(Protocol):
 
 @dataclass
 class ParseRequest:
-    """What `oomtrial parse` was asked for."""
+    """The parameters of `oomtrial parse`."""
 
     files: tuple[str, ...]
     format: str = "table"
@@ -50,7 +50,7 @@ class ParseRequest:
 
 
 def parse_files(request: ParseRequest, console: Console, say: Callable[[str], None]) -> bool:
-    """Parses logs and writes what they say. `say` gets a line for each log that says nothing, or cannot be read.
+    """Parses logs and writes the result. `say` gets a line for each log without OOM lines, or that cannot be read.
 
     Returns whether every log could be read. What the others say is written all the same.
 
@@ -63,11 +63,11 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         request.memcg,
     )
     if request.files.count(STDIN) > 1:
-        raise UsageError("standard input is named twice", "it can be read once")
+        raise UsageError("standard input is named twice", "it can be read only once")
     if request.format == "table" and request.out is not None:
-        raise UsageError("--out needs a format of files", "add --format parquet, csv, json or jsonl")
+        raise UsageError("--out needs a file format", "add --format parquet, csv, json or jsonl")
     if request.explain is not None and request.format != "table":
-        raise UsageError("--explain is for readers", "leave --format out")
+        raise UsageError("--explain prints text only", "leave --format out")
     if request.format == "parquet" and request.out is None:
         raise UsageError("parquet needs a directory", "add --out DIR")
     _keep_pandas_out()
@@ -83,7 +83,7 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         _say_errors(errors, say)
         if selection.without_clock:
             say(
-                f"{selection.without_clock} records have no stamp on the clock of --since or --until, and were left out"
+                f"{selection.without_clock} records have no timestamp on the clock of --since or --until, and were left out"
             )
         finish(parse.reader, parse.counts)
     return not errors
@@ -98,7 +98,7 @@ class _NoPandas(MetaPathFinder):
 
 def _keep_pandas_out() -> None:
     """Arrow imports pandas with the first array that it makes, where there is one (pandas-shim.pxi): a third of the
-    time of a short log, and 45 MB. It looks but once; whoever asks it for a frame later gets one all the same.
+    time of a short log, and 45 MB. Arrow looks only once; a later request for a frame still works.
     """
     if "pandas" not in sys.modules:
         finder = _NoPandas()
@@ -151,9 +151,9 @@ class _Parse:
             self.counts.take(output)
             self._sink.add(output, log.name)
         if lines := self.reader.missing.unread_lines[known:]:
-            speak = "line speaks" if len(lines) == 1 else "lines speak"
+            speak = "line mentions" if len(lines) == 1 else "lines mention"
             shown = ", ".join(map(str, lines[:_SHOWN_LINES])) + (" and more" if len(lines) > _SHOWN_LINES else "")
-            self._say(f"{log.name}: {len(lines)} {speak} of a kill or a report and could not be read: {shown}")
+            self._say(f"{log.name}: {len(lines)} {speak} a kill or a report and could not be read: {shown}")
         return any_output or bool(lines)
 
 
@@ -226,7 +226,7 @@ def _totals(reader: Reader, counts: LogCounts) -> dict[str, Any]:
 
 
 def _open_output(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[IO[bytes], Callable[[], None]]:
-    """Where a document goes, and what gives it its name when it is whole."""
+    """The output file, and what renames it when it is complete."""
     if request.out is None:
         return sys.stdout.buffer, lambda: None
     path = request.out / f"oomlog.{request.format}"

@@ -1,7 +1,7 @@
-"""What a power cut, or a kill, left on this machine: found, removed, and told, thing by thing.
+"""Finds what a power cut or a kill left on this machine, removes it, and reports each item.
 
 Nothing of a live process is touched: what is being made is locked by its maker, and a lock of the kernel ends with its
-holder. Runs are left alone; `oomtrial run --resume` goes on with them.
+holder. Runs are left alone; `oomtrial run --resume` resumes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..system.locks import is_held, owner_is_alive
 from ..system.paths import cache_dir
 from ..system.scratch import remove_leftovers
 
-# What TemporaryDirectory makes for us lives for minutes.
+# Directories from TemporaryDirectory live for minutes.
 _STALE_S = 3600.0
 _BEGUN_S = 60.0
 _DIRECTORIES = ("accel", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees")
@@ -38,14 +38,14 @@ _SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtria
 
 @dataclass(frozen=True)
 class Removed:
-    """One thing that is gone now."""
+    """One removed item, and why."""
 
     what: str
     why: str
 
 
 def clean() -> Iterator[Removed]:
-    """Removes what is left, and says so of each thing as it goes."""
+    """Removes leftovers and yields each one as it is removed."""
     yield from _no_directories()
     yield from _guest_directories()
     yield from _half_written()
@@ -57,25 +57,25 @@ def clean() -> Iterator[Removed]:
 
 
 def tidy() -> Iterator[Removed]:
-    """What every run looks after before it begins: a cache that it can write to, without the keys of guests that are gone."""
+    """Cleans up before every run: a cache that can be written to, without the keys of guests that are gone."""
     yield from _no_directories()
     yield from _guest_directories()
     yield from _unfinished_snapshots(_BEGUN_S)
 
 
 def _no_directories() -> Iterator[Removed]:
-    """Raises HostError when the cache itself is none."""
+    """Removes files in the place of cache directories. Raises HostError when the cache itself is not a directory."""
     cache = cache_dir()
     if cache.exists() and not cache.is_dir():
-        raise HostError(f"{cache} is no directory", "remove it, or set OOMTRIAL_CACHE to another one")
+        raise HostError(f"{cache} is not a directory", "remove it, or set OOMTRIAL_CACHE to another one")
     for name in _DIRECTORIES:
         path = cache / name
         if (path.exists() or path.is_symlink()) and not path.is_dir():
-            yield from _gone(path, "a directory of the cache must have its place")
+            yield from _gone(path, "it is in the place of a cache directory")
 
 
 def _gone(path: Path, why: str) -> Iterator[Removed]:
-    """Removes a path; silent where somebody else was faster, or it cannot be removed."""
+    """Removes a path; silent if another process was faster, or it cannot be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -99,13 +99,13 @@ def _half_written() -> Iterator[Removed]:
     cache = cache_dir()
     for path in sorted(cache.glob("rootfs/.*.new")):
         lock = path.with_name(f"{path.name.removeprefix('.').removesuffix('.new')}.ext4.lock")
-        yield from _alone(lock, path, "a guest's image that was not finished")
+        yield from _alone(lock, path, "an unfinished guest image")
     for path in sorted(cache.glob("binaries/*/.*.new")):
-        yield from _alone(path.parent / "lock", path, "a binary that was not finished")
+        yield from _alone(path.parent / "lock", path, "an unfinished binary")
 
 
 def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
-    """Removes a path, unless the holder of the lock is at it."""
+    """Removes a path, unless a process holds its lock."""
     try:
         with FileLock(lock).acquire(timeout=0):
             yield from _gone(path, why)
@@ -118,7 +118,7 @@ def _unfinished_snapshots(age_s: float = 0.0) -> Iterator[Removed]:
     for path in sorted((cache_dir() / "snapshots").glob(".new-*")):
         with suppress(FileNotFoundError):
             if not is_held(path) and time.time() - path.stat().st_mtime >= age_s:
-                yield from _gone(path, "a snapshot that was not finished")
+                yield from _gone(path, "an unfinished snapshot")
 
 
 def _snapshots() -> Iterator[Removed]:
@@ -126,7 +126,7 @@ def _snapshots() -> Iterator[Removed]:
     root = cache_dir() / "snapshots"
     for path in sorted(root.glob("[!.]*")):
         if path.is_dir() and not is_whole(path):
-            yield from _alone(Path(f"{path}.lock"), path, "a snapshot that is not whole")
+            yield from _alone(Path(f"{path}.lock"), path, "an incomplete snapshot")
 
 
 def _temporary_files() -> Iterator[Removed]:
@@ -135,7 +135,7 @@ def _temporary_files() -> Iterator[Removed]:
         for path in sorted(cache_dir().glob(f"{directory}/.*.tmp")):
             pid = path.name.split(".")[-2]
             if pid.isdigit() and not owner_is_alive(int(pid), path):
-                yield from _gone(path, f"a file that process {pid} did not live to finish")
+                yield from _gone(path, f"a file that process {pid} left unfinished")
 
 
 def _scratch_directories() -> Iterator[Removed]:
@@ -148,7 +148,7 @@ def _scratch_directories() -> Iterator[Removed]:
                 status = path.lstat()
                 is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
                 if is_ours and not is_held(path) and time.time() - status.st_mtime > _STALE_S:
-                    yield from _gone(path, "a temporary directory that nobody has used for an hour")
+                    yield from _gone(path, "a temporary directory unused for an hour")
 
 
 def _memcgs() -> Iterator[Removed]:
@@ -168,7 +168,7 @@ def _in_the_engine() -> Iterator[Removed]:
         for session in sorted(abandoned_sessions(client)):
             what = f"containers, volumes and images of session {session} in the local engine"
             if left := remove_session(client, session):
-                what = f"what could be of {what}, which keeps {', '.join(left)}"
+                what = f"{what}, except {', '.join(left)}"
             yield Removed(what, "their harness is gone")
     except API_ERRORS:
         return

@@ -1,4 +1,4 @@
-"""What works on this machine, and how to get the rest."""
+"""Diagnoses what works on this machine, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NEED_MEMORY_MIB = 3 << 10
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One checked property of the machine."""
 
     topic: str
     state: str  # ok, missing or note
@@ -44,6 +44,7 @@ class Finding:
 
     @property
     def is_fatal(self) -> bool:
+        """Whether nothing can run until this is fixed."""
         return self.state == "missing"
 
 
@@ -70,7 +71,7 @@ def _packages() -> Finding:
         )
     commands = (*_COMMANDS, *(() if os.geteuid() == 0 else ("fakeroot", "unshare", "newuidmap")))
     if absent := sorted({command for command in commands if find_command(command) is None}):
-        return Finding("packages", "missing", f"installed, but not found: {', '.join(absent)}", "look at PATH")
+        return Finding("packages", "missing", f"installed, but not found: {', '.join(absent)}", "check PATH")
     return Finding("packages", "ok", f"all {len(wanted)} installed")
 
 
@@ -94,13 +95,13 @@ def _acceleration() -> Finding:
             "acceleration",
             "note",
             f"software emulation: {reason}",
-            "KVM needs a processor and a kernel that lend it, and access to /dev/kvm",
+            "KVM needs a processor and a kernel that support it, and access to /dev/kvm",
         )
     if probe is None:
         return Finding(
             "acceleration",
             "note",
-            "/dev/kvm opens, which proves nothing; the first `oomtrial run` finds out by booting a guest",
+            "/dev/kvm can be opened; the first `oomtrial run` tests KVM by booting a guest",
         )
     if probe.accel == Accel.KVM:
         return Finding("acceleration", "ok", f"KVM: {probe.reason}")
@@ -116,7 +117,7 @@ def _local_docker() -> Finding:
         if engine.is_ours:
             require_kernel(engine)
     except HostError as error:
-        return Finding("container engine", "note", f"not for the arm host: {error.what}", error.hint)
+        return Finding("container engine", "note", f"cannot be used by --kernel host: {error.what}", error.hint)
     where = "" if engine.is_ours else f", on another kernel or machine ({engine.kernel})"
     return Finding("container engine", "ok", f"{engine}{where}: run --kernel host")
 
@@ -124,7 +125,7 @@ def _local_docker() -> Finding:
 def _kernel_log() -> Finding:
     trouble = kernel_log_trouble()
     if trouble is not None:
-        return Finding("kernel log", "note", f"not for `oomtrial watch`: {trouble.what}", trouble.hint)
+        return Finding("kernel log", "note", f"`oomtrial watch` cannot read it: {trouble.what}", trouble.hint)
     return Finding("kernel log", "ok", "readable: `oomtrial watch`")
 
 
@@ -145,8 +146,8 @@ def _room() -> Finding:
 def _memory() -> Finding:
     budget, available = machine_budget(), available_mib()
     state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
-    quota = f" (a cgroup allows the time of {budget.quota:g})" if budget.quota else ""
-    text = f"{available / 1024:.1f} GiB available, a guest takes 2 GiB; {budget.cores} cores{quota}"
+    quota = f" (a cgroup limits CPU time to {budget.quota:g} cores)" if budget.quota else ""
+    text = f"{available / 1024:.1f} GiB available, a guest needs 2 GiB; {budget.cores} cores{quota}"
     return Finding("memory, cores", state, text)
 
 
@@ -173,7 +174,7 @@ def _cache() -> Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Everything that a run needs, each looked at for real."""
+    """Checks everything that a run needs."""
     return [
         _packages(),
         _user(),
@@ -188,6 +189,7 @@ def diagnose() -> list[Finding]:
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:
+    """Prints findings as a table."""
     colours = {"ok": "green", "note": "yellow", "missing": "red"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "state", "what was found"):

@@ -7,10 +7,12 @@ from .logdocs import table_lines
 
 _HEAD = f"""# Tables of a run
 
-Made from the code by `python -m harness.report.tabledocs`; a test keeps it true. One Parquet file a table in `tables/`, of format
-{FORMAT_VERSION} (metadata `oomtrial.format`; unit and meaning stand with each column). `oomtrial tables rebuild RUN` makes them anew from the raw
-evidence, byte for byte the same; a trial whose raw files are not what they were when it ended (`checksums.json`) is left out
-and named, unless `--accept-edited` is given. [notebooks.md](notebooks.md) says how to read them as DataFrames.
+The directory `tables/` of a run has one Parquet file per table, in format {FORMAT_VERSION} (metadata `oomtrial.format`). The schema of each file
+contains the unit and meaning of every column. `oomtrial tables rebuild RUN` makes the tables again from the raw evidence, byte for byte
+the same. A trial whose raw files have changed since it ended (`checksums.json`) is left out and named, unless `--accept-edited` is
+given. [notebooks.md](notebooks.md) shows how to read the tables as DataFrames.
+
+This page is generated from the code by `python -m oomtrial.report.tabledocs`; a test checks that it is current.
 """
 
 

@@ -1,1 +1,1 @@
-"""What is to be measured: kernels, machines, scenarios, and the plan of a run."""
+"""The specification of a run: kernels, machines, scenarios, and the plan."""

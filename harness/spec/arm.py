@@ -1,4 +1,4 @@
-"""Arms: what is compared in a run."""
+"""Arms: the kernels that a run compares."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Probes(StrEnum):
 
 
 class ArmSpec(msgspec.Struct, frozen=True):
-    """A kernel under comparison, with the evidence that is taken on it."""
+    """A kernel under comparison, with the evidence that is recorded on it."""
 
     name: str  # in tables and reports; unlike any other arm's
     kernel: str  # text of the kernel spec
@@ -32,7 +32,7 @@ class ArmSpec(msgspec.Struct, frozen=True):
 
 
 def name_arms(kernels: Iterable[str], probes: Probes = Probes.ALL) -> tuple[ArmSpec, ...]:
-    """An arm for each kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
+    """One arm per kernel spec. The second arm of one kernel is ``SPEC (2)``: stock against stock is a control."""
     seen: Counter[str] = Counter()
     arms = []
     for kernel in kernels:

@@ -1,4 +1,4 @@
-"""Controls: kernels of which it is known beforehand what the harness must see. They prove the harness, not the kernel.
+"""Controls: kernels whose effect is known in advance. They test the harness, not the kernel.
 
 Each one has its claim, written down before anything is measured: the share of rounds that show the effect on the
 reference and on the control, which the harness must tell apart at the level ALPHA. Where the claim is "alike", the two
@@ -25,7 +25,7 @@ _MAIN = "one-big-many-small"
 
 @dataclass(frozen=True)
 class Control:
-    """A comparison whose outcome is known."""
+    """A comparison whose outcome is known in advance."""
 
     name: str
     patch: str  # of the control; empty for stock
@@ -36,12 +36,12 @@ class Control:
     direction: str  # more, or alike
     claim: tuple[float, float]  # shares of rounds with the effect, reference and control
     says: str
-    rounds: int | None = None  # an arm; None: as asked for
+    rounds: int | None = None  # per arm; None: as the user asks
     kernels: tuple[str, str] = ("", "")  # the first and the last version it is for; empty: no bound
     is_repaired: bool = True  # where upstream hides exiting victims its arm has REPAIR, as the reference has
 
     def is_for(self, release: str) -> bool:
-        """Whether it says something of a kernel version such as 7.3.4."""
+        """Whether the control applies to a kernel version such as 7.3.4."""
         first, last = map(_numbers, self.kernels)
         version = _numbers(release)
         return version >= first and (not last or version[: len(last)] <= last)
@@ -104,7 +104,7 @@ def hides_victims(release: str) -> bool:
 
 
 def choose_controls(names: Iterable[str], release: str) -> tuple[Control, ...]:
-    """The controls of these names that are for a kernel version, in the order above; all of them for no name.
+    """The controls with these names that apply to a kernel version, in the order above; without names, all that apply.
 
     Raises UsageError for a name that is unknown, or that is not for this version.
     """
@@ -116,5 +116,5 @@ def choose_controls(names: Iterable[str], release: str) -> tuple[Control, ...]:
         if not known[name].is_for(release):
             first, last = known[name].kernels
             bounds = f"from {first} on" if first else f"up to {last}"
-            raise UsageError(f"control {name} is not for {release}", f"it is for kernels {bounds}")
+            raise UsageError(f"control {name} does not apply to {release}", f"it applies to kernels {bounds}")
     return tuple(control for control in CONTROLS if (not wanted or control.name in wanted) and control.is_for(release))

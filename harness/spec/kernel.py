@@ -1,4 +1,4 @@
-"""Kernel specs, as a person types them."""
+"""Kernel specs, as the user types them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ class KernelSpec:
 
     @property
     def is_stock(self) -> bool:
+        """Whether the spec names a kernel without patches."""
         return not self.patches
 
     @property
     def path(self) -> Path:
-        """Of a tree or an image, with ``~`` resolved."""
+        """Path of a tree or an image, with ``~`` expanded."""
         return Path(self.argument).expanduser()
 
 
@@ -78,7 +79,7 @@ def _parse_version(text: str, kind: str, rest: str) -> KernelSpec:
     version, suite = match["version"], match["suite"]
     if suite is not None and not _SUITE.fullmatch(suite):
         raise UsageError(
-            f"kernel spec {text!r} has no SUITE after @", "write the name of one, such as trixie-backports"
+            f"kernel spec {text!r} has no SUITE after @", "write the name of a suite, such as trixie-backports"
         )
     before, *patches = _split(match["rest"] or "", "+")
     if before or not all(patches):
@@ -93,6 +94,6 @@ def _takes_no_patch(kind: str, base: str, instead: str, patches: list[str]) -> U
 
 
 def _split(text: str, mark: str, most: int = 0) -> list[str]:
-    """Splits at a mark; the mark twice stands for itself."""
+    """Splits at a character; the character written twice stands for itself."""
     hidden = text.replace(mark * 2, "\0")
     return [part.replace("\0", mark) for part in hidden.split(mark, most or -1)]

@@ -1,4 +1,4 @@
-"""The machine an arm runs on: it decides how wide the window for a second kill is."""
+"""The machine that an arm runs on; it determines how wide the window for a second kill is."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Block:
 
 
 def plan_blocks(arms: list[str], scenarios: list[str], rounds: int, boots: int, seed: int) -> list[Block]:
-    """`rounds` rounds an arm and scenario, spread evenly over `boots` boots.
+    """`rounds` rounds per arm and scenario, spread evenly over `boots` boots.
 
     The n-th boots of all arms of a scenario stand together, in a random order within them: a drift of the machine's speed
     then meets every arm alike. The order of the scenarios is random too.
@@ -28,7 +28,7 @@ def plan_blocks(arms: list[str], scenarios: list[str], rounds: int, boots: int, 
     Raises UsageError when an arm has fewer rounds than boots.
     """
     if boots < 1 or rounds < boots:
-        raise UsageError(f"{rounds} rounds cannot be spread over {boots} boots", "ask for at least one round a boot")
+        raise UsageError(f"{rounds} rounds cannot be spread over {boots} boots", "ask for at least one round per boot")
     order = random.Random(seed)
     blocks: list[Block] = []
     for boot in range(1, boots + 1):

@@ -44,7 +44,7 @@ _MAX_BYTES, _PAGE = 1 << 44, 4096
 
 
 class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Processes of one kind, as the scenario file has them."""
+    """A group of equal processes, as in the scenario file."""
 
     name: str  # the processes are called NAME.0, NAME.1, ...
     count: int = 1
@@ -57,7 +57,7 @@ class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     populate: bool = False  # MAP_POPULATE
     step: str = ""  # rests after every so much,
     step_rest_ms: int = 0  # so long
-    cycles: int = 0  # takes and gives back so often before it takes to keep
+    cycles: int = 0  # takes and frees its memory this many times before it keeps it
     tasks: int = 1  # fork, pthread, clone: that share the size out
     unkillable: bool = False  # oom_score_adj -1000; the supervisor then has it too, and others until their phase
     until_enomem: bool = False  # grows until the kernel says ENOMEM, then gives its memory back; needs 5.14
@@ -91,7 +91,7 @@ class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     containers: list[ContainerLimits] = []
     parents: list[ParentLimits] = []  # from the outermost to the innermost
     hogs: list[HogGroup]
-    oracle: Literal["demand", "none"] = "demand"  # none: nobody knows how many kills are needed
+    oracle: Literal["demand", "none"] = "demand"  # none: it is unknown how many kills are needed
     base_overhead: str = "2M"  # what the supervisor and the containers themselves are charged, at most
     hog_overhead: str = "192K"  # kernel memory and page tables of one hog, at most
     reserve: str = "256K"  # what the survivors must leave free when the demand is calibrated
@@ -114,7 +114,7 @@ class Hog:
 
 @dataclass(frozen=True)
 class Limit:
-    """One memory.max."""
+    """One memory.max: of the supervisor's container, another container, or a parent."""
 
     name: str  # a container, or parent 1, parent 2, ... from the outermost
     level: int  # of the supervisor's container, 0, its parent, 1, ...; -1 for the container beside it
@@ -123,8 +123,8 @@ class Limit:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of each group so many hogs: those that are left when the largest of a limit were killed until the rest fits, and the
-    same with the last of the killed."""
+    """Hogs to start per group for the calibration of one limit. `fit`: those that remain when the largest were killed until
+    the rest fits; `over`: the same with the last of the killed."""
 
     limit: Limit
     fit: list[int]
@@ -149,11 +149,12 @@ class Scenario:
 
     @property
     def round_deadline_s(self) -> float:
+        """Seconds after which a round counts as hung."""
         return self.file.round_deadline_s
 
     @property
     def has_oracle(self) -> bool:
-        """Whether the declared demand tells how many kills are needed."""
+        """Whether the declared demand determines how many kills are needed."""
         return self.file.oracle == "demand"
 
     @property
@@ -163,30 +164,30 @@ class Scenario:
 
     @property
     def memory_max_bytes(self) -> int | None:
-        """Of the supervisor's container."""
+        """Limit of the supervisor's container, or None."""
         return next((limit.bytes for limit in self.limits if limit.name == MAIN), None)
 
     @property
     def top_level(self) -> int:
-        """Of the memcg that holds everything: 0, the supervisor's container itself, unless it has parents."""
+        """Level of the topmost memcg: 0 for the supervisor's container, or the number of parents."""
         return len(self.parents)
 
     @property
     def parents(self) -> tuple[ParentLimits, ...]:
-        """From the outermost to the innermost; containers side by side have one even if it has no limit."""
+        """The parents, outermost first; several containers have one parent even if it has no limit."""
         declared = tuple(self.file.parents)
         return declared or ((ParentLimits(),) if self.file.containers else ())
 
     @property
     def oom_score_adj(self) -> int:
-        """Of the supervisor's container: what its unkillable hogs inherit, and what a kill from outside must spare."""
+        """oom_score_adj of the supervisor's container: its unkillable hogs inherit it, and it protects against a global OOM."""
         if any(group.unkillable for group in self.file.hogs):
             return -1000
         return 0 if self.is_limited else -900
 
     @property
     def needed_options(self) -> tuple[str, ...]:
-        """Of the kernel's config, beyond what every guest needs."""
+        """Kernel config options that the scenario needs beyond those of every guest."""
         needed = ["CONFIG_SWAP", "CONFIG_ZRAM"] if self.swap_bytes else []
         needed += ["CONFIG_CFS_BANDWIDTH"] if self.file.cpus else []
         needed += ["CONFIG_MEMCG_V1"] if self.file.cgroup == "v1" else []
@@ -194,7 +195,7 @@ class Scenario:
 
     @property
     def is_limited(self) -> bool:
-        """Whether each hog is held by some limit; else it can bring the machine down."""
+        """Whether every hog is under a limit; otherwise the scenario can bring the machine down."""
         names = {limit.name for limit in self.limits}
         return all(names & set(hog.containers) for hog in self.hogs)
 
@@ -219,7 +220,7 @@ class Scenario:
         return self.base_overhead_bytes + demand <= limit.bytes + self.swap_bytes
 
     def calibrations(self) -> list[Calibration]:
-        """What is tried of the declared demand: each limit by itself. Memory that outlives its process cannot be."""
+        """The checks of the declared demand, one per limit. Memory that outlives its process cannot be checked."""
         if not self.has_oracle or any(hog.outlives_bytes for hog in self.hogs):
             return []
         return [found for limit in self.limits if (found := self._calibration(limit))]
@@ -240,7 +241,7 @@ class Scenario:
         counts, first = [], 0
         living = set(alive)
         for group in self.file.hogs:
-            # One that is told ENOMEM enters the OOM killer, and has given its memory back when others grow.
+            # A hog that gets ENOMEM enters the OOM killer, and has freed its memory when others grow.
             counts.append(0 if group.until_enomem else len(living & set(range(first, first + group.count))))
             first += group.count
         return counts
@@ -274,7 +275,7 @@ class Scenario:
         return arguments
 
     def memcg_settings(self) -> list[tuple[int, str, str]]:
-        """What the container engine cannot set: (level, file, value)."""
+        """Settings that the container engine cannot make: (level, file, value)."""
         settings = []
         if self.file.memory_high:
             settings.append((0, "memory.high", str(parse_size(self.file.memory_high))))
@@ -286,7 +287,7 @@ class Scenario:
 
 
 class _Checker:
-    """Refuses what cannot work, naming the number and the bound."""
+    """Checks a scenario; an error names the value and the bound."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario, self._file = scenario, scenario.file
@@ -301,31 +302,31 @@ class _Checker:
             self._group(group)
         if not 1 <= len(self._scenario.hogs) <= MAX_HOGS or len(self._file.hogs) > MAX_GROUPS:
             self._refuse(
-                f"{len(self._scenario.hogs)} hogs in {len(self._file.hogs)} groups, between 1 and {MAX_HOGS} in {MAX_GROUPS} groups are possible"
+                f"{len(self._scenario.hogs)} hogs in {len(self._file.hogs)} groups; allowed are 1 to {MAX_HOGS} hogs in up to {MAX_GROUPS} groups"
             )
         if bad := set(self._file.expect) - set(ROUND_OUTCOMES):
             self._refuse(f"expect has {sorted(bad)[0]!r}, possible are {', '.join(ROUND_OUTCOMES)}")
         if not self._scenario.is_limited and self._file.where != "guest":
-            self._refuse('no limit holds some of its hogs; where = "guest" lets it bring down a guest')
+            self._refuse('some of its hogs are under no limit, which needs where = "guest"')
         if self._scenario.has_oracle and self._scenario.demand_fits(set(range(len(self._scenario.hogs)))):
-            self._refuse("all its hogs fit under the limit, no kill is needed")
+            self._refuse("all its hogs fit under the limit, so no kill is needed")
 
     def _limits(self) -> None:
         for limit in self._scenario.limits:
             if limit.bytes < MIN_LIMIT_BYTES:
                 self._refuse(
-                    f"memory_max of {limit.name} is {format_size(limit.bytes)}, the container engine takes no less than 6M"
+                    f"memory_max of {limit.name} is {format_size(limit.bytes)}; the container engine's minimum is 6M"
                 )
             if limit.bytes <= self._scenario.base_overhead_bytes:
                 self._refuse(
-                    f"memory_max of {limit.name} is {format_size(limit.bytes)}, base_overhead alone is {self._file.base_overhead}"
+                    f"memory_max of {limit.name} is {format_size(limit.bytes)}; base_overhead alone is {self._file.base_overhead}"
                 )
         if 0 < self._file.cpus < 0.01:
-            self._refuse(f"cpus is {self._file.cpus}, the container engine takes no less than 0.01")
+            self._refuse(f"cpus is {self._file.cpus}; the container engine's minimum is 0.01")
         if self._scenario.swap_bytes and self._scenario.memory_max_bytes is None:
             self._refuse("memory_swap_max needs a memory_max")
         if self._file.cgroup == "v1" and (self._file.parents or self._file.containers or self._file.memory_high):
-            self._refuse("on cgroup v1 it can have only memory_max and memory_swap_max")
+            self._refuse("on cgroup v1 only memory_max and memory_swap_max are allowed")
         names = [container.name for container in self._file.containers]
         for name in names:
             if names.count(name) > 1 or name == MAIN or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
@@ -344,10 +345,10 @@ class _Checker:
         sizes |= {f"size of hog {group.name}": group.size for group in self._file.hogs}
         for name, text in sizes.items():
             if text and parse_size(text) > _MAX_BYTES:
-                self._refuse(f"{name} is {format_size(parse_size(text))}, no more than {format_size(_MAX_BYTES)} works")
+                self._refuse(f"{name} is {format_size(parse_size(text))}; the maximum is {format_size(_MAX_BYTES)}")
         for group in self._file.hogs:
             if group.step and not _PAGE <= parse_size(group.step) <= _MAX_BYTES:
-                self._refuse(f"hog {group.name} rests after every {group.step}, no less than 4K works")
+                self._refuse(f"hog {group.name} rests after every {group.step}; the minimum is 4K")
 
     def _group(self, group: HogGroup) -> None:
         bounds = [
@@ -358,9 +359,7 @@ class _Checker:
         size_bytes, most = parse_size(group.size), min(bounds, default=1 << 40)
         may_exceed = group.until_enomem or group.kind in _RECLAIMABLE or not self._scenario.has_oracle
         if size_bytes < _PAGE or (size_bytes > most and not may_exceed):
-            self._refuse(
-                f"hog {group.name} takes {group.size}, between 4K and its limit ({format_size(most)}) is possible"
-            )
+            self._refuse(f"hog {group.name} takes {group.size}; allowed are 4K to its limit ({format_size(most)})")
         if not re.fullmatch(r"[^:,=\s]{1,11}", group.name):
             self._refuse(f"hog {group.name!r} needs a name of 1 to 11 letters without blank, colon, comma or =")
         if group.kind not in KINDS:
@@ -369,15 +368,15 @@ class _Checker:
                 f"hog {group.name} is of kind {group.kind!r}{f', did you mean {near[0]}?' if near else ''}; kinds are {', '.join(KINDS)}"
             )
         if group.container not in (MAIN, *(container.name for container in self._file.containers)):
-            self._refuse(f"hog {group.name} lives in container {group.container!r}, which it does not have")
+            self._refuse(f"hog {group.name} is in container {group.container!r}, which is not defined")
         if group.tasks > 1 and group.kind not in _SHARING:
             self._refuse(
-                f"hog {group.name} has {group.tasks} tasks; more than 1 are possible for {', '.join(sorted(_SHARING))}"
+                f"hog {group.name} has {group.tasks} tasks; more than 1 are allowed for {', '.join(sorted(_SHARING))}"
             )
         if (group.until_enomem or group.cycles) and group.kind != "vm":
             self._refuse(f"hog {group.name}: until_enomem and cycles are for kind vm")
         if group.kind == "fork" and self._scenario.has_oracle:
-            self._refuse(f'hog {group.name} forks: which of its processes die is open, so oracle must be "none"')
+            self._refuse(f'hog {group.name} forks, so it is unknown which of its processes die; oracle must be "none"')
 
 
 def _limits_of(file: ScenarioFile) -> tuple[Limit, ...]:
@@ -414,7 +413,7 @@ def _hogs_of(file: ScenarioFile) -> tuple[Hog, ...]:
 
 
 def _refuse_numbers(name: str, file: ScenarioFile) -> None:
-    """Before anything is made of them: a billion hogs would be.
+    """Checks numbers before objects are made of them, such as a billion hogs.
 
     Raises UsageError for a number out of its bounds, or none at all (nan).
     """
@@ -424,9 +423,7 @@ def _refuse_numbers(name: str, file: ScenarioFile) -> None:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 least, most = _BOUNDS[field]
                 if not least <= value <= most:  # nan is not
-                    raise UsageError(
-                        f"scenario {name}: {field}{where} is {value}, between {least} and {most} is possible"
-                    )
+                    raise UsageError(f"scenario {name}: {field}{where} is {value}; allowed are {least} to {most}")
 
 
 def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
@@ -452,6 +449,7 @@ def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
 
 
 def scenario_names() -> list[str]:
+    """Names of the built-in scenarios, sorted."""
     return sorted(path.stem for path in (data_dir("workloads") / "scenarios").glob("*.toml"))
 
 
@@ -462,7 +460,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
 
 
 def _explain(error: msgspec.DecodeError) -> str:
-    """msgspec's words, with the nearest key when one is unknown."""
+    """msgspec's message, with the nearest key for an unknown one."""
     found = _UNKNOWN_FIELD.search(str(error))
     if not found:
         return str(error)
@@ -487,9 +485,9 @@ def decode(name: str, text: str) -> Scenario:
 
 
 def load_scenario(name: str) -> Scenario:
-    """A scenario of ours by name, or a person's own by the path of its file.
+    """A built-in scenario by name, or a user's scenario by the path of its file.
 
-    Raises UsageError when there is none, or it is malformed.
+    Raises UsageError when it does not exist or is malformed.
     """
     path = Path(name) if name.endswith(".toml") else data_dir("workloads") / "scenarios" / f"{name}.toml"
     try:

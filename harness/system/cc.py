@@ -1,4 +1,4 @@
-"""Our static binaries, compiled on this host."""
+"""Static binaries of the workloads, compiled on this host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FLAGS = ("-static", "-O2", "-s", "-Wall", "-Wextra")
 
 
 def build_binary(source: Path, say: Callable[[str], None] = lambda _: None) -> Path:
-    """Compiles a C file, or a directory of them, unless the cache has the result. `say` hears when that is damaged.
+    """Compiles a C file, or a directory of them, unless the cache has the result. `say` is called if the cached one is damaged.
 
     Raises BuildError when the compiler finds an error, HostError when there is no compiler.
     """
@@ -29,7 +29,7 @@ def build_binary(source: Path, say: Callable[[str], None] = lambda _: None) -> P
     with FileLock(directory / "lock"):
         if not is_intact(binary):
             if binary.exists():
-                say(f"{binary} is damaged, or of an older oomtrial; made again")
+                say(f"{binary} is damaged or from an older oomtrial; making it again")
             log, scratch = directory / "build.log", directory / f".{source.stem}.new"
             units = [str(file) for file in files if file.suffix == ".c"]
             if run([_COMPILER, *_FLAGS, "-o", str(scratch), *units], log=log, deadline_s=120):

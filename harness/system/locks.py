@@ -53,7 +53,7 @@ def held(directory: Path) -> Iterator[None]:
 
 
 def is_held(directory: Path) -> bool:
-    """Whether somebody marks a directory as in use."""
+    """Whether a process marks a directory as in use."""
     try:
         descriptor = open_lock(directory)
     except OSError:
@@ -65,7 +65,7 @@ def is_held(directory: Path) -> bool:
 
 
 def owner_is_alive(pid: int, path: Path) -> bool:
-    """Whether the process of this id can be the one that made a path: after a boot, ids are given out anew."""
+    """Whether the process with this id can be the one that made a path: after a boot, ids are reused."""
     try:
         return psutil.Process(pid).create_time() <= path.lstat().st_mtime + _CLOCK_SLACK_S
     except (psutil.NoSuchProcess, FileNotFoundError):

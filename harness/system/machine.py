@@ -1,4 +1,4 @@
-"""What this process may use of the machine: the one place that says so, by affinity and by the cgroups it is in."""
+"""Cores and memory that this process may use, by its affinity and its cgroups."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Budget:
     quota: float = 0.0  # of cores, where a cgroup allows less time than the cores have; 0: it does not
 
     def slots(self, vcpus: int, memory_mib: int) -> int:
-        """How many such guests may run side by side; one may always."""
+        """How many guests of this size may run side by side; at least one."""
         by_memory = int(self.memory_mib * (1 - _SPARE)) // (memory_mib + _OVERHEAD_MIB)
         return max(1, min(self.cores // vcpus, by_memory))
 
     def holds(self, taken: list[tuple[int, int]], vcpus: int, memory_mib: int) -> bool:
-        """Whether one guest more fits beside what is taken: (vCPUs, MiB) each."""
+        """Whether one more guest fits beside the `taken` ones: (vCPUs, MiB) each."""
         cores = sum(min(each, self.cores) for each, _ in taken) + min(vcpus, self.cores)
         memory = sum(each + _OVERHEAD_MIB for _, each in (*taken, (vcpus, memory_mib)))
         return not taken or (cores <= self.cores and memory <= self.memory_mib * (1 - _SPARE))
@@ -50,7 +50,7 @@ def machine_budget() -> Budget:
 
 
 def available_mib() -> int:
-    """Memory that can be had now: of the machine, and of what its cgroups leave to this process."""
+    """Memory available now, in MiB: the minimum of the machine's and of what its cgroups leave to this process."""
     available = int(psutil.virtual_memory().available)
     for directory in _own_cgroups():
         used = _words(directory / "memory.current") or _words(directory / "memory.usage_in_bytes")
@@ -65,7 +65,7 @@ def _memory_limit(directory: Path) -> int | None:
 
 
 def _reclaimable(directory: Path) -> int:
-    """Page cache that nobody has used for a while, with that of the cgroups below."""
+    """Inactive page cache, with that of the cgroups below."""
     fields = dict(line.split(" ", 1) for line in _words(directory / "memory.stat").splitlines() if " " in line)
     return int(fields.get("total_inactive_file", fields.get("inactive_file", "0")))
 
@@ -89,6 +89,6 @@ def _words(path: Path) -> str:
 
 
 def cpu_model() -> str:
-    """The processor of this machine, as it calls itself."""
+    """Model name of this machine's processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,4 +1,4 @@
-"""Where things are: our own data files, the user's cache, free room."""
+"""Paths: the package's data files, the user's cache, free space on its disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cache_dir() -> Path:
         str(path).encode()
     except UnicodeEncodeError:
         raise HostError(
-            f"the path of the cache, {str(path)!r}, is no UTF-8", "set OOMTRIAL_CACHE to one that is"
+            f"the path of the cache, {str(path)!r}, is not UTF-8", "set OOMTRIAL_CACHE to a UTF-8 path"
         ) from None
     return path
 
@@ -60,7 +60,7 @@ def require_room(directory: Path, need_bytes: int, purpose: str) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one, never a part."""
+    """Replaces a file; a reader sees the old content or the new one, never a part. Synced to the disk before it gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

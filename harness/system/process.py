@@ -1,4 +1,6 @@
-"""Child processes that never outlive us and never run without a deadline."""
+"""Child processes, which end with this process.
+
+`run` and `output_of` have deadlines; a process from `start` runs until its caller or `kill_children` ends it."""
 
 from __future__ import annotations
 
@@ -19,12 +21,12 @@ import psutil
 from ..errors import HostError
 
 _TERM_S = 3.0  # for children that tidy up
-_END_S = 3.0  # for a command that is told to end, before it is killed
+_END_S = 3.0  # for a command to end after SIGTERM, before it is killed
 _TIDY_S = 3.0  # for threads whose children were killed
 
 
 class CommandError(HostError):
-    """A command that was run and failed."""
+    """A command failed. `status`: its exit status; `said`: the lines of its standard error."""
 
     def __init__(self, argv: Sequence[str], status: int, stderr: str) -> None:
         self.status = status
@@ -51,7 +53,7 @@ _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a command that we run gets: our environment, with the directories of system commands at the end of PATH."""
+    """The environment of child processes: that of this process, with the directories of system commands at the end of PATH."""
     found = {**os.environ, **(changes or {})}
     path = found.get("PATH", os.defpath).split(os.pathsep)
     found["PATH"] = os.pathsep.join([*path, *(each for each in _SYSTEM_DIRECTORIES if each not in path)])
@@ -59,7 +61,7 @@ def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def find_command(name: str) -> str | None:
-    """Where a command is that we would run, or None."""
+    """Path of a command, looked up in PATH and in the directories of system commands; None if it is not installed."""
     return shutil.which(name, path=environment()["PATH"])
 
 
@@ -74,9 +76,9 @@ def dies_with_parent(argv: Sequence[str]) -> list[str]:
     return ["setpriv", "--pdeathsig", "KILL", *argv]
 
 
-# The leader of a command's process group. At SIGTERM, which the kernel sends it when we are gone, however we went, it ends the
+# The leader of a command's process group. At SIGTERM, which the kernel sends it when this process is gone, it ends the
 # group: first by SIGHUP, at which make(1) and others take away what they have half written. (A shell's background jobs are
-# deaf to SIGINT.)
+# ignore SIGINT.)
 _LEADER = f"""trap 'trap "" HUP TERM
 kill -s HUP -- -$$
 {{ sleep {_END_S:.0f}; kill -s KILL -- -$$; }} &
@@ -89,12 +91,12 @@ wait $command
 
 
 def group_dies_with_parent(argv: Sequence[str]) -> list[str]:
-    """The command and all that it starts in its process group, which it must lead; ended when the thread that started it ends."""
+    """The command, whose process group, which it must lead, ends when the thread that started it ends."""
     return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _LEADER, "sh", *argv]
 
 
 def has_initial_pids() -> bool:
-    """Whether our pids are those of the kernel log, and of containers that share the host's pid namespace."""
+    """Whether this process is in the initial pid namespace, so that its pids are those of the kernel log."""
     try:
         # include/linux/proc_ns.h, PROC_PID_INIT_INO
         return str(Path("/proc/self/ns/pid").readlink()) == "pid:[4026531836]"
@@ -102,14 +104,14 @@ def has_initial_pids() -> bool:
         return False
 
 
-_own: set[subprocess.Popen[bytes]] = set()  # children of ours; those that have ended go when the next one is started
+_own: set[subprocess.Popen[bytes]] = set()  # children; those that have ended are removed when the next one is started
 _own_lock = threading.Lock()
 
 
 def start(
     argv: Sequence[str | os.PathLike[str]], *, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """A child of ours, which `kill_children` ends. `env`: changes to the environment; `options` are those of Popen.
+    """Starts a child process, which `kill_children` ends. `env`: changes to the environment; `options` are those of Popen.
 
     Raises HostError when the command is not installed.
     """
@@ -155,8 +157,8 @@ def run(
     on_tick: Callable[[], None] = lambda: None,
     keep: Sequence[int] = (),
 ) -> int:
-    """Runs a command with its output appended to a log, and returns its exit status. It ends with us, and so does what it
-    starts. `keep`: descriptors that they inherit, of locks: what still runs still holds them.
+    """Runs a command with its output appended to a log, and returns its exit status. It ends with this process, and so does
+    what it starts. `keep`: descriptors that they inherit, of locks: what still runs still holds them.
 
     Raises HostError when the command is not installed or has not ended by the deadline.
     """
@@ -184,7 +186,7 @@ def run(
                 except subprocess.TimeoutExpired:
                     on_tick()
                     if time.monotonic() > end:
-                        raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s", f"see {log}") from None
+                        raise HostError(f"{argv[0]} did not end within {deadline_s:.0f} s", f"see {log}") from None
         finally:
             _end_group(process)
 
@@ -201,7 +203,7 @@ def output_of(
         try:
             output, errors = process.communicate(timeout=deadline_s)
         except subprocess.TimeoutExpired as error:
-            raise HostError(f"{argv[0]} has not ended after {deadline_s:.0f} s") from error
+            raise HostError(f"{argv[0]} did not end within {deadline_s:.0f} s") from error
         finally:
             process.kill()  # nothing, if it has ended
     if process.returncode:
@@ -211,8 +213,8 @@ def output_of(
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that is waited for at its end, but only for a moment when a signal ends it: a thread may be waiting for the
-    lock of another process, and whoever is interrupted does not."""
+    """A thread pool. Its threads are joined at the end, but only briefly after a signal: a thread may be waiting for the
+    lock of another process, and an interrupted process must not wait for that."""
     pool = ThreadPoolExecutor(max_workers=number)
     try:
         yield pool
@@ -229,8 +231,8 @@ def threads(number: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def kill_children() -> None:
-    """Ends the children of ours, and every process below them: guests, compilers, downloads. Those that tidy up get a moment
-    for it. Other children of this process are not ours: a test's servers, or jobs of a shell that became oomtrial."""
+    """Ends the children from `start` and every process below them: guests, compilers, downloads. They get SIGTERM and a
+    moment to clean up first. Other children of this process are left alone: a test's servers, or jobs of a shell that became oomtrial."""
     with _own_lock:
         owned = [process for process in _own if process.poll() is None]
     below: list[psutil.Process] = []
@@ -241,7 +243,7 @@ def kill_children() -> None:
     for child in every:
         with contextlib.suppress(psutil.Error):
             child.terminate()
-    # not by psutil: it would take the exit status from whoever started the child, and Popen says 0 then
+    # not by psutil: it would take the exit status from the code that started the child, and Popen says 0 then
     end = time.monotonic() + _TERM_S
     while any(process.poll() is None for process in owned) or any(process.is_running() for process in below):
         if time.monotonic() > end:

@@ -14,7 +14,7 @@ BLOCK_SCRATCH = "oomtrial-block-"  # and the worker's pid: where a block's evide
 
 
 def remove_leftovers() -> list[Path]:
-    """Removes what blocks of killed workers left among this machine's temporary files. Returns what it was."""
+    """Removes what blocks of killed workers left among this machine's temporary files. Returns the removed paths."""
     removed = []
     for left in sorted(Path(tempfile.gettempdir()).glob(f"{BLOCK_SCRATCH}*-*")):
         pid = left.name.split("-")[2]

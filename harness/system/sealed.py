@@ -1,4 +1,4 @@
-"""Files of the cache that are what they were when they were made: each with its hash, in .NAME.seal beside it.
+"""Sealed files of the cache: .NAME.seal beside each has its hash, so that damage is found.
 
 A look at size, times and inode is enough as long as all are the same; else the content is hashed. A file without a seal, of a
 maker that was cut off or of an older oomtrial, is made again.
@@ -18,7 +18,7 @@ from .paths import write_atomically
 
 
 class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file was."""
+    """Size, times, inode and hash of a file when it was sealed."""
 
     sha256: str
     size: int
@@ -27,30 +27,30 @@ class Seal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inode: int
 
     def looks_like(self, path: Path) -> bool:
-        """Whether stat(2) says that nobody has written to a file since."""
+        """Whether stat(2) shows no write to a file since."""
         return _look(path) == (self.size, self.mtime_ns, self.ctime_ns, self.inode)
 
     def has_content_of(self, path: Path) -> bool:
-        """Whether a file's content, all of which is read, is what it was."""
+        """Whether a file's content is unchanged; reads all of it."""
         return path.is_file() and path.stat().st_size == self.size and _hash(path) == self.sha256
 
     def fits(self, path: Path) -> bool:
-        """Whether a file is what it was; it is read where it does not look so."""
+        """Whether a file is unchanged; its content is read only if stat(2) shows a write."""
         return self.looks_like(path) or self.has_content_of(path)
 
 
 def seal_of(path: Path) -> Seal:
-    """Reads a file."""
+    """The seal of a file, which is read completely."""
     return Seal(_hash(path), *_require_look(path))
 
 
 def put_seal(path: Path) -> None:
-    """To be called when a file is whole, and on the disk."""
+    """Writes a file's seal. Call it when the file is complete and on the disk."""
     write_atomically(_seal_file(path), msgspec.json.encode(seal_of(path)))
 
 
 def is_intact(path: Path, *, deep: bool = False) -> bool:
-    """Whether a sealed file is what it was. `deep`: its content, however it looks."""
+    """Whether a sealed file is unchanged. `deep`: compare the content even if stat(2) shows no write."""
     seal = _read_seal(path)
     if seal is None or not path.is_file():
         return False
@@ -94,7 +94,7 @@ def _hash(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Has a file, or the names in a directory, on the disk."""
+    """Writes a file, or the names in a directory, to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

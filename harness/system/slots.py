@@ -1,8 +1,8 @@
-"""Slots for guests on this machine: who has some, and who waits for one.
+"""Slots for guests on this machine: which processes have one, and which wait.
 
 A guest has a slot: a file in the cache that is locked as long as its process lives, with cores and memory in its name. A
-process that was killed has lost its lock, and so its slot. Whoever may wait (workers of pytest-xdist) gets a slot only when
-all fit; `oomtrial run` takes one at once, and only tells how many others there were.
+process that was killed has lost its lock, and so its slot. Processes that may wait (workers of pytest-xdist) get a slot only when
+all fit; `oomtrial run` takes one at once, and only records how many others there were.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class GuestSlot:
         return len(_taken(self._path))
 
     def release(self) -> None:
+        """Gives the slot back; the next waiting process can take it. Safe to call twice."""
         if self._descriptor >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
@@ -48,20 +49,20 @@ class GuestSlot:
 
 
 def take_slot(vcpus: int, memory_mib: int) -> GuestSlot:
-    """A slot at once, whoever else has one."""
+    """A slot immediately, however many others are taken."""
     directory = _directory()
     name = f"{vcpus}-{memory_mib}-{os.getpid()}-{secrets.token_hex(4)}"
     scratch = directory / f".{name}"
     descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     lock(descriptor)
-    scratch.rename(directory / name)  # nobody sees it before it is locked
+    scratch.rename(directory / name)  # no other process sees it before it is locked
     return GuestSlot(directory / name, descriptor)
 
 
 def wait_for_slot(
     vcpus: int, memory_mib: int, on_wait: Callable[[int], None] = lambda _: None, budget: Budget | None = None
 ) -> GuestSlot:
-    """A slot when the budget of this machine has one, in the order of asking. `on_wait` is told, once, how many others
+    """A slot when the budget of this machine has room, in the order of requests. `on_wait` is called once with how many others
     there are. Slots of this process do not count: it would wait for itself."""
     budget = budget or machine_budget()
     with _gate():
@@ -80,7 +81,7 @@ def guests_of_others() -> int:
 
 
 def is_wanted() -> bool:
-    """Whether somebody waits for a slot."""
+    """Whether a process waits for a slot."""
     descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         return not try_lock(descriptor, shared=True)
@@ -90,7 +91,7 @@ def is_wanted() -> bool:
 
 @contextlib.contextmanager
 def _gate() -> Iterator[None]:
-    """Held by the first of those who wait; the others queue for it."""
+    """The lock of the first waiting process; the others queue for it."""
     descriptor = os.open(_directory() / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         lock(descriptor)
@@ -106,7 +107,7 @@ def _directory() -> Path:
 
 
 def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
-    """Slots whose process lives: vCPUs, MiB, pid. The others are removed."""
+    """Slots whose process is alive: vCPUs, MiB, pid. The others are removed."""
     found = []
     for path in _directory().glob("[0-9]*"):
         if path == but:

@@ -254,7 +254,7 @@ def test_a_guest_that_panics_says_why(make_guest):
 def test_a_guest_that_never_answers_ends_at_its_deadline(make_guest):
     guest = make_guest(extra_cmdline=("init=/usr/bin/sleep", "--", "1000"), api_deadline_s=8.0)
     started = time.monotonic()
-    with pytest.raises(GuestError, match=r"has not answered for 8 s.*console"), guest:
+    with pytest.raises(GuestError, match=r"did not answer within 8 s.*console"), guest:
         pass
     assert time.monotonic() - started < 30
     assert not guest.is_running()

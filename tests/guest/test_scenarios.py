@@ -110,7 +110,7 @@ def test_a_scenario_that_declares_what_is_not_so_is_refused(oomtrial, version, t
         "run", "--kernel", kernel, "--scenario", tmp_path / "lies.toml", "--rounds", 2, "--boots", 1, "--out", out
     )
     assert done.returncode == 5
-    assert "with one process more they take" in done.stderr
+    assert "with one more process they take" in done.stderr
     assert json.loads((out / "trials/001-1/trial.json").read_text())["outcome"] == "refused"
 
 

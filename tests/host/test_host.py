@@ -178,12 +178,12 @@ def _rounds_in(run):
 def test_what_could_hurt_the_machine_is_refused(oomtrial, engine_url, monkeypatch):
     done = oomtrial("run", "--kernel", "host", "--scenario", "global-oom", env={"DOCKER_HOST": engine_url})
     assert done.returncode == 2
-    assert "would bring this machine down; --may-harm-host runs it all the same" in done.stderr
+    assert "would bring this machine down; --may-harm-host runs it anyway" in done.stderr
     monkeypatch.setenv("DOCKER_HOST", engine_url)
     host, told = HostArm(Reporter()), HostArm(Reporter(), may_harm=True)
     for name, risk, told_says in (
-        ("unkillable", "which wait in the kernel for ever; --may-harm-host", None),
-        ("swap-zram", "the swap of this machine is left as it is", "the swap of this machine is left as it is"),
+        ("unkillable", "which wait in the kernel forever; --may-harm-host", None),
+        ("swap-zram", "oomtrial does not change this machine's swap", "oomtrial does not change this machine's swap"),
         ("page-cache-pressure", "reads a file that only guests have", "reads a file that only guests have"),
     ):
         assert risk in host.refusal(load_scenario(name))

@@ -154,7 +154,7 @@ def test_a_cache_that_is_a_file_is_told(tmp_path, oomtrial):
         "kernels", "build", f"tree:{make_tree(tmp_path / 'linux')}", env={"OOMTRIAL_CACHE": str(tmp_path / "cache")}
     )
     assert done.returncode == 3
-    assert f"{tmp_path}/cache is no directory" in done.stderr.splitlines()[-1]
+    assert f"{tmp_path}/cache is not a directory" in done.stderr.splitlines()[-1]
 
 
 def test_the_kernels_directory_may_have_become_a_file(tmp_path, oomtrial):
@@ -163,4 +163,4 @@ def test_the_kernels_directory_may_have_become_a_file(tmp_path, oomtrial):
         "kernels", "build", f"tree:{make_tree(tmp_path / 'linux')}", env={"OOMTRIAL_CACHE": str(tmp_path / "cache")}
     )
     assert done.returncode == 0, done.stderr
-    assert "a directory of the cache must have its place" in done.stderr
+    assert "it is in the place of a cache directory" in done.stderr

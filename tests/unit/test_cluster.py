@@ -155,12 +155,14 @@ def test_another_user_runs_no_code_in_a_local_cluster(tmp_path):
 def test_a_scheduler_without_tls_is_taken_only_if_that_is_asked_for(monkeypatch):
     pytest.importorskip("distributed")
     for text in ("tcp://host:8786", "ws://host:8786", "inproc://x"):
-        with pytest.raises(UsageError, match=r"has no TLS: whoever reaches that port runs code .*--cluster-insecure"):
+        with pytest.raises(
+            UsageError, match=r"has no TLS: anyone who reaches that port can run code .*--cluster-insecure"
+        ):
             Cluster(text, 1, 64)
     monkeypatch.setattr(dask_room, "_CONNECT_S", 1)
     with pytest.raises(HostError, match="no Dask scheduler answers at tcp:"):
         Cluster("tcp://127.0.0.1:1", 1, 64, insecure=True).__enter__()
-    with pytest.raises(HostError, match=r"tls://127.0.0.1:1 wants certificates: .*; docs/cluster.md"):
+    with pytest.raises(HostError, match=r"tls://127.0.0.1:1 needs certificates: .*; docs/cluster.md"):
         Cluster("tls://127.0.0.1:1", 1, 64).__enter__()
 
 
@@ -239,7 +241,7 @@ def test_evidence_is_unpacked_by_every_python(tmp_path, monkeypatch):
     ],
 )
 def test_an_archive_that_leads_elsewhere_is_refused_whole(packed, tmp_path):
-    with pytest.raises(EvidenceError, match="is no file of a trial"):
+    with pytest.raises(EvidenceError, match="is not a file of a trial"):
         unpack_trials(packed, tmp_path / "run")
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "trials"]
 

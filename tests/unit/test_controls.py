@@ -101,7 +101,9 @@ def test_controls_are_those_of_the_kernel_version():
     assert {control.name for control in CONTROLS} == old | new
     assert old - new == {"hide-exiting-victims"}
     assert new - old == {"hidden-victims"}
-    with pytest.raises(UsageError, match=r"hide-exiting-victims is not for 7\.3\.4; it is for kernels up to 6\.19\.8"):
+    with pytest.raises(
+        UsageError, match=r"hide-exiting-victims does not apply to 7\.3\.4; it applies to kernels up to 6\.19\.8"
+    ):
         choose_controls(["hide-exiting-victims"], "7.3.4")
 
 

@@ -87,7 +87,7 @@ def test_a_damaged_binary_is_compiled_again(tmp_path, said, damage):
     damage(binary)
     assert build_binary(source, said.append).read_bytes() == content
     assert os.access(binary, os.X_OK)
-    assert said in ([], [f"{binary} is damaged, or of an older oomtrial; made again"])  # [] where it was missing
+    assert said in ([], [f"{binary} is damaged or from an older oomtrial; making it again"])  # [] where it was missing
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -101,7 +101,7 @@ def test_a_damaged_root_image_is_made_again(tmp_path, monkeypatch, report, said,
     image = rootfs.build_rootfs(plan, report)
     damage(image)
     assert rootfs.build_rootfs(plan, report).read_text() == "root file system"
-    assert said in ([], [f"{image} is damaged, or of an older oomtrial; made again"])
+    assert said in ([], [f"{image} is damaged or from an older oomtrial; making it again"])
 
 
 @pytest.mark.parametrize("answer", [b"", b"{", b'{"accel": "hvf", "reason": "x"}', b'["tcg"]'])
@@ -111,7 +111,7 @@ def test_an_odd_answer_about_acceleration_is_asked_for_again(monkeypatch, report
     assert accel.cached_probe() is None
     assert accel.choose_accel("auto", None, None, report).reason == "tried"
     assert len(said) == 1
-    assert "is damaged; made again" in said[0]
+    assert "is damaged; probing again" in said[0]
     assert accel.cached_probe().reason == "tried"
 
 

@@ -181,7 +181,7 @@ def test_a_save_that_fails_is_no_end_of_the_trial():
     for _ in range(3):
         guests._save(SimpleNamespace(save=save), Snapshot.of_boot(2, "kernel"))
     assert len(asked) == 2
-    assert "no snapshots are kept" in asked[1]
+    assert "no further snapshots are saved" in asked[1]
 
 
 @pytest.mark.parametrize(

@@ -261,13 +261,13 @@ def test_a_config_of_ones_own_is_merged_and_what_did_not_take_is_told(kernels, t
     stock = kernels("build", f"tree:{tree}").stdout
     done = kernels("build", f"tree:{tree}", "--config", own)
     assert done.stdout != stock
-    assert "did not take" not in done.stderr
+    assert "had no effect" not in done.stderr
     merge = tree / "scripts/kconfig/merge_config.sh"
     merge.write_text(merge.read_text() + 'sed -i s/TRACING_MINE=y/TRACING_MINE=m/ "$KCONFIG_CONFIG"\n')
     done = kernels("build", f"tree:{tree}", "--config", own)
-    assert "a config option did not take: CONFIG_TRACING_MINE=y (is m)" in done.stderr
+    assert "config option had no effect: CONFIG_TRACING_MINE=y (is m)" in done.stderr
     checked = kernels("check", f"tree:{tree}", "--config", own)
-    assert "config: an option did not take: CONFIG_TRACING_MINE=y (is m)" in checked.stdout
+    assert "config: option had no effect: CONFIG_TRACING_MINE=y (is m)" in checked.stdout
 
 
 @pytest.mark.parametrize("command", ["check", "build"])
@@ -285,7 +285,7 @@ def test_a_config_that_drops_memcg_is_refused_and_nothing_is_kept(kernels, tree,
 def test_what_is_no_config_fragment_is_refused(kernels, tree, tmp_path):
     own = tmp_path / "own.config"
     own.write_text("CONFIG_A=y\nMEMCG=n\n")
-    assert "own.config:2 is no line of a kernel config: 'MEMCG=n'" in one_line(
+    assert "own.config:2 is not a line of a kernel config: 'MEMCG=n'" in one_line(
         kernels("show", f"tree:{tree}", "--config", own), 2
     )
     assert "cannot read config fragment nowhere: No such file" in one_line(
@@ -311,7 +311,7 @@ def test_a_patch_that_fails_names_file_and_hunk_and_whether_it_is_there_already(
         assert "mm/oom_kill.c, hunk 1 (line 1); it is made for another version" in says
         assert "mm/oom.c is not in the tree" in one_line(kernels(verb, f"tree:{tree}+{tmp_path}/gone.patch"), 4)
         twice = f"tree:{tree}+{tmp_path}/fix.patch+{tmp_path}/fix.patch"
-        assert "; the tree has it already" in one_line(kernels(verb, twice), 4)
+        assert "; the tree already has it" in one_line(kernels(verb, twice), 4)
     good = kernels("check", f"tree:{tree}+{tmp_path}/fix.patch")
     assert "applies to mm/oom_kill.c" in good.stdout
     assert "config: has what a guest needs" in good.stdout
@@ -319,7 +319,7 @@ def test_a_patch_that_fails_names_file_and_hunk_and_whether_it_is_there_already(
 
 @pytest.mark.parametrize(
     ("remove", "says"),
-    [("Makefile", "no Makefile with VERSION"), ("mm/oom_kill.c", "has no mm/oom_kill.c"), ("", "is no directory")],
+    [("Makefile", "no Makefile with VERSION"), ("mm/oom_kill.c", "has no mm/oom_kill.c"), ("", "is not a directory")],
 )
 def test_what_is_no_kernel_tree_is_refused(kernels, tree, remove, says):
     shutil.rmtree(tree) if not remove else (tree / remove).unlink()
@@ -327,7 +327,7 @@ def test_what_is_no_kernel_tree_is_refused(kernels, tree, remove, says):
 
 
 def test_a_ref_of_what_is_no_repository(kernels, tree):
-    assert "is no git repository, so it has no 'v1'" in one_line(kernels("build", f"tree:{tree}@v1"), 2)
+    assert "is not a git repository, so it has no 'v1'" in one_line(kernels("build", f"tree:{tree}@v1"), 2)
 
 
 def test_a_missing_tool_is_told_with_the_line_that_installs_it(kernels, tree, tmp_path):
@@ -353,7 +353,7 @@ def test_an_image_is_kept_as_it_was(kernels, tmp_path):
     assert "Linux 6.1.7-mine" in kernels("show", f"image:{image}").stdout
     assert "not checked: its config is not known" in kernels("check", f"image:{image}").stdout
     image.write_bytes(b"\x7fELF" + bytes(1000))
-    assert "is no bzImage; name arch/x86/boot/bzImage" in one_line(kernels("build", f"image:{image}"), 2)
+    assert "is not a bzImage; name arch/x86/boot/bzImage" in one_line(kernels("build", f"image:{image}"), 2)
     assert "cannot read kernel image" in one_line(kernels("build", f"image:{tmp_path}/nowhere"), 2)
 
 
@@ -442,7 +442,7 @@ def test_prune_removes_halves_and_what_is_old_and_nothing_else(kernels, tree, tm
     assert "would remove" in kernels("prune", "--dry-run").stdout
     assert half.exists()
     done = kernels("prune")
-    assert f"removed {half} (0.1 MiB): a build that was not finished" in done.stdout
+    assert f"removed {half} (0.1 MiB): an unfinished build" in done.stdout
     assert not half.exists()
     assert record.exists()
     long_ago = time.time() - 40 * 86400

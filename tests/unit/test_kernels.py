@@ -145,7 +145,7 @@ def test_a_version_outside_the_ranges_takes_the_nearest_file_and_says_so():
     file, is_exact = nearest_file("wait-for-victim", "6.6")
     assert not is_exact
     (patch,) = load_patches("wait-for-victim", "6.6")
-    assert patch.note == f"no file of the library for 6.6; trying the one for {file.range}"
+    assert patch.note == f"the library has no file for 6.6; trying the one for {file.range}"
     assert nearest_file("wait-for-victim", "7.9")[0].range == "6.18..7.3"
     assert nearest_file("wait-for-victim", "5.10")[0].range == "6.1"
 
@@ -171,7 +171,7 @@ def test_unknown_patches_are_refused(tmp_path):
         load_patches("./nowhere.patch", "6.1")
     empty = tmp_path / "empty.patch"
     empty.write_text("nothing")
-    with pytest.raises(UsageError, match="no unified diff"):
+    with pytest.raises(UsageError, match="not a unified diff"):
         load_patches(str(empty), "6.1")
 
 

@@ -57,7 +57,7 @@ def test_the_endpoint_is_that_of_the_docker_command_line(monkeypatch):
     assert (find_endpoint().url, find_endpoint().source) == ("unix:///run/mine.sock", "DOCKER_HOST")
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setenv("DOCKER_CONTEXT", "gone")
-    with pytest.raises(HostError, match="docker context gone does not exist; docker context ls"):
+    with pytest.raises(HostError, match="docker context gone does not exist; `docker context ls`"):
         find_endpoint()
 
 
@@ -100,7 +100,7 @@ def test_no_permission(monkeypatch, tmp_path):
         ({"has_memory_limit": False}, "sets no memory limits: .*; boot it with cgroup_enable=memory"),
         ({"is_rootless": True}, "is rootless: .*; use a rootful engine"),
         ({"is_linux": False}, "runs no Linux containers"),
-        ({"architecture": "s390x"}, "runs on s390x, our binaries are for"),
+        ({"architecture": "s390x"}, "runs on s390x; oomtrial's binaries are for"),
     ],
 )
 def test_an_engine_that_cannot_serve(changes, says):

@@ -32,7 +32,7 @@ def test_an_archive_that_was_cut_off(tmp_path, pack, part):
     packed = pack(TEXT)
     (tmp_path / "log").write_bytes(packed[: int(len(packed) * part)])
     blocks = []
-    with pytest.raises(EvidenceError, match=r"log is a damaged archive: .*; what stands before the damage was read"):
+    with pytest.raises(EvidenceError, match=r"log is a damaged archive: .*; the part before the damage was read"):
         read(tmp_path / "log", blocks)
     found = b"".join(blocks)
     assert TEXT.startswith(found)

@@ -83,7 +83,7 @@ def test_a_selection_keeps_indices_in_place(oomtrial, log):
     found = document(oomtrial, log, "--until", "120")
     assert [k["pid"] for k in found["kills"]] == [12, 13, 14]  # the last with its report, which began before
     done = oomtrial("parse", log, "--since", "2026-11-23T08:00:00Z")
-    assert (done.returncode, "have no stamp on the clock" in done.stderr) == (0, True)
+    assert (done.returncode, "have no timestamp on the clock" in done.stderr) == (0, True)
 
 
 def test_a_table_shows_no_escape_sequence(oomtrial, log):

@@ -278,7 +278,7 @@ def test_records_without_the_clock_that_is_asked_for_are_counted(oomtrial, place
     done = oomtrial("parse", place / "kern.log", "--since", "2026-11-14", "--format", "json")
     assert pids(json.loads(done.stdout)) == []
     (line,) = done.stderr.splitlines()
-    assert "have no stamp on the clock" in line
+    assert "have no timestamp on the clock" in line
 
 
 # Mistakes and bad input

@@ -124,7 +124,7 @@ def test_what_holds_no_patch_is_refused(tmp_path):
     with pytest.raises(UsageError, match="holds no patch"):
         load_patches(f"{tmp_path}/", "6.1")
     (tmp_path / "cover.mbox").write_text(COVER)
-    with pytest.raises(UsageError, match="is no unified diff"):
+    with pytest.raises(UsageError, match="is not a unified diff"):
         load_patches(str(tmp_path / "cover.mbox"), "6.1")
     (tmp_path / "cut.patch").write_text(FIRST.split(" three")[0])
     with pytest.raises(UsageError, match=r"cut\.patch is damaged"):

@@ -22,13 +22,13 @@ def test_an_out_that_is_no_utf8(oomtrial, tmp_path):
     done = oomtrial(
         "run", "--kernel", "debian:6.1", "--rounds", 1, "--boots", 1, "--out", f"{tmp_path}/{LATIN}", timeout=60
     )
-    assert "is no UTF-8; choose another --out" in one_line(done, 2)
+    assert "is not UTF-8; choose another --out" in one_line(done, 2)
 
 
 def test_a_cache_that_is_no_utf8(oomtrial, tmp_path):
     tree = make_tree(tmp_path / "linux")
     done = oomtrial("kernels", "build", f"tree:{tree}", env={"OOMTRIAL_CACHE": f"{tmp_path}/{LATIN}"})
-    assert "is no UTF-8; set OOMTRIAL_CACHE" in one_line(done, 3)
+    assert "is not UTF-8; set OOMTRIAL_CACHE" in one_line(done, 3)
 
 
 def test_a_tree_that_is_no_utf8(oomtrial, tmp_path):
@@ -52,4 +52,4 @@ def test_a_run_that_may_open_too_few_files_is_refused(tmp_path, soft, hard, is_r
     if is_refused:
         assert "may open 24 here; ulimit -n 1024" in one_line(done, 3)
     else:
-        assert "is no kernel tree" in one_line(done, 2)
+        assert "is not a kernel tree" in one_line(done, 2)

@@ -265,7 +265,7 @@ def test_tables_that_cannot_be_made_do_not_hide_what_ended_the_run(tmp_path, mon
         start(out)
     assert caught.value is cause
     assert said[-1] == (
-        f"no tables yet (a scenario is damaged): `oomtrial tables rebuild {out}` makes them of what was measured"
+        f"no tables yet (a scenario is damaged): `oomtrial tables rebuild {out}` makes them from the evidence"
     )
     os.close(hold_run(out))  # it was let go
 
@@ -311,7 +311,7 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
     assert trials.loc["001-2", ["rounds_begun", "outcome", "reason"]].tolist() == [
         1,
         "lost",
-        "cut off with its harness",
+        "interrupted with its harness",
     ]
     assert summarize(out).arms[0].trials_ended_early + summarize(out).arms[1].trials_ended_early == 2
 
@@ -348,7 +348,7 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
     rounds = pd.read_parquet(out / "tables/rounds.parquet")
     assert rounds.loc[rounds["trial_id"] == "001-1", ["round", "outcome"]].values.tolist() == [[1, "hung"]]
     assert len(rounds) == 2 * ROUNDS
-    assert read_trial(out / "trials/001-1").reason == "interrupted when its round had taken 1000 s"
+    assert read_trial(out / "trials/001-1").reason == "interrupted after 1000 s of its round"
 
 
 def test_a_full_disk_keeps_what_fitted_and_the_run_goes_on_once_there_is_room(tmp_path):
@@ -410,13 +410,13 @@ def test_what_differs_is_refused_by_name(tmp_path):
     start(out)
     record = read_run(out)
     host = record.host.__class__(record.host.cores + 1, record.host.cpu, record.host.qemu)
-    with pytest.raises(UsageError, match=f"this machine's cores is {host.cores}, and was {record.host.cores}"):
+    with pytest.raises(UsageError, match=f"this machine's cores is {host.cores}, but was {record.host.cores}"):
         refuse_other_host(record, host)
 
     class Image:
         key = "new"
 
-    with pytest.raises(UsageError, match="image hog is new, and was none"):
+    with pytest.raises(UsageError, match="image hog is new, but was none"):
         refuse_other_images(record, {"hog": Image})
 
 

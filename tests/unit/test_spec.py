@@ -158,14 +158,14 @@ _HEAD = 'summary = "x"\n'
         ("summary = ", "scenario t"),
         (_HEAD + 'memory_max = "50M"\nhogs = []\n', "0 hogs"),
         (_HEAD + 'memory_max = "50M"\nlimit = 3\nhogs = []\n', "limit"),
-        (_HEAD + 'memory_max = "1M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "1M"\n', "no less than 6M"),
+        (_HEAD + 'memory_max = "1M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "1M"\n', "minimum is 6M"),
         (
             _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 1\nsize = "60M"\n',
-            r"between 4K and its limit \(50M\)",
+            r"allowed are 4K to its limit \(50M\)",
         ),
         (
             _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 0\nsize = "10M"\n',
-            "count of hog a is 0, between 1",
+            "count of hog a is 0; allowed are 1",
         ),
         (
             _HEAD + 'memory_max = "50M"\n[[hogs]]\nname = "a:b"\ncount = 9\nsize = "10M"\n',
@@ -199,7 +199,7 @@ _HEAD = 'summary = "x"\n'
         (_HEAD + '[[hogs]]\nname = "a"\nsize = "40M"\n', 'where = "guest"'),
         (
             _HEAD + 'cpus = 0.001\nmemory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n',
-            "no less than 0.01",
+            "minimum is 0.01",
         ),
     ],
 )
@@ -220,7 +220,7 @@ _ENOUGH = 'memory_max = "50M"\n[[hogs]]\nname = "a"\ncount = 9\nsize = "10M"\n'
         ("round_deadline_s = 0", "round_deadline_s is 0"),
         ("cpus = nan", "cpus is nan"),
         ("cpus = inf", "cpus is inf"),
-        ("cpus = -0.5", "cpus is -0.5, between 0 and 4096"),
+        ("cpus = -0.5", "cpus is -0.5; allowed are 0 to 4096"),
         ('memory_high = "99999999999G"', "memory_high is 99999999999G"),
         ('memory_swap_max = "99999999999G"', "memory_swap_max is 99999999999G"),
     ],
@@ -233,12 +233,12 @@ def test_a_number_that_no_round_can_have_is_refused(line, complaint):
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("cycles = -1", "cycles of hog a is -1, between 0 and 1000"),
+        ("cycles = -1", "cycles of hog a is -1; allowed are 0 to 1000"),
         ("cycles = 1001", "cycles of hog a is 1001"),
         ("step_rest_ms = -1", "step_rest_ms of hog a is -1"),
         ("phase = -1", "phase of hog a is -1"),
         ("tasks = 0", "tasks of hog a is 0"),
-        ('step = "0"', "rests after every 0, no less than 4K"),
+        ('step = "0"', "rests after every 0; the minimum is 4K"),
     ],
 )
 def test_a_number_that_no_hog_can_have_is_refused(line, complaint):

@@ -83,7 +83,7 @@ def test_what_cannot_be_had_is_left_out_and_the_others_stay(trees, tmp_path, cap
         (["neutral"], "a neutral commit needs a kernel before it", 2),
         (["sauce:6.1"], "unknown kernel spec", 2),
         (["tree:{older}"], "fewer than two commits", 4),
-        (["tree:/nonexistent"], "is no directory", 2),
+        (["tree:/nonexistent"], "is not a directory", 2),
     ],
 )
 def test_mistakes_are_one_line(trees, tmp_path, capsys, arguments, says, status):
