@@ -128,7 +128,7 @@ def main(draws: int) -> None:
         ],
     )  # fmt: skip
     show(
-        "Runs that end when they are decided, blocks of 5 rounds, 400 at most",
+        "Runs that end when they are decided, blocks of 5 rounds, 400 at most (500 draws each)",
         ["shares", "blocks, median", "decided", "shown over true difference"],
         [
             [f"{100 * a:g} % against {100 * b:g} %", f"{blocks:.0f}", f"{100 * decided:.0f} %", f"{factor:.2f}"]

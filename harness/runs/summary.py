@@ -215,7 +215,7 @@ def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
         )
     if pool.is_sequential:
         notes.append(
-            "the run ended when it was decided: its differences are overestimated, by about 15 % (docs/statistics.md),"
+            "the run ended when it was decided: its differences are overestimated, by up to a fifth (docs/statistics.md),"
             " and the intervals do not account for the looks"
         )
         if (

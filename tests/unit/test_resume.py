@@ -225,11 +225,11 @@ def test_a_kernel_that_hangs_in_its_warm_up_has_failed_rounds(tmp_path, monkeypa
     """What ends a trial is no warm-up: the round counts."""
     out = tmp_path / "run"
 
-    def hang(_client, job, evidence, _on_round, _save, end):
+    def hang(_client, job, evidence, _on_round, _save, progress):
         for channel, line in list(round_lines(job.token, job.first_round))[:8]:
             getattr(evidence, f"{channel}_line")(line.encode())
-        end.rounds_begun, end.outcome = 1, "hung"
-        return end
+        progress.first_round, progress.armed = job.first_round, (job.first_round, time.monotonic())
+        return TrialOutcome(Outcome.HUNG)
 
     monkeypatch.setattr(block, "run_trial", hang)
     start(out, warm_up=1)
