@@ -592,7 +592,10 @@ def test_any_other_name_in_json_of_journald(comm):
 
 @examples(400)
 # A name may begin like the tag of `journalctl -o short-monotonic --no-hostname`: the log's other lines tell.
-@given(names.filter(lambda comm: "\n" not in comm) | st.sampled_from(["kernel: ab", "kernel: ", "kernel: [1]", "kernel: a: b"]))
+@given(
+    names.filter(lambda comm: "\n" not in comm)
+    | st.sampled_from(["kernel: ab", "kernel: ", "kernel: [1]", "kernel: a: b"])
+)
 def test_any_name_on_one_line(comm):
     check_names(parse(text_of(stamped(story(comm)))), comm)
 
