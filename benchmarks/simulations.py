@@ -112,7 +112,10 @@ def main(draws: int) -> None:
         "Coverage of the 95 % interval of a share: the worst of 2, 10 and 50 %, in % (500 draws each)",
         ["ICC", *designs],
         [
-            [f"{icc:g}", *(f"{100 * min(coverage_of_share(s, icc, d, draws) for s in SHARES[::2]):.1f}" for d in DESIGNS)]
+            [
+                f"{icc:g}",
+                *(f"{100 * min(coverage_of_share(s, icc, d, draws) for s in SHARES[::2]):.1f}" for d in DESIGNS),
+            ]
             for icc in (0.0, 0.012, 0.03, 0.1, 0.3)
         ],
     )
