@@ -30,11 +30,12 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bounds_of(hits: Sequence[int], rounds: Sequence[int], confidence: float) -> Bounds:
-    """One-sided Clopper-Pearson bounds of the share of rounds with a hit, from the hits and rounds of each boot, at the
-    rounds that they are worth (rates.py)."""
+    """One-sided Clopper-Pearson bounds of the share of rounds with a hit, from the hits and rounds of each boot; from
+    MIN_BOOTS boots on at the effective number of rounds, as in rates.py."""
     boots = [(hit, count) for hit, count in zip(hits, rounds, strict=True) if count]
     total_hits, total = sum(hit for hit, _ in boots), sum(count for _, count in boots)
-    effective = effective_rounds(boots, 1 - confidence) if boots else 0.0
+    is_clustered = len(boots) >= MIN_BOOTS
+    effective = effective_rounds(boots, 1 - confidence) if is_clustered else float(total)
     share = total_hits / total if total else 0.0
     return Bounds(
         hits=total_hits,
@@ -42,7 +43,7 @@ def bounds_of(hits: Sequence[int], rounds: Sequence[int], confidence: float) -> 
         effective_rounds=effective,
         low=_low(share, effective, confidence),
         high=_high(share, effective, confidence),
-        is_clustered=len(boots) >= MIN_BOOTS,
+        is_clustered=is_clustered,
     )
 
 

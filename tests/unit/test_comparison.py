@@ -24,7 +24,8 @@ def test_the_controls_come_out_as_they_must(path):
     assert stock_again not in {"better", "worse", "mixed"}
     assert verdicts["ignore-pending-victim"] == "worse"
     assert verdicts["early-reap-no-margin"] == "worse"
-    assert verdicts["wait-for-victim"] == "better"
+    # stock's own share is 4 % there: eight boots do not tell none from it
+    assert verdicts["wait-for-victim"] == ("not enough rounds" if path.name == "6.1-2-vcpus" else "better")
 
 
 def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
