@@ -46,13 +46,16 @@
 #include <string.h>
 #include <sys/io.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -548,6 +551,77 @@ static int find_memcg(pid_t pid)
 	return found;
 }
 
+/* -- the machine as a limit: a ballast takes what the hogs are not to have */
+
+#define BALLAST_STEP (64ll << 20)
+#define BALLAST_NEAR (1ll << 20) /* the kernel counts free pages per CPU */
+static pid_t ballast;            /* the process that holds it; 0: none */
+static long long machine_bytes;  /* what the hogs have; 0: other limits hold them */
+static long long machine_before; /* available before any hog grew */
+
+static long long available_bytes(void)
+{
+	long long kb = number_in("/proc", "meminfo", "MemAvailable:");
+	return kb < 0 ? -1 : kb * 1024;
+}
+
+/* Page cache that nobody needs is no measure of what is free. */
+static void drop_page_cache(void)
+{
+	write_file("/proc/sys/vm/drop_caches", "3");
+}
+
+/* Takes memory until so much is available, says so, and holds it. Huge pages: it takes a second, not ten. */
+static void hold_ballast(long long leave, int ready)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "ballast");
+	if (write_file("/proc/self/oom_score_adj", "-1000"))
+		_exit(1);
+	for (long long spare; (spare = available_bytes() - leave) > BALLAST_NEAR;) {
+		size_t some = (size_t)(spare < BALLAST_STEP ? spare : BALLAST_STEP) & ~4095ul;
+		char *memory = mmap(NULL, some, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (memory == MAP_FAILED)
+			_exit(1);
+		madvise(memory, some, MADV_HUGEPAGE);
+		memset(memory, 1, some);
+	}
+	if (write(ready, "", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static void release_ballast(void)
+{
+	if (ballast > 0) {
+		kill(ballast, SIGKILL);
+		while (waitpid(ballast, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	ballast = 0;
+	machine_before = available_bytes();
+}
+
+static int take_ballast(void)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC))
+		return 0;
+	ballast = fork();
+	if (ballast == 0)
+		hold_ballast(machine_bytes, ends[1]);
+	close(ends[1]);
+	struct pollfd fd = { ends[0], POLLIN, 0 };
+	char byte;
+	int ok = ballast > 0 && poll(&fd, 1, 60000) > 0 && read(ends[0], &byte, 1) == 1; /* end of file: it is dead */
+	close(ends[0]);
+	if (!ok)
+		release_ballast();
+	machine_before = available_bytes();
+	return ok;
+}
+
 /* -- requests */
 
 static int request_hello(pid_t pid)
@@ -557,6 +631,8 @@ static int request_hello(pid_t pid)
 		return 0;
 	}
 	baseline_bytes = -1;
+	machine_bytes = 0;
+	release_ballast();
 	emit("C {\"event\":\"hello\",\"pid\":%d,\"memcg\":\"%s\"}", pid, memcg_dir + strlen(CGROUPFS));
 	return 1;
 }
@@ -652,9 +728,23 @@ static int request_swap(long long bytes)
 	return ok;
 }
 
+/* "ok" and what was available before; a machine that has less than it is asked for gets no ballast. */
+static int request_machine(long long bytes, char *reply, size_t size)
+{
+	release_ballast();
+	drop_page_cache();
+	long long available = available_bytes();
+	machine_bytes = bytes;
+	if (available < 0 || (available >= bytes && !take_ballast()))
+		return 0;
+	emit("C {\"event\":\"machine\",\"wanted_bytes\":%lld,\"available_bytes\":%lld,\"left_bytes\":%lld}", bytes, available, machine_before);
+	snprintf(reply, size, "ok %lld", available);
+	return 1;
+}
+
 /* -- calibration */
 
-static long long ooms_before; /* memory.events oom when the calibration began */
+static long long ooms_before; /* memory.events oom, and kills of a machine that is the limit, when the calibration began */
 
 static const char *dirname_of_container(void)
 {
@@ -695,10 +785,12 @@ static void lift_limit(const char *directory)
 /* v1 does not count the charges that failed for good, only the kills that followed. */
 static long long count_ooms(void)
 {
-	return v1 ? number_in(top_dir, "memory.oom_control", "oom_kill") : number_in(top_dir, "memory.events", "oom");
+	long long ooms = v1 ? number_in(top_dir, "memory.oom_control", "oom_kill") : number_in(top_dir, "memory.events", "oom");
+	long long kills = machine_bytes ? number_in("/proc", "vmstat", "oom_kill") : 0;
+	return ooms + (kills > 0 ? kills : 0);
 }
 
-/* memory.max of everything under test: from the container up to the top, and of the containers beside it. */
+/* memory.max of everything under test: from the container up to the top, and of the containers beside it; and the ballast. */
 static int request_limit(const char *what)
 {
 	int ok = 1;
@@ -715,8 +807,12 @@ static int request_limit(const char *what)
 		}
 		if (parent)
 			closedir(parent);
-		return n_limits > 0;
+		if (machine_bytes)
+			release_ballast();
+		return n_limits > 0 || machine_bytes;
 	}
+	if (machine_bytes)
+		ok = take_ballast();
 	while (n_limits > 0) {
 		n_limits--;
 		ok &= !write_file(limits[n_limits].path, limits[n_limits].value);
@@ -724,10 +820,24 @@ static int request_limit(const char *what)
 	return ok;
 }
 
+/* What the hogs have taken of the machine: the kernel's own, page tables and slab, is in it. */
+static int measure_machine(const char *name, char *reply, size_t size)
+{
+	long long ooms = count_ooms(), available = available_bytes();
+	if (!machine_bytes || available < 0 || ooms < 0)
+		return 0;
+	snprintf(reply, size, "ok %lld %lld", machine_before - available, ooms - ooms_before);
+	emit("C {\"event\":\"measured\",\"set\":\"%s\",\"limit\":\"machine\",\"usage_bytes\":%lld,\"ooms\":%lld}", name, machine_before - available,
+	     ooms - ooms_before);
+	return 1;
+}
+
 /* What the memcg needs: its usage without the page cache that could be had back, and what it has in swap. */
 static int request_measure(const char *name, const char *where, char *reply, size_t size)
 {
 	char directory[4096 + 256];
+	if (!strcmp(where, "machine"))
+		return measure_machine(name, reply, size);
 	if (strlen(where) < 3 ? !directory_at(atoi(where), directory, sizeof directory) : !directory_beside(where, directory, sizeof directory))
 		return 0;
 	long long swap = number_in(directory, "memory.swap.current", NULL);
@@ -846,6 +956,8 @@ static void handle(int fd, const char *request, pid_t pid)
 		ok = request_top(number);
 	else if (sscanf(request, "swap %lld", &bytes) == 1)
 		ok = request_swap(bytes);
+	else if (sscanf(request, "machine %lld", &bytes) == 1)
+		ok = request_machine(bytes, reply, sizeof reply);
 	else if (sscanf(request, "limit %63s", value) == 1)
 		ok = request_limit(value);
 	else if (sscanf(request, "measure %63s %127s", value, name) == 2)
@@ -963,6 +1075,8 @@ int main(int argc, char **argv)
 				close(connection);
 				connection = -1;
 				asked_for_job = 0;
+				machine_bytes = 0;
+				release_ballast();
 				in_instance("tracing_on", "0");
 				drain_kmsg(NULL, now_ms() + DRAIN_MS);
 				drain_trace();

@@ -35,7 +35,7 @@ from harness.containers.running import (
     volume_of,
 )
 from harness.errors import GuestError, HostError
-from harness.spec.scenario import DATA_FILE, Scenario
+from harness.spec.scenario import DATA_FILE, MACHINE, Scenario
 
 REFUSED = "refused"  # outcome of a trial: the scenario does not do here what it declares
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -313,8 +313,10 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
     if scenario.swap_bytes:
         # zram takes its memory from the guest: twice as large as what may be swapped, so that it is never full
         options.append(("swap", 2 * scenario.swap_bytes))
+    if scenario.machine_bytes:
+        options.append(("machine", scenario.machine_bytes))
     for tried in scenario.calibrations() if job.calibrate or job.waits else []:
-        where = tried.limit.level if tried.limit.level >= 0 else container_ids[tried.limit.name]
+        where = tried.limit.level if tried.limit.level >= 0 else container_ids.get(tried.limit.name, MACHINE)
         fit, over = (",".join(map(str, counts)) for counts in (tried.fit, tried.over))
         options.append(("calibrate", f"{where};{fit};{over};{tried.capacity_bytes};{scenario.reserve_bytes}"))
     arguments = [text for name, value in options for text in (f"--{name}", str(value))]
@@ -393,6 +395,11 @@ def _follow_rounds(
 
 def _why_refused(line: bytes) -> str:
     found = msgspec.json.decode(line, type=Calibration)
+    if 0 <= found.available_bytes < found.capacity_bytes:
+        return (
+            f"the machine has {found.available_bytes >> 10} kB left for hogs,"
+            f" and is to have {found.capacity_bytes >> 10} kB: give the guest more --memory"
+        )
     if found.fit_bytes < 0:
         return "the hogs that are to survive do not get their memory alone"
     if found.oom:

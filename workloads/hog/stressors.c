@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,6 +26,7 @@
 #define STALL_SAMPLE 64 /* pages between two looks at the CPU time */
 #define TREE_QUIET_NS 1000000000ull
 #define STACK_BYTES (64ul * 1024)
+#define CHUNK_BYTES (64ul * 1024) /* what a pipe holds by default */
 #define PIPE_BYTES (1ul << 20) /* fs.pipe-max-size as the kernel has it */
 
 uint64_t now_ns(void)
@@ -140,6 +142,7 @@ static int touch(struct work *work, char *memory)
 {
 	size_t pages = work->bytes / PAGE;
 
+	atomic_store(&work->progress->address, (uintptr_t)memory);
 	for (size_t n = 0; n < pages; n++) {
 		char *page = memory + page_at(work->order, n, pages) * PAGE;
 		/* A touch that cannot be charged is tried again for ever; a system call says ENOMEM. */
@@ -221,7 +224,7 @@ void remove_leftovers(const struct work *work)
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 		close(fd);
 	}
-	if (!work->stressor->survives)
+	if (!(work->stressor->traits & SURVIVES))
 		return;
 	/* pids of a container of its own are small, and a directory listing would allocate */
 	for (int pid = 1; pid < 32768; pid++) {
@@ -478,11 +481,111 @@ static int grow_sparse(struct work *work)
 	return 0;
 }
 
+/* -- holding what another one needs */
+
+static void own_pages(struct work *work, char *memory, size_t bytes)
+{
+	for (size_t done = 0; done < bytes; done += PAGE) {
+		stamp(memory + done);
+		made_progress(work, PAGE);
+	}
+}
+
+/*
+ * Reads what another process has into pages of its own. The kernel holds the other one's mm from the first byte of a read to
+ * the last one, and waits in between for the pages that it copies to.
+ */
+static int grow_readmem(struct work *work)
+{
+	char path[32];
+	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	snprintf(path, sizeof path, "/proc/%d/mem", work->peer);
+	errno = 0;
+	int fd = work->peer > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (memory == MAP_FAILED || (fd < 0 && errno == EACCES))
+		return -1;
+	size_t done = 0;
+	while (fd >= 0 && done < work->bytes) {
+		size_t there = done % work->peer_bytes, some = work->bytes - done;
+		some = some < CHUNK_BYTES ? some : CHUNK_BYTES;
+		some = some < work->peer_bytes - there ? some : work->peer_bytes - there;
+		ssize_t n = pread(fd, memory + done, some, (off_t)(atomic_load(&work->peer_progress->address) + there));
+		size_t read = n > 0 ? (size_t)n / PAGE * PAGE : 0;
+		if (!read)
+			break; /* it is dead, or being torn down */
+		own_pages(work, memory + done, read);
+		done += read;
+	}
+	if (fd >= 0)
+		close(fd);
+	own_pages(work, memory + done, work->bytes - done);
+	taken = memory;
+	taken_bytes = work->bytes;
+	return 0;
+}
+
+static int shared_pipe[2] = { -1, -1 };
+
+int share_pipe(void)
+{
+	return shared_pipe[0] >= 0 || !pipe2(shared_pipe, O_NONBLOCK | O_CLOEXEC);
+}
+
+/*
+ * Takes its memory by reads from the pipe that all share: the kernel copies to pages that are not there yet with the lock of
+ * the pipe held (fs/pipe.c), and waits for each of them.
+ */
+static int grow_pipelock(struct work *work)
+{
+	static const char zeros[CHUNK_BYTES];
+	char *memory = map(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	if (memory == MAP_FAILED || !share_pipe())
+		return -1;
+	for (size_t done = 0; done < work->bytes;) {
+		size_t some = work->bytes - done < CHUNK_BYTES ? work->bytes - done : CHUNK_BYTES;
+		if (write(shared_pipe[1], zeros, some) < 0 && errno != EAGAIN && errno != ENOMEM && errno != EFAULT)
+			return -1;
+		ssize_t n = read(shared_pipe[0], memory + done, some);
+		if (n < 0 && errno != EAGAIN && errno != ENOMEM && errno != EFAULT)
+			return -1;
+		if (n > 0) {
+			size_t read = (size_t)n / PAGE * PAGE;
+			own_pages(work, memory + done, read);
+			done += read;
+		}
+	}
+	taken = memory;
+	taken_bytes = work->bytes;
+	return 0;
+}
+
+static void *take_pipe_lock(void *unused)
+{
+	struct timespec pause = { 0, 200000 };
+	int bytes;
+	while (!ioctl(shared_pipe[0], FIONREAD, &bytes)) /* waits for the lock, whatever signal comes */
+		nanosleep(&pause, NULL);
+	return unused;
+}
+
+/* Anonymous memory, and a thread that goes on taking the lock of the pipe: it cannot die while another one holds it. */
+static int grow_pipewait(struct work *work)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	if (!share_pipe() || grow_vm(work))
+		return -1;
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
+	errno = pthread_create(&thread, &attributes, take_pipe_lock, NULL);
+	return errno ? -1 : 0;
+}
+
 const struct stressor stressors[] = {
 	{ "vm", "anonymous memory; order, thp, populate, cycles, enomem", grow_vm, 0 },
 	{ "mlock", "anonymous memory, locked 64 KiB at a time", grow_mlock, 0 },
 	{ "memfd", "shared memory of a memfd, gone with its process", grow_memfd, 0 },
-	{ "shm", "a file in /dev/shm, which outlives its process", grow_shm, 1 },
+	{ "shm", "a file in /dev/shm, which outlives its process", grow_shm, SURVIVES },
 	{ "pagecache", "a file that is read (path=)", grow_pagecache, 0 },
 	{ "pipe", "kernel memory: pipes filled to 1 MiB", grow_pipe, 0 },
 	{ "sock", "kernel memory: stream sockets that nobody reads", grow_sock, 0 },
@@ -492,6 +595,9 @@ const struct stressor stressors[] = {
 	{ "vfork", "a child that grows on the mm of its parent, which waits in vfork", grow_vfork, 0 },
 	{ "vma", "anonymous memory in VMAs of one page", grow_vma, 0 },
 	{ "sparse", "one page in 2 MiB: as much in page tables", grow_sparse, 0 },
+	{ "readmem", "reads the memory of another hog, whose mm it pins meanwhile", grow_readmem, 0 },
+	{ "pipelock", "anonymous memory, taken with the lock of a shared pipe held", grow_pipelock, ON_PIPE },
+	{ "pipewait", "anonymous memory, and a thread that takes that lock again and again", grow_pipewait, ON_PIPE },
 	{ NULL, NULL, NULL, 0 },
 };
 

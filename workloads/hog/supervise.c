@@ -3,7 +3,7 @@
  * The supervisor of an oomtrial container.
  *
  *   hog supervise --socket PATH [--token TEXT --rounds N --first-round N] --deadline-ms N
- *                 [--set LEVEL:FILE=VALUE ...] [--group CONTAINER ...] [--top LEVEL] [--swap BYTES] [--calibrate WHERE;COUNTS;COUNTS;BYTES;BYTES ...]
+ *                 [--set LEVEL:FILE=VALUE ...] [--group CONTAINER ...] [--top LEVEL] [--swap BYTES] [--machine BYTES] [--calibrate WHERE;COUNTS;COUNTS;BYTES;BYTES ...]
  *                 --hog name=TEXT,hogs=N,phase=N,kind=KIND,bytes=N[,KEY=VALUE ...] ...
  *
  * The supervisor is the container's init. In each round it forks the hogs, has them grow phase by phase, and
@@ -14,7 +14,7 @@
  * report through a shared page and a futex. (Pipes and sockets are charged to the memcg that is being tested.)
  *
  * The collector is at the other end of a Unix socket (SOCK_SEQPACKET, one request a packet):
- *   hello TOKEN | job | set LEVEL FILE VALUE | group CONTAINER | top LEVEL | swap BYTES | begin N | hog I [CONTAINER] | child I | armed N | end N
+ *   hello TOKEN | job | set LEVEL FILE VALUE | group CONTAINER | top LEVEL | swap BYTES | machine BYTES | begin N | hog I [CONTAINER] | child I | armed N | end N
  *   | clean N | limit lift | limit restore | measure NAME WHERE
  * and answers "ok ..." or "no ...", but for hog and child, which have no answer. LEVEL is 0 for the container's own memcg,
  * 1 for its parent, and so on.
@@ -24,7 +24,9 @@
  * collector's pid namespace sees it, beside the message (unix(7), SCM_CREDENTIALS), so the pids of the kernel
  * log need no translation.
  *
- * Calibration: of a limit (WHERE: a LEVEL or the ID of a container) the hogs that are to survive, COUNTS of each group, must fit
+ * --machine: a ballast of the collector's takes what the machine has beyond so much, and the rest is the limit.
+ *
+ * Calibration: of a limit (WHERE: a LEVEL, the ID of a container or "machine") the hogs that are to survive, COUNTS of each group, must fit
  * without an OOM and with a reserve, and with one more they must not; both are tried before the first round.
  */
 #include "hog.h"
@@ -445,6 +447,8 @@ static int set_group(struct group *group, const char *key, const char *value)
 		group->ignores_signals = atoi(value);
 	else if (!strcmp(key, "container") && strlen(value) < sizeof group->member)
 		strcpy(group->member, value);
+	else if (!strcmp(key, "reads") && strlen(value) < sizeof group->reads)
+		strcpy(group->reads, value);
 	else if (!strcmp(key, "kind"))
 		return (group->work.stressor = find_stressor(value)) != NULL;
 	else
@@ -498,9 +502,24 @@ static void take_job(char *token, int *first_round, int *rounds, int *calibrates
 		die(EXIT_COLLECTOR, "the collector has no job");
 }
 
+/* The machine is the limit: what it has beyond so much is taken before the first hog grows. */
+static void take_machine(const char *bytes)
+{
+	char request[64];
+	long long available;
+	snprintf(request, sizeof request, "machine %s", bytes);
+	if (!ask_collector(request, 120000) || sscanf(reply, "ok %lld", &available) != 1)
+		die(EXIT_SETUP, "the collector cannot take the rest of the machine's memory");
+	if (available >= atoll(bytes))
+		return;
+	event("{\"event\":\"calibration\",\"limit\":\"machine\",\"capacity_bytes\":%s,\"available_bytes\":%lld}", bytes, available);
+	flush_events();
+	exit(EXIT_DEMAND);
+}
+
 int supervise(int argc, char **argv)
 {
-	const char *socket_path = NULL, *token = "", *calibrations[MAX_SETTINGS], *settings[MAX_SETTINGS], *members[MAX_SETTINGS], *top = NULL, *swap = NULL;
+	const char *socket_path = NULL, *token = "", *calibrations[MAX_SETTINGS], *settings[MAX_SETTINGS], *members[MAX_SETTINGS], *top = NULL, *swap = NULL, *machine = NULL;
 	int rounds = 1, first_round = 1, deadline_ms = 30000, n_settings = 0, n_members = 0, n_calibrations = 0, calibrates = 1;
 	char request[128], job_token[33];
 
@@ -526,6 +545,8 @@ int supervise(int argc, char **argv)
 			top = argv[i + 1];
 		else if (!strcmp(argv[i], "--swap"))
 			swap = argv[i + 1];
+		else if (!strcmp(argv[i], "--machine"))
+			machine = argv[i + 1];
 		else if (!strcmp(argv[i], "--calibrate") && n_calibrations < MAX_SETTINGS)
 			calibrations[n_calibrations++] = argv[i + 1];
 		else if (!strcmp(argv[i], "--hog"))
@@ -533,6 +554,9 @@ int supervise(int argc, char **argv)
 		else
 			die(EXIT_USAGE, "unknown option");
 	}
+	for (int i = 0; i < n_groups; i++)
+		if ((groups[i].work.stressor->traits & ON_PIPE) && !share_pipe())
+			die(EXIT_SETUP, "no pipe to share");
 	if (!socket_path || !n_hogs || rounds < 1)
 		die(EXIT_USAGE, "usage: hog supervise --socket PATH --token TEXT --hog name=TEXT,bytes=N,... ...");
 	/* Anywhere else kill(-1) would end every process of the user. */
@@ -570,6 +594,8 @@ int supervise(int argc, char **argv)
 	event("{\"event\":\"hello\",\"time_ns\":%llu,\"locked\":%s,\"rounds\":%d,\"first_round\":%d}", (unsigned long long)now_ns(),
 	      locked ? "true" : "false", rounds, first_round);
 	flush_events();
+	if (machine)
+		take_machine(machine);
 	for (int i = 0; calibrates && i < n_calibrations; i++)
 		calibrate(calibrations[i]);
 	for (int round = first_round; round < first_round + rounds; round++)
