@@ -67,7 +67,7 @@ def make_tables(rounds: int, kills: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def write_run(directory: Path, rounds: int, kills: int) -> None:
     """A run directory with tables alone."""
     from harness.kernels.kernel import Kernel
-    from harness.rundir import HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
+    from harness.runs.record import HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
     from harness.spec.arm import name_arms
     from harness.tables.schema import TABLES
     from harness.tables.store import save_tables
@@ -107,7 +107,7 @@ def write_run(directory: Path, rounds: int, kills: int) -> None:
 def classify(directory: Path) -> None:
     """Tables are read, and each kill gets its class anew."""
     from harness.analysis.redundancy import classify
-    from harness.rundir import read_run
+    from harness.runs.record import read_run
     from harness.spec.scenario import decode
     from harness.tables.store import load_tables, save_tables
 
@@ -119,7 +119,7 @@ def classify(directory: Path) -> None:
 
 def compare(directory: Path) -> None:
     """What `oomtrial compare` does."""
-    from harness.runsummary import summarize_runs
+    from harness.runs.summary import summarize_runs
 
     print(summarize_runs([directory], None).comparisons[0].because, file=sys.stderr)
 

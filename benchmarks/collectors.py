@@ -31,18 +31,19 @@ import numpy as np
 import pandas as pd
 
 from harness.collectors.events import HogEnd, RoundEnd, RoundStart, read_supervisor
-from harness.collectors.evidence import EvidenceWriter, read_trial
-from harness.collectors.trial import TrialJob, run_trial
+from harness.collectors.files import EvidenceWriter, read_trial
 from harness.containers.images import Image
 from harness.errors import GuestError
-from harness.experiment import Experiment
+from harness.experiment.artifacts import Artifacts
+from harness.experiment.experiment import Experiment
+from harness.experiment.request import Request
+from harness.experiment.trial import run_trial
+from harness.experiment.workload import TrialJob
 from harness.guest.machine import Guest
-from harness.paths import content_key
-from harness.prepared import Prepared
 from harness.progress import Reporter
-from harness.request import Request
 from harness.spec.arm import name_arms
 from harness.spec.scenario import load_scenario
+from harness.system.paths import content_key
 
 SOURCE = Path(__file__).with_suffix(".c")
 MODES = (
@@ -110,7 +111,7 @@ class Bench:
         return Request(name_arms([self.kernel] * arms), (self.scenario,), rounds, boots, 1, out=out, vcpus=self.vcpus)
 
 
-def run_boot(bench: Bench, prepared: Prepared, boot: int, turns: int) -> pd.DataFrame:
+def run_boot(bench: Bench, prepared: Artifacts, boot: int, turns: int) -> pd.DataFrame:
     """The counted rounds of one boot, each mode as often as any other. Boot by boot another mode comes first."""
     directory, kernel = bench.place / f"boot-{boot}", prepared.kernels[bench.kernel]
     first = TURN * ((boot - 1) % len(MODES)) + 1
@@ -223,20 +224,20 @@ def print_costs(rounds: pd.DataFrame) -> None:
 
 def costs(bench: Bench, boots: int, turns: int, keep: Path | None) -> None:
     """The first table and those with it."""
-    with Reporter() as report:
-        experiment = Experiment(bench.request(1, 1), report)
+    with Reporter() as progress:
+        experiment = Experiment(bench.request(1, 1), progress)
         experiment.check()
         prepared = experiment.prepare()
         measured = build_collector(prepared.images["collector"], bench.place)
         prepared = dataclasses.replace(prepared, images=prepared.images | {"collector": measured})
         frames, failed = [], 0
         for boot in range(1, boots + 1):
-            report.say(f"boot {boot} of {boots}")
+            progress.say(f"boot {boot} of {boots}")
             try:
                 frames.append(run_boot(bench, prepared, boot, turns))
             except GuestError as error:
                 failed += 1
-                report.say(f"boot {boot} is left out: {error.what}")
+                progress.say(f"boot {boot} is left out: {error.what}")
         if not frames:
             raise SystemExit("no boot came to its end")
         experiment.close()
@@ -294,13 +295,15 @@ class Parts:
 
 def profile(bench: Bench, boots: int, rounds: int) -> None:
     """The second table: stock against stock, `boots` boots an arm, `rounds` rounds a boot."""
-    from harness import blockrun, experiment, trialguests
-    from harness.cluster import run_experiment
+    from harness.experiment import block as blockrun
+    from harness.experiment import experiment
+    from harness.experiment import guests as trialguests
+    from harness.experiment.driver import run_experiment
     from harness.report.terminal import print_summary
-    from harness.runtables import summarize
+    from harness.runs.tables import summarize
 
     started = time.perf_counter()
-    modules = "harness.cli, harness.experiment, harness.runtables, harness.report.terminal, harness.cluster"
+    modules = "harness.cli, harness.experiment.experiment, harness.runs.tables, harness.report.terminal, harness.experiment.dask"
     subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
     imports_s = time.perf_counter() - started
 
@@ -316,11 +319,11 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
         parts.watch(module, name, "records and seals")
     parts.watch(experiment, "rebuild_tables", "parse and tables")
     request = bench.request(boots * rounds, boots, arms=2, name="run")
-    with parts.part("all else"), Reporter() as report:
-        run_experiment(Experiment(request, report))
+    with parts.part("all else"), Reporter() as progress:
+        run_experiment(Experiment(request, progress))
         assert request.out is not None
         with parts.part("summary"):
-            print_summary(report.console, summarize(request.out))
+            print_summary(progress.console, summarize(request.out))
     trials = [path for path in request.out.glob("trials/*") if path.is_dir()]
     records = [read_trial(path) for path in trials]
     in_rounds_s = 0.0

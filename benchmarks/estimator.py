@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.estimator import captured_cases, evidence_counts, run_cases, score
+from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, score
 
 CAPTURED = Path(__file__).parent.parent / "tests" / "data" / "captured"
 

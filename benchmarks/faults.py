@@ -27,9 +27,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from harness.collectors.evidence import edited_files
-from harness.paths import cache_dir, is_held
-from harness.rundir import COMPLETE, RunRecord, read_run
+from harness.collectors.files import edited_files
+from harness.runs.record import COMPLETE, RunRecord, read_run
+from harness.system.locks import is_held
+from harness.system.paths import cache_dir
 
 PHASES = ("start-up", "no guest", "guest", "rounds")  # no guest: plans, between guests, tables; guest: it starts
 KINDS = ("INT", "TERM", "KILL", "QEMU")

@@ -40,17 +40,17 @@ class Machine:
     """One kernel, its guests, and what a run of ours needs."""
 
     def __init__(self, spec: str, vcpus: int, place: Path) -> None:
-        from harness.experiment import Experiment
+        from harness.experiment.experiment import Experiment
+        from harness.experiment.request import Request
         from harness.progress import Reporter
-        from harness.request import Request
         from harness.spec.arm import name_arms
 
         self.spec, self.vcpus, self.place = spec, vcpus, place
         request = Request(
             name_arms([spec]), ("one-big-many-small",), 1, 1, 1, out=place / "none", vcpus=vcpus, config=(CONFIG,)
         )
-        with Reporter() as report:
-            experiment = Experiment(request, report)
+        with Reporter() as progress:
+            experiment = Experiment(request, progress)
             experiment.check()
             self.prepared = experiment.prepare()
         self.kernel = self.prepared.kernels[spec]
@@ -132,8 +132,9 @@ def docker_loop_s(machine: Machine, rounds: int) -> float:
 
 def boot_a_test_s(machine: Machine) -> float:
     """Seconds for one round in a guest of its own."""
-    from harness.collectors.evidence import EvidenceWriter
-    from harness.collectors.trial import TrialJob, run_trial
+    from harness.collectors.files import EvidenceWriter
+    from harness.experiment.trial import run_trial
+    from harness.experiment.workload import TrialJob
     from harness.spec.scenario import load_scenario
 
     directory = Path(tempfile.mkdtemp(dir=machine.place))

@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 from parser import write_reports
 
-from harness.logfile import open_log
+from harness.logs.files import open_log
 from harness.oomlog.kmsg import parse_kmsg
 
 DATA = Path(__file__).parent.parent / "tests" / "data"
@@ -46,7 +46,7 @@ LONGEST_S = 600  # for one log
 
 OURS = """
 import sys
-from harness.logfile import open_log
+from harness.logs.files import open_log
 from harness.oomlog.reading import collect
 with open_log(sys.argv[1]) as log:
     for kill in collect(log.stream).kills:

@@ -22,7 +22,7 @@ import pandas as pd
 import psutil
 
 from harness.kernels.inventory import disk_bytes
-from harness.paths import cache_dir
+from harness.system.paths import cache_dir
 
 _EVERY_S = 2.0
 

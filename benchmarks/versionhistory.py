@@ -113,23 +113,23 @@ class History:
         return commit
 
 
-def add_kernel(history: History, text: str, report: Reporter) -> str:
+def add_kernel(history: History, text: str, progress: Reporter) -> str:
     """A commit of the sources of a kernel spec, or of Debian's source of a bare version. Returns its line.
 
     Raises BuildError when it cannot be had, UsageError when it is built from no source.
     """
     is_bare = _BARE.fullmatch(text) is not None
-    plan = plan_kernel(parse_kernel_spec(f"source:{text}" if is_bare else text), report)
+    plan = plan_kernel(parse_kernel_spec(f"source:{text}" if is_bare else text), progress)
     if not isinstance(plan, BuildPlan):
         raise UsageError(f"{text} has no source to commit", "give source:VERSION or tree:PATH, or a bare version")
     base = plan.base
-    with wait_for(base.lock(), base.name, report):
+    with wait_for(base.lock(), base.name, progress):
         restore(base.tree)
-        base.fetch(report)
+        base.fetch(progress)
         lay_over(base.tree, plan.patches, base.name)
         try:
-            found = find_tree(KernelSpec(f"tree:{base.tree}", "tree", str(base.tree)), report)
-            with report.task(f"commit {text}"):
+            found = find_tree(KernelSpec(f"tree:{base.tree}", "tree", str(base.tree)), progress)
+            with progress.task(f"commit {text}"):
                 history.take_tree(base.tree, [name for name in found.manifest if not name.startswith(_OWN_FILES)])
         finally:
             restore(base.tree)
@@ -153,12 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     history = History(asked.directory)
     try:
         history.begin()
-        with Reporter() as report:
+        with Reporter() as progress:
             for text in asked.kernels:
                 try:
-                    line = add_neutral(history) if text == NEUTRAL else add_kernel(history, text, report)
+                    line = add_neutral(history) if text == NEUTRAL else add_kernel(history, text, progress)
                 except BuildError as error:
-                    report.say(f"left out: {text}: {error.what}")
+                    progress.say(f"left out: {text}: {error.what}")
                 else:
                     print(line, flush=True)
     except OomtrialError as error:

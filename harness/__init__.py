@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .version import __version__
+
 if TYPE_CHECKING:
-    from harness.logframes import OomLog, parse_log
-    from harness.runframes import Run, load_run
+    from .logs.frames import OomLog, parse_log
+    from .runs.frames import Run, load_run
 
 __all__ = ["OomLog", "Run", "__version__", "load_run", "parse_log"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
     """pandas takes a second to import: only who asks for a table pays for it."""
     if name in ("OomLog", "parse_log"):
-        from harness import logframes
+        from .logs import frames
 
-        return getattr(logframes, name)
+        return getattr(frames, name)
     if name in ("Run", "load_run"):
-        from harness import runframes
+        from .runs import frames as run_frames
 
-        return getattr(runframes, name)
+        return getattr(run_frames, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,36 +13,56 @@ from typing import NoReturn
 
 import click
 
-from harness import __version__
-from harness.commands.bisect import bisect, bisect_step
-from harness.commands.compare import compare, plan
-from harness.commands.controls import controls
-from harness.commands.demo import demo
-from harness.commands.doctor import doctor
-from harness.commands.kernels import kernels
-from harness.commands.parse import parse
-from harness.commands.report import report
-from harness.commands.run import run
-from harness.commands.scenarios import scenarios
-from harness.commands.series import series
-from harness.commands.summary import summary
-from harness.commands.tables import tables
-from harness.commands.watch import watch
-from harness.errors import INTERRUPTED, OomtrialError
-from harness.proc import kill_children
+from .commands.bisect import bisect, bisect_step
+from .commands.compare import compare, plan
+from .commands.controls import controls
+from .commands.demo import demo
+from .commands.doctor import doctor
+from .commands.kernels import kernels
+from .commands.parse import parse
+from .commands.report import report
+from .commands.run import run
+from .commands.scenarios import scenarios
+from .commands.sections import SectionedGroup
+from .commands.series import series
+from .commands.summary import summary
+from .commands.tables import tables
+from .commands.watch import watch
+from .errors import INTERRUPTED, OomtrialError
+from .system.process import kill_children
+from .version import __version__
 
 
 def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_SECTIONS = {
+    "Measure": ("demo", "run", "series", "bisect", "controls", "plan"),
+    "Look at results": ("summary", "compare", "report", "tables"),
+    "Read OOM kills": ("parse", "watch"),
+    "Prepare": ("doctor", "kernels", "scenarios"),
+}
+
+
+@click.group(cls=SectionedGroup, sections=_SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oomtrial")
 def cli() -> None:
-    """Counts the OOM kills that waiting for the earlier victim would have spared, on stock and patched kernels.
+    """Count OOM kills that were not needed, and compare kernels by them.
 
-    Exit codes: 0 done; 2 usage; 3 this machine lacks something; 4 a download, patch or build failed; 5 a guest failed;
-    6 evidence is missing or damaged; 7 a check failed; 130 interrupted (what was measured is kept).
+    The kernel kills a process when a memory cgroup reaches memory.max. oomtrial finds the kills that waiting for an
+    earlier victim would have avoided, on stock and patched kernels.
+
+    \b
+    Exit codes:
+      0    done
+      2    wrong usage
+      3    this machine lacks something
+      4    a download, a patch or a build failed
+      5    a guest failed; what was measured is kept
+      6    evidence is missing or damaged
+      7    a check failed
+      130  interrupted; what was measured is kept
     """
 
 

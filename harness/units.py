@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.errors import UsageError
+from .errors import UsageError
 
 _SUFFIXES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.experiment import Experiment
+from harness.experiment.experiment import Experiment
+from harness.experiment.request import Request
 from harness.guest.machine import Guest
 from harness.kernels.source import offered_versions
 from harness.progress import Reporter
-from harness.request import Request
 from harness.spec.arm import name_arms
 from tests import hostengine
 from tests.wheel import ROOT, install_wheel
@@ -47,8 +47,8 @@ def prepared(version, tmp_path_factory, request):
     kernels = (f"source:{version}", f"source:{version}+wait-for-victim", f"source:{version}+ignore-pending-victim")
     wanted = Request(name_arms(kernels), ("one-big-many-small",), 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
     capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled(), Reporter() as report:
-        experiment = Experiment(wanted, report)
+    with capture.global_and_fixture_disabled(), Reporter() as progress:
+        experiment = Experiment(wanted, progress)
         experiment.check()
         return experiment.prepare()
 

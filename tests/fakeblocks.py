@@ -7,7 +7,7 @@ import tarfile
 import time
 from pathlib import Path
 
-from harness.blockwork import BlockResult
+from harness.experiment.remote import BlockResult
 
 
 def fake_block(job):

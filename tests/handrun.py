@@ -4,10 +4,10 @@ import json
 
 from oomtext import Task, killed, report
 
-from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.files import EvidenceWriter, TrialRecord, write_trial
 from harness.kernels.kernel import Kernel
-from harness.rundir import HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
-from harness.runtables import rebuild_tables
+from harness.runs.record import HostRecord, PlannedBlock, RunRecord, ScenarioRecord, write_run
+from harness.runs.tables import rebuild_tables
 
 STOCK, EVIL_ARM = "image:/stock", "image:/<script>alert(1)</script>\x1b[31m"
 SCENARIO = """

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 import msgspec
 import pandas as pd
 
-from harness.analysis.mechanism import MechanismCount, count_mechanisms
-from harness.analysis.rates import MIN_BOOTS, rate_of
-from harness.analysis.tally import BootCount, by_boot, count_boots, may_be_redundant
+from .mechanism import MechanismCount, count_mechanisms
+from .rates import MIN_BOOTS, rate_of
+from .tally import BootCount, by_boot, count_boots, may_be_redundant
 
 OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit, logsumexp
 
-from harness.analysis.permutation import Pairs
+from .permutation import Pairs
 
 # Log odds ratios of a hit, arm against baseline, among which the stake is shared evenly.
 _THETAS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 from scipy.stats import beta
 
-from harness.analysis.rates import MIN_BOOTS, effective_rounds
-from harness.analysis.search import least_enough
+from .rates import MIN_BOOTS, effective_rounds
+from .search import least_enough
 
 _MOST_ROUNDS = 1_000_000
 

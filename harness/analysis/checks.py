@@ -17,10 +17,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from harness.analysis.arm import Arm
-from harness.analysis.summary import Summary
-from harness.analysis.verdict import Comparison
-from harness.errors import UsageError
+from ..errors import UsageError
+from .arm import Arm
+from .summary import Summary
+from .verdict import Comparison
 
 _RATE = re.compile(r"redundant-rate\s*>\s*(\d*\.?\d+)\s*(%?)")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pandas as pd
 
-from harness.analysis.effects import count_effect
-from harness.analysis.power import exact_power
-from harness.analysis.rates import difference_interval, exact_test
-from harness.spec.controls import ALPHA, Control
+from ..spec.controls import ALPHA, Control
+from .effects import count_effect
+from .power import exact_power
+from .rates import difference_interval, exact_test
 
 
 class ControlResult(msgspec.Struct, frozen=True, kw_only=True):

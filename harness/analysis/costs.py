@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.analysis.arm import Arm
-from harness.analysis.families import holm
-from harness.analysis.permutation import boot_test
-from harness.analysis.power import ALPHA
-from harness.analysis.rates import MIN_BOOTS
-from harness.analysis.tally import COSTS, by_boot
+from .arm import Arm
+from .families import holm
+from .permutation import boot_test
+from .power import ALPHA
+from .rates import MIN_BOOTS
+from .tally import COSTS, by_boot
 
 MARKEDLY = 1.5
 _LEAST_MS = 1.0  # below, a ratio says nothing

@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import permutation_test
 
-from harness.analysis.tally import BootCount, by_boot
+from .tally import BootCount, by_boot
 
 # The smallest p-value that 8 blocks of two boots can give is 2/256.
 MIN_PERMUTATIONS = 200

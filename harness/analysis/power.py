@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import binom, t
 
-from harness.analysis.rates import MIN_BOOTS
-from harness.analysis.search import bisect_enough, least_enough
+from .rates import MIN_BOOTS
+from .search import bisect_enough, least_enough
 
 ALPHA = 0.05
 POWER = 0.9

@@ -26,9 +26,9 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.mechanism import is_held, mechanism_of
-from harness.spec.scenario import Scenario
-from harness.tables.schema import KILLS
+from ..spec.scenario import Scenario
+from ..tables.schema import KILLS
+from .mechanism import is_held, mechanism_of
 
 _CLASS = {
     (True, True): "redundant",

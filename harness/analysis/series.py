@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import msgspec
 
-from harness.analysis.arm import Arm
-from harness.analysis.power import ALPHA
-from harness.analysis.rates import MIN_BOOTS, rate_of
-from harness.analysis.tally import by_boot
-from harness.analysis.verdict import Comparison, compare_all
+from .arm import Arm
+from .power import ALPHA
+from .rates import MIN_BOOTS, rate_of
+from .tally import by_boot
+from .verdict import Comparison, compare_all
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):

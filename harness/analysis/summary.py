@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from harness.analysis.arm import Arm
-from harness.analysis.verdict import Comparison
+from .arm import Arm
+from .verdict import Comparison
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

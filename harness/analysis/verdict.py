@@ -24,21 +24,14 @@ from dataclasses import dataclass
 
 import msgspec
 
-from harness.analysis.arm import Arm
-from harness.analysis.betting import anytime_p, blocks_to_go
-from harness.analysis.costs import costs_of
-from harness.analysis.families import holm
-from harness.analysis.permutation import boot_test, paired_blocks
-from harness.analysis.power import ALPHA, POWER, rounds_needed
-from harness.analysis.rates import (
-    Rate,
-    compared,
-    difference_interval,
-    exact_test,
-    rate_of,
-    ratio_interval,
-)
-from harness.analysis.tally import by_boot
+from .arm import Arm
+from .betting import anytime_p, blocks_to_go
+from .costs import costs_of
+from .families import holm
+from .permutation import boot_test, paired_blocks
+from .power import ALPHA, POWER, rounds_needed
+from .rates import Rate, compared, difference_interval, exact_test, rate_of, ratio_interval
+from .tally import by_boot
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):

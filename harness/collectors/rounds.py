@@ -8,20 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.collectors.events import (
-    CollectorEvent,
-    HogEnd,
-    RoundEnd,
-    RoundStart,
-    Trouble,
-    read_collector,
-    read_supervisor,
-)
-from harness.collectors.evidence import CHANNEL_FILES, HOST_STARTED, SUPERVISOR_FILE, TrialRecord, read_trial
-from harness.collectors.memcg import Snapshot, difference, read_snapshots
-from harness.collectors.trace import TraceEvent, count_lost, parse_trace
-from harness.errors import EvidenceError
-from harness.oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg
+from ..errors import EvidenceError
+from ..oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg
+from .events import CollectorEvent, HogEnd, RoundEnd, RoundStart, Trouble, read_collector, read_supervisor
+from .files import CHANNEL_FILES, HOST_STARTED, SUPERVISOR_FILE, TrialRecord, read_trial
+from .memcg import MemcgCounters, difference, read_counters
+from .trace import TraceEvent, count_lost, parse_trace
 
 _RoundOf = Callable[[int], "RoundEvidence"]
 _MARKER = re.compile(r"oomtrial: (\S+) round (\d+) (start|end)")
@@ -62,7 +54,7 @@ class TrialEvidence:
     record: TrialRecord
     boot_id: str | None  # of the kernel, None when the collector never got ready
     rounds: dict[int, RoundEvidence]
-    snapshots: dict[tuple[int, str], Snapshot]
+    snapshots: dict[tuple[int, str], MemcgCounters]
     missing_probes: list[str]
     errors: list[str]
     memcg: str = ""  # of the container under test, as the kernel log names it; empty where the collector never said
@@ -127,7 +119,7 @@ def read_evidence(directory: Path) -> TrialEvidence:
     if lost := count_lost(trace_lines):
         for evidence in rounds.values():
             evidence.lost_trace_events = max(evidence.lost_trace_events, lost)
-    snapshots = read_snapshots(_lines(directory / CHANNEL_FILES[b"M"]))
+    snapshots = read_counters(_lines(directory / CHANNEL_FILES[b"M"]))
     return TrialEvidence(record, boot_id, dict(sorted(rounds.items())), snapshots, missing, errors, memcg)
 
 

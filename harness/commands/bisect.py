@@ -7,28 +7,48 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import VCPUS
-from harness.errors import CHECK_FAILED, OomtrialError
-from harness.progress import Reporter
-from harness.spec.machine import ACCELERATIONS
+from ..errors import CHECK_FAILED, OomtrialError
+from ..progress import Reporter
+from ..spec.machine import ACCELERATIONS
+from .options import VCPUS
 
 
 @click.command()
-@click.option("--tree", required=True, type=click.Path(path_type=Path), metavar="PATH", help="A git tree; only read.")
+@click.option(
+    "--tree",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Git tree of the kernel. It is only read.",
+)
 @click.option("--good", required=True, metavar="REF")
 @click.option("--bad", required=True, metavar="REF")
-@click.option("--scenario", default="one-big-many-small", show_default=True, help="Name or .toml file.")
 @click.option(
-    "--rounds", type=click.IntRange(8, 100_000), default=60, show_default=True, help="An end; a step at most."
+    "--scenario", default="one-big-many-small", show_default=True, help="Scenario name, or path of a .toml file."
 )
-@click.option("--boots", type=click.IntRange(1, 1000), default=2, show_default=True, help="Boots an end.")
 @click.option(
-    "--what", type=click.Choice(["redundant", "hung"]), help="Of the rounds.  [default: where the ends differ]"
+    "--rounds",
+    type=click.IntRange(8, 100_000),
+    default=60,
+    show_default=True,
+    help="Rounds per endpoint; maximum per step.",
+)
+@click.option("--boots", type=click.IntRange(1, 1000), default=2, show_default=True, help="Boots per endpoint.")
+@click.option(
+    "--what",
+    type=click.Choice(["redundant", "hung"]),
+    help="What makes a round bad: a redundant kill, or that it does not complete.  [default: the one in which the endpoints differ more]",
 )
 @click.option("--seed", type=int, default=1, show_default=True)
 @VCPUS
 @click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The same again goes on.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Directory of the bisection. Reuse it to resume.",
+)
 def bisect(
     tree: Path,
     good: str,
@@ -42,16 +62,16 @@ def bisect(
     accel: str,
     out: Path,
 ) -> None:
-    """Find the commit at which redundant kills, or hangs, came or went: git bisect, with a statistical verdict a step.
+    """Find the commit that introduced or removed redundant kills or hangs: git bisect with a statistical verdict per step.
 
-    Good and bad are measured first. A step takes rounds until one of the two is 99 times likelier, and is skipped when
-    --rounds are not enough. Exit code 7 when the ends do not differ, or only skipped commits are left.
+    Both endpoints are measured first. Each step runs rounds until one of the two is 99 times likelier, and is skipped if
+    --rounds do not decide it. Exit code 7 if the endpoints do not differ, or if only skipped commits are left.
     """
-    from harness import bisect as bisection
+    from ..studies import bisect as bisection
 
     plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, accel)
-    with Reporter() as report:
-        first_bad, verdicts = bisection.bisect(plan, out, what, report)
+    with Reporter() as progress:
+        first_bad, verdicts = bisection.bisect(plan, out, what, progress)
     bisection.describe(out, first_bad, verdicts, click.echo)
     if first_bad is None:
         raise SystemExit(CHECK_FAILED)
@@ -60,12 +80,12 @@ def bisect(
 @click.command("bisect-step", hidden=True)
 @click.argument("out", type=click.Path(path_type=Path))
 def bisect_step(out: Path) -> None:
-    """One step of `oomtrial bisect`, for `git bisect run`."""
-    from harness.bisect import STOP, step
+    """Run one step of `oomtrial bisect`, for `git bisect run`."""
+    from ..studies.bisect import STOP, step
 
     try:
-        with Reporter() as report:
-            status = step(out, report)
+        with Reporter() as progress:
+            status = step(out, progress)
     except OomtrialError as error:
         click.echo(f"oomtrial: {error}", err=True)
         status = STOP

@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import FORMAT
-from harness.commands.output import console_on_stderr, console_on_stdout, print_json
-from harness.errors import CHECK_FAILED
+from ..errors import CHECK_FAILED
+from .options import FORMAT
+from .output import console_on_stderr, console_on_stdout, print_json
 
 
 @click.command()
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--baseline", metavar="ARM", help="What the others are compared with.  [default: the first stock arm]")
+@click.option(
+    "--baseline", metavar="ARM", help="Arm that the others are compared with.  [default: the first stock arm]"
+)
 @click.option(
     "--fail-if",
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help="worse, or redundant-rate>X (the lower bound of the interval lies above it); repeat it for both.",
+    help="Exit with 7 if an arm is worse, or if the lower bound of its rate lies above X (redundant-rate>X). Repeatable.",
 )
 @click.option(
     "--format",
@@ -31,20 +33,20 @@ from harness.errors import CHECK_FAILED
 @click.option(
     "--by-run/--pooled",
     default=None,
-    help="Arms of each run by themselves, or of one name together.  [default: by run on host, else pooled]",
+    help="Keep the arms of each run apart, or pool arms of one name.  [default: apart for the arm host, else pooled]",
 )
 def compare(
     runs: tuple[Path, ...], baseline: str | None, conditions: tuple[str, ...], style: str, by_run: bool | None
 ) -> None:
-    """Compare the arms of a run, or of several runs that are alike enough to be pooled, and judge them.
+    """Compare the arms of a run, or of several runs that can be pooled, and give a verdict for each.
 
-    Exit code 7 when an arm fails a condition. What is not decided fails nothing, and says so.
+    Exit code 7 if an arm fails a condition of --fail-if. An undecided comparison fails none, and the output says so.
     """
-    from harness.analysis.checks import check_summary, parse_condition
-    from harness.pooling import pool_runs
-    from harness.report.ci import junit_xml, ktap
-    from harness.runmail import mail_of_pool
-    from harness.runsummary import summarize_pool
+    from ..analysis.checks import check_summary, parse_condition
+    from ..report.ci import junit_xml, ktap
+    from ..runs.mail import mail_of_pool
+    from ..runs.pool import pool_runs
+    from ..runs.summary import summarize_pool
 
     parsed = [parse_condition(text) for text in conditions]
     pool = pool_runs(runs, by_run)
@@ -53,14 +55,14 @@ def compare(
     if style == "json":
         print_json({"summary": summary, "checks": checks})
     elif style == "table":
-        from harness.report.comparisontable import print_checks
-        from harness.report.terminal import print_summary
+        from ..report.comparisontable import print_checks
+        from ..report.terminal import print_summary
 
         console = console_on_stdout()
         print_summary(console, summary, with_tests=True)
         print_checks(console, checks)
     elif style == "mail":
-        from harness.report.comparisontable import print_checks
+        from ..report.comparisontable import print_checks
 
         click.echo(mail_of_pool(pool, summary), nl=False)
         print_checks(console_on_stderr(), checks)
@@ -71,15 +73,26 @@ def compare(
 
 
 @click.command()
-@click.option("--rate", required=True, metavar="A", help="Share of rounds with a redundant kill now: 0.09 or 9%.")
+@click.option("--rate", required=True, metavar="A", help="Share of rounds with a redundant kill today: 0.09 or 9%.")
 @click.option(
-    "--to", "shares", required=True, multiple=True, metavar="B", help="That is to be told from it; repeat it."
+    "--to",
+    "shares",
+    required=True,
+    multiple=True,
+    metavar="B",
+    help="Share that the test should tell from it. Repeatable.",
 )
-@click.option("--power", default="0.9", show_default=True, metavar="P", help="The chance to tell them apart.")
+@click.option("--power", default="0.9", show_default=True, metavar="P", help="Probability of telling them apart.")
 @click.option("--rounds-per-boot", type=click.IntRange(1, 100_000), default=15, show_default=True)
-@click.option("--icc", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="R", help="Correlation of the rounds of a boot.")  # fmt: skip
-@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots an arm, instead of --rounds-per-boot.")
-@click.option("--comparisons", type=click.IntRange(1, 1000), default=1, show_default=True, help="Arms times scenarios.")
+@click.option("--icc", type=click.FloatRange(0, 1), default=0.0, show_default=True, metavar="R", help="Correlation of rounds within a boot (intraclass correlation).")  # fmt: skip
+@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots per arm, instead of --rounds-per-boot.")
+@click.option(
+    "--comparisons",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Number of comparisons made at once: arms times scenarios.",
+)
 @click.option("--seconds-per-round", type=click.FloatRange(0), metavar="S")
 @click.option("--seconds-per-boot", type=click.FloatRange(0), default=0.0, metavar="S")
 @FORMAT
@@ -95,13 +108,13 @@ def plan(
     seconds_per_boot: float,
     style: str,
 ) -> None:
-    """Say how many rounds and boots it takes to tell two shares of rounds apart."""
+    """Compute how many rounds and boots are needed to tell two shares of rounds apart."""
     import msgspec
 
-    from harness.analysis.checks import parse_share
-    from harness.analysis.power import ALPHA, size_of
-    from harness.errors import UsageError
-    from harness.report.plantable import print_sizes
+    from ..analysis.checks import parse_share
+    from ..analysis.power import ALPHA, size_of
+    from ..errors import UsageError
+    from ..report.plantable import print_sizes
 
     base, wanted = parse_share(rate), parse_share(power)
     if not 0 < wanted < 1:

@@ -6,21 +6,23 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import FORMAT, SEED, VCPUS
-from harness.commands.output import console_on_stdout, print_json
-from harness.errors import CHECK_FAILED
-from harness.progress import Reporter
-from harness.spec.machine import ACCELERATIONS
+from ..errors import CHECK_FAILED
+from ..progress import Reporter
+from ..spec.machine import ACCELERATIONS
+from .options import FORMAT, SEED, VCPUS
+from .output import console_on_stdout, print_json
 
 
 @click.command()
-@click.option("--base", metavar="SPEC", help="The stock kernel.  [default: source:6.1, else source:6.12]")
-@click.option("--only", "names", multiple=True, metavar="NAME", help="Only this control; repeat it for more.")
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds an arm.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots an arm.")
+@click.option("--base", metavar="SPEC", help="Stock kernel.  [default: source:6.1, else source:6.12]")
+@click.option("--only", "names", multiple=True, metavar="NAME", help="Run only this control. Repeatable.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds per arm.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per arm.")
 @SEED
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Directory of the runs; what is there is not measured again."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Directory of the runs. Reuse it to judge them again without measuring.",
 )
 @VCPUS
 @click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
@@ -36,13 +38,15 @@ def controls(
     accel: str,
     style: str,
 ) -> None:
-    """Prove the harness: does it tell known-bad kernels from stock, and stock from stock not? Exit code 7 if it fails."""
-    from harness.controls import run_controls
-    from harness.kernels.source import offered_versions
-    from harness.report.controltable import print_controls
-    from harness.request import Request
-    from harness.rundir import new_run_id, read_run
-    from harness.spec.arm import ArmSpec
+    """Check the harness itself: it must tell known-bad kernels from stock, and must not tell stock from stock.
+
+    Exit code 7 if a control does not come out as claimed."""
+    from ..experiment.request import Request
+    from ..kernels.source import offered_versions
+    from ..report.controltable import print_controls
+    from ..runs.record import new_run_id, read_run
+    from ..spec.arm import ArmSpec
+    from ..studies.controls import run_controls
 
     base = base or ("source:6.1" if "6.1" in offered_versions() else "source:6.12")
     out = out or Path("results") / "runs" / f"controls-{new_run_id()}"
@@ -53,8 +57,8 @@ def controls(
             arms, (scenario,), number, min(boots, number) if few is None else 1, seed, directory, vcpus, accel=accel
         )
 
-    with Reporter() as report:
-        results = run_controls(base, names, out, report, request)
+    with Reporter() as progress:
+        results = run_controls(base, names, out, progress, request)
     if style == "json":
         print_json(results)
     else:

@@ -6,32 +6,33 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import SEED
-from harness.commands.summary import print_run
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import SEED
+from .summary import print_run
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Rounds a kernel.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots a kernel.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="Rounds per kernel.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per kernel.")
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
-    """Compare the newest kernel that can be had: stock, with a fix, and broken on purpose.
+    """Compare the newest available kernel: stock, with a fix, and broken on purpose.
 
-    While kernels are built, Debian's prebuilt kernel of that version is measured: a first figure, pooled with nothing.
+    While these kernels are built, Debian's prebuilt kernel of that version is measured. Its figure comes first and is not
+    pooled with the others.
     """
-    from harness.demo import run_demo
-    from harness.refusals import refuse_existing
-    from harness.request import Request
-    from harness.spec.plan import plan_blocks
+    from ..experiment.preflight import refuse_existing
+    from ..experiment.request import Request
+    from ..spec.plan import plan_blocks
+    from ..studies.demo import run_demo
 
     if out is not None:
         refuse_existing(out)
     plan_blocks(["stock"], ["demo"], rounds, boots, seed)  # refused before kernels are built
     request = Request((), ("one-big-many-small",), rounds, boots, seed, out)
-    with Reporter() as report:
-        done = run_demo(request, report)
+    with Reporter() as progress:
+        done = run_demo(request, progress)
     print_run(done.directory)
     for line in done.first.lines if done.first else []:
         click.echo(line)

@@ -7,11 +7,13 @@ from rich.console import Console
 
 
 @click.command()
-@click.option("--clean", is_flag=True, help="Remove what a kill or a power cut left; nothing of a live process.")
+@click.option(
+    "--clean", is_flag=True, help="Remove files, containers and memcgs that killed processes of oomtrial left behind."
+)
 def doctor(clean: bool) -> None:
-    """Say what works on this machine, and how to get the rest. Exit code 3 when something needed is missing."""
+    """Check what works on this machine and show how to get the rest. Exit code 3 if something required is missing."""
     if clean:
-        from harness.cleaning import clean as clean_up
+        from ..maintenance.cleanup import clean as clean_up
 
         count = 0
         for removed in clean_up():
@@ -20,7 +22,7 @@ def doctor(clean: bool) -> None:
         if not count:
             click.echo("nothing was left behind")
         return
-    from harness.doctor import diagnose, print_findings
+    from ..maintenance.doctor import diagnose, print_findings
 
     findings = diagnose()
     print_findings(Console(), findings)

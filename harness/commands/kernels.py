@@ -10,43 +10,44 @@ import click
 from rich import box
 from rich.table import Table
 
-from harness.commands.options import OWN_CONFIG
-from harness.commands.output import console_on_stdout
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import OWN_CONFIG
+from .output import console_on_stdout
+from .sections import SectionedGroup
 
 if TYPE_CHECKING:
-    from harness.kernels.kernel import Plan
+    from ..kernels.kernel import KernelPlan
 
 _WIDTH = 100
 
 
-@click.group()
+@click.group(cls=SectionedGroup)
 def kernels() -> None:
-    """Kernels without a run: what there is, what a spec means, builds, checks, tidying up.
+    """List, inspect, build, check and remove kernels.
 
-    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (its source, built with our config), each with
-    @SUITE to name one (debian:7.2@sid), tree:PATH[@REF] (a kernel tree of yours, only read) or image:PATH (a bzImage).
-    source: and tree: take +PATCH, repeatable: a name from the library, or the path of a diff, a mail, a mailbox, or a directory with a
-    series. In a path, + and @ are written twice.
+    SPEC is debian:VERSION (Debian's prebuilt kernel), source:VERSION (Debian's source, built with oomtrial's guest config),
+    tree:PATH[@REF] (your kernel tree, which is only read) or image:PATH (a bzImage). @SUITE chooses a Debian suite:
+    debian:7.2@sid. +PATCH adds a patch to source: and tree:, and can be repeated: a name from the patch library, or the
+    path of a diff, a mail, a mailbox, or a directory with a series. In a path, write + and @ twice.
     """
 
 
 @kernels.command("list")
-@click.option("--offline", is_flag=True, help="Read no package list anew: only what is known.")
+@click.option("--offline", is_flag=True, help="Use the package lists that were read before; ask no mirror.")
 def list_(offline: bool) -> None:
-    """What can be asked for on this machine, and what the cache holds.
+    """List the kernels that are available on this machine, and those in the cache.
 
-    Versions come from the host's own apt and from the other suites of its mirror, whose lists are read once a day.
+    Versions come from the host's apt and from the other suites of its mirror. Their lists are read once a day.
     """
-    from harness.kernels.debversion import series_of
-    from harness.kernels.inventory import cached_kernels
-    from harness.kernels.library import library_names
-    from harness.kernels.listing import incomplete_series, listed_kernels
-    from harness.kernels.offers import Offers, age_text
+    from ..kernels.debversion import series_of
+    from ..kernels.inventory import cached_kernels
+    from ..kernels.library import library_names
+    from ..kernels.listing import incomplete_series, listed_kernels
+    from ..kernels.offers import Offers, age_text
 
     console = console_on_stdout(_WIDTH)
-    with Reporter() as report:
-        offers = Offers(report, offline)
+    with Reporter() as progress:
+        offers = Offers(progress, offline)
         offered = list(listed_kernels(offers))
         incomplete = incomplete_series(offers)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -80,16 +81,16 @@ def list_(offline: bool) -> None:
 @kernels.command()
 @click.argument("text", metavar="SPEC")
 @OWN_CONFIG
-def show(text: str, own_config: tuple[Path, ...]) -> None:
-    """What a spec means here: source, patches, key, and whether the cache has it."""
-    from harness.kernels.build import BuildPlan
-    from harness.kernels.kernel import kernel_directory, ready_kernel
-    from harness.kernels.plan import plan_kernel
-    from harness.paths import content_key
-    from harness.spec.kernel import parse_kernel_spec
+def show(text: str, user_fragments: tuple[Path, ...]) -> None:
+    """Show what a spec resolves to: source, patches, key, and whether it is in the cache."""
+    from ..kernels.build import BuildPlan
+    from ..kernels.kernel import kernel_directory, ready_kernel
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
+    from ..system.paths import content_key
 
-    with Reporter() as report:
-        plan = plan_kernel(parse_kernel_spec(text), report, own_config)
+    with Reporter() as progress:
+        plan = plan_kernel(parse_kernel_spec(text), progress, user_fragments)
     click.echo(f"spec:      {plan.spec.text}\nsource:    {plan.source}\nkey:       {plan.key}")
     if isinstance(plan, BuildPlan):
         click.echo(f"identity:  {plan.base.identity}\ntree:      {plan.base.tree}\ncompiler:  {plan.compiler}")
@@ -106,69 +107,69 @@ def show(text: str, own_config: tuple[Path, ...]) -> None:
             click.echo(f"did not take: {line}")
 
 
-def _tidy(report: Reporter) -> None:
-    from harness.cleaning import tidy
+def _tidy(progress: Reporter) -> None:
+    from ..maintenance.cleanup import tidy
 
     for removed in tidy():
-        report.say(f"removed {removed.what}: {removed.why}")
+        progress.say(f"removed {removed.what}: {removed.why}")
 
 
 @kernels.command()
 @click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
 @OWN_CONFIG
-def build(texts: tuple[str, ...], own_config: tuple[Path, ...]) -> None:
-    """Make kernels, unless the cache has them; prints their paths."""
-    from harness.kernels.kernel import make_kernel
-    from harness.kernels.plan import plan_kernel
-    from harness.spec.kernel import parse_kernel_spec
+def build(texts: tuple[str, ...], user_fragments: tuple[Path, ...]) -> None:
+    """Build kernels that are not in the cache, and print their paths."""
+    from ..kernels.kernel import make_kernel
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
 
     specs = [parse_kernel_spec(text) for text in texts]
-    with Reporter() as report:
-        _tidy(report)
-        plans = [plan_kernel(spec, report, own_config) for spec in specs]
-        made = [make_kernel(plan, report) for plan in plans]
+    with Reporter() as progress:
+        _tidy(progress)
+        plans = [plan_kernel(spec, progress, user_fragments) for spec in specs]
+        made = [make_kernel(plan, progress) for plan in plans]
     for kernel in made:
         click.echo(f"{kernel.spec} {kernel.image}")
 
 
 @kernels.command()
 @click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
-@click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC, which names no patch.")
+@click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC.")
 @OWN_CONFIG
-def check(texts: tuple[str, ...], library: bool, own_config: tuple[Path, ...]) -> None:
-    """Check whether patches apply and the config has what a guest needs. Nothing is compiled.
+def check(texts: tuple[str, ...], library: bool, user_fragments: tuple[Path, ...]) -> None:
+    """Check that patches apply and that the config has what a guest needs. Nothing is compiled.
 
-    With --library, exit code 4 when a patch that is meant for a version does not apply to it.
+    With --library, exit code 4 if a patch does not apply to a version that it is meant for.
     """
-    from harness.kernels.check import check_kernel
-    from harness.kernels.plan import plan_kernel
-    from harness.spec.kernel import parse_kernel_spec
+    from ..kernels.check import check_kernel
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
 
-    with Reporter() as report:
-        _tidy(report)
-        plans = [plan_kernel(parse_kernel_spec(text), report, own_config) for text in texts]
+    with Reporter() as progress:
+        _tidy(progress)
+        plans = [plan_kernel(parse_kernel_spec(text), progress, user_fragments) for text in texts]
         if library:
-            _check_library(plans, report)
+            _check_library(plans, progress)
             return
         for plan in plans:
-            for line in check_kernel(plan, report):
+            for line in check_kernel(plan, progress):
                 click.echo(f"{plan.spec.text}: {line}" if len(plans) > 1 else line)
 
 
-def _check_library(plans: list[Plan], report: Reporter) -> None:
+def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
     """Prints a table of patches by kernel.
 
     Raises UsageError for a kernel that is not built here, BuildError when a patch does not apply.
     """
-    from harness.errors import BuildError, UsageError
-    from harness.kernels.build import BuildPlan
-    from harness.kernels.librarycheck import check_library
+    from ..errors import BuildError, UsageError
+    from ..kernels.build import BuildPlan
+    from ..kernels.librarycheck import check_library
 
     columns = []
     for plan in plans:
         if not isinstance(plan, BuildPlan) or plan.patches:
             raise UsageError(f"{plan.spec.text} takes no library", "name source:VERSION or tree:PATH, without a patch")
-        columns.append(check_library(plan.base, report))
+        columns.append(check_library(plan.base, progress))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("patch")
     for plan in plans:
@@ -187,18 +188,18 @@ def _check_library(plans: list[Plan], report: Reporter) -> None:
     default=30,
     show_default=True,
     metavar="DAYS",
-    help="Also what nobody has used for so long.",
+    help="Also remove what has not been used for this many days.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed; remove nothing.")
 def prune(older_than: float, dry_run: bool) -> None:
-    """Remove kernels, trees and logs that no later run would take. What is in use stays."""
-    from harness.kernels.inventory import leftovers, remove
-    from harness.kernels.plan import plan_kernel
-    from harness.spec.kernel import parse_kernel_spec
+    """Remove kernels, trees and logs from the cache that no later run would use. What is in use stays."""
+    from ..kernels.inventory import leftovers, remove
+    from ..kernels.plan import plan_kernel
+    from ..spec.kernel import parse_kernel_spec
 
     freed = 0
-    with Reporter() as report:
-        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), report, offline=True)))
+    with Reporter() as progress:
+        found = list(leftovers(older_than, lambda text: plan_kernel(parse_kernel_spec(text), progress, offline=True)))
         for leftover in found:
             size = f"{leftover.size_bytes / (1 << 20):.1f} MiB"
             if remove(leftover, dry_run=dry_run):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.spec.machine import ACCELERATIONS
+from ..spec.machine import ACCELERATIONS
 
 FORMAT = click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 MAIL_FORMAT = click.option(
@@ -15,17 +15,21 @@ MAIL_FORMAT = click.option(
     type=click.Choice(["table", "json", "mail"]),
     default="table",
     show_default=True,
-    help="mail: plain text of 72 columns, for a patch mail.",
+    help="Output format. mail is plain text of 72 columns, for a patch mail.",
 )
-SEED = click.option("--seed", type=int, default=1, show_default=True, help="Of the order in which the arms take turns.")
-VCPUS = click.option("--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Of a guest.")
+SEED = click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of the random order in which the arms take turns."
+)
+VCPUS = click.option(
+    "--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Virtual CPUs per guest."
+)
 OWN_CONFIG = click.option(
     "--config",
-    "own_config",
+    "user_fragments",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Config fragment over ours, for kernels that are built; repeatable.",
+    help="Kconfig fragment added to the guest config of source: and tree: kernels. Repeatable.",
 )
 MEMORY = click.option(
     "--memory",
@@ -33,28 +37,28 @@ MEMORY = click.option(
     type=click.IntRange(256, 1 << 20),
     default=2048,
     show_default=True,
-    help="Of a guest, in MiB.",
+    help="Memory per guest in MiB.",
 )
 ACCEL = click.option(
     "--accel",
     type=click.Choice(ACCELERATIONS),
     default="auto",
     show_default=True,
-    help="auto: KVM if a guest boots with it.",
+    help="How QEMU runs guests. auto: KVM if a guest boots with it, else software emulation (tcg).",
 )
 SNAPSHOTS = click.option(
     "--snapshots/--no-snapshots",
     default=True,
     show_default=True,
-    help="Guests go on from snapshots of earlier boots of theirs.",
+    help="Restore guests from snapshots of earlier boots where there are any.",
 )
 CLUSTER = click.option(
     "--cluster",
     metavar="ADDRESS",
-    help="Run the blocks on the workers of a Dask scheduler: tls://HOST:PORT, or local:N for N on this machine.",
+    help="Run guests on a Dask cluster: tls://HOST:PORT, or local:N for N workers on this machine.",
 )
 CLUSTER_INSECURE = click.option(
     "--cluster-insecure",
     is_flag=True,
-    help="Take a scheduler without TLS, as tcp://HOST:PORT. Whoever reaches its port runs code as you.",
+    help="Accept a scheduler without TLS (tcp://HOST:PORT). Anyone who reaches its port can run code as you.",
 )

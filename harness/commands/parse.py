@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.commands.output import console_on_stdout
-from harness.errors import EvidenceError
+from ..errors import EvidenceError
+from .output import console_on_stdout
 
 
 @click.command()
@@ -19,13 +19,26 @@ from harness.errors import EvidenceError
     type=click.Choice(["table", "json", "jsonl", "csv", "parquet"]),
     default="table",
     show_default=True,
-    help="csv without --out gives the kills alone.",
+    help="Output format. csv without --out prints the table of kills.",
 )
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write files there.")
-@click.option("--since", metavar="TIME", help="Seconds of uptime, or a date such as 2026-11-23T08:00:00Z.")
-@click.option("--until", metavar="TIME", help="As --since.")
-@click.option("--memcg", metavar="GLOB", help="Only kills whose OOM domain or victim lies in it; global is one too.")
-@click.option("--explain", metavar="WHO", help="Say what the log proves of a pid, container, pod, unit or memcg.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the tables as files to this directory.",
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Ignore records before this time: seconds of uptime, or a date such as 2026-11-23T08:00:00Z.",
+)
+@click.option("--until", metavar="TIME", help="Ignore records after this time; same forms as --since.")
+@click.option(
+    "--memcg",
+    metavar="GLOB",
+    help="Show only kills whose OOM domain or victim is in a matching memcg; global stands for the whole machine.",
+)
+@click.option("--explain", metavar="WHO", help="Say what the log proves about a pid, container, pod, unit or memcg.")
 def parse(
     files: tuple[str, ...],
     style: str,
@@ -35,13 +48,13 @@ def parse(
     memcg: str | None,
     explain: str | None,
 ) -> None:
-    """Say what the OOM killer did, from any kernel log: dmesg, syslog, journalctl, /dev/kmsg; plain, .gz, .xz, .zst.
+    """Read OOM kills from any kernel log: dmesg, syslog, journalctl, /dev/kmsg; plain, .gz, .xz or .zst.
 
-    Without FILE, or for -, standard input is read. A log without any OOM line is a result (exit code 0), and so are
-    lines that speak of a kill and cannot be read: they are counted and shown. A log that cannot be read is an error (6),
-    after the others were read.
+    Without FILE, or for -, standard input is read. A log without any OOM line is a valid result (exit code 0). Lines that
+    mention a kill but cannot be read are counted and shown. If a file cannot be read, the others are read first, and the
+    exit code is 6.
     """
-    from harness.parselog import ParseRequest, parse_files
+    from ..logs.parse import ParseRequest, parse_files
 
     if not files and sys.stdin.isatty():
         raise click.UsageError("no FILE, and standard input is a terminal: name a log, or pipe one in")

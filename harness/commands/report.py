@@ -7,24 +7,34 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.output import console_on_stdout
+from .output import console_on_stdout
 
 if TYPE_CHECKING:
-    from harness.report.timeline import Timeline
+    from ..report.timeline import Timeline
 
 _PLAIN_WIDTH = 100  # where standard output is no terminal
 
 
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--scenario", metavar="NAME", help="Where the run has several.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="The page.  [default: RUN/report.html]")
-@click.option("--round", "rounds", multiple=True, metavar="TRIAL/ROUND", help="Draw this round; repeat it for more.  [default: the interesting ones]")  # fmt: skip
-@click.option("--max-rounds", type=click.IntRange(0, 1000), default=12, show_default=True, help="Interesting rounds that are drawn.")  # fmt: skip
-@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Pictures, instead of the page.")  # fmt: skip
-@click.option("--png", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The same, as PNG.")
-@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="The rounds for ui.perfetto.dev, instead of the page.")  # fmt: skip
-@click.option("--text", is_flag=True, help="Print the rounds, instead of the page.")
+@click.option("--scenario", metavar="NAME", help="Scenario to report, if the run has several.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write the page to.  [default: RUN/report.html]",
+)
+@click.option("--round", "rounds", multiple=True, metavar="TRIAL/ROUND", help="Draw the timeline of this round. Repeatable.  [default: rounds with a redundant kill first]")  # fmt: skip
+@click.option("--max-rounds", type=click.IntRange(0, 1000), default=12, show_default=True, help="Maximum number of rounds drawn by default.")  # fmt: skip
+@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write the pictures as SVG files to this directory, instead of the page.")  # fmt: skip
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the pictures as PNG files to this directory, instead of the page.",
+)
+@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE", help="Write the rounds as a trace for ui.perfetto.dev, instead of the page.")  # fmt: skip
+@click.option("--text", is_flag=True, help="Print the timelines as text, instead of the page.")
 @click.option("--mail", is_flag=True, help="Print the summary for a patch mail, instead of the page.")
 def report(
     run_directory: Path,
@@ -38,17 +48,17 @@ def report(
     text: bool,
     mail: bool,
 ) -> None:
-    """Write the report of a run: one HTML page that needs no network.
+    """Write the report of a run as one HTML page that needs no network.
 
-    Interesting rounds are those with a redundant kill, with witnesses that disagree, and those that did not complete.
+    By default it draws rounds with a redundant kill, rounds in which the witnesses disagree, and rounds that did not complete.
     """
     if mail:
-        from harness.runmail import mail_of_run
+        from ..runs.mail import mail_of_run
 
         click.echo(mail_of_run(run_directory, scenario=scenario), nl=False)
         if not (out or svg or png or trace or text):
             return
-    from harness.runreport import open_report, write_page, write_pictures, write_trace
+    from ..runs.report import open_report, write_page, write_pictures, write_trace
 
     opened = open_report(run_directory, rounds, max_rounds, scenario)
     for directory, kind in ((svg, "svg"), (png, "png")):
@@ -67,7 +77,7 @@ def report(
 
 
 def _print_rounds(timelines: list[Timeline]) -> None:
-    from harness.report.timelinetext import timeline_text
+    from ..report.timelinetext import timeline_text
 
     console = console_on_stdout(_PLAIN_WIDTH)
     for timeline in timelines:

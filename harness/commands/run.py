@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from harness.commands.options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
-from harness.commands.summary import print_run
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
+from .summary import print_run
 
 if TYPE_CHECKING:
-    from harness.experiment import Experiment
+    from ..experiment.experiment import Experiment
 
-_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config")
+_OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragments")
 
 
 @click.command()
@@ -33,19 +33,19 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
     "scenarios",
     multiple=True,
     metavar="NAME",
-    help='Name, or path of a .toml file; repeat it, or "all".  [default: one-big-many-small]',
+    help='Scenario name, path of a .toml file, or "all". Repeatable.  [default: one-big-many-small]',
 )
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds an arm.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per arm.")
 @click.option(
     "--boots",
     type=click.IntRange(1, 10_000),
-    help="Boots an arm (containers, on host); rounds are spread over them.  [default: 2, on host 1; with --until-decided"
+    help="Boots per arm (on host: containers); rounds are spread over them.  [default: 2, on host 1; with --until-decided"
     " one for 8 rounds, but 8 at least]",
 )
 @click.option(
     "--until-decided",
     is_flag=True,
-    help="Look after every turn of the arms, and end when each is better or worse than stock; --rounds is then the most.",
+    help="Check after each turn of the arms, and stop once every arm is better or worse than stock. --rounds is then the maximum.",
 )
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
@@ -54,7 +54,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="Of a guest; more than cores widens the window.",
+    help="Virtual CPUs per guest. More of them than host cores widens the window for a second kill.",
 )
 @MEMORY
 @ACCEL
@@ -63,14 +63,14 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
     type=click.Choice(["all", "kills", "none"]),
     default="all",
     show_default=True,
-    help="kills: what classifies a kill, without its mechanism. none: counts only, no kill is classified.",
+    help="Kernel probes. all: kills and their mechanism. kills: kills are classified, without the mechanism. none: kills are only counted.",
 )
 @SNAPSHOTS
-@click.option("--append", default="", metavar="TEXT", help="To the guest's kernel command line.")
+@click.option("--append", default="", metavar="TEXT", help="Text appended to the guest's kernel command line.")
 @click.option(
     "--may-harm-host",
     is_flag=True,
-    help="On host, run scenarios too that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
+    help="On host, also run scenarios that can hurt the machine: without limits, unkillable, or over a quarter of its memory.",
 )
 @CLUSTER
 @CLUSTER_INSECURE
@@ -78,7 +78,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "own_config
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was cut off, as its record says; no options but those of --cluster go with it.",
+    help="Resume an interrupted run from its record. Only the --cluster options can be combined with it.",
 )
 @OWN_CONFIG
 @click.pass_context
@@ -101,23 +101,23 @@ def run(
     cluster: str | None,
     cluster_insecure: bool,
     resume: Path | None,
-    own_config: tuple[Path, ...],
+    user_fragments: tuple[Path, ...],
 ) -> None:
-    """Measure kernels against each other, and print the summary.
+    """Measure kernels against each other and print the summary.
 
-    --kernel host measures the running kernel in containers of the local Docker Engine: a benchmark of this machine, whose
-    figures are kept in a history. It makes nothing but its own containers, and leaves none behind.
+    --kernel host measures the running kernel in containers of the local Docker Engine, without a guest. Its figures are
+    kept in a history of this machine. It creates only its own containers and removes them.
     """
-    from harness.cluster import run_experiment
-    from harness.experiment import Experiment, resume_run
-    from harness.request import Request
-    from harness.spec.arm import name_arms
+    from ..experiment.driver import run_experiment
+    from ..experiment.experiment import Experiment, resume_run
+    from ..experiment.request import Request
+    from ..spec.arm import name_arms
 
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
             raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
-        with Reporter() as report:
-            experiment = resume_run(resume, report, elsewhere=cluster is not None)
+        with Reporter() as progress:
+            experiment = resume_run(resume, progress, elsewhere=cluster is not None)
             has_run = run_experiment(experiment, cluster, insecure=cluster_insecure)
         print_run(resume)
         if has_run:
@@ -127,7 +127,7 @@ def run(
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
     if "host" in kernels:
         _refuse_guest_options(context)
-    with Reporter() as report:
+    with Reporter() as progress:
         request = Request(
             name_arms(kernels, probes),
             scenarios or ("one-big-many-small",),
@@ -140,11 +140,11 @@ def run(
             accel,
             snapshots,
             append,
-            own_config,
+            user_fragments,
             may_harm_host,
             until_decided,
         )
-        experiment = Experiment(request, report)
+        experiment = Experiment(request, progress)
         run_experiment(experiment, cluster, insecure=cluster_insecure)
     print_run(experiment.directory)
     _remember(experiment)
@@ -153,7 +153,7 @@ def run(
 def _remember(experiment: Experiment) -> None:
     """Of the arm host, figures go to this machine's history."""
     if "host" in experiment.request.kernels:
-        from harness.history import remember
+        from ..runs.history import remember
 
         for line in remember(experiment.directory):
             click.echo(line)

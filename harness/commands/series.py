@@ -6,28 +6,20 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import (
-    ACCEL,
-    CLUSTER,
-    CLUSTER_INSECURE,
-    FORMAT,
-    MEMORY,
-    OWN_CONFIG,
-    SEED,
-    SNAPSHOTS,
-    VCPUS,
-)
-from harness.commands.output import console_on_stdout, print_json
-from harness.progress import Reporter
+from ..progress import Reporter
+from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
+from .output import console_on_stdout, print_json
 
 _DEFAULT_SCENARIO = "one-big-many-small"
 
 
 @click.command()
 @click.argument("versions", metavar="VERSION...", nargs=-1)
-@click.option("--scenario", metavar="NAME", help=f"Name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]")
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds a version.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots a version; rounds are spread over them.")  # fmt: skip
+@click.option(
+    "--scenario", metavar="NAME", help=f"Scenario name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]"
+)
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per version.")
+@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per version; rounds are spread over them.")  # fmt: skip
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @VCPUS
@@ -37,10 +29,15 @@ _DEFAULT_SCENARIO = "one-big-many-small"
 @OWN_CONFIG
 @CLUSTER
 @CLUSTER_INSECURE
-@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a series that was cut off, as its record says.")  # fmt: skip
-@click.option("--from", "from_runs", is_flag=True, help="Measure nothing: each VERSION is the directory of a run.")
-@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Picture, in place of those in the run's directory.")  # fmt: skip
-@click.option("--png", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="The same, as PNG.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="RUN", help="Resume an interrupted series from its record.")  # fmt: skip
+@click.option("--from", "from_runs", is_flag=True, help="Measure nothing; each VERSION is the directory of a run.")
+@click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write the picture as SVG to this directory, instead of the run's.")  # fmt: skip
+@click.option(
+    "--png",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the picture as PNG to this directory, instead of the run's.",
+)
 @FORMAT
 def series(
     versions: tuple[str, ...],
@@ -53,7 +50,7 @@ def series(
     memory_mib: int,
     accel: str,
     snapshots: bool,
-    own_config: tuple[Path, ...],
+    user_fragments: tuple[Path, ...],
     cluster: str | None,
     cluster_insecure: bool,
     resume: Path | None,
@@ -62,15 +59,15 @@ def series(
     png: Path | None,
     style: str,
 ) -> None:
-    """Measure several kernel versions in turn, and show between which two the share of redundant kills changes.
+    """Measure several kernel versions and show between which two the share of redundant kills changes.
 
-    VERSION is a kernel spec, or a bare version: Debian's prebuilt kernel of it (debian:VERSION), else its source
-    (source:VERSION). A kernel that cannot be had is told in a line, and the others are measured.
+    VERSION is a kernel spec or a bare version, which means Debian's prebuilt kernel (debian:VERSION) or, if there is none,
+    its source (source:VERSION). Versions that are not available are reported in one line, and the others are measured.
     """
-    from harness.errors import UsageError
-    from harness.report.seriestable import print_series
-    from harness.request import Request
-    from harness.series import measure_series, read_series, write_picture
+    from ..errors import UsageError
+    from ..experiment.request import Request
+    from ..report.seriestable import print_series
+    from ..studies.series import measure_series, read_series, write_picture
 
     if resume is not None and (versions or from_runs):
         raise UsageError("--resume goes on with a series as its record says", "leave out the versions and --from")
@@ -92,10 +89,10 @@ def series(
             memory_mib,
             accel,
             snapshots,
-            config=own_config,
+            config=user_fragments,
         )
-        with Reporter() as report:
-            runs, scenario = [measure_series(versions, request, report, cluster, insecure=cluster_insecure)], None
+        with Reporter() as progress:
+            runs, scenario = [measure_series(versions, request, progress, cluster, insecure=cluster_insecure)], None
     found = read_series(runs, scenario)
     if style == "json":
         print_json(found)
@@ -109,9 +106,9 @@ def series(
 
 
 def _resume(run: Path, cluster: str | None, *, insecure: bool) -> Path:
-    from harness.cluster import run_experiment
-    from harness.experiment import resume_run
+    from ..experiment.driver import run_experiment
+    from ..experiment.experiment import resume_run
 
-    with Reporter() as report:
-        run_experiment(resume_run(run, report, elsewhere=cluster is not None), cluster, insecure=insecure)
+    with Reporter() as progress:
+        run_experiment(resume_run(run, progress, elsewhere=cluster is not None), cluster, insecure=insecure)
     return run

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import MAIL_FORMAT
-from harness.commands.output import console_on_stdout, print_json
+from .options import MAIL_FORMAT
+from .output import console_on_stdout, print_json
 
 
 @click.command()
@@ -19,18 +19,18 @@ def summary(run_directory: Path, style: str) -> None:
         print_run(run_directory)
         return
     if style == "mail":
-        from harness.runmail import mail_of_run
+        from ..runs.mail import mail_of_run
 
         click.echo(mail_of_run(run_directory), nl=False)
         return
-    from harness.runtables import summarize
+    from ..runs.tables import summarize
 
     print_json(summarize(run_directory))
 
 
 def print_run(run_directory: Path) -> None:
     """The summary of a run on the terminal."""
-    from harness.report.terminal import print_summary
-    from harness.runtables import summarize
+    from ..report.terminal import print_summary
+    from ..runs.tables import summarize
 
     print_summary(console_on_stdout(), summarize(run_directory))

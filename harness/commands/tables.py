@@ -6,20 +6,21 @@ from pathlib import Path
 
 import click
 
-from harness.errors import EvidenceError
+from ..errors import EvidenceError
+from .sections import SectionedGroup
 
 
-@click.group()
+@click.group(cls=SectionedGroup)
 def tables() -> None:
-    """Tables of a run."""
+    """Rebuild or export the tables of a run."""
 
 
 @tables.command("rebuild")
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--accept-edited", is_flag=True, help="Take raw files too that changed since their trial ended.")
+@click.option("--accept-edited", is_flag=True, help="Also accept raw files that changed after their trial ended.")
 def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
-    """Make a run's tables anew from its raw evidence. Exit code 6 when some of it was left out."""
-    from harness.runtables import rebuild_tables
+    """Rebuild a run's tables from its raw evidence. Exit code 6 if some of the evidence was left out."""
+    from ..runs.tables import rebuild_tables
 
     problems = rebuild_tables(run_directory, accept_edited)
     for problem in problems:
@@ -33,11 +34,11 @@ def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def tables_export(run_directory: Path, directory: Path) -> None:
-    """Copy a run's tables and record, without raw evidence and without this machine's paths, to keep or to send.
+    """Copy a run's tables and record without the raw evidence and without this machine's paths, to keep or to send.
 
-    summary, compare, report and harness.load_run take the copy as they take the run.
+    summary, compare, report and oomtrial.load_run accept the copy in place of the run.
     """
-    from harness.exportset import export_set
+    from ..runs.export import export_set
 
     for text in export_set(run_directory, directory):
         click.echo(f"without its directories: {text}", err=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from harness.binaries import build_binary
-from harness.paths import content_key, data_dir
+from ..system.cc import build_binary
+from ..system.paths import content_key, data_dir
 
 NAMES = ("hog", "collector")
 

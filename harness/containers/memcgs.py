@@ -1,4 +1,4 @@
-"""Memcgs that tests make above their containers (harness/testing/watcher.py), and what of them a killed process left.
+"""Memcgs that tests make above their containers (harness/pytest_plugin/watcher.py), and what of them a killed process left.
 
 The watcher removes them at its end. One that was killed, or whose engine was, leaves them: empty, and kept by the kernel until
 the machine boots again.

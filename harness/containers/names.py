@@ -11,7 +11,7 @@ from typing import Any
 
 import docker
 
-from harness.containers.running import API_ERRORS
+from .running import API_ERRORS
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _REMEMBERED = 10_000  # names of containers, the oldest go first

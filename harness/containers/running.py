@@ -16,7 +16,7 @@ import requests
 from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
-from harness.errors import GuestError, HostError
+from ..errors import GuestError, HostError
 
 LABEL = "org.oomtrial"  # on every container of ours; its value is the container's role
 SESSION = "org.oomtrial.session"  # on everything that we make in an engine that is not ours alone; see session.py

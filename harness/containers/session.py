@@ -19,10 +19,10 @@ import docker.errors
 import psutil
 from docker.models.containers import Container
 
-from harness.containers.images import Image
-from harness.containers.memcgs import remove_memcgs
-from harness.containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER
-from harness.paths import content_key
+from ..system.paths import content_key
+from .images import Image
+from .memcgs import remove_memcgs
+from .running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER
 
 _PASSES = 3  # a container may be on its way while the first list is made
 _STOP_S = 10

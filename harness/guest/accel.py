@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import GuestError, HostError
-from harness.guest.machine import Guest
-from harness.kernels.kernel import Kernel
-from harness.paths import cache_dir, content_key, write_atomically
-from harness.proc import output_of
-from harness.progress import Reporter
+from ..errors import GuestError, HostError
+from ..kernels.kernel import Kernel
+from ..progress import Reporter
+from ..system.paths import cache_dir, content_key, write_atomically
+from .machine import Guest
+from .qemu import qemu_version
 
 _KVM = Path("/dev/kvm")
 
@@ -26,10 +26,6 @@ class Probe(msgspec.Struct, frozen=True):
 
     accel: str  # kvm or tcg
     reason: str
-
-
-def qemu_version() -> str:
-    return output_of(["qemu-system-x86_64", "--version"]).splitlines()[0]
 
 
 def _cache_file() -> Path:
@@ -56,7 +52,7 @@ def kvm_openable() -> str | None:
     return None
 
 
-def choose_accel(wanted: str, kernel: Kernel, rootfs: Path, report: Reporter) -> Probe:
+def choose_accel(wanted: str, kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
     """Resolves ``auto``, ``kvm`` or ``tcg`` by booting the kernel under test where the answer is not known yet.
 
     Raises HostError when ``kvm`` was asked for and does not work.
@@ -66,18 +62,18 @@ def choose_accel(wanted: str, kernel: Kernel, rootfs: Path, report: Reporter) ->
     probe = cached_probe()
     if probe is None:
         if _cache_file().exists():
-            report.say(f"{_cache_file()} is damaged; made again")
-        probe = _probe(kernel, rootfs, report)
+            progress.say(f"{_cache_file()} is damaged; made again")
+        probe = _probe(kernel, rootfs, progress)
         write_atomically(_cache_file(), msgspec.json.encode(probe))
     if wanted == "kvm" and probe.accel != "kvm":
         raise HostError(f"KVM does not work here: {probe.reason}", "use --accel tcg")
     return probe
 
 
-def _probe(kernel: Kernel, rootfs: Path, report: Reporter) -> Probe:
+def _probe(kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
     if reason := kvm_openable():
         return Probe("tcg", reason)
-    with tempfile.TemporaryDirectory(prefix="oomtrial-accel-") as scratch, report.task("try KVM by booting a guest"):
+    with tempfile.TemporaryDirectory(prefix="oomtrial-accel-") as scratch, progress.task("try KVM by booting a guest"):
         guest = Guest(
             kernel=Path(kernel.image),
             initrd=Path(kernel.initrd) if kernel.initrd else None,

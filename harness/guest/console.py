@@ -8,6 +8,10 @@ from pathlib import Path
 _PANIC = re.compile(r"Kernel panic - not syncing: (.*)")
 # init is tini, which ends as dockerd does: it exits. Killed by a signal itself, its status has that in the low byte.
 _INIT_EXITED = re.compile(r"Attempted to kill init! exitcode=0x[0-9a-f]{6}00\b")
+# A kernel with JUMP_LABEL patches running code through int3 (arch/x86/kernel/alternative.c, 6.1 to 7.3). QEMU's multi-threaded
+# software emulation may run the int3 after the kernel has left the handler; seen on Debian's 7.2 and 7.3 while they booted.
+_INT3 = re.compile(r"Oops: int3: 0000")
+_PATCHED_CODE = " after int3 (under tcg probably the emulator: it met an instruction that the kernel was patching)"
 _TROUBLE = re.compile(
     r"watchdog: BUG: soft lockup|blocked for more than \d+ seconds|rcu: INFO: .* stall|oomtrial-init: failed: .*"
 )
@@ -18,9 +22,11 @@ def read_console(path: Path) -> str:
 
 
 def find_panic(console: str) -> str | None:
-    """The reason of a panic, if there was one."""
+    """The reason of a panic, if there was one; with the likely cause where the emulator is to blame."""
     match = _PANIC.search(console)
-    return match[1].strip() if match else None
+    if match is None:
+        return None
+    return f"{match[1].strip()}{_PATCHED_CODE if _INT3.search(console, 0, match.start()) else ''}"
 
 
 def find_end(console: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ import msgspec
 import psutil
 
 
-class Engine(msgspec.Struct, frozen=True, kw_only=True):
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine says of itself and of its kernel."""
 
     name: str  # Docker Engine, or Podman

@@ -22,8 +22,8 @@ from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
-from harness.errors import HostError
-from harness.guest.engine import Engine
+from ..errors import HostError
+from .engine import EngineInfo
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 KMSG = Path("/dev/kmsg")
@@ -142,7 +142,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def engine_of(client: docker.DockerClient) -> Engine:
+def engine_of(client: docker.DockerClient) -> EngineInfo:
     """What an engine says of itself.
 
     Raises HostError when it does not answer.
@@ -153,7 +153,7 @@ def engine_of(client: docker.DockerClient) -> Engine:
         raise HostError(f"the container engine does not answer: {_first_line(error)}") from error
     components = [part.get("Name", "") for part in version.get("Components") or []]
     options = " ".join(info.get("SecurityOptions") or [])
-    return Engine(
+    return EngineInfo(
         name="Podman" if any("Podman" in name for name in components) else "Docker Engine",
         version=str(info.get("ServerVersion") or version.get("Version", "unknown")),
         kernel=str(info.get("KernelVersion", "")),
@@ -184,7 +184,7 @@ def _is_here(base_url: str, name: str) -> bool:
     return found <= own and name in ("", platform.node())
 
 
-def require_host_arm(engine: Engine) -> None:
+def require_host_arm(engine: EngineInfo) -> None:
     """Raises HostError, with the way out, when an engine cannot serve as the arm `host`."""
     if not engine.is_linux:
         raise HostError(f"{engine} runs no Linux containers", "switch it to Linux containers")
@@ -203,6 +203,26 @@ def require_host_arm(engine: Engine) -> None:
         raise HostError(
             f"{engine} runs on {engine.architecture}, our binaries are for {platform.machine()}",
             "run oomtrial on that machine",
+        )
+
+
+def require_kernel(engine: EngineInfo) -> None:
+    """Raises HostError where a setting of this machine forbids a run."""
+    if _read(Path("/proc/sys/vm/panic_on_oom")) == "2":
+        raise HostError(
+            "vm.panic_on_oom is 2: the first OOM kill in a container would panic this machine",
+            "sysctl vm.panic_on_oom=0",
+        )
+    if _read(Path("/proc/sys/kernel/printk_devkmsg")) == "off":
+        raise HostError(
+            "kernel.printk_devkmsg is off: rounds cannot be marked in the kernel log",
+            "sysctl kernel.printk_devkmsg=ratelimit, which is the default",
+        )
+    swap_mib = psutil.swap_memory().total >> 20
+    if swap_mib and not engine.has_swap_limit:
+        raise HostError(
+            f"{engine} cannot limit swap, and {swap_mib} MiB of it are on: processes would be swapped out, not killed",
+            "swapoff -a, or boot with swapaccount=1",
         )
 
 

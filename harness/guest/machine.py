@@ -19,15 +19,16 @@ import docker.errors
 import requests
 from docker.tls import TLSConfig
 
-from harness.errors import GuestError
-from harness.guest.certs import Certificates, make_certificates
-from harness.guest.console import find_end, find_panic, find_trouble, read_console
-from harness.guest.monitor import go_on, restoring_command, save
-from harness.guest.qemu import BINARY, GuestSpec, qemu_argv
-from harness.guest.snapshot import Snapshot
-from harness.paths import cache_dir, hold, is_held
-from harness.proc import dies_with_parent, kill_group, owner_is_alive, start
-from harness.seats import Seat, take_seat
+from ..errors import GuestError
+from ..system.locks import hold, is_held, owner_is_alive
+from ..system.paths import cache_dir
+from ..system.process import dies_with_parent, kill_group, start
+from ..system.slots import GuestSlot, take_slot
+from .certs import Certificates, make_certificates
+from .console import find_end, find_panic, find_trouble, read_console
+from .monitor import go_on, restoring_command, save
+from .qemu import BINARY, GuestSpec, qemu_argv
+from .snapshot import Snapshot
 
 API_DEADLINE_S = 180.0  # 11 s under emulation on an idle machine
 REQUEST_DEADLINE_S = 120
@@ -81,20 +82,20 @@ class Guest:
         api_deadline_s: float = API_DEADLINE_S,
         snapshot: Snapshot | None = None,
         job: str = "",
-        seat: Seat | None = None,
+        slot: GuestSlot | None = None,
     ) -> None:
         """With a `snapshot` that is there, the guest goes on from it; else it boots. `job` is handed to a supervisor that
-        waits for one. `seat`: room that the caller has for it; else the guest takes its own."""
-        self._snapshot = snapshot if snapshot is not None and snapshot.is_there else None
+        waits for one. `slot`: room that the caller has for it; else the guest takes its own."""
+        self._snapshot = snapshot if snapshot is not None and snapshot.exists else None
         # QEMU is started in another directory
         self._kernel, self._initrd = kernel.absolute(), initrd and initrd.absolute()
         self._rootfs, self._accel = rootfs.absolute(), accel
         self._vcpus, self._memory_mib, self._extra_cmdline = vcpus, memory_mib, extra_cmdline
         self._api_deadline_s, self._job = api_deadline_s, job
         self.console = console.absolute()
-        self._given_seat = seat
-        self._own_seat: Seat | None = None
-        self.beside = 0  # other guests on this machine when it started
+        self._given_slot = slot
+        self._own_slot: GuestSlot | None = None
+        self.concurrent_guests = 0  # other guests on this machine when it started
         self.client: docker.DockerClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._private: Path | None = None
@@ -127,9 +128,9 @@ class Guest:
         return self.client
 
     def _start(self) -> None:
-        if self._given_seat is None:
-            self._own_seat = take_seat(self._vcpus, self._memory_mib)
-        self.beside = sum(seat.others() for seat in (self._given_seat, self._own_seat) if seat is not None)
+        if self._given_slot is None:
+            self._own_slot = take_slot(self._vcpus, self._memory_mib)
+        self.concurrent_guests = sum(slot.others() for slot in (self._given_slot, self._own_slot) if slot is not None)
         runtime = cache_dir() / "guests"
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_leftovers(runtime)
@@ -291,9 +292,9 @@ class Guest:
         if self._private is not None:
             shutil.rmtree(self._private, ignore_errors=True)
             self._private = None
-        if self._own_seat is not None:
-            self._own_seat.release()
-            self._own_seat = None
+        if self._own_slot is not None:
+            self._own_slot.release()
+            self._own_slot = None
         if self._held is not None:
             os.close(self._held)
             self._held = None

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from qemu.qmp import QMPClient, QMPError
 
-from harness.errors import GuestError
+from ..errors import GuestError
 
 _SAVE_DEADLINE_S = 120.0
 _WRITE_DEADLINE_S = 10.0

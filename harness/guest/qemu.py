@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.guest.certs import Certificates
+from ..system.process import output_of
+from .certs import Certificates
 
 BINARY = "qemu-system-x86_64"
 API_PORT = 2376  # of dockerd inside the guest
@@ -85,3 +86,7 @@ def qemu_argv(spec: GuestSpec) -> list[str]:
 def _escaped(path: Path) -> str:
     """A comma ends an option's value unless it is doubled."""
     return str(path).replace(",", ",,")
+
+
+def qemu_version() -> str:
+    return output_of([BINARY, "--version"]).splitlines()[0]

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError, HostError
-from harness.guest.unprivileged import require_user_namespace
-from harness.paths import cache_dir, content_key, data_dir, require_room
-from harness.proc import output_of, run
-from harness.progress import Reporter
-from harness.sealed import is_intact, put_seal, sync
+from ..errors import BuildError, HostError
+from ..progress import Reporter
+from ..system.paths import cache_dir, content_key, data_dir, require_room
+from ..system.process import output_of, run
+from ..system.sealed import is_intact, put_seal, sync
+from .unprivileged import require_user_namespace
 
 _RECIPE_VERSION = "2"
 _IMAGE_MIB = 1024  # sparse
@@ -115,7 +115,7 @@ def plan_rootfs() -> RootfsPlan:
     return RootfsPlan(suite, tuple(mirrors), packages, versions, (recipe / "init").read_bytes())
 
 
-def build_rootfs(plan: RootfsPlan, report: Reporter) -> Path:
+def build_rootfs(plan: RootfsPlan, progress: Reporter) -> Path:
     """Builds the image, unless the cache has it. Safe to call from several processes at once.
 
     Raises BuildError when a package cannot be had, HostError when there is no room, or this user may not make it.
@@ -125,7 +125,7 @@ def build_rootfs(plan: RootfsPlan, report: Reporter) -> Path:
         if is_intact(plan.image):
             return plan.image
         if plan.image.exists():
-            report.say(f"{plan.image} is damaged, or of an older oomtrial; made again")
+            progress.say(f"{plan.image} is damaged, or of an older oomtrial; made again")
         require_user_namespace()
         require_room(plan.image.parent, 2 << 30, "the guest's root file system")
         scratch = plan.image.with_name(f".{plan.key}.new")
@@ -134,7 +134,7 @@ def build_rootfs(plan: RootfsPlan, report: Reporter) -> Path:
         log = cache_dir() / "logs" / f"rootfs-{plan.key}.log"
         log.unlink(missing_ok=True)
         try:
-            with report.task("build the guest's root file system"):
+            with progress.task("build the guest's root file system"):
                 _bootstrap(plan, scratch, log)
                 _make_image(plan, scratch, log)
             sync(scratch / "root.ext4")

@@ -20,10 +20,11 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from harness.errors import GuestError
-from harness.guest.certs import NAMES as CERTIFICATES
-from harness.paths import cache_dir, content_key, hold, require_room, write_atomically
-from harness.sealed import Seal, seal_of, sync
+from ..errors import GuestError
+from ..system.locks import hold
+from ..system.paths import cache_dir, content_key, require_room, write_atomically
+from ..system.sealed import Seal, seal_of, sync
+from .certs import NAMES as CERTIFICATES
 
 FORMAT = "5"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go
@@ -48,7 +49,7 @@ class Snapshot:
         return self.directory / _RAM
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether it is whole: its record, which is written last, can be read. What it says is verified by `use`."""
         return self._seals() is not None
 
@@ -147,7 +148,7 @@ class Snapshot:
 
 def is_whole(directory: Path) -> bool:
     """Whether a directory of the cache is a snapshot, and not a part of one."""
-    return Snapshot(directory).is_there
+    return Snapshot(directory).exists
 
 
 def _make_room(root: Path) -> None:

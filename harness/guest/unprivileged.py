@@ -6,8 +6,8 @@ import os
 import pwd
 from pathlib import Path
 
-from harness.errors import HostError
-from harness.proc import find_command, output_of
+from ..errors import HostError
+from ..system.process import find_command, output_of
 
 _RANGES = (Path("/etc/subuid"), Path("/etc/subgid"))
 _FIRST, _LAST = 100000, 165535  # what useradd gives the first user

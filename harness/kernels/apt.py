@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,14 +12,15 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from harness.errors import BuildError, HostError, OomtrialError
-from harness.paths import cache_dir
-from harness.proc import output_of, run
+from ..errors import BuildError, HostError, OomtrialError
+from ..system.paths import cache_dir
+from ..system.process import output_of, run
 
 _DOWNLOAD_DEADLINE_S = 900
 _PAUSES_S = (1, 2, 4)
 _DEPENDENCY = re.compile(r"[a-z0-9][a-z0-9+.~-]+")
 # apt drops to the user _apt, which need not reach our cache directory.
+APT_HELPER = "/usr/lib/apt/apt-helper"
 APT_GET = ("apt-get", "-q", "-o", "APT::Sandbox::User=root")
 
 
@@ -30,6 +33,7 @@ class Package(msgspec.Struct, frozen=True):
     depends: tuple[str, ...] = ()  # names only
     suite: str = ""  # such as trixie-backports; empty: the host's own apt offers it
     state: str = ""  # directory of the private apt state that it comes from; empty likewise
+    path: str = ""  # of an upstream archive: below the archive's address
 
     @property
     def title(self) -> str:
@@ -136,6 +140,41 @@ def download_source(package: Package, scratch: Path, *options: str) -> list[Path
         scratch,
     )
     return sorted(scratch.iterdir())
+
+
+def download_file(package: Package, uri: str, target: Path) -> bool:
+    """Fetches one file of a source package by apt's own means, which check its hash. False if the mirror does not have it.
+
+    Raises BuildError when that fails otherwise.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(
+        tempfile.mkdtemp(prefix=".new-", dir=target.parent)
+    )  # apt-helper leaves what failed under other names
+    log = cache_dir() / "logs" / f"download-{target.name}.log"
+    log.unlink(missing_ok=True)
+    argv = [
+        APT_HELPER,
+        "-o",
+        "APT::Sandbox::User=root",
+        "download-file",
+        uri,
+        str(scratch / "file"),
+        f"SHA256:{package.sha256}",
+    ]
+    try:
+        status = run(argv, log=log, deadline_s=_DOWNLOAD_DEADLINE_S, env=state_environment(state_directory(package)))
+        if not status:
+            (scratch / "file").rename(target)
+            return True
+    except OomtrialError as error:
+        raise BuildError(f"download of {package.title} failed: {error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E: ")] or ["no reason"]
+    if "404" in said[0] or "File not found" in said[0]:
+        return False
+    raise BuildError(f"download of {package.title} failed: {said[0].removeprefix('E: ')}", f"log: {log}")
 
 
 def fetch(package: Package, arguments: Sequence[str], scratch: Path) -> None:

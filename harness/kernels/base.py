@@ -8,7 +8,7 @@ from typing import Protocol
 
 from filelock import FileLock
 
-from harness.progress import Reporter
+from ..progress import Reporter
 
 _VERSION = re.compile(
     r"^VERSION = (\d+)\nPATCHLEVEL = (\d+)(?:\nSUBLEVEL = (\d+)(?:\nEXTRAVERSION =[^\S\n]*(-rc\d+)?)?)?", re.MULTILINE
@@ -48,7 +48,7 @@ class Base(Protocol):
         """To be held while the tree is read, patched or built."""
         ...
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Makes the tree what the identity says. Call it with the lock held and no patch in the tree.
 
         Raises BuildError when the source cannot be had, HostError when there is no room.

@@ -6,19 +6,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.budget import machine_budget
-from harness.errors import BuildError, HostError
-from harness.kernels import config as kconfig
-from harness.kernels.base import Base
-from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
-from harness.kernels.overlay import Laid, lay_over, restore
-from harness.kernels.patches import Patch
-from harness.kernels.products import begin_products, note_products, remove_doubtful
-from harness.kernels.toolchain import compiler_argument
-from harness.paths import cache_dir, content_key, require_room
-from harness.proc import run
-from harness.progress import Reporter, Task
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError, HostError
+from ..progress import Reporter, Task
+from ..spec.kernel import KernelSpec
+from ..system.machine import machine_budget
+from ..system.paths import cache_dir, content_key, require_room
+from ..system.process import run
+from . import config as kconfig
+from .base import Base
+from .kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
+from .overlay import Laid, lay_over, restore
+from .patches import Patch
+from .products import begin_products, note_products, remove_doubtful
+from .toolchain import compiler_argument
 
 _BUILD_DEADLINE_S = 3600
 _BUILD_BYTES = 1 << 30
@@ -46,7 +46,7 @@ class BuildPlan:
     patches: tuple[Patch, ...]
     fragment: str  # ours, and a person's own after it
     compiler: str
-    own_config: tuple[str, ...] = ()  # where a person's own fragments are
+    user_fragments: tuple[str, ...] = ()  # where a person's own fragments are
 
     @property
     def key(self) -> str:
@@ -57,28 +57,28 @@ class BuildPlan:
     def source(self) -> str:
         return self.base.name
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Builds the kernel, in the tree of its base.
 
         Raises BuildError when a download fails, a patch does not apply, the config drops what a guest needs, or the
         compiler finds an error; HostError when there is no room.
         """
         tree = self.base.tree
-        with wait_for(self.base.lock(), self.base.name, report) as lock:
+        with wait_for(self.base.lock(), self.base.name, progress) as lock:
             if kernel := ready_kernel(self):
                 return kernel
             restore(tree)
-            self.base.fetch(report)
+            self.base.fetch(progress)
             require_room(kernel_directory(self), _BUILD_BYTES, f"a build of {self.spec.text}")
             remove_doubtful(tree)
             laid = lay_over(tree, self.patches, self.base.name)
             try:
-                with report.task(f"build {self.spec.text}") as task:
+                with progress.task(f"build {self.spec.text}") as task:
                     kernel = self._build(task, laid, lock)
             finally:
                 restore(tree)
         for line in kernel.config_not_taken:
-            report.say(f"{self.spec.text}: a config option did not take: {line}")
+            progress.say(f"{self.spec.text}: a config option did not take: {line}")
         return kernel
 
     def _build(self, task: Task, laid: Laid, lock: int) -> Kernel:
@@ -104,7 +104,7 @@ class BuildPlan:
             config_key=content_key(config),
             compiler=self.compiler,
             config_not_taken=kconfig.not_taken(self.fragment, config),
-            own_config=list(self.own_config),
+            user_fragments=list(self.user_fragments),
         )
         image = (tree / "arch/x86/boot/bzImage").read_bytes()
         laid.require_unchanged(tree)

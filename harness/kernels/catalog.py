@@ -18,27 +18,20 @@ from typing import Literal
 
 import msgspec
 
-from harness.errors import BuildError, HostError, OomtrialError
-from harness.kernels.apt import (
-    APT_GET,
-    Package,
-    dependencies,
-    parse_stanzas,
-    state_environment,
-    state_lock,
-)
-from harness.kernels.kernel import wait_for
-from harness.kernels.mirror import Archive
-from harness.paths import cache_dir, require_room, write_atomically
-from harness.proc import output_of, run
-from harness.progress import Reporter
+from ..errors import BuildError, HostError, OomtrialError
+from ..progress import Reporter
+from ..system.paths import cache_dir, require_room, write_atomically
+from ..system.process import output_of, run
+from .apt import APT_GET, APT_HELPER, Package, dependencies, parse_stanzas, state_environment, state_lock
+from .kernel import wait_for
+from .mirror import Archive
 
 Kind = Literal["binary", "source"]
 KINDS: tuple[Kind, ...] = ("binary", "source")
+UPSTREAM = "upstream archive of linux"  # kept beside each source package: a mirror may have the one and not the other
 _UPDATE_DEADLINE_S = 600
 _LACKING_S = 3600.0
 _LISTS_BYTES = 256 << 20
-_APT_HELPER = "/usr/lib/apt/apt-helper"
 _KERNEL_PACKAGE = re.compile(r"linux-(?:(?:image|binary|modules|base)-\d.*amd64|source-\d.*)$")
 # Of the host's options under Acquire:: those that say what to fetch, or to trust.
 _NOT_TAKEN_OVER = ("IndexTargets", "Languages", "GzipIndexes", "CompressionTypes", "Allow", "PDiffs")
@@ -92,7 +85,7 @@ class Catalog(msgspec.Struct, frozen=True):
     uri: str
     packages: tuple[Package, ...]
     lacking: bool = False  # the mirror has no such suite
-    gone: tuple[str, ...] = ()  # versions of source packages that are listed, and not there
+    gone: tuple[str, ...] = ()  # titles of source packages that are listed, and not there
 
 
 def is_of_kernel(name: str) -> bool:
@@ -119,13 +112,13 @@ def read_state(state: str) -> Catalog | None:
     return read_catalog(cache_dir() / "apt" / f"{state}.json")
 
 
-def forget_version(state: str, version: str) -> None:
+def forget_package(package: Package) -> None:
     """Notes that the mirror does not have a source package that it lists; until the list is read anew."""
-    file = cache_dir() / "apt" / f"{state}.json"
+    file = cache_dir() / "apt" / f"{package.state}.json"
     with state_lock(file.with_suffix("")):
         if catalog := read_catalog(file):
             read_at = file.stat().st_mtime
-            changed = msgspec.structs.replace(catalog, gone=tuple({*catalog.gone, version}))
+            changed = msgspec.structs.replace(catalog, gone=tuple({*catalog.gone, package.title}))
             write_atomically(file, msgspec.json.encode(changed))
             os.utime(file, (read_at, read_at))
 
@@ -165,13 +158,13 @@ class Index:
             return False
         return 0 <= age_s < (min(max_age_s, _LACKING_S) if catalog.lacking else max_age_s)
 
-    def read(self, report: Reporter, max_age_s: float) -> Catalog:
+    def read(self, progress: Reporter, max_age_s: float) -> Catalog:
         """What was read the last time if that is not too old, else what the mirror says now.
 
         Raises SuiteLackingError, UnverifiedError or MirrorDownError; BuildError when apt says something else.
         """
         directory = cache_dir() / "apt" / self.state
-        with wait_for(state_lock(directory), f"the package lists of {self.suite}", report):
+        with wait_for(state_lock(directory), f"the package lists of {self.suite}", progress):
             catalog = self.known()
             if catalog is None or not self.is_fresh(max_age_s):
                 catalog = self._update(directory)
@@ -201,7 +194,7 @@ class Index:
         asked = ["apt-get", "indextargets", "--format", "$(FILENAME)", f"Identifier: {identifier}"]
         packages: dict[tuple[str, str], Package] = {}
         for file in output_of(asked, env=environment).splitlines():
-            text = output_of([_APT_HELPER, "cat-file", file], env=environment, deadline_s=300)
+            text = output_of([APT_HELPER, "cat-file", file], env=environment, deadline_s=300)
             for package in self._kernels(text):
                 packages[package.name, package.version] = package
         return Catalog(self.suite, self.archive.uri, tuple(packages.values()))
@@ -210,7 +203,14 @@ class Index:
         for fields in parse_stanzas(text, "linux\n" if self.kind == "source" else "linux-"):
             name, version = fields["Package"], fields["Version"]
             if self.kind == "source":
-                yield Package(name, version, _dsc_hash(fields), (), self.suite, self.state)
+                hashes = _hashes(fields)
+                description = next((file for file in hashes if file.endswith(".dsc")), "")
+                yield Package(name, version, hashes.get(description, ""), (), self.suite, self.state)
+                if upstream := next(
+                    (file for file in hashes if ".orig.tar." in file and not file.endswith(".asc")), ""
+                ):
+                    path = f"{fields['Directory']}/{upstream}"
+                    yield Package(UPSTREAM, version, hashes[upstream], (), self.suite, self.state, path)
             elif is_of_kernel(name) and fields.get("Architecture") in ("amd64", "all"):
                 yield Package(name, version, fields["SHA256"], dependencies(fields), self.suite, self.state)
 
@@ -235,11 +235,10 @@ def _matching(pattern: re.Pattern[str], lines: list[str]) -> str:
     return next((line.removeprefix("E: ").removeprefix("W: ").strip() for line in lines if pattern.search(line)), "")
 
 
-def _dsc_hash(fields: dict[str, str]) -> str:
-    for line in fields["Checksums-Sha256"].splitlines():
-        if line.endswith(".dsc"):
-            return line.split()[0]
-    return ""
+def _hashes(fields: dict[str, str]) -> dict[str, str]:
+    """SHA-256 of the files of a source package, by name."""
+    rows = (line.split() for line in fields["Checksums-Sha256"].splitlines() if line)
+    return {name: sha256 for sha256, _, name in rows}
 
 
 def _set_up(directory: Path, line: str) -> None:

@@ -6,27 +6,27 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.kernels import config as kconfig
-from harness.kernels.build import BuildPlan, configure
-from harness.kernels.debian import DebianPlan
-from harness.kernels.image import UNCHECKED, ImagePlan
-from harness.kernels.kernel import Plan, kernel_directory, make_kernel, ready_kernel, wait_for
-from harness.kernels.overlay import restore, try_patches
-from harness.paths import cache_dir
-from harness.progress import Reporter
+from ..progress import Reporter
+from ..system.paths import cache_dir
+from . import config as kconfig
+from .build import BuildPlan, configure
+from .debian import DebianPlan
+from .image import UNCHECKED, ImagePlan
+from .kernel import KernelPlan, kernel_directory, make_kernel, ready_kernel, wait_for
+from .overlay import restore, try_patches
 
 
-def check_kernel(plan: Plan, report: Reporter) -> Iterator[str]:
+def check_kernel(plan: KernelPlan, progress: Reporter) -> Iterator[str]:
     """What was found good, line by line. A source that the cache lacks is fetched for it; nothing is compiled.
 
     Raises BuildError, as the build would, for the first thing that is not good.
     """
     yield f"source: {plan.source}"
     if isinstance(plan, BuildPlan):
-        yield from _check_build(plan, report)
+        yield from _check_build(plan, progress)
     elif isinstance(plan, DebianPlan):
         # Fetching it is making it: the modules and the config are in the package.
-        make_kernel(plan, report)
+        make_kernel(plan, progress)
         yield "config: has what a guest needs; drivers: all there, in an initramfs"
     elif isinstance(plan, ImagePlan):
         yield f"not checked: {UNCHECKED}"
@@ -34,17 +34,17 @@ def check_kernel(plan: Plan, report: Reporter) -> Iterator[str]:
     yield f"kernel: {kernel_directory(plan) if ready else 'not built yet'}"
 
 
-def _check_build(plan: BuildPlan, report: Reporter) -> Iterator[str]:
+def _check_build(plan: BuildPlan, progress: Reporter) -> Iterator[str]:
     tree, name = plan.base.tree, plan.base.name
-    with wait_for(plan.base.lock(), name, report) as lock:
+    with wait_for(plan.base.lock(), name, progress) as lock:
         restore(tree)
-        plan.base.fetch(report)
+        plan.base.fetch(progress)
         try_patches(tree, plan.patches, name)
         for patch in plan.patches:
             yield f"patch {patch.name}: applies to {', '.join(patch.targets())}"
         log = cache_dir() / "logs" / f"check-{plan.key}.log"
         log.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory(prefix="oomtrial-config-") as scratch, report.task(f"configure {name}"):
+        with tempfile.TemporaryDirectory(prefix="oomtrial-config-") as scratch, progress.task(f"configure {name}"):
             config = configure(tree, plan.fragment, Path(scratch), log, lock)
     kconfig.require_guest_options(config, plan.spec.text)
     yield "config: has what a guest needs"

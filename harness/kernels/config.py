@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from harness.errors import BuildError, UsageError
-from harness.kernels.kernel import Kernel
-from harness.kernels.library import parse_version
+from ..errors import BuildError, UsageError
+from .kernel import Kernel
+from .library import parse_version
 
 FRAGMENT = Path(__file__).parent / "configs" / "guest.config"
 _UNSET = re.compile(r"# (CONFIG_\w+) is not set")

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.binaries import build_binary
-from harness.errors import BuildError
-from harness.kernels import config as kconfig
-from harness.kernels.apt import Package, download
-from harness.kernels.debversion import answers, is_candidate, version_order
-from harness.kernels.initramfs import loading_order, make_archive
-from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
-from harness.kernels.offers import Offers, Rank, host_packages, listed_with
-from harness.paths import cache_dir, content_key, data_dir, require_room
-from harness.proc import run
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.cc import build_binary
+from ..system.paths import cache_dir, content_key, data_dir, require_room
+from ..system.process import run
+from . import config as kconfig
+from .apt import Package, download
+from .debversion import answers, is_candidate, version_order
+from .initramfs import loading_order, make_archive
+from .kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
+from .offers import Offers, Rank, host_packages, listed_with
 
 _RECIPE_VERSION = "1"
 _UNPACKED_BYTES = 512 << 20  # the package and its content; a kernel and its initramfs stay
@@ -133,13 +133,13 @@ class DebianPlan:
     def source(self) -> str:
         return self.packages[0].title
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Fetches the packages, and makes the initramfs.
 
         Raises BuildError when the download fails, or the kernel lacks something that a guest needs.
         """
         directory = kernel_directory(self)
-        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, report):
+        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, progress):
             if kernel := ready_kernel(self):
                 return kernel
             require_room(directory, _UNPACKED_BYTES, f"the kernel {self.packages[0].name}")
@@ -147,7 +147,7 @@ class DebianPlan:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir(parents=True)
             try:
-                with report.task(f"fetch {self.source}"):
+                with progress.task(f"fetch {self.source}"):
                     for file in download(self.packages, scratch):
                         _unpack(file, scratch / "root")
                 return self._keep(scratch / "root")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from filelock import FileLock
 
-from harness.errors import UsageError
-from harness.kernels.kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
-from harness.paths import cache_dir, content_key, require_room
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import UsageError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, content_key, require_room
+from .kernel import Kernel, keep_kernel, kernel_directory, ready_kernel, wait_for
 
 # Of the Linux x86 boot protocol (Documentation/arch/x86/boot.rst).
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
@@ -37,13 +37,13 @@ class ImagePlan:
     def source(self) -> str:
         return f"{self.spec.path.resolve()}, Linux {self.version}"
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Keeps a copy: a run goes on with the kernel that it began with.
 
         Raises HostError when there is no room.
         """
         directory = kernel_directory(self)
-        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, report):
+        with wait_for(FileLock(cache_dir() / "kernels" / f".{self.key}.lock"), self.source, progress):
             if kernel := ready_kernel(self):
                 return kernel
             require_room(directory, len(self.content) + (1 << 20), f"a copy of {self.spec.argument}")
@@ -57,7 +57,7 @@ class ImagePlan:
                 compiler="",
                 config_not_taken=[],
             )
-            report.say(f"{self.spec.text}: {UNCHECKED}")
+            progress.say(f"{self.spec.text}: {UNCHECKED}")
             return keep_kernel(self, kernel, {"bzImage": self.content})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import zstandard
 
-from harness.errors import BuildError
+from ..errors import BuildError
 
 _MODULE_FILE = re.compile(r"(?P<name>[^/]+)\.ko(?:\.(?:xz|zst|gz))?")
 # In a module's .modinfo section: NAME=VALUE, each ended by a zero byte.

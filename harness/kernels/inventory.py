@@ -13,11 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import OomtrialError
-from harness.kernels.kernel import RECORD, Kernel, Plan, read_record
-from harness.kernels.source import known_sources
-from harness.paths import cache_dir
-from harness.spec.kernel import parse_kernel_spec
+from ..errors import OomtrialError
+from ..spec.kernel import parse_kernel_spec
+from ..system.paths import cache_dir
+from .kernel import RECORD, Kernel, KernelPlan, read_record
+from .source import known_sources
 
 _DAY_S = 86400
 
@@ -63,7 +63,7 @@ def disk_bytes(path: Path) -> int:
     return total
 
 
-def leftovers(older_than_days: float, resolve: Callable[[str], Plan]) -> Iterator[Leftover]:
+def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> Iterator[Leftover]:
     """What no later run would take, or nobody has used for so many days. `resolve` makes a plan of a spec's text."""
     oldest = time.time() - older_than_days * _DAY_S
     for cached in cached_kernels():
@@ -103,13 +103,13 @@ def unfinished() -> Iterator[Leftover]:
             yield Leftover(path, "a download that was not finished", disk_bytes(path))
 
 
-def _superseded(kernel: Kernel, resolve: Callable[[str], Plan]) -> str | None:
+def _superseded(kernel: Kernel, resolve: Callable[[str], KernelPlan]) -> str | None:
     """Why a spec leads to another kernel today, or None if it does not, or that cannot be told.
 
     A tree, an image, a patch or a config of a person's own may come back to what it was: these go by age alone.
     """
     spec = parse_kernel_spec(kernel.spec)
-    is_of_their_own = any("/" in name or "." in name for name in spec.patches) or kernel.own_config
+    is_of_their_own = any("/" in name or "." in name for name in spec.patches) or kernel.user_fragments
     if spec.kind not in ("source", "debian") or is_of_their_own:
         return None
     try:

@@ -12,11 +12,11 @@ from typing import Protocol
 import msgspec
 from filelock import FileLock, Timeout
 
-from harness.errors import BuildError, OomtrialError
-from harness.paths import cache_dir, write_atomically
-from harness.progress import Reporter
-from harness.sealed import is_intact, put_seal
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError, OomtrialError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, write_atomically
+from ..system.sealed import is_intact, put_seal
 
 RECORD = "kernel.json"
 
@@ -33,10 +33,12 @@ class Kernel(msgspec.Struct, frozen=True):
     compiler: str  # empty where it was built elsewhere
     config_not_taken: list[str]  # options of the fragment that the result does not have
     initrd: str = ""  # path of the initramfs with its drivers; empty where they are built in
-    own_config: list[str] = []  # the fragments of a person's own that went into the config
+    user_fragments: list[str] = msgspec.field(
+        default_factory=list, name="own_config"
+    )  # the fragments of a person's own that went into the config
 
 
-class Plan(Protocol):
+class KernelPlan(Protocol):
     """A spec resolved to everything that its kernel depends on."""
 
     @property
@@ -52,7 +54,7 @@ class Plan(Protocol):
         """Where it comes from, in words."""
         ...
 
-    def make(self, report: Reporter) -> Kernel:
+    def make(self, progress: Reporter) -> Kernel:
         """Makes the kernel in its directory of the cache, unless it is there by now.
 
         Raises BuildError when a download, a patch or a compilation fails.
@@ -60,12 +62,12 @@ class Plan(Protocol):
         ...
 
 
-def kernel_directory(plan: Plan) -> Path:
+def kernel_directory(plan: KernelPlan) -> Path:
     """Where the kernel of a plan is kept."""
     return cache_dir() / "kernels" / plan.key
 
 
-def ready_kernel(plan: Plan) -> Kernel | None:
+def ready_kernel(plan: KernelPlan) -> Kernel | None:
     """The kernel of a plan if the cache has it, whole. A directory counts once `kernel.json` stands in it: written last."""
     kernel = read_record(kernel_directory(plan))
     if kernel is None or damaged_files(kernel):
@@ -92,7 +94,7 @@ def read_record(directory: Path) -> Kernel | None:
     return msgspec.structs.replace(kernel, image=str(directory / Path(kernel.image).name), initrd=initrd)
 
 
-def make_kernel(plan: Plan, report: Reporter) -> Kernel:
+def make_kernel(plan: KernelPlan, progress: Reporter) -> Kernel:
     """The kernel of a plan, from the cache or made now. Safe to call from several processes at once.
 
     Raises BuildError when a download, a patch or a compilation fails.
@@ -100,13 +102,13 @@ def make_kernel(plan: Plan, report: Reporter) -> Kernel:
     kernel = ready_kernel(plan)
     if kernel is None and (damaged := read_record(kernel_directory(plan))):
         names = ", ".join(path.name for path in damaged_files(damaged))
-        report.say(
+        progress.say(
             f"{plan.spec.text}: {names} in {kernel_directory(plan)} is damaged, or of an older oomtrial; made again"
         )
-    return kernel or plan.make(report)
+    return kernel or plan.make(progress)
 
 
-def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kernel:
+def keep_kernel(plan: KernelPlan, kernel: Kernel, files: Mapping[str, bytes]) -> Kernel:
     """Puts a finished kernel into its directory, the record last.
 
     Raises BuildError when that cannot be written.
@@ -123,13 +125,13 @@ def keep_kernel(plan: Plan, kernel: Kernel, files: Mapping[str, bytes]) -> Kerne
 
 
 @contextmanager
-def wait_for(lock: FileLock, what: str, report: Reporter) -> Iterator[int]:
+def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
     """Holds a lock; says so if another process has it first. Gives its descriptor: whoever inherits it holds the lock, too."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        with report.task(f"wait for another oomtrial that uses {what}"):
+        with progress.task(f"wait for another oomtrial that uses {what}"):
             lock.acquire()
     descriptor = lock._context.lock_file_fd  # filelock has no public name for it
     assert descriptor is not None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.errors import BuildError
-from harness.kernels.base import Base
-from harness.kernels.kernel import wait_for
-from harness.kernels.library import library_names, nearest_file, why_not
-from harness.kernels.overlay import restore, try_patches
-from harness.kernels.patches import load_patches
-from harness.progress import Reporter
+from ..errors import BuildError
+from ..progress import Reporter
+from .base import Base
+from .kernel import wait_for
+from .library import library_names, nearest_file, why_not
+from .overlay import restore, try_patches
+from .patches import load_patches
 
 
 class PatchState(StrEnum):
@@ -36,14 +36,14 @@ class CheckedPatch:
         return self.state is not PatchState.FAILS
 
 
-def check_library(base: Base, report: Reporter) -> list[CheckedPatch]:
+def check_library(base: Base, progress: Reporter) -> list[CheckedPatch]:
     """Tries every patch of the library on a source, each alone. A source that the cache lacks is fetched for it.
 
     Raises BuildError when the source cannot be had.
     """
-    with wait_for(base.lock(), base.name, report):
+    with wait_for(base.lock(), base.name, progress):
         restore(base.tree)
-        base.fetch(report)
+        base.fetch(progress)
         return [_checked(name, base) for name in library_names()]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.kernels.apt import Package
-from harness.kernels.debian import lacking_parts, parse_name, rank_debian
-from harness.kernels.debversion import is_candidate, series_of, version_order
-from harness.kernels.offers import Offers, host_packages
-from harness.kernels.source import is_source, rank_source
-from harness.kernels.sourcepackage import is_known_to_be_there, rank_source_package
+from .apt import Package
+from .debian import lacking_parts, parse_name, rank_debian
+from .debversion import is_candidate, series_of, version_order
+from .offers import Offers, host_packages
+from .source import is_source, rank_source
+from .sourcepackage import is_known_to_be_there, rank_source_package
+from .upstream import rank_upstream_archive
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ def listed_kernels(offers: Offers) -> Iterator[Listed]:
             yield _listed(f"source:{series}", released, form)
         elif package:
             yield _listed(f"source:{series}", package, "linux-source")
+        elif upstream := offers.newest("source", "", rank_upstream_archive(series)):
+            yield _listed(f"source:{series}", upstream, "upstream archive, if the mirror has it")
 
 
 def incomplete_series(offers: Offers) -> list[str]:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from harness.errors import UsageError
-from harness.paths import cache_dir, content_key, write_atomically
+from ..errors import UsageError
+from ..system.paths import cache_dir, content_key, write_atomically
 
 
 class Entry(NamedTuple):

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HostError
-from harness.paths import content_key
-from harness.proc import install_line, output_of
+from ..errors import HostError
+from ..system.paths import content_key
+from ..system.process import install_line, output_of
 
 # Debian 13 names it .pgp, and keeps the old name.
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")

@@ -9,22 +9,13 @@ from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import BuildError, OomtrialError
-from harness.kernels.apt import Package, find_packages, package_names
-from harness.kernels.catalog import (
-    KINDS,
-    Catalog,
-    Index,
-    Kind,
-    MirrorDownError,
-    SuiteLackingError,
-    is_of_kernel,
-    read_state,
-)
-from harness.kernels.debversion import is_candidate, nearest, release_of, version_order
-from harness.kernels.mirror import SUITES, Host, read_host
-from harness.proc import threads
-from harness.progress import Reporter
+from ..errors import BuildError, OomtrialError
+from ..progress import Reporter
+from ..system.process import threads
+from .apt import Package, find_packages, package_names
+from .catalog import KINDS, Catalog, Index, Kind, MirrorDownError, SuiteLackingError, is_of_kernel, read_state
+from .debversion import is_candidate, nearest, release_of, version_order
+from .mirror import SUITES, Host, read_host
 
 _FRESH_S = 86400.0
 _AT_ONCE = 4
@@ -38,7 +29,7 @@ Rank = Callable[[Package], Any]
 class Offers:
     """The packages that can be had. Each list is read once; what went wrong is kept, and said."""
 
-    report: Reporter
+    progress: Reporter
     offline: bool = False  # only what is known from the last time
     problems: list[OomtrialError] = field(default_factory=list)
     _asked: dict[Index, float] = field(default_factory=dict)  # and how old an answer would have done
@@ -94,8 +85,8 @@ class Offers:
         """Reads lists anew, some at a time: a mirror's answers, and the work on them, take turns."""
         kinds = "source lists" if indexes[0].kind == "source" else "package lists"
         what = f"read the {kinds} of {', '.join(index.suite for index in indexes)}"
-        with self.report.task(what, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
-            reading = {index: pool.submit(index.read, self.report, max_age_s) for index in indexes}
+        with self.progress.task(what, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
+            reading = {index: pool.submit(index.read, self.progress, max_age_s) for index in indexes}
             for done, _ in enumerate(as_completed(reading.values()), 1):
                 task.update(done=done)
             # In the order of the suites, whichever answered first: what is said must not depend on that.
@@ -146,7 +137,7 @@ class Offers:
     def _note(self, error: OomtrialError, more: str = "") -> None:
         if error.what not in {one.what for one in self.problems}:
             self.problems.append(error)
-            self.report.say(f"{error.what}{f'; {more}' if more else ''}")
+            self.progress.say(f"{error.what}{f'; {more}' if more else ''}")
 
 
 def host_packages() -> list[Package]:
@@ -178,7 +169,7 @@ def listed_with(package: Package) -> Sequence[Package]:
 
 
 def _is_there(package: Package, catalog: Catalog) -> bool:
-    return package.version not in catalog.gone
+    return package.title not in catalog.gone
 
 
 def _best(packages: Iterable[Package], rank: Rank) -> Package | None:

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from harness.errors import BuildError
-from harness.kernels.manifest import blob_id
-from harness.kernels.patches import Patch
-from harness.paths import cache_dir, content_key
-from harness.proc import run
+from ..errors import BuildError
+from ..system.paths import cache_dir, content_key
+from ..system.process import run
+from .manifest import blob_id
+from .patches import Patch
 
 _ABSENT = ".oomtrial-absent"
 # --fuzz=0: a hunk that lands only by guessing is not the patch that was asked for.

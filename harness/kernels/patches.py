@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
-from harness.errors import BuildError, UsageError, unknown
-from harness.kernels.library import files_of, library_names, nearest_file, why_not, written_for
+from ..errors import BuildError, UsageError, unknown
+from .library import files_of, library_names, nearest_file, why_not, written_for
 
 _MAILBOX_FROM = re.compile(
     rb"^From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [ \d]\d \d\d:\d\d(?::\d\d)? \d{4}", re.MULTILINE

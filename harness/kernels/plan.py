@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.kernels import config as kconfig
-from harness.kernels.build import BuildPlan
-from harness.kernels.debian import plan_debian
-from harness.kernels.image import plan_image
-from harness.kernels.kernel import Plan
-from harness.kernels.offers import Offers
-from harness.kernels.patches import load_patches
-from harness.kernels.source import find_source
-from harness.kernels.toolchain import compiler_version, require_toolchain
-from harness.kernels.tree import find_tree
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import UsageError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from . import config as kconfig
+from .build import BuildPlan
+from .debian import plan_debian
+from .image import plan_image
+from .kernel import KernelPlan
+from .offers import Offers
+from .patches import load_patches
+from .source import find_source
+from .toolchain import compiler_version, require_toolchain
+from .tree import find_tree
 
 
-def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] = (), *, offline: bool = False) -> Plan:
-    """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `own_config`: fragments
+def plan_kernel(
+    spec: KernelSpec, progress: Reporter, user_fragments: Sequence[Path] = (), *, offline: bool = False
+) -> KernelPlan:
+    """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `user_fragments`: fragments
     of a person's own, which count for the kernels that are built. `offline`: by the package lists that are known.
 
     Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that nobody offers,
@@ -30,14 +32,14 @@ def plan_kernel(spec: KernelSpec, report: Reporter, own_config: Sequence[Path] =
     if spec.kind == "host":
         raise UsageError("host is the running kernel, and boots in no guest", "oomtrial run --kernel host measures it")
     if spec.kind == "debian":
-        return plan_debian(spec, Offers(report, offline))
+        return plan_debian(spec, Offers(progress, offline))
     if spec.kind == "image":
         return plan_image(spec)
-    base = find_tree(spec, report) if spec.kind == "tree" else find_source(spec, Offers(report, offline))
-    fragment = kconfig.fragment_text(base.version, own_config)
+    base = find_tree(spec, progress) if spec.kind == "tree" else find_source(spec, Offers(progress, offline))
+    fragment = kconfig.fragment_text(base.version, user_fragments)
     patches = tuple(patch for name in spec.patches for patch in load_patches(name, base.release))
     for patch in patches:
         if patch.note:
-            report.say(f"{spec.text}: {patch.name}: {patch.note}")
+            progress.say(f"{spec.text}: {patch.name}: {patch.note}")
     require_toolchain()
-    return BuildPlan(spec, base, patches, fragment, compiler_version(), tuple(map(str, own_config)))
+    return BuildPlan(spec, base, patches, fragment, compiler_version(), tuple(map(str, user_fragments)))

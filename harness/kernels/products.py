@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.paths import write_atomically
+from ..system.paths import write_atomically
 
 # Whatever kbuild makes has its command beside it, in .NAME.cmd; these are products without it, too, and no kernel has sources
 # that are called so.

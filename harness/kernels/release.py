@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.kernels.kernel import Kernel
+from .kernel import Kernel
 
 # 6.1.192 of a package 6.1.192-2, 7.0-rc3 of 7.0~rc3-1~exp1; of a tree, what its Makefile says.
 _VERSION = re.compile(r"(?:^|\s|\()(?:\d+:)?(\d+\.\d+(?:\.\d+)?)(?:[~-](rc\d+))?(?=$|[\s,)+~-])")

@@ -10,17 +10,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError
-from harness.kernels.apt import Package, download
-from harness.kernels.base import Base
-from harness.kernels.catalog import kept_catalogs
-from harness.kernels.debversion import answers, is_candidate, release_of, version_order
-from harness.kernels.offers import Offers, Rank, host_packages
-from harness.kernels.sourcepackage import find_source_package
-from harness.paths import cache_dir, require_room
-from harness.proc import start
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, require_room
+from ..system.process import start
+from .apt import Package, download
+from .base import Base
+from .catalog import kept_catalogs
+from .debversion import answers, is_candidate, release_of, version_order
+from .offers import Offers, Rank, host_packages
+from .sourcepackage import find_source_package
+from .upstream import find_upstream_archive
 
 _NAME = re.compile(r"linux-source-(?P<series>\d+\.\d+)")
 _UNPACK_DEADLINE_S = 600
@@ -60,7 +61,7 @@ class Source:
     def lock(self) -> FileLock:
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Downloads and unpacks the package, unless the tree is there.
 
         Raises BuildError when the download fails, HostError when there is no room.
@@ -72,10 +73,10 @@ class Source:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         try:
-            with report.task(f"fetch {self.name}"):
+            with progress.task(f"fetch {self.name}"):
                 wanted = Package(self.package, self.package_version, self.sha256, (), self.suite, self.state)
                 (file,) = download([wanted], scratch)
-            with report.task(f"unpack {self.package}"):
+            with progress.task(f"unpack {self.package}"):
                 _unpack(file, self.package, scratch)
             (scratch / self.package).touch()  # prune goes by the time, and the archive has one of its own
             (scratch / self.package).rename(self.tree)
@@ -92,8 +93,9 @@ def offered_versions() -> list[str]:
 
 
 def find_source(spec: KernelSpec, offers: Offers) -> Base:
-    """The source that ``source:VERSION[@SUITE]`` means: a linux-source package where there is one, else a source package.
-    Package lists may be read, and a source package's description; nothing else is fetched.
+    """The source that ``source:VERSION[@SUITE]`` means: a linux-source package where there is one, else a source package,
+    else the upstream archive that belongs to one. Package lists may be read, and a source package's description; an
+    upstream archive is fetched, as nothing else tells whether the mirror has it.
 
     Raises BuildError when nobody offers it.
     """
@@ -105,6 +107,8 @@ def find_source(spec: KernelSpec, offers: Offers) -> Base:
         return released
     if found:
         return _of(found)
+    if upstream := find_upstream_archive(spec, offers):
+        return upstream
     listed = offers.of_suites("binary", spec.suite) + ([] if spec.suite else host_packages())
     sources = [one for one in listed if is_source(one)] + offers.of_suites("source", spec.suite)
     raise offers.refusal("source of Linux", spec.argument, spec.suite, sources)

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError
-from harness.kernels.apt import NotOnMirrorError, Package, download_source
-from harness.kernels.catalog import forget_version
-from harness.kernels.debversion import answers, is_candidate, release_of, series_of
-from harness.kernels.offers import Offers, Rank
-from harness.paths import cache_dir, require_room, write_atomically
-from harness.proc import run
-from harness.progress import Reporter
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError
+from ..progress import Reporter
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, require_room, write_atomically
+from ..system.process import run
+from .apt import NotOnMirrorError, Package, download_source
+from .catalog import forget_package
+from .debversion import answers, is_candidate, release_of, series_of
+from .offers import Offers, Rank
 
 _UNPACK_DEADLINE_S = 600
 _PATCH_DEADLINE_S = 60
@@ -61,7 +61,7 @@ class SourcePackage:
     def lock(self) -> FileLock:
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Downloads and unpacks the package and applies Debian's patches, unless the tree is there.
 
         Raises BuildError when that fails, HostError when there is no room.
@@ -76,14 +76,14 @@ class SourcePackage:
         log.unlink(missing_ok=True)
         package = Package("linux", self.package_version, self.sha256, (), self.suite, self.state)
         try:
-            with report.task(f"fetch {self.name}"):
+            with progress.task(f"fetch {self.name}"):
                 files = download_source(package, scratch / "files")
-            with report.task(f"unpack {self.name}"):
+            with progress.task(f"unpack {self.name}"):
                 self._unpack(_one(files, ".orig.tar."), _one(files, ".debian.tar."), scratch, log)
             (scratch / "tree").touch()  # prune goes by the time, and the archive has one of its own
             (scratch / "tree").rename(self.tree)
         except NotOnMirrorError as error:
-            forget_version(self.state, self.package_version)
+            forget_package(package)
             raise NotOnMirrorError(error.what, f"try again: another version may answer; {error.hint}") from error
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -139,10 +139,10 @@ def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | Non
                 return found
             except NotOnMirrorError:
                 gone.append(f"{package.version} ({package.suite})")
-                forget_version(package.state, package.version)
+                forget_package(package)
     finally:
         if gone:
-            offers.report.say(f"listed, but not on the mirror: source package linux {', '.join(gone)}")
+            offers.progress.say(f"listed, but not on the mirror: source package linux {', '.join(gone)}")
     return None
 
 
@@ -150,7 +150,9 @@ def rank_source_package(wanted: str) -> Rank:
     """Which source packages ``source:WANTED`` may mean: a release before a candidate, then the newest."""
 
     def rank(package: Package) -> bool | None:
-        return not is_candidate(package.version) if answers(wanted, package.version) else None
+        if package.name != "linux" or not answers(wanted, package.version):
+            return None
+        return not is_candidate(package.version)
 
     return rank
 

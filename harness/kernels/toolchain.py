@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from harness.errors import HostError
-from harness.proc import environment, find_command, install_line, output_of
+from ..errors import HostError
+from ..system.process import environment, find_command, install_line, output_of
 
 COMMANDS = ("gcc", "ld", "make", "bc", "bison", "flex", "patch", "perl", "xz", "tar")
 # Headers of libraries that kbuild's own tools are linked with; the packages' names end in -dev.

@@ -19,13 +19,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.errors import BuildError, HostError, UsageError
-from harness.kernels.base import makefile_release, makefile_version
-from harness.kernels.manifest import Entry, Manifest, blob_id, link_text, read_entries, read_manifest, write_manifest
-from harness.paths import cache_dir, content_key, require_room
-from harness.proc import CommandError, output_of, start
-from harness.progress import Reporter, Task
-from harness.spec.kernel import KernelSpec
+from ..errors import BuildError, HostError, UsageError
+from ..progress import Reporter, Task
+from ..spec.kernel import KernelSpec
+from ..system.paths import cache_dir, content_key, require_room
+from ..system.process import CommandError, output_of, start
+from .base import makefile_release, makefile_version
+from .manifest import Entry, Manifest, blob_id, link_text, read_entries, read_manifest, write_manifest
 
 _TREE_BYTES = 4 << 30  # the copy and what a build of our config adds
 _GIT_DEADLINE_S = 300
@@ -72,7 +72,7 @@ class Tree:
     def lock(self) -> FileLock:
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report: Reporter) -> None:
+    def fetch(self, progress: Reporter) -> None:
         """Copies what changed since the last time; what is gone from the tree goes from the copy.
 
         Raises BuildError when the tree changes meanwhile, HostError when there is no room.
@@ -87,7 +87,7 @@ class Tree:
         self.tree.mkdir(parents=True, exist_ok=True)
         # Whatever happens from here on, these are copied again next time.
         write_manifest(self.tree, have | {path: Entry("", "") for path in changed})
-        with report.task(f"copy {self.path}", total=len(changed)) as task:
+        with progress.task(f"copy {self.path}", total=len(changed)) as task:
             for path in gone:
                 (self.tree / path).unlink(missing_ok=True)
             try:
@@ -100,7 +100,7 @@ class Tree:
                 ) from error
         write_manifest(self.tree, self.manifest)
         # A copy that somebody reads should say what it is.
-        report.say(f"{len(changed)} files of {self.path} copied, {len(gone)} removed")
+        progress.say(f"{len(changed)} files of {self.path} copied, {len(gone)} removed")
 
     def _version_of_copy(self) -> str | None:
         makefile = self.tree / "Makefile"
@@ -154,7 +154,7 @@ def _put(tree: Path, name: str, entry: Entry, content: bytes) -> None:
         target.chmod(0o755 if entry.is_executable else 0o644)
 
 
-def find_tree(spec: KernelSpec, report: Reporter) -> Tree:
+def find_tree(spec: KernelSpec, progress: Reporter) -> Tree:
     """Reads what ``tree:PATH[@REF]`` names.
 
     Raises UsageError when that is no kernel tree, or has no such ref.
@@ -169,7 +169,7 @@ def find_tree(spec: KernelSpec, report: Reporter) -> Tree:
     text = makefile.read_text(errors="replace") if makefile.is_file() else ""
     version = makefile_version(text)
     _require_kernel(spec.argument, version, [name for name in _LOOKS_LIKE if not (path / name).exists()])
-    with report.task(f"read {path}") as task:
+    with progress.task(f"read {path}") as task:
         manifest = read_entries(path, _listed(path), lambda done: task.update(done=done))
     assert version is not None
     return Tree(path, "", "", version, makefile_release(text) or version, manifest)

@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
-from harness.oomlog.events import Boot, Event
-from harness.oomlog.found import Forged, Found, Orphans, Parts, Unread, Where
-from harness.oomlog.header import CpuLine, Cpuset, Header
-from harness.oomlog.infer import KNOWN, DomainMemory
-from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
-from harness.oomlog.killers import UserKill
-from harness.oomlog.losses import KERNEL_DROPS, Dropped, Suppressed
-from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
-from harness.oomlog.overlap import WINDOW_S, copy_estimate, estimate
-from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.release import Reaped
-from harness.oomlog.tasks import TaskTable
+from .domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from .events import Boot, Event
+from .found import Forged, Found, Orphans, Parts, Unread, Where
+from .header import CpuLine, Cpuset, Header
+from .infer import KNOWN, DomainMemory
+from .kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
+from .killers import UserKill
+from .losses import KERNEL_DROPS, Dropped, Suppressed
+from .meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
+from .overlap import WINDOW_S, copy_estimate, estimate
+from .records import Kill, Missing, Other, Release, Report
+from .release import Reaped
+from .tasks import TaskTable
 
 Output = Report | Kill | Release | Other
 

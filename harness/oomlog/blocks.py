@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from harness.oomlog.scan import Block
+from .scan import Block
 
 BLOCK_BYTES = 2 << 20
 _LARGEST_BYTES = 32 << 20  # a report of 300,000 tasks; a longer one is cut, and marked partial

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from harness.oomlog.forms import form
-from harness.oomlog.record import Record
+from .forms import form
+from .record import Record
 
 
 class Summary(Record, frozen=True):

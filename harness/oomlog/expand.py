@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from harness.oomlog.fields import decode, member_text, message_of, take_fields, texts_of
-from harness.oomlog.logline import LogLine
-from harness.oomlog.prefix import peel
-from harness.oomlog.rescue import SPEAKS, clean
+from .fields import decode, member_text, message_of, take_fields, texts_of
+from .logline import LogLine
+from .prefix import peel
+from .rescue import SPEAKS, clean
 
 # A line of mail has at most 76 characters (RFC 2045); encoders break a longer one where little of that is left.
 _SOFT_SHORTEST, _SOFT_LONGEST = 70, 76

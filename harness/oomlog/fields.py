@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from harness.oomlog.logline import LogLine
-from harness.oomlog.wall import LAST_SECOND, iso_seconds
+from .logline import LogLine
+from .wall import LAST_SECOND, iso_seconds
 
 # Where programs put the text, best first. Keys are looked for in capitals and small letters.
 _MESSAGE_KEYS = ("message", "log", "msg", "@message", "textpayload", "line", "text", "full_message", "_raw", "raw", "content", "body")  # fmt: skip

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
-from harness.oomlog.events import Boot, Event
-from harness.oomlog.header import CpuLine, Cpuset, Header
-from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped
-from harness.oomlog.killers import UserKill
-from harness.oomlog.losses import Dropped, Suppressed
-from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
-from harness.oomlog.record import Record
-from harness.oomlog.release import Reaped
-from harness.oomlog.tasks import TableHead, TaskTable
+from .domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from .events import Boot, Event
+from .header import CpuLine, Cpuset, Header
+from .kill import Chosen, GroupKill, Killed, Sharing, Skipped
+from .killers import UserKill
+from .losses import Dropped, Suppressed
+from .meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
+from .record import Record
+from .release import Reaped
+from .tasks import TableHead, TaskTable
 
 Part = (
     Buddy | CpuLine | Cpuset | LimitReached | Lists | Protection | Ram | Reserve | StatsHead | Summary | Swap | TableHead | TaskIn | TaskTable | Usage | Zone

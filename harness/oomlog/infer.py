@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from harness.oomlog.kill import is_memcg
-from harness.oomlog.records import Kill, Report
+from .kill import is_memcg
+from .records import Kill, Report
 
 _TABLES = 64  # task tables that are remembered
 _NEAR_S = 10.0  # two rate limit windows

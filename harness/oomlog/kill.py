@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from harness.oomlog.forms import form
-from harness.oomlog.record import Record
+from .forms import form
+from .record import Record
 
 _MESSAGE = (
     r"(?P<message>Memory cgroup out of memory|Out of [mM]emory(?: \(oom_kill_allocating_task\))?"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.oomlog.assemble import Assembler, Output
-from harness.oomlog.records import Missing
-from harness.oomlog.scan import Block, read_and_count
+from .assemble import Assembler, Output
+from .records import Missing
+from .scan import Block, read_and_count
 
 _QUIET_S = 0.25  # the lines of one kill, its group and its release are printed in less
 _PATIENCE_S = 2.0  # with a report that has no kill yet; on a slow console its lines come slowly

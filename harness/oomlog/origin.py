@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.oomlog.found import Where
-from harness.oomlog.logline import LogLine
-from harness.oomlog.words import BARE_PART_PARSERS, PART_PARSERS, Parser
+from .found import Where
+from .logline import LogLine
+from .words import BARE_PART_PARSERS, PART_PARSERS, Parser
 
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from harness.oomlog.found import Where
-from harness.oomlog.infer import in_subtree
-from harness.oomlog.records import DEFAULT_PAGE_KB, Kill, Release, Report
-from harness.oomlog.tasks import TaskTable
+from .found import Where
+from .infer import in_subtree
+from .records import DEFAULT_PAGE_KB, Kill, Release, Report
+from .tasks import TaskTable
 
 _LOOK_BACK = 32  # kills; a bound for storms
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from harness.oomlog.fields import decode, message_of, take_fields
-from harness.oomlog.kmsg import unescape
-from harness.oomlog.logline import LogLine
-from harness.oomlog.wall import calendar_seconds, iso_seconds, seconds_of_year
+from .fields import decode, message_of, take_fields
+from .kmsg import unescape
+from .logline import LogLine
+from .wall import calendar_seconds, iso_seconds, seconds_of_year
 
 _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag

@@ -17,12 +17,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from harness.oomlog.assemble import Assembler, Output
-from harness.oomlog.blocks import Span, split_blocks, split_spans
-from harness.oomlog.kmsg import KmsgRecord
-from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.scan import Block, read_and_count
-from harness.oomlog.wire import ReadBlock, Sequences, pack, unpack
+from .assemble import Assembler, Output
+from .blocks import Span, split_blocks, split_spans
+from .kmsg import KmsgRecord
+from .records import Kill, Missing, Other, Release, Report
+from .scan import Block, read_and_count
+from .wire import ReadBlock, Sequences, pack, unpack
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _AHEAD = 2  # blocks a worker has waiting

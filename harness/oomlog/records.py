@@ -12,13 +12,13 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from harness.oomlog.found import Where
-from harness.oomlog.header import Header
-from harness.oomlog.kill import Killed
-from harness.oomlog.meminfo import Buddy, Lists, Zone
-from harness.oomlog.release import Reaped
-from harness.oomlog.tasks import TaskTable
-from harness.oomlog.watermark import Buddies, Zones, ZoneView, request_room_kb, zone_views
+from .found import Where
+from .header import Header
+from .kill import Killed
+from .meminfo import Buddy, Lists, Zone
+from .release import Reaped
+from .tasks import TaskTable
+from .watermark import Buddies, Zones, ZoneView, request_room_kb, zone_views
 
 DEFAULT_PAGE_KB = 4
 _UNLIMITED_KB = 1 << 50  # PAGE_COUNTER_MAX in kB is 2^53 with 4 kB pages; a "limit" up there is none

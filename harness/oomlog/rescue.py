@@ -11,9 +11,9 @@ import html
 import re
 from collections.abc import Iterable
 
-from harness.oomlog.logline import LogLine
-from harness.oomlog.prefix import peel
-from harness.oomlog.wall import calendar_seconds, iso_seconds, seconds_of_year
+from .logline import LogLine
+from .prefix import peel
+from .wall import calendar_seconds, iso_seconds, seconds_of_year
 
 # Words of a kill, of a report's head and of a summary: a line that holds them is read, or counted as not read.
 SPEAKS = re.compile(

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.oomlog import tasks
-from harness.oomlog.logline import LogLine
+from . import tasks
+from .logline import LogLine
 
 PIECES = 4  # lines that one line was wrapped into
 # A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.

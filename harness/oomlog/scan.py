@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from harness.oomlog import domain, header, kill, killers, losses, meminfo, release, tasks
-from harness.oomlog.expand import Expanded, expand, is_document, is_encoded, without_wrapping
-from harness.oomlog.fields import fields_around, member_text, take_fields
-from harness.oomlog.found import Forged, Found, Orphans, Part, Parts, Unread, Where
-from harness.oomlog.logline import LogLine
-from harness.oomlog.origin import Origin
-from harness.oomlog.prefix import peel
-from harness.oomlog.rescue import (
+from . import domain, header, kill, killers, losses, meminfo, release, tasks
+from .expand import Expanded, expand, is_document, is_encoded, without_wrapping
+from .fields import fields_around, member_text, take_fields
+from .found import Forged, Found, Orphans, Part, Parts, Unread, Where
+from .logline import LogLine
+from .origin import Origin
+from .prefix import peel
+from .rescue import (  # fmt: skip
     SPEAKS,
     Shape,
     clean,
@@ -40,9 +40,9 @@ from harness.oomlog.rescue import (
     tail_of,
     tail_text,
     without_trailer,
-)  # fmt: skip
-from harness.oomlog.rows import PIECES, RowReader, joined
-from harness.oomlog.words import KILL_PARSERS, PART_PARSERS, Marked, Parser, encoded, mark
+)
+from .rows import PIECES, RowReader, joined
+from .words import KILL_PARSERS, PART_PARSERS, Marked, Parser, encoded, mark
 
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped, killers.UserKill)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.oomlog.forms import form
-from harness.oomlog.record import Record
+from .forms import form
+from .record import Record
 
 if TYPE_CHECKING:
     import numpy.typing as npt

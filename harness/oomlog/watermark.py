@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from harness.oomlog.meminfo import Buddy, Zone
+from .meminfo import Buddy, Zone
 
 # include/linux/gfp_types.h; these four bits have been the same since 2.6.30. In 2.6.23 to 2.6.29 __GFP_MOVABLE was
 # another bit, but there are no CMA pages before 3.5, and ZONE_MOVABLE is only left out for want of it.

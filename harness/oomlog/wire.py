@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from harness.oomlog.found import Found
+from .found import Found
 
 
 class Sequences(NamedTuple):

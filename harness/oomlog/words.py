@@ -10,7 +10,7 @@ from typing import Any
 import hyperscan
 import msgspec
 
-from harness.oomlog import domain, events, header, kill, killers, losses, meminfo, release, tasks
+from . import domain, events, header, kill, killers, losses, meminfo, release, tasks
 
 Parser = Callable[[str], Any]
 

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
-from harness.errors import UsageError
-from harness.report.visible import visible
-from harness.spec.arm import ArmSpec
-from harness.spec.kernel import KernelSpec, parse_kernel_spec
+from ..errors import UsageError
+from ..spec.arm import ArmSpec
+from ..spec.kernel import KernelSpec, parse_kernel_spec
+from .visible import visible
 
 _LETTERS = 40  # of a path's last part
 _COMMIT = re.compile(r"[0-9a-f]{40}")

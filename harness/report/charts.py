@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from harness.analysis.arm import Arm
-from harness.report.drawing import PICTURE_DPI, look
-from harness.report.palette import BLACK, GREY, PALE, VERMILLION, arm_style
-from harness.report.visible import visible
+from ..analysis.arm import Arm
+from .drawing import PICTURE_DPI, look
+from .palette import BLACK, GREY, PALE, VERMILLION, arm_style
+from .visible import visible
 
 _WIDTH = 4.6
 _NAME_LETTERS = 48

@@ -10,9 +10,9 @@ from itertools import groupby
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from harness.analysis.checks import Check
-from harness.analysis.summary import Summary
-from harness.report.visible import visible
+from ..analysis.checks import Check
+from ..analysis.summary import Summary
+from .visible import visible
 
 
 def cases(summary: Summary, checks: list[Check]) -> list[Check]:

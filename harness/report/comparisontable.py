@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from harness.analysis.checks import Check
-from harness.analysis.verdict import Comparison
-from harness.report.visible import visible
+from ..analysis.checks import Check
+from ..analysis.verdict import Comparison
+from .visible import visible
 
 _WORDS = {True: "FAILED", False: "passed", None: "not decided"}
 

@@ -6,8 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.controls import ControlResult
-from harness.spec.controls import ALPHA
+from ..analysis.controls import ControlResult
+from ..spec.controls import ALPHA
 
 _EFFECTS = {
     "redundant": "a redundant kill",

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from harness.report.palette import BLACK
+from .palette import BLACK
 
 PICTURE_DPI = 160
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from harness.analysis.arm import Arm
+from ..analysis.arm import Arm
 
 _ROUNDS: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
     ("completed rounds that lack a witness", lambda r: _count((r["outcome"] == "completed") & ~r["witnesses_checked"].fillna(False))),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from harness.oomlog.records import Kill
-from harness.report.visible import visible
+from ..oomlog.records import Kill
+from .visible import visible
 
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import fields
 
-from harness.oomlog import records, scan
-from harness.oomlog.forms import FORMS, Form
-from harness.tables.log import LOG_TABLES
-from harness.tables.schema import Table
+from ..oomlog import records, scan
+from ..oomlog.forms import FORMS, Form
+from ..tables.log import LOG_TABLES
+from ..tables.schema import Table
 
 _GROUPS = (
     "header",

@@ -8,14 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from harness.oomlog.assemble import Output
-from harness.oomlog.killers import KILLERS
-from harness.oomlog.owner import NOBODY, owner_of
-from harness.oomlog.records import Kill, Missing, Other, Report
-from harness.report.killwords import VERDICTS, domain_of
-from harness.report.logwhy import why_of
-from harness.report.visible import visible
-from harness.units import format_count
+from ..oomlog.assemble import Output
+from ..oomlog.killers import KILLERS
+from ..oomlog.owner import NOBODY, owner_of
+from ..oomlog.records import Kill, Missing, Other, Report
+from ..units import format_count
+from .killwords import VERDICTS, domain_of
+from .logwhy import why_of
+from .visible import visible
 
 _SHOWN = 20
 _SHORTEST_ID = 6  # of a container: as `docker ps` may be cut

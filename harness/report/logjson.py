@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import msgspec
 
-from harness.oomlog.assemble import Output
-from harness.oomlog.records import Kill, Other, Release, Report
-from harness.tables.log import Row, event_row, kill_row, release_row, report_row, task_rows, zone_rows
+from ..oomlog.assemble import Output
+from ..oomlog.records import Kill, Other, Release, Report
+from ..tables.log import Row, event_row, kill_row, release_row, report_row, task_rows, zone_rows
 
 _ARRAYS = ("reports", "kills", "releases", "tasks", "events")
 _IN_MEMORY_BYTES = 8 << 20

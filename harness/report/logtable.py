@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.oomlog.assemble import Output
-from harness.oomlog.found import Where
-from harness.oomlog.killers import KILLERS
-from harness.oomlog.records import Kill, Missing, Other, Report
-from harness.report.killwords import VERDICTS, domain_of, megabytes_of, victim_of
-from harness.report.visible import visible
-from harness.units import format_count
+from ..oomlog.assemble import Output
+from ..oomlog.found import Where
+from ..oomlog.killers import KILLERS
+from ..oomlog.records import Kill, Missing, Other, Report
+from ..units import format_count
+from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
+from .visible import visible
 
 _SHOWN = 200
 _SHOWN_EVENTS = 40

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.oomlog.records import DEFAULT_PAGE_KB, Report
-from harness.oomlog.watermark import ZoneView
-from harness.report.visible import visible
+from ..oomlog.records import DEFAULT_PAGE_KB, Report
+from ..oomlog.watermark import ZoneView
+from .visible import visible
 
 
 def why_of(report: Report) -> list[str]:

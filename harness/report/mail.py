@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.analysis.arm import Arm
-from harness.analysis.summary import Summary
-from harness.analysis.verdict import Comparison
-from harness.kernels.kernel import Kernel
-from harness.report.mechanismwords import mechanism_sentence
-from harness.report.visible import visible
+from ..analysis.arm import Arm
+from ..analysis.summary import Summary
+from ..analysis.verdict import Comparison
+from ..kernels.kernel import Kernel
+from .mechanismwords import mechanism_sentence
+from .visible import visible
 
 COLUMNS = 72
 _NO_BREAK = "\N{NO-BREAK SPACE}"  # to textwrap a letter like others
@@ -230,7 +230,7 @@ def _kernel_lines(facts: MailFacts) -> list[str]:
             continue
         base = [kernel.source]
         base += [f"config {kernel.config_key}"] if kernel.config_key else []
-        base += [f"own config {', '.join(kernel.own_config)}"] if kernel.own_config else []
+        base += [f"own config {', '.join(kernel.user_fragments)}"] if kernel.user_fragments else []
         base += [kernel.compiler] if kernel.compiler else []
         text = ", ".join(base)
         first = made_of.setdefault(text, name)

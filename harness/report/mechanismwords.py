@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.analysis.arm import Arm
-from harness.analysis.mechanism import Mechanism, MechanismCount
+from ..analysis.arm import Arm
+from ..analysis.mechanism import Mechanism, MechanismCount
 
 _SAYS = {
     Mechanism.STALLED_DECIDER: "the task that ran the OOM killer stalled{} between its decision and its choice of a victim, and the"

@@ -9,19 +9,19 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from harness.analysis.summary import Summary
-from harness.analysis.verdict import Comparison
-from harness.report.charts import draw_charts, letter
-from harness.report.drawing import to_svg
-from harness.report.gaps import gap_lines
-from harness.report.mechanismwords import mechanism_sentence
-from harness.report.palette import arm_style
-from harness.report.picks import Pick, Picks
-from harness.report.terminal import arm_lines
-from harness.report.timeline import Timeline
-from harness.report.timelinefigure import draw_timeline
-from harness.report.timelinetext import explain, heading, timeline_text
-from harness.report.visible import visible
+from ..analysis.summary import Summary
+from ..analysis.verdict import Comparison
+from .charts import draw_charts, letter
+from .drawing import to_svg
+from .gaps import gap_lines
+from .mechanismwords import mechanism_sentence
+from .palette import arm_style
+from .picks import Pick, Picks
+from .terminal import arm_lines
+from .timeline import Timeline
+from .timelinefigure import draw_timeline
+from .timelinetext import explain, heading, timeline_text
+from .visible import visible
 
 _MAX_REASONS = 4
 _MAX_DISAGREEMENTS = 50

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.power import Size
+from ..analysis.power import Size
 
 
 def _share(value: float) -> str:

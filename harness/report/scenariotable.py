@@ -8,8 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.spec.scenario import Scenario
-from harness.units import format_size
+from ..spec.scenario import Scenario
+from ..units import format_size
 
 
 def scenario_row(scenario: Scenario) -> dict[str, Any]:

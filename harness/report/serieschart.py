@@ -5,12 +5,12 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.analysis.series import Series, Version
-from harness.report.charts import Chart
-from harness.report.drawing import PICTURE_DPI, look
-from harness.report.palette import BLUE, GREY, PALE, VERMILLION
-from harness.report.seriestable import change_lines, labels_of
-from harness.report.visible import shorten
+from ..analysis.series import Series, Version
+from .charts import Chart
+from .drawing import PICTURE_DPI, look
+from .palette import BLUE, GREY, PALE, VERMILLION
+from .seriestable import change_lines, labels_of
+from .visible import shorten
 
 _HEIGHT = 3.1
 _VERSION_INCHES, _LEAST_INCHES, _MOST_INCHES = 0.78, 4.6, 11.0

@@ -8,9 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.arm import Arm
-from harness.analysis.series import Series, Step
-from harness.report.visible import visible
+from ..analysis.arm import Arm
+from ..analysis.series import Series, Step
+from .visible import visible
 
 
 def _percent(value: float | None) -> str:

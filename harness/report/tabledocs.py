@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.report.logdocs import table_lines
-from harness.tables.schema import FORMAT_VERSION, TABLES
+from ..tables.schema import FORMAT_VERSION, TABLES
+from .logdocs import table_lines
 
 _HEAD = f"""# Tables of a run
 

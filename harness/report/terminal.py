@@ -8,10 +8,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from harness.analysis.arm import Arm
-from harness.analysis.summary import Summary
-from harness.report.comparisontable import print_comparison
-from harness.report.mechanismwords import mechanism_cells, mechanism_sentence
+from ..analysis.arm import Arm
+from ..analysis.summary import Summary
+from .comparisontable import print_comparison
+from .mechanismwords import mechanism_cells, mechanism_sentence
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
 _ARMS_BESIDE = 4  # in one table

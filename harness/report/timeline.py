@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.mechanism import is_held
-from harness.collectors.rounds import RoundEvidence, TrialEvidence
-from harness.errors import UsageError
-from harness.oomlog.reading import collect_kmsg
-from harness.oomlog.records import DEFAULT_PAGE_KB
+from ..analysis.mechanism import is_held
+from ..collectors.rounds import RoundEvidence, TrialEvidence
+from ..errors import UsageError
+from ..oomlog.reading import collect_kmsg
+from ..oomlog.records import DEFAULT_PAGE_KB
 
 Row = dict[str, Any]
 

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from harness.report.drawing import PICTURE_DPI, look
-from harness.report.palette import BLACK, CLASSES, GREY, ORANGE, PALE, VERMILLION
-from harness.report.timeline import Life, Teardown, Timeline
-from harness.report.visible import shorten
+from .drawing import PICTURE_DPI, look
+from .palette import BLACK, CLASSES, GREY, ORANGE, PALE, VERMILLION
+from .timeline import Life, Teardown, Timeline
+from .visible import shorten
 
 MAX_ROWS = 44  # processes with a row of their own
 MAX_TICKS = 200  # beyond that many, a histogram

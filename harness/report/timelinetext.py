@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from harness.analysis.mechanism import Mechanism
-from harness.report.timeline import Life, Teardown, Timeline
-from harness.report.visible import shorten, visible
+from ..analysis.mechanism import Mechanism
+from .timeline import Life, Teardown, Timeline
+from .visible import shorten, visible
 
 _MAX_KILLS = 20
 _NAME_CELLS, _SAY_CELLS = 22, 16

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from harness.report.timeline import Timeline
-from harness.report.timelinetext import explain, heading
-from harness.report.visible import visible
+from .timeline import Timeline
+from .timelinetext import explain, heading
+from .visible import visible
 
 Event = dict[str, Any]
 _OOM_THREAD = 0  # no hog has pid 0; the kernel runs one decision at a time, under oom_lock

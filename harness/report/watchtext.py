@@ -9,12 +9,12 @@ from typing import IO, Protocol
 from rich.console import Console
 from rich.text import Text
 
-from harness.containers.names import Ended
-from harness.oomlog.records import Kill
-from harness.report.killwords import VERDICTS, domain_of, megabytes_of, victim_of
-from harness.report.logjson import encode
-from harness.report.visible import visible
-from harness.tables.log import kill_row
+from ..containers.names import Ended
+from ..oomlog.records import Kill
+from ..tables.log import kill_row
+from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
+from .logjson import encode
+from .visible import visible
 
 _COLUMNS = f"{'time':8}  {'container':24}  {'domain':22}  {'victim':18} {'MB':>7}  {'margin kB':>9}  overlap  why"
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.errors import UsageError, unknown
+from ..errors import UsageError, unknown
 
 # From this version on a task iterator of cgroups hides exiting victims from the OOM killer (a72f73c4dd9b, 7.0 and stable
 # 6.19.9): stock has redundant kills in most rounds. Every control but one is then measured upon the patch that shows them.

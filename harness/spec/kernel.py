@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UsageError
+from ..errors import UsageError
 
 FORMS = (
     "source:VERSION[@SUITE], debian:VERSION[@SUITE], tree:PATH[@REF], image:PATH or host; "

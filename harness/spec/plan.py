@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from harness.errors import UsageError
+from ..errors import UsageError
 
 
 @dataclass(frozen=True)

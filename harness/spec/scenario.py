@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.errors import UsageError, unknown
-from harness.paths import content_key, data_dir
-from harness.units import format_size, parse_size
+from ..errors import UsageError, unknown
+from ..system.paths import content_key, data_dir
+from ..units import format_size, parse_size
 
 # Docker refuses a memory limit below this (moby, daemon/daemon_unix.go: linuxMinMemory).
 MIN_LIMIT_BYTES = 6 << 20

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.collectors.rounds import RoundEvidence, TrialEvidence
-from harness.oomlog.events import TROUBLE
-from harness.oomlog.reading import Collected, collect_kmsg
-from harness.oomlog.records import Kill, Report
-from harness.spec.scenario import Scenario
-from harness.tables.details import counter_rows, task_rows, trace_rows, trial_row
-from harness.tables.foreign import part_foreign
-from harness.tables.schema import TABLES
-from harness.tables.stalls import next_progress_ns, union_us
-from harness.tables.traced import RELEASES, named, traced_facts
-from harness.tables.waits import jain, survivors_waits_us
-from harness.tables.witnesses import SUPERVISOR_COMM, Witnesses
+from ..collectors.rounds import RoundEvidence, TrialEvidence
+from ..oomlog.events import TROUBLE
+from ..oomlog.reading import Collected, collect_kmsg
+from ..oomlog.records import Kill, Report
+from ..spec.scenario import Scenario
+from .details import counter_rows, task_rows, trace_rows, trial_row
+from .foreign import part_foreign
+from .schema import TABLES
+from .stalls import next_progress_ns, union_us
+from .traced import RELEASES, named, traced_facts
+from .waits import jain, survivors_waits_us
+from .witnesses import SUPERVISOR_COMM, Witnesses
 
 Row = dict[str, Any]
 _SIGKILL = 9

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.collectors.evidence import TrialRecord
-from harness.collectors.memcg import Snapshot
-from harness.collectors.trace import TraceEvent
-from harness.oomlog.records import Report
-from harness.oomlog.tasks import COLUMNS
+from ..collectors.files import TrialRecord
+from ..collectors.memcg import MemcgCounters
+from ..collectors.trace import TraceEvent
+from ..oomlog.records import Report
+from ..oomlog.tasks import COLUMNS
 
 Row = dict[str, Any]
 _COUNTED = ("memory.events", "memory.current", "memory.swap.current", "memory.pressure", "cpu.stat")
@@ -36,7 +36,7 @@ def task_rows(report: Report) -> list[Row]:
     ]
 
 
-def counter_rows(before: Snapshot, after: Snapshot) -> list[Row]:
+def counter_rows(before: MemcgCounters, after: MemcgCounters) -> list[Row]:
     """Rows of the table memory_events."""
     rows = []
     for name in dict.fromkeys((*before, *after)):

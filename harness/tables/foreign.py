@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.collectors.rounds import RoundEvidence, TrialEvidence
-from harness.oomlog.reading import Collected
-from harness.oomlog.records import Kill
-from harness.tables.witnesses import SUPERVISOR_COMM
+from ..collectors.rounds import RoundEvidence, TrialEvidence
+from ..oomlog.reading import Collected
+from ..oomlog.records import Kill
+from .witnesses import SUPERVISOR_COMM
 
 
 def part_foreign(oom: Collected, found: RoundEvidence, evidence: TrialEvidence) -> list[Kill]:

@@ -1,4 +1,4 @@
-"""Tables of a kernel log: what `oomtrial parse` and `harness.parse_log` give."""
+"""Tables of a kernel log: what `oomtrial parse` and `oomtrial.parse_log` give."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from harness.oomlog.found import Where
-from harness.oomlog.owner import NOBODY, Owner, owner_of
-from harness.oomlog.records import Kill, Missing, Other, Release, Report
-from harness.oomlog.tasks import COLUMNS, TaskTable
-from harness.tables.schema import Column, Table, printable
+from ..oomlog.found import Where
+from ..oomlog.owner import NOBODY, Owner, owner_of
+from ..oomlog.records import Kill, Missing, Other, Release, Report
+from ..oomlog.tasks import COLUMNS, TaskTable
+from .schema import Column, Table, printable
 
 Row = dict[str, Any]
 Values = tuple[Any, ...]  # of a row, in the order of its table's columns: of millions, no dict each

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from harness.oomlog.assemble import Output
-from harness.oomlog.records import Kill, Other, Release, Report
-from harness.tables.log import (
+from ..oomlog.assemble import Output
+from ..oomlog.records import Kill, Other, Release, Report
+from .log import (
     LOG_EVENTS,
     LOG_KILLS,
     LOG_RELEASES,
@@ -25,7 +25,7 @@ from harness.tables.log import (
     tasks_table,
     zone_values,
 )
-from harness.tables.schema import Table
+from .schema import Table
 
 _ROWS, _TASK_ROWS = 1 << 12, 1 << 16  # a row is an object, tasks are arrays
 

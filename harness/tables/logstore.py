@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from harness.errors import EvidenceError
-from harness.oomlog.assemble import Output
-from harness.tables.log import LOG_TABLES
-from harness.tables.logrows import LogRows
-from harness.tables.schema import Table
+from ..errors import EvidenceError
+from ..oomlog.assemble import Output
+from .log import LOG_TABLES
+from .logrows import LogRows
+from .schema import Table
 
 _GROUP_BYTES = 1 << 20  # of a row group of Parquet, as Arrow has it: what waits is memory
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from harness.oomlog.tasks import COLUMNS as TASK_COLUMNS
+from ..oomlog.tasks import COLUMNS as TASK_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd

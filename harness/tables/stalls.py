@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.collectors.events import HogEnd
+from ..collectors.events import HogEnd
 
 
 def next_progress_ns(hogs: Iterable[HogEnd], time_ns: int) -> int | None:

@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import EvidenceError
-from harness.paths import write_atomically
-from harness.tables.schema import FACTS, FORMAT_VERSION, TABLES, Table
+from ..errors import EvidenceError
+from ..system.paths import write_atomically
+from .schema import FACTS, FORMAT_VERSION, TABLES, Table
 
 # Nullable, as a frame that is made of rows.
 _PANDAS = {

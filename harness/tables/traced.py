@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.collectors.rounds import RoundEvidence
-from harness.collectors.trace import TraceEvent
+from ..collectors.rounds import RoundEvidence
+from ..collectors.trace import TraceEvent
 
 # The return of exit_mmap(), or on a kernel without kprobe events the tracepoint at its end.
 RELEASES = ("mm_release", "exit_mmap")

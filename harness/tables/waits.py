@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.collectors.events import HogEnd
+from ..collectors.events import HogEnd
 
 
 def survivors_waits_us(hogs: Iterable[HogEnd]) -> list[tuple[int, int]]:

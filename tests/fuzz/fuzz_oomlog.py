@@ -25,7 +25,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["harness"]):
-    from harness.logfile import open_log
+    from harness.logs.files import open_log
     from harness.oomlog.assemble import Assembler
     from harness.oomlog.kmsg import parse_kmsg
     from harness.oomlog.prefix import peel

@@ -6,7 +6,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from harness.rundir import read_run
+from harness.runs.record import read_run
 from tests.conftest import guests_of
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]

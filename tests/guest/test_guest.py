@@ -13,12 +13,13 @@ import pytest
 from docker.errors import ContainerError
 from docker.types import LogConfig
 
-from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.files import EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.rounds import read_evidence
-from harness.collectors.trial import TrialJob, run_trial
 from harness.containers.images import load_image
 from harness.containers.running import API_ERRORS
 from harness.errors import GuestError, HostError
+from harness.experiment.trial import run_trial
+from harness.experiment.workload import TrialJob
 from harness.guest import machine
 from harness.spec.scenario import load_scenario
 from harness.tables.build import trial_rows

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.seats import guests_of_others
+from harness.system.slots import guests_of_others
 from tests.conftest import guests_of
 
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]

@@ -9,9 +9,9 @@ import pandas as pd
 import psutil
 import pytest
 
-from harness.collectors.evidence import edited_files
-from harness.rundir import read_run
-from harness.runtables import rebuild_tables
+from harness.collectors.files import edited_files
+from harness.runs.record import read_run
+from harness.runs.tables import rebuild_tables
 from harness.tables.schema import TABLES
 from tests.conftest import command, guests_of
 

@@ -6,10 +6,11 @@ import time
 import pytest
 from scipy.stats import fisher_exact
 
-from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.files import EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.rounds import read_evidence
-from harness.collectors.trial import TrialJob, prepare_engine, run_trial
 from harness.errors import GuestError
+from harness.experiment.trial import run_trial
+from harness.experiment.workload import TrialJob, prepare_engine
 from harness.guest.snapshot import Snapshot
 from harness.oomlog.reading import collect_kmsg
 from harness.spec.scenario import load_scenario

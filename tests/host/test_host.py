@@ -13,12 +13,12 @@ import pytest
 
 from harness.containers.images import load_image, plan_image
 from harness.containers.running import COLLECTOR, LABEL
+from harness.experiment.host import HostArm
 from harness.guest.local import kernel_log_trouble
-from harness.hostarm import HostArm
-from harness.paths import data_dir
 from harness.progress import Reporter
-from harness.runtables import rebuild_tables
+from harness.runs.tables import rebuild_tables
 from harness.spec.scenario import decode, load_scenario
+from harness.system.paths import data_dir
 from harness.tables.schema import FOREIGN_KILLS, KILLS, ROUNDS
 from harness.tables.store import load_table
 

@@ -1,115 +1,72 @@
-"""Data goes one way: a room imports only what lies to its left, and leaf modules."""
+"""The rooms of harness/ and the direction data flows: tools/rooms.py has the one list, docs/architecture.md shows it."""
 
-import ast
 from pathlib import Path
 
-import harness
+from tools.rooms import ENTRANCES, HARNESS, ROOMS, circles, imports, modules, room_of, rooms, table
 
-ROOT = Path(harness.__file__).parent
-ROOMS = ["spec", "kernels", "guest", "containers", "oomlog", "collectors", "tables", "analysis", "report"]
-LEAVES = {
-    "budget",
-    "sealed",
-    "seats",
-    "errors",
-    "units",
-    "paths",
-    "proc",
-    "progress",
-    "logfile",
-    "binaries",
-    "pathnames",
-}
-COMPOSED_ROOMS = {"testing", "commands"}  # what the pytest plugin is made of, and the command line
-# Composition: whole runs and whole logs, made of every room. Each imports only what stands above it.
-ABOVE = [
-    # logs
-    "selection",
-    "parselog",
-    "logframes",
-    "watch",
-    # runs that are there
-    "rundir",
-    "pooling",
-    "runsummary",
-    "runtables",
-    "runframes",
-    "runreport",
-    "runmail",
-    "exportset",
-    "estimator",
-    "history",
-    # this machine
-    "hostarm",
-    "doctor",
-    "cleaning",
-    # a run is made
-    "request",
-    "refusals",
-    "resume",
-    "prepared",
-    "trialguests",
-    "blockrun",
-    "blockwork",
-    "looks",
-    "planrun",
-    "experiment",
-    # experiments
-    "localnodes",
-    "cluster",
-    "controls",
-    "bisect",
-    "series",
-    "demo",
-    # who asks for them
-    "testing",
-    "plugin",
-    "commands",
-    "cli",
-    "__main__",
-]
+ORDER = list(ROOMS)
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"harness.{alias.name}" for alias in node.names] if node.module == "harness" else [node.module]
-        yield from (name.split(".")[1] for name in names if name.startswith("harness."))
+def test_every_room_is_in_the_list():
+    assert {room_of(name) for name in modules(HARNESS)} == {*ORDER, *ENTRANCES}
 
 
-def test_every_module_has_its_place():
-    modules = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
-    assert modules == LEAVES | set(ABOVE) - COMPOSED_ROOMS
-    assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").is_file()} == {*ROOMS, *COMPOSED_ROOMS}
-
-
-def test_rooms_import_only_to_their_left():
-    for position, room in enumerate(ROOMS):
-        allowed = LEAVES | set(ROOMS[: position + 1])
-        for path in (ROOT / room).rglob("*.py"):
-            assert set(imports(path)) <= allowed, path.relative_to(ROOT)
-
-
-def test_leaves_import_only_leaves():
-    for leaf in LEAVES:
-        assert set(imports(ROOT / f"{leaf}.py")) <= LEAVES, leaf
-
-
-def test_composition_goes_one_way_too():
+def test_rooms_import_only_rooms_before_them():
     """Imports within functions count."""
-    for position, name in enumerate(ABOVE):
-        for path in (ROOT / name).rglob("*.py") if name in COMPOSED_ROOMS else [ROOT / f"{name}.py"]:
-            assert not set(imports(path)) & set(ABOVE[position + 1 :]), path.relative_to(ROOT)
+    graph = rooms(HARNESS)
+    for position, room in enumerate(ORDER):
+        assert graph[room] <= set(ORDER[:position]), room
+    for entrance in ENTRANCES:
+        assert graph[entrance] <= set(ORDER), entrance
 
 
-def test_pandas_only_from_the_tables_rightward():
-    for room in ROOMS[: ROOMS.index("tables")]:
-        for path in (ROOT / room).rglob("*.py"):
-            assert "import pandas" not in path.read_text(), path.relative_to(ROOT)
+def test_no_modules_import_each_other_in_a_circle():
+    assert circles(imports(HARNESS)) == []
+
+
+def test_a_circle_is_seen(tmp_path):
+    package = tmp_path / "there"
+    for name, text in {
+        "__init__": "",
+        "low/__init__": "",
+        "low/a": "def f():\n    from ..high import b\n",
+        "high/__init__": "from .b import x",
+        "high/b": "import there.low.a\nx = 1",
+    }.items():
+        path = package / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert rooms(package) == {"__init__": set(), "low": {"high"}, "high": {"low"}}
+    assert sorted(map(sorted, circles(rooms(package)))) == [["high", "low"]]
+    assert circles(imports(package)) == [["high.b", "low.a"]]
+
+
+def test_the_page_shows_the_list():
+    """`python tools/rooms.py --table` prints it."""
+    assert table() in (HARNESS.parent / "docs" / "architecture.md").read_text()
+
+
+def test_imports_within_the_package_are_relative():
+    """It has two names: harness in a checkout, oomtrial where the wheel is installed."""
+    for path in HARNESS.rglob("*.py"):
+        text = path.read_text()
+        assert "from harness" not in text, path
+        assert "import harness" not in text or path.name == "__init__.py", path
+
+
+def test_pandas_only_from_the_tables_on():
+    for room in ORDER[: ORDER.index("tables")]:
+        for path in [*HARNESS.glob(f"{room}.py"), *(HARNESS / room).rglob("*.py")]:
+            assert "import pandas" not in path.read_text(), path.relative_to(HARNESS)
 
 
 def test_durations_are_of_the_monotonic_clock():
     """The wall clock may jump: only names, dates that are shown, and ages of files go by it."""
-    users = {path.relative_to(ROOT).name for path in ROOT.rglob("*.py") if "time.time()" in path.read_text()}
-    assert users <= {"catalog.py", "inventory.py", "cleaning.py", "watch.py"}
+    users = {str(path.relative_to(HARNESS)) for path in HARNESS.rglob("*.py") if "time.time()" in path.read_text()}
+    assert users <= {"kernels/catalog.py", "kernels/inventory.py", "maintenance/cleanup.py", "logs/follow.py"}
+
+
+def test_data_files_are_found_from_the_checkout():
+    from harness.system.paths import data_dir
+
+    assert data_dir("workloads") == Path(HARNESS.parent, "workloads")

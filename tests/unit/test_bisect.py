@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from harness import bisect
-from harness.bisect import Verdict, plan_bisection
 from harness.errors import BuildError, GuestError, HostError, UsageError
 from harness.progress import Reporter
-from harness.rundir import read_run, write_run
+from harness.runs.record import read_run, write_run
+from harness.studies import bisect
+from harness.studies.bisect import Verdict, plan_bisection
 from harness.tables.schema import TABLES
 from harness.tables.store import save_tables
 from tests.simulated import tables
@@ -143,7 +143,7 @@ def judge(tree, tmp_path, monkeypatch):
         results, asked = list(coming), []
 
         class Stored:
-            def __init__(self, request, _report):
+            def __init__(self, request, _progress):
                 self.request = request
                 asked.append((request.out.name, request.rounds))
                 self.result = results.pop(0)
@@ -228,7 +228,7 @@ def test_a_step_has_no_more_rounds_than_asked_for():
 
 @pytest.mark.parametrize("error", [BuildError("it does not compile"), GuestError("no block could be completed")])
 def test_an_end_that_cannot_be_measured_ends_it(judge, monkeypatch, error):
-    plan = msgspec.json.decode((judge.out / "bisect.json").read_bytes(), type=bisect.Plan)
+    plan = msgspec.json.decode((judge.out / "bisect.json").read_bytes(), type=bisect.BisectPlan)
 
     class Failing:
         def __init__(self, *_):

@@ -6,28 +6,28 @@ import os
 import psutil
 import pytest
 
-from harness import budget
-from harness.budget import Budget, available_mib, machine_budget
 from harness.errors import HostError
+from harness.experiment.guests import machine_of_guests
+from harness.experiment.preflight import refuse_little_memory
 from harness.kernels import build
-from harness.parselog import _cores
-from harness.refusals import refuse_little_memory
-from harness.trialguests import machine_of_guests
+from harness.logs.parse import _cores
+from harness.system import machine
+from harness.system.machine import Budget, available_mib, machine_budget
 from tests.wheel import ROOT
 
 
 @pytest.fixture
 def cgroup(monkeypatch, tmp_path):
     """The cgroup that this process is in, with no limit yet."""
-    monkeypatch.setattr(budget, "_own_cgroups", lambda: iter([tmp_path]))
+    monkeypatch.setattr(machine, "_own_cgroups", lambda: iter([tmp_path]))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     return tmp_path
 
 
 def test_guests_that_fit_side_by_side():
-    assert Budget(2, 24_000).seats(4, 2048) == 1  # one may always
-    assert Budget(16, 24_000).seats(4, 2048) == 4
-    assert Budget(16, 8_000).seats(4, 2048) == 3  # memory, with an eighth to spare
+    assert Budget(2, 24_000).slots(4, 2048) == 1  # one may always
+    assert Budget(16, 24_000).slots(4, 2048) == 4
+    assert Budget(16, 8_000).slots(4, 2048) == 3  # memory, with an eighth to spare
     assert Budget(2, 8_000).holds([], 4, 2048)
     assert not Budget(2, 8_000).holds([(1, 1024)], 4, 2048)
     assert Budget(2, 8_000).holds([(1, 1024)], 1, 1024)
@@ -81,7 +81,7 @@ def test_a_build_has_as_many_jobs_as_cores(cgroup, monkeypatch, tmp_path):
 
 def test_nobody_else_asks_the_machine():
     # the engine of the arm host is in no cgroup of ours, and engine.py tells machines apart
-    allowed = {"budget.py", "hostarm.py", "engine.py"}
+    allowed = {"machine.py", "host.py", "engine.py"}
     asks = {"sched_getaffinity", "cpu_count", "process_cpu_count", "virtual_memory"}
     found = {
         path.name

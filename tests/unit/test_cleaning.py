@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from harness import cleaning
 from harness.cli import cli
 from harness.errors import HostError
 from harness.guest.certs import make_certificates
 from harness.guest.snapshot import Snapshot
-from harness.paths import hold
+from harness.maintenance import cleanup
+from harness.system.locks import hold
 from tests.kerneltree import make_tree
 
 
@@ -22,12 +22,12 @@ from tests.kerneltree import make_tree
 def cache(tmp_path, monkeypatch):
     """A cache of its own, a place for temporary files, and no engine."""
     monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cleaning.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(cleanup.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
 
     def no_engine(**_):
         raise HostError("no engine")
 
-    monkeypatch.setattr(cleaning, "connect_local", no_engine)
+    monkeypatch.setattr(cleanup, "connect_local", no_engine)
     return tmp_path / "cache"
 
 
@@ -129,9 +129,9 @@ def test_sessions_of_the_dead_leave_the_engine(monkeypatch):
         removed.append(session)
         return []
 
-    monkeypatch.setattr(cleaning, "connect_local", lambda **_: Client())
-    monkeypatch.setattr(cleaning, "abandoned_sessions", lambda _: {"place-1-2-x"})
-    monkeypatch.setattr(cleaning, "remove_session", remove)
+    monkeypatch.setattr(cleanup, "connect_local", lambda **_: Client())
+    monkeypatch.setattr(cleanup, "abandoned_sessions", lambda _: {"place-1-2-x"})
+    monkeypatch.setattr(cleanup, "remove_session", remove)
     assert "session place-1-2-x in the local engine: their harness is gone" in clean()
     assert removed == ["place-1-2-x", "closed"]
 
@@ -142,10 +142,10 @@ def test_every_run_begins_with_a_cache_that_can_be_written_to_and_has_nobodys_ke
     kept = made(cache / f"guests/guest-{os.getpid()}-x/client-key.pem").parent
     for name in ("seats", "snapshots"):
         made(cache / name)
-    removed = {each.what for each in cleaning.tidy()}
+    removed = {each.what for each in cleanup.tidy()}
     assert removed == {str(left), str(cache / "seats"), str(cache / "snapshots")}
     assert kept.is_dir()
-    assert list(cleaning.tidy()) == []
+    assert list(cleanup.tidy()) == []
 
 
 def test_a_cache_that_is_a_file_is_told(tmp_path, oomtrial):

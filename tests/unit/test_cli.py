@@ -1,11 +1,14 @@
 """What a person meets who types something wrong: one line, no traceback, the documented exit code."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from harness import cli
 
 ROOM = 64 << 10
 
@@ -88,7 +91,7 @@ def test_a_download_that_fails(oomtrial, tmp_path, version):
 def test_help_names_the_exit_codes(oomtrial):
     text = oomtrial("--help").stdout
     for words in (
-        "2 usage",
+        "2 wrong usage",
         "3 this machine lacks",
         "4 a download",
         "5 a guest failed",
@@ -96,6 +99,15 @@ def test_help_names_the_exit_codes(oomtrial):
         "130 interrupted",
     ):
         assert words in " ".join(text.split())
+
+
+@pytest.mark.parametrize("group", [(), ("kernels",), ("tables",)], ids=" ".join)
+def test_help_lists_every_command_with_its_whole_description(oomtrial, group):
+    text = oomtrial(*group, "--help").stdout
+    assert "..." not in text.replace("[ARGS]...", "")
+    found = cli.cli if not group else cli.cli.commands[group[0]]
+    for name, command in found.commands.items():
+        assert command.hidden or re.search(rf"^  {name} +[A-Z]", text, re.MULTILINE)
 
 
 INTERRUPTED_IN_EXEC = """

@@ -17,19 +17,20 @@ import pytest
 from fakeblocks import fake_block
 from rich.console import Console
 
-from harness import cluster as clusters
-from harness.blockwork import BlockJob, run_all, unpack_trials
-from harness.cluster import Cluster, check_address, pack_file, run_experiment, unpack_file
 from harness.errors import EvidenceError, HostError, UsageError
-from harness.experiment import Experiment
-from harness.paths import cache_dir
-from harness.prepared import at_home
+from harness.experiment import dask as dask_room
+from harness.experiment.artifacts import at_home
+from harness.experiment.dask import Cluster, check_address, pack_file, unpack_file
+from harness.experiment.driver import run_experiment
+from harness.experiment.experiment import Experiment
+from harness.experiment.guests import machine_of_guests
+from harness.experiment.remote import BlockJob, run_all, unpack_trials
+from harness.experiment.request import Request
+from harness.experiment.resume import BlockState
 from harness.progress import Reporter
-from harness.request import Request
-from harness.resume import BlockState
 from harness.spec.arm import name_arms
 from harness.spec.plan import Block
-from harness.trialguests import machine_of_guests
+from harness.system.paths import cache_dir
 from tests.unit.test_resume import PREPARED, _no_guests, check_whole, quiet  # noqa: F401
 
 REQUEST = Request(name_arms(["source:6.1"]), ("one-big-many-small",), 5, 2, 1)
@@ -70,10 +71,10 @@ def test_a_worker_that_is_killed_costs_nothing_and_counts_nothing_twice(tmp_path
                 killed.append(int(note.name.split("-")[1]))
                 os.kill(killed[0], signal.SIGKILL)
 
-    report = Reporter(Console(file=StringIO()))
+    progress = Reporter(Console(file=StringIO()))
     threading.Thread(target=kill_one, daemon=True).start()
-    with Cluster("local:2", 1, 64) as cluster, report.task("rounds", 6) as task:
-        results = run_all(cluster.executor, jobs(notes, 6), out, report, task, fake_block)
+    with Cluster("local:2", 1, 64) as cluster, progress.task("rounds", 6) as task:
+        results = run_all(cluster.executor, jobs(notes, 6), out, progress, task, fake_block)
         assert task.done == 6
     assert [result.block.index for result in results] == [1, 2, 3, 4, 5, 6]
     assert sorted(path.name for path in (out / "trials").iterdir()) == [f"{n:03d}-1" for n in range(1, 7)]
@@ -156,7 +157,7 @@ def test_a_scheduler_without_tls_is_taken_only_if_that_is_asked_for(monkeypatch)
     for text in ("tcp://host:8786", "ws://host:8786", "inproc://x"):
         with pytest.raises(UsageError, match=r"has no TLS: whoever reaches that port runs code .*--cluster-insecure"):
             Cluster(text, 1, 64)
-    monkeypatch.setattr(clusters, "_CONNECT_S", 1)
+    monkeypatch.setattr(dask_room, "_CONNECT_S", 1)
     with pytest.raises(HostError, match="no Dask scheduler answers at tcp:"):
         Cluster("tcp://127.0.0.1:1", 1, 64, insecure=True).__enter__()
     with pytest.raises(HostError, match=r"tls://127.0.0.1:1 wants certificates: .*; docs/cluster.md"):
@@ -259,7 +260,7 @@ def test_dask_is_asked_for_in_one_line(monkeypatch, tmp_path):
     def missing():
         raise HostError("--cluster needs Dask: no module", "pip install 'oomtrial[cluster]'")
 
-    monkeypatch.setattr(clusters, "_distributed", missing)
+    monkeypatch.setattr(dask_room, "_distributed", missing)
     with pytest.raises(HostError, match="pip install"):
         run_experiment(
             Experiment(Request(REQUEST.arms, REQUEST.scenarios, 5, 2, 1, tmp_path / "r"), quiet()), "local:2"

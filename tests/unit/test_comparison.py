@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.runsummary import summarize_runs
+from harness.runs.summary import summarize_runs
 
 RESULTS = Path(__file__).parents[2] / "results"
 SETS = sorted(RESULTS.glob("comparison/*"))

@@ -7,10 +7,10 @@ from harness.analysis.controls import judge_control
 from harness.analysis.effects import count_effect
 from harness.analysis.power import exact_power
 from harness.analysis.sequential import ERROR, decide, likelihood_ratio
-from harness.controls import control_arm, reference_arm
 from harness.errors import UsageError
 from harness.spec.arm import name_arms
 from harness.spec.controls import ALPHA, CONTROLS, choose_controls
+from harness.studies.controls import control_arm, reference_arm
 from harness.tables.schema import KILLS, ROUNDS
 
 CONTROL = {control.name: control for control in CONTROLS}

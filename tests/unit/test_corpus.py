@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from harness.logfile import open_log
+from harness.logs.files import open_log
 from harness.oomlog.found import Parts
 from harness.oomlog.reading import Collected, Reader, collect
 from harness.oomlog.scan import Block, read_block

@@ -14,7 +14,7 @@ from harness.errors import BuildError, HostError
 from harness.kernels import products
 from harness.kernels.overlay import lay_over, restore
 from harness.kernels.patches import load_patches
-from harness.proc import run
+from harness.system.process import run
 from tests.conftest import command
 from tests.kerneltree import FIX, make_tree
 

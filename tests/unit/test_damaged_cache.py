@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.binaries import build_binary
 from harness.errors import GuestError, HostError
+from harness.experiment.guests import TrialGuests
 from harness.guest import accel, machine, rootfs
 from harness.kernels.kernel import Kernel
-from harness.paths import cache_dir, write_atomically
-from harness.sealed import is_intact, put_seal
-from harness.trialguests import TrialGuests
+from harness.system.cc import build_binary
+from harness.system.paths import cache_dir, write_atomically
+from harness.system.sealed import is_intact, put_seal
 from tests.kerneltree import OOM_KILL, make_tree
 
 

@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from harness import demo
 from harness.cli import cli
-from harness.demo import CONTROL, FIXES, Choice, Offer, choose
 from harness.errors import BuildError, GuestError, HostError, UsageError
-from harness.pooling import pool_runs
+from harness.experiment.request import Request
 from harness.progress import Reporter
-from harness.request import Request
-from harness.rundir import read_run, write_run
-from harness.runsummary import summarize_runs
+from harness.runs.pool import pool_runs
+from harness.runs.record import read_run, write_run
+from harness.runs.summary import summarize_runs
+from harness.studies import demo
+from harness.studies.demo import CONTROL, FIXES, Choice, Offer, choose
 
 ROOT = Path(__file__).parents[2]
 STORED = ROOT / "results/example"
@@ -97,12 +97,12 @@ def stage(monkeypatch, tmp_path):
             return Plan(spec)
         raise (UsageError if "+" in spec.text else BuildError)(f"apt offers no {spec.text}")
 
-    def make_kernel(plan, _report):
+    def make_kernel(plan, _progress):
         Stage.build(plan.spec.text)
         happened.append(f"built {plan.spec.text}")
 
     class Experiment:
-        def __init__(self, request, _report):
+        def __init__(self, request, _progress):
             self.request = request
             self.directory = request.out or tmp_path / request.arms[0].kernel.replace(":", "-")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.experiment import Experiment
+from harness.experiment.artifacts import Artifacts
+from harness.experiment.experiment import Experiment
+from harness.experiment.guests import TrialGuests
 from harness.kernels.kernel import RECORD, Kernel, hold_kernel
-from harness.prepared import Prepared
-from harness.testing import engines
-from harness.testing.engines import Engines, Machine
-from harness.trialguests import TrialGuests
+from harness.pytest_plugin import engines
+from harness.pytest_plugin.engines import Engines, GuestSize
 
 
 class FakeGuest:
@@ -30,7 +30,7 @@ def kernels(tmp_path, monkeypatch):
         (image.parent / RECORD).touch()
         kernel = Kernel(arm.kernel, "k", str(image), "apt", {}, "", "gcc", [])
         self.held.append(hold_kernel(kernel))
-        return Prepared({arm.kernel: kernel}, Path(), {}, "tcg", "")
+        return Artifacts({arm.kernel: kernel}, Path(), {}, "tcg", "")
 
     @contextlib.contextmanager
     def open_engine(_self, _console):
@@ -54,7 +54,7 @@ def is_held(record):
 
 def test_a_switch_of_the_kernel_leaves_no_descriptor_and_no_lock(kernels, tmp_path):
     """`oomtrial kernels prune` would keep away from every kernel of a long session, which ran out of descriptors."""
-    opened = Engines(Machine(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
+    opened = Engines(GuestSize(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
     opened.open("source:6.1")
     opened.close()
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -74,7 +74,7 @@ def test_a_guest_that_does_not_start_leaves_none(kernels, tmp_path, monkeypatch)
         raise RuntimeError("no word")
 
     monkeypatch.setattr(engines, "_wake", fail)
-    opened = Engines(Machine(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
+    opened = Engines(GuestSize(1, 64, "tcg"), tmp_path, contextlib.nullcontext)
     with pytest.raises(RuntimeError):
         opened.open("source:6.1")
     assert not is_held(kernels("source:6.1"))

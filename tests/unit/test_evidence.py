@@ -2,8 +2,8 @@
 
 import msgspec
 
-from harness.collectors.evidence import EvidenceWriter, TrialRecord, write_trial
-from harness.collectors.memcg import difference, read_snapshots
+from harness.collectors.files import EvidenceWriter, TrialRecord, write_trial
+from harness.collectors.memcg import difference, read_counters
 from harness.collectors.rounds import read_evidence
 from harness.collectors.trace import count_lost, parse_trace_line
 
@@ -141,7 +141,7 @@ def test_a_trace_line_with_a_hostile_name():
 
 
 def test_memcg_files_before_and_after():
-    snapshots = read_snapshots(
+    snapshots = read_counters(
         [
             "1 before memory.events oom_kill 2",
             "1 after memory.events oom_kill 5",

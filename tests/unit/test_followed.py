@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from harness.collectors.trial import _Heard
 from harness.containers.running import FollowedContainer, OutputEndedError
 from harness.errors import HostError
+from harness.experiment.workload import BufferedContainer
 
 
 class Talking:
@@ -64,7 +64,7 @@ def test_what_was_heard_before_a_failure_and_cannot_be_written_is_told_too():
     full = failing(OSError(errno.ENOSPC, "No space left on device"))
 
     def prepare():
-        with _Heard(Talking(b"K one\n"), full) as heard:
+        with BufferedContainer(Talking(b"K one\n"), full) as heard:
             heard.follow()
             heard.wait_for(lambda line: line == b"two", 5, "two")
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from harness.errors import GuestError
+from harness.experiment.guests import TrialGuests
 from harness.guest.certs import make_certificates
 from harness.guest.console import find_end, find_panic, find_trouble
 from harness.guest.monitor import restoring_command
 from harness.guest.qemu import GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
-from harness.trialguests import TrialGuests
 
 
 def test_the_guest_is_reached_by_loopback_only(tmp_path):
@@ -62,18 +62,18 @@ def test_a_snapshot_counts_once_it_is_whole_and_old_ones_make_room(tmp_path, mon
     assert Snapshot.of_boot(1, "kernel", "other").directory != first.directory != second.directory
     with pytest.raises(FileNotFoundError), first.writing(tmp_path / "no certificates", 1) as ram:
         ram.write_bytes(b"half")
-    assert not first.is_there
+    assert not first.exists
     assert list(first.directory.parent.iterdir()) == []
     for snapshot in (first, second):
         with snapshot.writing(private, 1) as ram:
             ram.write_bytes(b"x" * 100_000)
-        assert snapshot.is_there
+        assert snapshot.exists
     assert stat.S_IMODE(first.directory.stat().st_mode) == stat.S_IMODE(first.directory.parent.stat().st_mode) == 0o700
     os.utime(first.directory / "whole", (1, 1))
     monkeypatch.setattr("harness.guest.snapshot.KEEP_BYTES", 150_000)
     with Snapshot.of_boot(3, "kernel").writing(private, 1) as ram:
         ram.write_bytes(b"x")
-    assert (first.is_there, second.is_there) == (False, True)
+    assert (first.exists, second.exists) == (False, True)
     used = tmp_path / "used"
     used.mkdir()
     with second.use(used):
@@ -127,10 +127,10 @@ def test_a_snapshot_with_anothers_certificates_is_damaged(snapshot, tmp_path):
 @pytest.mark.parametrize("record", [b"", b"6000", b"{}", b"\xff"])
 def test_an_odd_record_is_no_snapshot_and_is_written_anew(snapshot, tmp_path, record):
     (snapshot.directory / "whole").write_bytes(record)
-    assert not snapshot.is_there
+    assert not snapshot.exists
     with snapshot.writing(tmp_path / "private", 1) as ram:
         ram.write_bytes(b"memory")
-    assert snapshot.is_there
+    assert snapshot.exists
 
 
 def test_a_snapshot_is_on_the_disk_before_it_counts(snapshot, tmp_path, monkeypatch):
@@ -150,10 +150,10 @@ def test_no_room_is_made_of_a_snapshot_in_use(snapshot, tmp_path, monkeypatch):
     used.mkdir()
     with snapshot.use(used), other.writing(tmp_path / "private", 1) as ram:
         ram.write_bytes(b"memory")
-    assert snapshot.is_there
+    assert snapshot.exists
     with Snapshot.of_boot(3, "kernel").writing(tmp_path / "private", 1) as ram:
         ram.write_bytes(b"memory")
-    assert not snapshot.is_there
+    assert not snapshot.exists
     with pytest.raises(GuestError, match="is gone"), snapshot.use(used):
         pass
 
@@ -195,3 +195,13 @@ def test_a_save_that_fails_is_no_end_of_the_trial():
 )
 def test_a_kernel_is_not_blamed_for_the_end_of_the_engine(text, outcome):
     assert find_end(f"[ 1.0] Kernel panic - not syncing: {text}\n")[0] == outcome
+
+
+def test_a_panic_after_int3_names_the_likely_cause():
+    """Console of a Debian 7.2.13 guest that panicked while it booted."""
+    console = (
+        "[    1.600595] Oops: int3: 0000 [#2] SMP NOPTI\n[    1.600808] RIP: 0010:sched_clock_cpu+0x9/0x230\n"
+        "[    1.601273] Kernel panic - not syncing: Fatal exception in interrupt\n"
+    )
+    assert find_panic(console).startswith("Fatal exception in interrupt after int3 (under tcg probably the emulator")
+    assert find_panic(console[console.index("Kernel") :]) == "Fatal exception in interrupt"

@@ -244,16 +244,16 @@ class SmallBase:
     def lock(self):
         return FileLock(f"{self.tree}.lock")
 
-    def fetch(self, report):
+    def fetch(self, progress):
         pass
 
 
 @pytest.mark.usefixtures("small_library")
 def test_every_patch_of_the_library_is_tried_and_the_tree_stays_as_it_is(tree):
     before = digest(tree)
-    with Reporter() as report:
-        found = {patch.name: patch for patch in check_library(SmallBase(tree), report)}
-        later = {patch.name: patch for patch in check_library(SmallBase(tree, "6.12"), report)}
+    with Reporter() as progress:
+        found = {patch.name: patch for patch in check_library(SmallBase(tree), progress)}
+        later = {patch.name: patch for patch in check_library(SmallBase(tree, "6.12"), progress)}
     assert found["good"].state == PatchState.APPLIES
     assert later["good"].state == PatchState.APPLIES_NEAREST
     assert (found["newer"].state, found["newer"].detail) == (PatchState.NO_MEANING, "older kernels do so")

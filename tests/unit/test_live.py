@@ -12,7 +12,7 @@ from harness.oomlog.reading import collect
 from harness.oomlog.records import Kill
 
 CAPTURED = sorted((Path(__file__).parents[1] / "data" / "captured").glob("*.kmsg.xz"))
-TICK_S = 0.1  # harness/watch.py
+TICK_S = 0.1  # harness/logs/follow.py
 
 
 def replay(data):

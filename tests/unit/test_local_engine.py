@@ -14,15 +14,15 @@ import psutil
 import pytest
 from docker.context import ContextAPI
 
-from harness.collectors.trial import require_own_kernel
 from harness.containers.names import container_id
 from harness.errors import HostError, UsageError
+from harness.experiment.host import refuse_mixture
+from harness.experiment.workload import require_own_kernel
 from harness.guest import local
-from harness.guest.engine import Engine
+from harness.guest.engine import EngineInfo
 from harness.guest.local import connect_local, engine_of, find_endpoint, kernel_log_trouble, require_host_arm
-from harness.hostarm import refuse_mixture
 
-ENGINE = Engine(
+ENGINE = EngineInfo(
     name="Docker Engine",
     version="28.0",
     kernel="6.1.0",

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from harness.errors import EvidenceError
-from harness.logfile import open_log
+from harness.logs.files import open_log
 
 # Half of it is more than a block of zstd (128 KiB), of which there is all or nothing.
 TEXT = b"".join(b"%d: %x\n" % (number, random.Random(number).getrandbits(256)) for number in range(10_000))

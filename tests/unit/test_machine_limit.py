@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.collectors.trial import TrialJob, _supervisor_arguments, _why_refused
 from harness.errors import UsageError
-from harness.hostarm import HostArm
-from harness.refusals import refuse_little_memory
+from harness.experiment.host import HostArm
+from harness.experiment.preflight import refuse_little_memory
+from harness.experiment.trial import _why_refused
+from harness.experiment.workload import TrialJob, _supervisor_arguments
 from harness.spec.scenario import MACHINE, Scenario, decode, load_scenario
 
 GLOBAL = "global-one-big-many-small"

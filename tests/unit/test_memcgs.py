@@ -7,10 +7,10 @@ import sys
 import psutil
 import pytest
 
-from harness import cleaning
 from harness.containers import memcgs
 from harness.containers.memcgs import token_of
 from harness.containers.session import Session
+from harness.maintenance import cleanup
 
 
 class NoEngine:
@@ -75,5 +75,5 @@ def test_doctor_removes_those_that_do_not_say_whose_they_are_once_they_are_old(p
     left, old, new = place(token_of(dead)), place("0123456789ab"), place("ba9876543210")
     hour = psutil.boot_time()  # long ago
     os.utime(old.parent, (hour - 7200, hour - 7200))
-    assert {removed.what for removed in cleaning._memcgs()} == {str(left.parent), str(old.parent)}
+    assert {removed.what for removed in cleanup._memcgs()} == {str(left.parent), str(old.parent)}
     assert new.is_dir()

@@ -296,13 +296,13 @@ def test_a_linux_source_package_is_preferred_and_a_source_package_is_unpacked_as
 
 def test_the_release_of_a_source(archive, tmp_path):
     add_sources(archive, tmp_path)
-    with Reporter() as report:
+    with Reporter() as progress:
         for text, series, release in (
             ("source:7.2", "7.2", "7.2.12"),
             ("source:6.19.8", "6.19", "6.19.8"),
             ("source:7.4", "7.4", "7.4-rc1"),
         ):
-            base = plan_kernel(parse_kernel_spec(text), report).base
+            base = plan_kernel(parse_kernel_spec(text), progress).base
             assert (base.version, base.release) == (series, release)
 
 
@@ -319,6 +319,33 @@ def test_a_source_package_that_is_listed_and_not_there_gives_way_to_the_next(ker
     assert "try again: another version may answer" in says
     assert "int fixed;" in image_of("source:6.19")
     assert source_of("source:6.19") == "source package linux 6.19.8-1~bpo13+1"
+
+
+def test_of_a_source_package_whose_small_files_are_gone_the_upstream_archive_is_taken(kernels, archive, tmp_path):
+    add_sources(archive, tmp_path)
+    for file in [*archive.debian.glob("pool/linux_6.19*.dsc"), *archive.debian.glob("pool/linux_6.19*.debian.tar.xz")]:
+        file.unlink()
+    (archive.debian / "pool/linux_6.19.11.orig.tar.xz").unlink()
+    name = "upstream archive of linux 6.19.10, without Debian's patches"
+    shown = kernels("show", "source:6.19")
+    assert f"{name}\n" in shown.stdout
+    image = image_of("source:6.19")
+    assert "int two;" in image
+    assert "int fixed;" not in image
+    assert source_of("source:6.19") == name
+    assert "6.19.8, without" in source_of("source:6.19.8")
+    lines = [line.split() for line in kernels("list").stdout.splitlines()]
+    assert ["source:6.19", "6.19.10-1", "sid", "upstream", "archive,", "if", "the", "mirror", "has", "it"] in lines
+
+
+def test_an_upstream_archive_that_is_not_the_listed_one_is_not_taken(archive, tmp_path):
+    add_sources(archive, tmp_path)
+    for file in archive.debian.glob("pool/linux_6.19*.dsc"):
+        file.unlink()
+    (archive.debian / "pool/linux_6.19.11.orig.tar.xz").write_bytes(b"planted")
+    says = refusal_of("source:6.19")
+    assert "download of upstream archive of linux 6.19.11-1 failed: " in says
+    assert [file.suffix for file in (tmp_path / "cache/apt/upstream").iterdir()] == [".lock"]
 
 
 def test_a_source_package_whose_patch_does_not_apply_leaves_no_tree(archive, tmp_path, environment):

@@ -21,7 +21,7 @@ from msgspec.structs import astuple
 from oomtext import Task, killed, reaped, report, stamped
 from rich.console import Console
 
-from harness.logfile import open_log
+from harness.logs.files import open_log
 from harness.oomlog.blocks import split_blocks
 from harness.oomlog.prefix import peel
 from harness.oomlog.reading import Collected, Reader, collect

@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import HostError
 from harness.guest import unprivileged
-from harness.proc import environment, find_command
+from harness.system.process import environment, find_command
 from tests.ordinaryuser import PATH, ordinary_user
 
 MAKE_IMAGE = """

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from handrun import write_hand_run
 
-from harness.budget import Budget
 from harness.errors import EvidenceError, UsageError
-from harness.testing.trialresult import NotEnoughRoundsError, open_result
+from harness.pytest_plugin.result import NotEnoughRoundsError, open_result
+from harness.system.machine import Budget
 
 pytest_plugins = ["pytester"]
-ENTRY_POINT = any(point.value == "harness.plugin" for point in importlib.metadata.entry_points(group="pytest11"))
-OURS = () if ENTRY_POINT else ("-p", "harness.plugin")
+ENTRY_POINT = any(point.name == "oomtrial" for point in importlib.metadata.entry_points(group="pytest11"))
+OURS = () if ENTRY_POINT else ("-p", "harness.pytest_plugin.hooks")
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_it_imports_nothing_heavy_until_it_is_used(pytester, run):
 
         def test_it():
             heavy = {"pandas", "numpy", "scipy", "docker", "requests", "rich", "click", "psutil", "pyarrow", "msgspec"}
-            assert "harness.plugin" in sys.modules
+            assert "harness.pytest_plugin.hooks" in sys.modules
             assert not heavy & set(sys.modules)
         """
     )
@@ -136,7 +136,7 @@ def test_a_marked_test_runs_once_for_each_scenario_that_is_wanted(pytester, run)
 
 
 def test_fewer_guests_than_workers_is_said_in_one_line(pytester, run, monkeypatch):
-    monkeypatch.setattr("harness.budget.machine_budget", lambda: Budget(2, 24105))
+    monkeypatch.setattr("harness.system.machine.machine_budget", lambda: Budget(2, 24105))
     pytester.makepyfile("def test_it(): pass")
     shown = str(run("--kernel", "debian:6.1", "-n", "2", "--oomtrial-out", "kept").stdout)
     assert "oomtrial: debian:6.1; guests of 4 vCPUs and 2048 MiB" in shown
@@ -170,7 +170,7 @@ def project(pytester, hand_run):
     def project(*lines):
         body = "\n    ".join(lines)
         pytester.makepyfile(
-            f"from harness.testing.trialresult import open_result\ndef test_it():\n"
+            f"from harness.pytest_plugin.result import open_result\ndef test_it():\n"
             f"    result = open_result(__import__('pathlib').Path({str(hand_run)!r}))\n    {body}"
         )
 

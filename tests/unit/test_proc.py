@@ -10,11 +10,11 @@ import time
 import psutil
 import pytest
 
-from harness import prepared
 from harness.errors import BuildError, HostError
-from harness.prepared import build_parts
-from harness.proc import kill_children, output_of, run, start, threads
+from harness.experiment import artifacts
+from harness.experiment.artifacts import build_parts
 from harness.progress import Reporter
+from harness.system.process import kill_children, output_of, run, start, threads
 
 
 def test_a_pool_is_not_waited_for_when_a_signal_ends_it():
@@ -76,8 +76,8 @@ def test_a_build_that_fails_ends_no_process_of_the_test(server, monkeypatch, lat
             output_of(["sleep", "600.5"])
         ended.append("killed")
 
-    monkeypatch.setattr(prepared, "build_images", fail)
-    monkeypatch.setattr(prepared, "_build_rootfs", compile_it)
+    monkeypatch.setattr(artifacts, "build_images", fail)
+    monkeypatch.setattr(artifacts, "_build_rootfs", compile_it)
     with pytest.raises(BuildError):
         build_parts([], {}, None, Reporter())
     assert ended == ["killed"]

@@ -18,7 +18,7 @@ from harness.report.picks import pick_rounds
 from harness.report.timeline import round_timeline
 from harness.report.timelinetext import timeline_text
 from harness.report.traceevents import trace_events
-from harness.runreport import open_report, write_page, write_pictures
+from harness.runs.report import open_report, write_page, write_pictures
 from harness.tables.store import load_tables
 
 

@@ -13,28 +13,28 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from harness import blockrun, experiment
 from harness.cli import cli
-from harness.cluster import run_experiment
-from harness.collectors.evidence import EvidenceWriter, read_trial, write_trial
+from harness.collectors.files import EvidenceWriter, read_trial, write_trial
 from harness.errors import EvidenceError, GuestError, HostError, UsageError
-from harness.experiment import Experiment, resume_run
+from harness.experiment import block, experiment
+from harness.experiment.artifacts import Artifacts
+from harness.experiment.driver import run_experiment
+from harness.experiment.experiment import Experiment, resume_run
+from harness.experiment.guests import TrialGuests
+from harness.experiment.request import Request
+from harness.experiment.resume import recover_trials, refuse_other_host, refuse_other_images
 from harness.kernels.kernel import Kernel
-from harness.paths import cache_dir
-from harness.prepared import Prepared
 from harness.progress import Reporter
-from harness.request import Request
-from harness.resume import recover_trials, refuse_other_host, refuse_other_images
-from harness.rundir import hold_run, read_run, write_run
-from harness.runtables import rebuild_tables, summarize
+from harness.runs.record import hold_run, read_run, write_run
+from harness.runs.tables import rebuild_tables, summarize
 from harness.spec.arm import name_arms
 from harness.spec.plan import plan_blocks
-from harness.trialguests import TrialGuests
+from harness.system.paths import cache_dir
 
 ARMS = name_arms(("source:6.1", "source:6.1"))
 ROUNDS, BOOTS = 5, 2
 KERNEL = Kernel("source:6.1", "k", str(cache_dir() / "kernels/k/bzImage"), "apt", {}, "", "gcc", [])
-PREPARED = Prepared({"source:6.1": KERNEL}, cache_dir() / "rootfs/r.ext4", {}, "tcg", "")
+PREPARED = Artifacts({"source:6.1": KERNEL}, cache_dir() / "rootfs/r.ext4", {}, "tcg", "")
 
 
 def round_lines(token, number):
@@ -74,7 +74,7 @@ def round_lines(token, number):
 
 
 class FakeGuest:
-    docker, is_restored, beside = None, True, 0
+    docker, is_restored, concurrent_guests = None, True, 0
 
     def ending(self):
         return "lost", "QEMU was killed"
@@ -100,7 +100,7 @@ def fake_trial(_client, job, evidence, on_round, _save, end):
 @pytest.fixture(autouse=True)
 def _no_guests(monkeypatch):
     monkeypatch.setattr(TrialGuests, "of_trial", fake_guest)
-    monkeypatch.setattr(blockrun, "run_trial", fake_trial)
+    monkeypatch.setattr(block, "run_trial", fake_trial)
     monkeypatch.setattr(Experiment, "prepare", lambda _: PREPARED)
     monkeypatch.setattr(Experiment, "_check_resumed", check_resumed)
 
@@ -213,7 +213,7 @@ def test_tables_that_cannot_be_made_do_not_hide_what_ended_the_run(tmp_path, mon
     def damaged(*_, **__):
         raise EvidenceError("a scenario is damaged")
 
-    monkeypatch.setattr(blockrun, "run_trial", end)
+    monkeypatch.setattr(block, "run_trial", end)
     monkeypatch.setattr(experiment, "rebuild_tables", damaged)
     monkeypatch.setattr(Reporter, "say", lambda _, text: said.append(text))
     with pytest.raises(type(cause)) as caught:
@@ -251,7 +251,7 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
         return end
 
     with monkeypatch.context() as patch:
-        patch.setattr(blockrun, "run_trial", die)
+        patch.setattr(block, "run_trial", die)
         assert in_child(lambda: start(out)) == 9
     first = read_run(out).blocks[0]
     go_on(out)
@@ -296,7 +296,7 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(blockrun, "run_trial", hang)
+        patch.setattr(block, "run_trial", hang)
         with pytest.raises(KeyboardInterrupt):
             start(out)
     go_on(out)

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from handrun import write_hand_run
 from simulated import rounds_with, simulated_arm
 
-from harness import series as made
 from harness.analysis.series import boots_wanted, steps_of, version_of
 from harness.cli import cli
 from harness.errors import BuildError, HostError, UsageError
@@ -19,6 +18,7 @@ from harness.kernels.kernel import Kernel
 from harness.kernels.release import kernel_version, version_order
 from harness.progress import Reporter
 from harness.report.seriestable import change_lines
+from harness.studies import series as made
 
 ROOT = Path(__file__).parents[2]
 # what each arm of the stored run stands for: shares of 18.5, 17.5, 0, 96.5 and 33.5 %
@@ -223,7 +223,7 @@ def test_mistakes_are_told_before_a_kernel_is_made(monkeypatch, arguments, says)
 
 @pytest.mark.usefixtures("offered")
 def test_a_run_that_was_begun_says_that_it_is_a_series(monkeypatch, tmp_path):
-    from harness.rundir import read_run, write_run
+    from harness.runs.record import read_run, write_run
 
     def begin(experiment, _cluster, **_):
         import msgspec
@@ -247,6 +247,6 @@ def test_a_run_that_was_begun_says_that_it_is_a_series(monkeypatch, tmp_path):
 
 
 def request_into(out):
-    from harness.request import Request
+    from harness.experiment.request import Request
 
     return Request((), ("one-big-many-small",), 8, 2, 1, out)

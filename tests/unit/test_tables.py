@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 import harness
 from harness.cli import cli
-from harness.collectors.evidence import edited_files, read_trial, seal, write_trial
+from harness.collectors.files import edited_files, read_trial, seal, write_trial
 from harness.errors import EvidenceError, UsageError
-from harness.exportset import export_set
 from harness.report.tabledocs import reference
-from harness.runtables import rebuild_tables
+from harness.runs.export import export_set
+from harness.runs.tables import rebuild_tables
 from harness.tables.schema import FORMAT_VERSION, KILLS, TABLES
 from harness.tables.store import load_tables, save_tables
 from tests.unit.test_report import run as made_run  # noqa: F401

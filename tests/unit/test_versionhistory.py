@@ -6,10 +6,10 @@ import subprocess
 import pytest
 
 from benchmarks.versionhistory import main
-from harness.bisect import plan_bisection
 from harness.kernels.tree import find_tree
 from harness.progress import Reporter
 from harness.spec.kernel import parse_kernel_spec
+from harness.studies.bisect import plan_bisection
 from tests.kerneltree import FIX, OOM_KILL, make_tree
 
 

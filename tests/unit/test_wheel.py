@@ -1,5 +1,8 @@
 """The wheel has what it needs, and takes no name that a project may have."""
 
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -21,8 +24,7 @@ def test_it_has_everything_that_is_no_code(installed):
         *package.rglob("*.html"),
     ):
         assert f"oomtrial/{path.relative_to(package)}" in names, path
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oomtrial", "harness"}
-    assert [name for name in names if name.startswith("harness/")] == ["harness/__init__.py"]
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oomtrial", "harness.py"}
 
 
 def test_the_command_line_works_outside_the_checkout(installed, tmp_path):
@@ -64,6 +66,7 @@ try:
     import harness.nosuch
 except ModuleNotFoundError as error:
     print(error)
+assert harness is oomtrial
 """
 
 
@@ -84,14 +87,53 @@ def test_a_project_may_have_a_package_called_harness(installed, tmp_path):
         "def test_it(oom_scenario):\n"
         "    assert harness.MINE\n"
         "    assert oom_scenario == 'one-big-many-small'\n"
-        "    assert 'oomtrial.plugin' in sys.modules\n"
+        "    assert 'oomtrial.pytest_plugin.hooks' in sys.modules\n"
     )
     shown = installed.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, cwd=tmp_path)
     assert shown.returncode == 0, shown.stdout + shown.stderr
 
 
-def test_only_imports_name_the_package():
-    """hatch_build.py rewrites no other mention."""
-    for path in (ROOT / "harness").rglob("*.py"):
-        assert '"harness"' not in path.read_text(), path
-        assert '"harness.' not in path.read_text(), path
+IN_A_CHECKOUT = """
+import oomtrial
+import harness
+from oomtrial.errors import EvidenceError
+import oomtrial.spec.scenario as scenario
+import harness.errors
+import harness.spec.scenario
+
+assert oomtrial is harness
+assert EvidenceError is harness.errors.EvidenceError
+assert scenario is harness.spec.scenario
+assert harness.errors.__spec__.name == "harness.errors"
+try:
+    oomtrial.load_run("nosuch")
+except EvidenceError as error:
+    print("caught", error)
+"""
+
+
+def test_a_checkout_has_both_names(tmp_path):
+    """As an editable installation puts them on the path."""
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "alias")))
+    for arguments, says in (
+        (("-c", IN_A_CHECKOUT), "caught nosuch holds no run"),
+        (("-m", "oomtrial", "scenarios"), "one-big-many-small"),
+        (("-m", "harness", "scenarios"), "one-big-many-small"),
+        (
+            ("-c", "import harness.plugin, sys; print(sys.modules['harness.plugin'].__name__)"),
+            "harness.pytest_plugin.hooks",
+        ),
+    ):
+        shown = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert shown.returncode == 0, shown.stderr
+        assert says in shown.stdout
+
+
+def test_either_name_can_be_run(installed, tmp_path):
+    for name in ("oomtrial", "harness"):
+        shown = installed.run("-m", name, "scenarios", cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+        assert "one-big-many-small" in shown.stdout

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from harness.binaries import build_binary
-from harness.paths import data_dir
+from harness.system.cc import build_binary
+from harness.system.paths import data_dir
 from tests.wheel import ROOT
 
 SOURCE = ROOT / "tests" / "alone.c"

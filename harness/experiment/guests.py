@@ -1,0 +1,165 @@
+"""Guests of a run: restored from the snapshot that spares most, or booted, leaving snapshots for the next time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from ..collectors.files import TrialRecord
+from ..errors import GuestError, HostError
+from ..guest.machine import Guest
+from ..guest.qemu import qemu_version
+from ..guest.snapshot import Snapshot
+from ..kernels.kernel import damaged_files
+from ..progress import Reporter
+from ..runs.record import HostRecord
+from ..spec.arm import ArmSpec
+from ..system.machine import cpu_model, machine_budget
+from ..system.sealed import is_intact
+from ..system.slots import GuestSlot
+from .artifacts import Artifacts
+from .request import Request
+from .workload import TrialJob, prepare_engine
+
+
+def machine_of_guests() -> HostRecord:
+    """This machine, as far as it matters to guests on it."""
+    budget = machine_budget()
+    return HostRecord(cores=budget.cores, cpu=cpu_model(), qemu=qemu_version(), cpu_quota=budget.quota)
+
+
+class TrialGuests:
+    """What starts them."""
+
+    def __init__(
+        self, request: Request, prepared: Artifacts, progress: Reporter, slot: GuestSlot | None = None
+    ) -> None:
+        """`slot`: room that the caller has for them; else each takes its own."""
+        self.prepared = prepared
+        self._request, self._progress, self._slot = request, progress, slot
+        self._cannot_save = False
+
+    @contextlib.contextmanager
+    def of_trial(
+        self, arm: ArmSpec, job: TrialJob, record: TrialRecord, console: Path
+    ) -> Iterator[tuple[Guest, float, Callable[[], None]]]:
+        """A guest that was restored or booted, how long that took, in seconds, and what saves it once the scenario's
+        containers are prepared.
+
+        Two snapshots are left for the next time: of the engine, prepared for any scenario, and of the containers.
+        Raises GuestError when it does not start.
+        """
+        cgroup = job.scenario.file.cgroup
+        parts = self._parts(arm, cgroup)
+        of_engine = Snapshot.of_boot(record.boot, *parts)
+        of_scenario = Snapshot.of_boot(record.boot, *parts, job.scenario.version)
+
+        def make(snapshot: Snapshot | None) -> Guest:
+            return self._make(arm, cgroup, console, snapshot, job.handed_over)
+
+        started = time.monotonic()
+        for snapshot in (of_scenario, of_engine):
+            if self._request.snapshots and snapshot.exists:
+                try:
+                    guest = make(snapshot)
+                    guest.start()
+                except GuestError as error:
+                    self._progress.say(f"{error.what}; it is thrown away")
+                    snapshot.discard()
+                else:
+                    with guest:
+                        yield guest, time.monotonic() - started, partial(self._save, guest, of_scenario)
+                    return
+        guest = make(None)
+        try:
+            guest.start()
+        except GuestError as error:
+            self._refuse_damaged(arm, error)
+            raise
+        with guest:
+            guest_start_s = time.monotonic() - started
+            if self._request.snapshots:
+                prepare_engine(guest.docker, self.prepared.images, arm.probes)
+                self._save(guest, of_engine)
+            yield guest, guest_start_s, partial(self._save, guest, of_scenario)
+
+    @contextlib.contextmanager
+    def open_engine(self, console: Path) -> Iterator[Guest]:
+        """A guest of the first arm with images and collector, for work that is no trial: the engine's snapshot, or a boot
+        that leaves one.
+
+        Raises GuestError when it does not start.
+        """
+        arm = self._request.arms[0]
+        snapshot = Snapshot.of_boot(1, *self._parts(arm, "v2"))
+        with contextlib.ExitStack() as stack:
+            guest = self._make(arm, "v2", console, snapshot if self._request.snapshots else None)
+            try:
+                stack.enter_context(guest)
+            except GuestError as error:
+                if not snapshot.exists:
+                    raise
+                self._progress.say(f"{error.what}; it is thrown away")
+                snapshot.discard()
+                guest = stack.enter_context(self._make(arm, "v2", console, None))
+            if not guest.is_restored:
+                prepare_engine(guest.docker, self.prepared.images, arm.probes)
+                self._save(guest, snapshot)
+            yield guest
+
+    def _parts(self, arm: ArmSpec, cgroup: str) -> list[str]:
+        """Everything that a snapshot of a prepared engine depends on."""
+        request, prepared = self._request, self.prepared
+        images = [f"{name} {image.key}" for name, image in sorted(prepared.images.items())]
+        machine = [prepared.accel, str(request.vcpus), str(request.memory_mib), qemu_version(), cpu_model()]
+        kernel = prepared.kernels[arm.kernel]
+        return [kernel.key, prepared.rootfs.stem, *machine, arm.probes, cgroup, request.append, *images]
+
+    def _make(self, arm: ArmSpec, cgroup: str, console: Path, snapshot: Snapshot | None, job: str = "") -> Guest:
+        request, prepared = self._request, self.prepared
+        kernel = prepared.kernels[arm.kernel]
+        return Guest(
+            kernel=Path(kernel.image),
+            initrd=Path(kernel.initrd) if kernel.initrd else None,
+            rootfs=prepared.rootfs,
+            accel=prepared.accel,
+            vcpus=request.vcpus,
+            memory_mib=request.memory_mib,
+            console=console,
+            extra_cmdline=(f"oomtrial.cgroup={cgroup}", *request.append.split()),
+            snapshot=snapshot,
+            job=job,
+            slot=self._slot,
+        )
+
+    def _save(self, guest: Guest, snapshot: Snapshot) -> None:
+        if not self._request.snapshots or self._cannot_save:
+            return
+        with snapshot.lock():
+            if not snapshot.exists:
+                try:
+                    guest.save(snapshot)
+                except (HostError, GuestError) as error:
+                    # no room, or no zstd: the guest goes on, and nobody blames the kernel
+                    self._cannot_save = True
+                    self._progress.say(f"no snapshots are kept from here on: {error}")
+
+    def _refuse_damaged(self, arm: ArmSpec, error: GuestError) -> None:
+        """A guest that does not start may be made of something that a disk has damaged, though nobody wrote to it: all of it is
+        read, once.
+
+        Raises HostError when that is so; it is thrown away then.
+        """
+        kernel, rootfs = self.prepared.kernels[arm.kernel], self.prepared.rootfs
+        damaged = damaged_files(kernel, deep=True) + ([] if is_intact(rootfs, deep=True) else [rootfs])
+        for path in damaged:
+            path.unlink(missing_ok=True)
+        if damaged:
+            names = ", ".join(map(str, damaged))
+            raise HostError(
+                f"{names} was damaged in the cache, and is thrown away: {error.what}",
+                "`oomtrial run --resume` makes it again, and goes on",
+            ) from error

@@ -1,0 +1,179 @@
+"""What a run that was cut off has already: the rounds that count, by block, from its evidence alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ..collectors.files import CONSOLE_FILE, TRIAL_FILE, TrialRecord, is_sealed, read_trial, seal, write_trial
+from ..collectors.rounds import read_evidence
+from ..containers.images import Image
+from ..errors import EvidenceError, UsageError
+from ..guest.console import find_end, read_console
+from ..guest.engine import EngineInfo
+from ..guest.rootfs import RootfsPlan, plan_rootfs
+from ..kernels.kernel import Kernel, KernelPlan, damaged_files, read_record
+from ..runs.record import HostRecord, RunRecord
+from ..spec.plan import Block
+from ..spec.scenario import Scenario, decode
+from ..system.paths import cache_dir
+from ..system.sealed import is_intact
+
+INTERRUPTED = "interrupted"  # state of a trial
+
+
+@dataclass(frozen=True)
+class BlockState:
+    """How far a block has come."""
+
+    next_round: int = 1
+    next_attempt: int = 1
+    ended_early: int = 0  # trials that ended early by themselves
+    last: TrialRecord | None = None  # of these, the last one
+
+
+def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
+    """Closes the trials that were cut off with their harness, and says how far each block has come; and, in words, what
+    was done.
+
+    Nobody else may be writing to the run. Raises HostError when the run's directory cannot be written.
+    """
+    for stray in (*run.glob(".*.tmp"), *run.glob("tables/.*.tmp")):
+        stray.unlink()
+    for stray in run.glob(".incoming-*"):
+        shutil.rmtree(stray)
+    said, taken, trials = [], dict[int, int](), []
+    for directory in sorted((run / "trials").glob("[0-9]*-[0-9]*/")):
+        for stray in directory.glob(".*.tmp"):
+            stray.unlink()
+        if not (directory / TRIAL_FILE).exists() and not any(path.stat().st_size for path in directory.iterdir()):
+            shutil.rmtree(directory)  # killed between the directory and its record
+            continue
+        block, _, attempt = directory.name.partition("-")
+        taken[int(block)] = max(taken.get(int(block), 0), int(attempt))
+        try:
+            trial = read_trial(directory)
+            if not is_sealed(directory) and trial.state in ("", "running", INTERRUPTED):
+                trial = _close(directory, trial)
+                said.append(f"trial {trial.trial_id}: {trial.reason}")
+            elif not is_sealed(directory):
+                seal(directory)  # killed between the record and the seal
+            trials.append((trial, _rounds_done(directory, trial)))
+        except EvidenceError as error:
+            said.append(f"run again, as it cannot be read: {error}")
+    states = {block: BlockState(next_attempt=attempt + 1) for block, attempt in taken.items()}
+    for trial, done in sorted(trials, key=lambda one: (one[0].block, one[0].attempt)):
+        state, ended = states[trial.block], trial.state != INTERRUPTED
+        next_round = trial.first_round + done
+        is_early = ended and done < trial.rounds
+        states[trial.block] = BlockState(
+            next_round, state.next_attempt, state.ended_early + is_early, trial if is_early else state.last
+        )
+    return states, said
+
+
+def _rounds_done(directory: Path, trial: TrialRecord) -> int:
+    """A round that began counts, unless it was cut off with the harness."""
+    return read_evidence(directory).rounds_finished if trial.state == INTERRUPTED else trial.rounds_begun
+
+
+def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
+    """Writes down of a trial what its harness could not. A guest that had panicked ended the trial itself."""
+    evidence = read_evidence(directory)
+    begun, finished = evidence.rounds_begun, evidence.rounds_finished
+    if finished == trial.rounds:
+        changes = {"state": "ended", "outcome": "completed", "reason": ""}
+    elif end := find_end(read_console(directory / CONSOLE_FILE)):
+        changes = {"state": "ended", "outcome": end[0], "reason": end[1]}
+    else:
+        changes = {"state": INTERRUPTED, "outcome": "lost", "reason": trial.reason or "cut off with its harness"}
+    trial = msgspec.structs.replace(trial, rounds_begun=begun, **changes)
+    write_trial(directory, trial)
+    seal(directory)
+    return trial
+
+
+def recorded_scenarios(record: RunRecord) -> dict[str, Scenario]:
+    """The scenarios of a run as they were."""
+    return {one.name: decode(one.name, one.text) for one in record.scenarios}
+
+
+def refuse_other_scenarios(record: RunRecord) -> None:
+    """Raises UsageError when this oomtrial makes something else of the text of a scenario."""
+    for one in record.scenarios:
+        version = decode(one.name, one.text).version
+        if version != one.version:
+            raise _differs(f"scenario {one.name}", version, one.version)
+
+
+def recorded_blocks(record: RunRecord) -> list[Block]:
+    """The plan of a run."""
+    return [Block(b.index, b.arm, b.scenario, b.boot, b.rounds) for b in record.blocks]
+
+
+def find_kernels(record: RunRecord) -> dict[str, Kernel]:
+    """The kernels of a run that the cache still has, by the text of the spec: their keys say that they are the same."""
+    found = {}
+    for kernel in record.kernels:
+        cached = read_record(cache_dir() / "kernels" / kernel.key)
+        if cached is not None and not damaged_files(cached):
+            found[kernel.spec] = msgspec.structs.replace(cached, spec=kernel.spec)
+    return found
+
+
+def find_rootfs(record: RunRecord) -> Path | None:
+    """The guest's image of a run, if the cache still has it."""
+    image = cache_dir() / "rootfs" / f"{record.rootfs}.ext4"
+    return image if is_intact(image) else None
+
+
+def plan_same_rootfs(record: RunRecord) -> RootfsPlan:
+    """What would make the guest's image of a run again.
+
+    Raises UsageError when it would be another one.
+    """
+    plan = plan_rootfs()
+    if plan.key != record.rootfs:
+        raise _differs("the guest's root file system", plan.key, record.rootfs)
+    return plan
+
+
+def refuse_other_kernels(record: RunRecord, plans: Iterable[KernelPlan]) -> None:
+    """Raises UsageError when a spec has come to mean another kernel."""
+    recorded = {kernel.spec: kernel for kernel in record.kernels}
+    for plan in plans:
+        kernel = recorded[plan.spec.text]
+        if plan.key != kernel.key:
+            raise _differs(f"kernel {kernel.spec}", f"{plan.key} ({plan.source})", f"{kernel.key} ({kernel.source})")
+
+
+def refuse_other_images(record: RunRecord, images: dict[str, Image]) -> None:
+    """Raises UsageError when a container of ours is not what it was."""
+    for name, image in images.items():
+        if image.key != record.images.get(name):
+            raise _differs(f"image {name}", image.key, record.images.get(name, "none"))
+
+
+def refuse_other_host(record: RunRecord, host: HostRecord, engine: EngineInfo | None = None) -> None:
+    """Raises UsageError on a machine, or an engine of it, whose rounds must not be pooled with those of the run."""
+    if engine != record.engine:
+        raise _differs("this machine's engine", str(engine), str(record.engine))
+    refuse_unlike(record.host, host, "this machine's")
+
+
+def refuse_unlike(wanted: HostRecord, host: HostRecord, whose: str) -> None:
+    """Raises UsageError on a machine whose rounds must not be pooled with those of another one."""
+    for field in HostRecord.__struct_fields__:
+        now, then = getattr(host, field), getattr(wanted, field)
+        if now != then:
+            raise _differs(f"{whose} {field}", str(now), str(then))
+
+
+def _differs(what: str, now: str, then: str) -> UsageError:
+    return UsageError(
+        f"the run cannot be gone on with: {what} is {now}, and was {then}", "start a new run, and compare the two"
+    )

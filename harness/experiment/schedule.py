@@ -1,0 +1,64 @@
+"""The plan of a run is carried out: block by block, until it is decided if that was asked for, or side by side."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+
+from ..progress import Task
+from ..runs.interim import InterimAnalysis
+from ..runs.record import HostRecord
+from ..spec.plan import Block
+from ..system.paths import cache_dir
+from .block import BlockRunner
+from .remote import BlockJob, run_all
+from .resume import BlockState
+
+
+def run_in_turn(
+    runner: BlockRunner, blocks: list[Block], task: Task, interim: InterimAnalysis | None
+) -> tuple[list[Block], list[str]]:
+    """Runs blocks one after the other; with `interim`, as many as it takes to decide. Returns those that it came to, and what
+    went wrong."""
+    problems, states = [], runner.standing.states
+    for number, block in enumerate(blocks, start=1):
+        before = task.done
+
+        def show(rounds: int, detail: str, before: int = before) -> None:
+            task.update(done=before + rounds, detail=detail)
+
+        if problem := runner.run(block, show):
+            problems.append(problem)
+        task.update(done=before + block.rounds)
+        later = blocks[number] if number < len(blocks) else None
+        # a turn of the arms ends where the next boot begins; of a resumed run, those before were looked at already
+        is_turn = later is None or (later.boot != block.boot and later.index not in states)
+        if interim is not None and is_turn and interim.is_decided():
+            runner.progress.say(f"decided after {number} of {len(blocks)} blocks, {block.boot} boots an arm")
+            return blocks[:number], problems
+    return blocks, problems
+
+
+def run_side_by_side(
+    runner: BlockRunner, blocks: list[Block], task: Task, executor: Executor, machine: HostRecord
+) -> list[str]:
+    """Runs all blocks that are left on an executor; first boots first, as these tell whether a scenario is refused.
+    `machine`: what each of the executor's is. Returns what went wrong."""
+    texts = {scenario.name: scenario.text for scenario in runner.scenarios.values()}
+    problems, standing = [], runner.standing
+    for turn in ([b for b in blocks if b.boot == 1], [b for b in blocks if b.boot > 1]):
+        jobs = []
+        for block in turn:
+            state = standing.states.get(block.index, BlockState())
+            if state.next_round > block.rounds or (block.arm, block.scenario) in standing.refused:
+                problem = runner.run(block)
+                problems += [problem] if problem else []
+                task.update(done=task.done + block.rounds)
+            else:
+                prepared = runner.guests.prepared
+                jobs.append(BlockJob(runner.request, texts, prepared, block, state, machine, cache_dir()))
+        for result in run_all(executor, jobs, runner.directory, runner.progress, task):
+            problems += [result.problem] if result.problem else []
+            if result.refused:
+                standing.refused[result.block.arm, result.block.scenario] = result.refused
+            standing.concurrent_guests = max(standing.concurrent_guests, result.concurrent_guests)
+    return problems

@@ -1,0 +1,1 @@
+"""Kernel logs from anywhere: opened, filtered, parsed to tables, followed as they are written."""

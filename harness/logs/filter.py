@@ -1,0 +1,112 @@
+"""What of a log is asked for: a span of time, a memcg."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+from ..errors import UsageError
+from ..oomlog.assemble import Output
+from ..oomlog.found import Where
+from ..oomlog.infer import in_subtree
+from ..oomlog.records import Kill, Other, Release, Report
+from ..oomlog.wall import iso_seconds, second_of_year
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point on one of a log's clocks."""
+
+    seconds: float
+    is_uptime: bool
+
+    @classmethod
+    def read(cls, text: str) -> Moment:
+        """Seconds of uptime, or an ISO date and time (UTC without a zone).
+
+        Raises UsageError when it is neither.
+        """
+        try:
+            return cls(float(text), True)
+        except ValueError:
+            pass
+        seconds = iso_seconds(text)
+        if seconds is None:
+            raise UsageError(f"not a time: {text!r}", "write seconds of uptime, or a date such as 2026-11-23T08:00:00Z")
+        return cls(seconds, False)
+
+    def of(self, where: Where) -> float | None:
+        """Where a record stands against this moment: negative before, positive after; None without that clock."""
+        if self.is_uptime:
+            return None if where.uptime_s is None else where.uptime_s - self.seconds
+        if where.wall_s is None:
+            return None
+        return where.wall_s - (second_of_year(self.seconds) if where.wall_is_yearless else self.seconds)
+
+
+@dataclass
+class Selection:
+    """What the reader asked for. `without_clock` counts records that cannot be placed in time."""
+
+    since: Moment | None = None
+    until: Moment | None = None
+    memcg: str | None = None
+    without_clock: int = 0
+
+    @property
+    def is_all(self) -> bool:
+        return self.since is None and self.until is None and self.memcg is None
+
+    def _in_time(self, where: Where) -> bool:
+        for moment, sign in ((self.since, 1), (self.until, -1)):
+            if moment is not None:
+                distance = moment.of(where)
+                if distance is None:
+                    self.without_clock += 1
+                    return False
+                if distance * sign < 0:
+                    return False
+        return True
+
+    def _in_memcg(self, *memcgs: str | None) -> bool:
+        pattern = self.memcg
+        if pattern is None:
+            return True
+        named = [memcg for memcg in memcgs if memcg is not None]
+        return any(fnmatch.fnmatchcase(m, pattern) or in_subtree(m, pattern) for m in named)
+
+    def takes(self, output: Output) -> bool:
+        """Whether a record is asked for. A kill goes with its report, so that no index points nowhere."""
+        match output:
+            case Kill() if output.report is not None:
+                return self.takes(output.report)
+            case Kill() | Report():
+                return self._in_memcg(output.domain, output.task_memcg) and self._in_time(output.where)
+            case Release() | Other():
+                return self.memcg is None and self._in_time(output.where)
+
+
+class Renumbering:
+    """Renumbers what is left of a log, so that an index is a place in its array."""
+
+    def __init__(self) -> None:
+        self._reports: dict[int, int] = {}
+        self._kills: dict[int, int] = {}
+        self._decisions: dict[int, int] = {}
+        self._releases = 0
+
+    def apply(self, output: Output) -> Output:
+        """The same record with new numbers."""
+        match output:
+            case Report():
+                output.index = self._reports.setdefault(output.index, len(self._reports))
+            case Kill():
+                output.index = self._kills.setdefault(output.index, len(self._kills))
+                output.decision = self._decisions.setdefault(output.decision, len(self._decisions))
+                output.earlier_kills = [self._kills[k] for k in output.earlier_kills if k in self._kills]
+            case Release():
+                output.index, self._releases = self._releases, self._releases + 1
+                output.kill = None if output.kill is None else self._kills.get(output.kill)
+            case Other():
+                output.report = None if output.report is None else self._reports.get(output.report)
+        return output

@@ -1,0 +1,203 @@
+"""`oomtrial watch`: the kernel log of this machine, followed live, with the names of its containers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..containers.names import ContainerNames, Ended, container_id
+from ..containers.running import API_ERRORS
+from ..errors import HostError
+from ..guest.local import connect_local, engine_of, open_kernel_log
+from ..oomlog.live import LiveLog
+from ..oomlog.records import Kill
+from ..report.watchtext import Seen
+from ..system.process import has_initial_pids
+from ..units import format_count
+
+_TICK_MS = 100
+_RECORD_BYTES = 8192  # kernel/printk/printk.c, PRINTK_MESSAGE_MAX and what stands before it
+_END_S = 10.0  # a container that ends so soon after a kill in it ended by that
+_KILLED = re.compile(rb"illed process (\d+)")
+_REMEMBERED = 1000
+_SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
+
+
+class Out(Protocol):
+    """Where it is printed."""
+
+    def kill(self, seen: Seen) -> None: ...
+    def ended(self, ended: Ended, time_s: float) -> None: ...
+    def note(self, text: str) -> None: ...
+    def summary(self, text: str, totals: dict[str, object]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A kill, when it was, and in which container."""
+
+    time_s: float
+    kill: Kill
+    container: str | None
+    name: str | None
+    source: str | None  # report: its memcg; proc: /proc/PID/cgroup while the victim was on its way out
+
+
+class Watch:
+    """Follows until it is interrupted. Works without an engine: then the names are missing, which is said once."""
+
+    def __init__(self, make_out: Callable[[], Out]) -> None:
+        """Raises HostError, with the way out, when this process may not read the kernel log; nothing is printed then."""
+        self._log, self._live = open_kernel_log(), LiveLog()
+        self._out = make_out()
+        self._started = time.monotonic()
+        self._overrun = False
+        self._has_initial_pids = has_initial_pids()
+        self._caught: dict[int, str] = {}  # victims whose report may be kept back -> their container
+        self._recent: dict[str, float] = {}  # container -> last kill in it
+        self._ends: list[tuple[float, Ended]] = []  # with when they were heard of
+        self._kills = self._overlaps = 0
+        self._domains: set[str | None] = set()
+        self._names = self._follow_names()
+
+    def _follow_names(self) -> ContainerNames | None:
+        try:
+            client = connect_local()
+            engine = engine_of(client)
+            if not engine.is_ours:
+                self._out.note(f"no container names: {engine} runs on another kernel or machine ({engine.kernel})")
+                return None
+            return ContainerNames(client)
+        except HostError as error:
+            self._out.note(f"no container names: {error}")
+        except API_ERRORS as error:
+            self._out.note(f"no container names: the engine does not answer ({error})")
+        return None
+
+    def run(self) -> None:
+        """Prints kills until KeyboardInterrupt, then a summary."""
+        poll = select.poll()
+        poll.register(self._log, select.POLLIN)
+        try:
+            while True:
+                poll.poll(_TICK_MS)
+                self._read()
+                self._tell()
+        except KeyboardInterrupt:
+            for output in self._live.close():
+                self._kill(output)
+            self._summarize()
+        finally:
+            os.close(self._log)
+            if self._names is not None:
+                self._names.close()
+
+    def _read(self) -> None:
+        for record in self._records():
+            if self._has_initial_pids and (found := _KILLED.search(record)):
+                self._catch(int(found[1]))
+            self._live.take(record, time.monotonic())
+
+    def _catch(self, pid: int) -> None:
+        """The kernel prints ten reports in 5 s and all of the kills; for a moment a victim still has a memcg to be looked up."""
+        with contextlib.suppress(OSError):
+            if container := container_id(Path(f"/proc/{pid}/cgroup").read_text()):
+                self._caught[pid] = container
+        if len(self._caught) > _REMEMBERED:
+            self._caught.clear()  # lines of user space, which no kill follows
+
+    def _records(self) -> Iterator[bytes]:
+        while True:
+            try:
+                yield os.read(self._log, _RECORD_BYTES)
+            except BlockingIOError:
+                return
+            except BrokenPipeError:
+                # the record to be read next was overwritten; the sequence numbers tell how many were
+                if not self._overrun:
+                    self._out.note("the kernel log was overwritten faster than it was read: kills may be missing")
+                self._overrun = True
+
+    def _tell(self) -> None:
+        for output in self._live.settled(time.monotonic()):
+            self._kill(output)
+        if self._names is None:
+            return
+        now = time.monotonic()
+        while not self._names.ended.empty():
+            self._ends.append((now, self._names.ended.get()))
+        waiting = []
+        for heard, ended in self._ends:
+            if heard - self._recent.get(ended.id, -_END_S) < _END_S:
+                self._out.ended(ended, time.time())
+            elif now - heard < _SOON_S:
+                waiting.append((heard, ended))
+        self._ends = waiting
+        if len(self._recent) > _REMEMBERED:
+            self._recent = {container: last for container, last in self._recent.items() if now - last < _END_S}
+        if self._names.lost.is_set():
+            self._names.lost.clear()
+            self._out.note("the container engine went away: names of new containers are missing from here on")
+
+    def _kill(self, output: object) -> None:
+        if not isinstance(output, Kill):
+            return
+        container, source = container_id(output.task_memcg) or container_id(output.domain), "report"
+        caught = self._caught.pop(output.killed.pid, None)
+        if container is None or output.report is None:
+            container, source = (caught, "proc") if caught else (container, source)
+        if container is not None:
+            self._recent[container] = time.monotonic()
+        self._kills += 1
+        self._overlaps += output.overlap_estimated is True
+        self._domains.add(output.domain)
+        name = self._names.name_of(container) if self._names is not None else None
+        self._out.kill(Sighting(_wall(output), output, container, name, source if container else None))
+
+    def _summarize(self) -> None:
+        missing = self._live.missing
+        seconds = time.monotonic() - self._started
+        totals: dict[str, object] = {
+            "kills": self._kills,
+            "domains": len(self._domains),
+            "overlaps_estimated": self._overlaps,
+            "records_lost": missing.sequence_gaps,
+            "forged_kills": missing.forged_kills,
+            "seconds": round(seconds, 1),
+        }
+        text = f"{format_count(self._kills, 'kill')} in {format_count(len(self._domains), 'domain')} in {_duration(seconds)}"
+        if self._kills:
+            text += f", {self._overlaps} estimated to come before an earlier victim's memory was free"
+        if missing.sequence_gaps:
+            text += f"; {missing.sequence_gaps} records of the kernel log were lost"
+        if missing.forged_kills:
+            text += f"; {missing.forged_kills} lines of user space look like a kill, and are none"
+        self._out.summary(text, totals)
+
+
+def _wall(kill: Kill) -> float:
+    """Unix time of a kill: the kernel log's clock stands still in suspend, as the monotonic one does."""
+    if kill.where.uptime_s is None:
+        return time.time()
+    return time.time() - max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - kill.where.uptime_s)
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 120 else f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def watch(make_out: Callable[[], Out]) -> None:
+    """Follows the kernel log until Ctrl-C.
+
+    Raises HostError when this process may not read it.
+    """
+    with contextlib.suppress(KeyboardInterrupt):  # before anything was followed
+        Watch(make_out).run()

@@ -1,0 +1,273 @@
+"""Logs in, tables out: the composition behind `oomtrial parse`. pandas is not needed for it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import pyarrow as pa
+from rich.console import Console
+
+from ..errors import EvidenceError, HostError, UsageError
+from ..oomlog.assemble import Output
+from ..oomlog.reading import Reader
+from ..oomlog.records import Kill
+from ..report.logexplain import LogExplain
+from ..report.logjson import JsonDocument, JsonLines
+from ..report.logtable import LogTable
+from ..system.machine import machine_budget
+from ..tables.log import LOG_KILLS, Row, kill_row, missing_row, totals
+from ..tables.logrows import LogCounts
+from ..tables.logstore import LogStore, csv_bytes
+from .files import STDIN, OpenLog, open_log
+from .filter import Moment, Renumbering, Selection
+
+_SHOWN_LINES = 12
+
+
+class _Sink(Protocol):
+    def add(self, output: Output, file: str) -> None: ...
+
+
+@dataclass
+class ParseRequest:
+    """What `oomtrial parse` was asked for."""
+
+    files: tuple[str, ...]
+    format: str = "table"
+    out: Path | None = None
+    since: str | None = None
+    until: str | None = None
+    memcg: str | None = None
+    explain: str | None = None  # a pid, a container, a pod, a unit or a memcg
+
+
+def parse_files(request: ParseRequest, console: Console, say: Callable[[str], None]) -> bool:
+    """Parses logs and writes what they say. `say` gets a line for each log that says nothing, or cannot be read.
+
+    Returns whether every log could be read. What the others say is written all the same.
+
+    Raises UsageError for options that do not fit together, EvidenceError when the output cannot be written or the only
+    log cannot be read.
+    """
+    selection = Selection(
+        Moment.read(request.since) if request.since else None,
+        Moment.read(request.until) if request.until else None,
+        request.memcg,
+    )
+    if request.files.count(STDIN) > 1:
+        raise UsageError("standard input is named twice", "it can be read once")
+    if request.format == "table" and request.out is not None:
+        raise UsageError("--out needs a format of files", "add --format parquet, csv, json or jsonl")
+    if request.explain is not None and request.format != "table":
+        raise UsageError("--explain is for readers", "leave --format out")
+    if request.format == "parquet" and request.out is None:
+        raise UsageError("parquet needs a directory", "add --out DIR")
+    _keep_pandas_out()
+    gc.disable()  # millions of records, and no cycle among them: looking for one takes a quarter of the time
+    with ExitStack() as stack:
+        sink, finish = _open_sink(request, console, stack)
+        parse = _Parse(sink, selection, say)
+        errors = parse.all(request.files)
+        if len(errors) == len(request.files) and not parse.counts.records:
+            last_error = errors.pop()
+            _say_errors(errors, say)
+            raise last_error
+        _say_errors(errors, say)
+        if selection.without_clock:
+            say(
+                f"{selection.without_clock} records have no stamp on the clock of --since or --until, and were left out"
+            )
+        finish(parse.reader, parse.counts)
+    return not errors
+
+
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, name: str, path: object, target: object = None) -> None:
+        del path, target
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def _keep_pandas_out() -> None:
+    """Arrow imports pandas with the first array that it makes, where there is one (pandas-shim.pxi): a third of the
+    time of a short log, and 45 MB. It looks but once; whoever asks it for a frame later gets one all the same.
+    """
+    if "pandas" not in sys.modules:
+        finder = _NoPandas()
+        sys.meta_path.insert(0, finder)
+        pa.array([0])
+        sys.meta_path.remove(finder)
+
+
+def _say_errors(errors: Iterable[EvidenceError], say: Callable[[str], None]) -> None:
+    for error in errors:
+        say(str(error))
+
+
+def _cores() -> int:
+    return machine_budget().cores
+
+
+class _Parse:
+    """Logs, one after the other, into a sink."""
+
+    def __init__(self, sink: _Sink, selection: Selection, say: Callable[[str], None]) -> None:
+        self._sink, self._selection, self._say = sink, selection, say
+        self._selected = Renumbering()
+        self.reader, self.counts = Reader(workers=_cores()), LogCounts()
+
+    def all(self, files: Iterable[str]) -> list[EvidenceError]:
+        """Reads all files; returns why some could not be read, or not to their end."""
+        errors = []
+        for name in files:
+            try:
+                self._one(name)
+            except EvidenceError as error:
+                errors.append(error)
+        return errors
+
+    def _one(self, name: str) -> None:
+        with open_log(name) as log:
+            any_output = self._read(log)
+        if not any_output:
+            _say_nothing_found(log, self.reader, self._say)
+
+    def _read(self, log: OpenLog) -> bool:
+        any_output, known = False, len(self.reader.missing.unread_lines)
+        for output in self.reader.read(log.stream, log.plain_path, log.size_bytes):
+            any_output = True
+            if not self._selection.is_all:
+                if not self._selection.takes(output):
+                    continue
+                output = self._selected.apply(output)
+            self.counts.take(output)
+            self._sink.add(output, log.name)
+        if lines := self.reader.missing.unread_lines[known:]:
+            speak = "line speaks" if len(lines) == 1 else "lines speak"
+            shown = ", ".join(map(str, lines[:_SHOWN_LINES])) + (" and more" if len(lines) > _SHOWN_LINES else "")
+            self._say(f"{log.name}: {len(lines)} {speak} of a kill or a report and could not be read: {shown}")
+        return any_output or bool(lines)
+
+
+def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None]) -> None:
+    if not reader.bytes:
+        say(f"{log.name} is empty")
+    elif log.looks_binary:
+        raise EvidenceError(f"{log.name} is binary, and no OOM line is in it", "give the kernel log as text")
+    else:
+        say(f"{log.name}: no OOM line in {reader.lines} lines")
+
+
+def _container_names() -> dict[str, str]:
+    """Names of the local engine's containers; a log of another machine names none of them, as IDs are unique."""
+    # the engine's client takes half a second to import
+    from ..containers.names import names_of
+    from ..containers.running import API_ERRORS
+    from ..guest.local import connect_local
+
+    with contextlib.suppress(HostError, *API_ERRORS):
+        return names_of(connect_local())
+    return {}
+
+
+_Finish = Callable[[Reader, LogCounts], None]
+
+
+def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[_Sink, _Finish]:
+    if request.explain is not None:
+        explain = LogExplain(console, request.explain, _container_names())
+        return explain, lambda reader, counts: explain.finish(_totals(reader, counts), reader.missing)
+    if request.format == "table":
+        table = LogTable(console)
+        is_whole = not (request.since or request.until or request.memcg)
+        return table, lambda reader, counts: table.finish(_totals(reader, counts), reader.missing, is_whole)
+    if request.out is None and request.format == "csv":
+        return _csv_to_stdout()
+    if request.format in ("csv", "parquet"):
+        assert request.out is not None
+        store = LogStore(request.out, request.format)
+        stack.callback(store.discard)
+        directory = request.out
+
+        def finish(reader: Reader, counts: LogCounts) -> None:
+            store.close()
+            console.print(f"{directory}", highlight=False, soft_wrap=True)
+            del reader, counts
+
+        return store, finish
+    out, keep = _open_output(request, console, stack)
+    sink = JsonDocument(out) if request.format == "json" else JsonLines(out)
+    stack.callback(sink.close)
+
+    def finish_json(reader: Reader, counts: LogCounts) -> None:
+        sink.finish(
+            {
+                "missing": missing_row(reader.missing),
+                "totals": _totals(reader, counts),
+                "boots": reader.assembler.boots,
+                "files": list(request.files),
+            }
+        )
+        keep()
+
+    return sink, finish_json
+
+
+def _totals(reader: Reader, counts: LogCounts) -> dict[str, Any]:
+    return totals(reader.missing, counts.kills, counts.decisions + 1, counts.reports)
+
+
+def _open_output(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[IO[bytes], Callable[[], None]]:
+    """Where a document goes, and what gives it its name when it is whole."""
+    if request.out is None:
+        return sys.stdout.buffer, lambda: None
+    path = request.out / f"oomlog.{request.format}"
+    part = path.with_name(f".{path.name}.part")
+
+    def keep() -> None:
+        part.replace(path)
+        console.print(f"{path}", highlight=False, soft_wrap=True)
+
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+        stack.callback(part.unlink, missing_ok=True)
+        return stack.enter_context(part.open("wb")), keep
+    except OSError as error:
+        raise EvidenceError(f"cannot write to {request.out}: {error.strerror}") from error
+
+
+class _CsvKills:
+    """The kills alone, for a pipe."""
+
+    def __init__(self) -> None:
+        self._rows: list[Row] = []
+        self._is_first = True
+
+    def add(self, output: Output, file: str) -> None:
+        if isinstance(output, Kill):
+            self._rows.append(kill_row(output, file))
+            if len(self._rows) >= 10_000:
+                self.flush()
+
+    def flush(self) -> None:
+        sys.stdout.buffer.write(csv_bytes(LOG_KILLS.arrow_table(self._rows), self._is_first))
+        self._rows.clear()
+        self._is_first = False
+
+
+def _csv_to_stdout() -> tuple[_Sink, _Finish]:
+    sink = _CsvKills()
+
+    def finish(reader: Reader, counts: LogCounts) -> None:
+        del reader, counts
+        sink.flush()
+
+    return sink, finish

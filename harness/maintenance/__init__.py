@@ -1,0 +1,1 @@
+"""What this machine needs for a run (doctor), and what killed processes left on it (cleanup)."""

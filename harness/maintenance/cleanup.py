@@ -1,0 +1,176 @@
+"""What a power cut, or a kill, left on this machine: found, removed, and told, thing by thing.
+
+Nothing of a live process is touched: what is being made is locked by its maker, and a lock of the kernel ends with its
+holder. Runs are left alone; `oomtrial run --resume` goes on with them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..containers.memcgs import found_memcgs
+from ..containers.running import API_ERRORS
+from ..containers.session import abandoned_sessions, is_abandoned, remove_session
+from ..errors import HostError
+from ..guest.local import connect_local
+from ..guest.snapshot import is_whole
+from ..kernels.inventory import remove, unfinished
+from ..system.locks import is_held, owner_is_alive
+from ..system.paths import cache_dir
+from ..system.scratch import remove_leftovers
+
+# What TemporaryDirectory makes for us lives for minutes.
+_STALE_S = 3600.0
+_BEGUN_S = 60.0
+_DIRECTORIES = ("accel", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees")
+_SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """One thing that is gone now."""
+
+    what: str
+    why: str
+
+
+def clean() -> Iterator[Removed]:
+    """Removes what is left, and says so of each thing as it goes."""
+    yield from _no_directories()
+    yield from _guest_directories()
+    yield from _half_written()
+    yield from _snapshots()
+    yield from _temporary_files()
+    yield from _scratch_directories()
+    yield from _in_the_engine()
+    yield from _memcgs()
+
+
+def tidy() -> Iterator[Removed]:
+    """What every run looks after before it begins: a cache that it can write to, without the keys of guests that are gone."""
+    yield from _no_directories()
+    yield from _guest_directories()
+    yield from _unfinished_snapshots(_BEGUN_S)
+
+
+def _no_directories() -> Iterator[Removed]:
+    """Raises HostError when the cache itself is none."""
+    cache = cache_dir()
+    if cache.exists() and not cache.is_dir():
+        raise HostError(f"{cache} is no directory", "remove it, or set OOMTRIAL_CACHE to another one")
+    for name in _DIRECTORIES:
+        path = cache / name
+        if (path.exists() or path.is_symlink()) and not path.is_dir():
+            yield from _gone(path, "a directory of the cache must have its place")
+
+
+def _gone(path: Path, why: str) -> Iterator[Removed]:
+    """Removes a path; silent where somebody else was faster, or it cannot be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+    if not path.exists():
+        yield Removed(str(path), why)
+
+
+def _guest_directories() -> Iterator[Removed]:
+    for path in sorted((cache_dir() / "guests").glob("guest-*-*")):
+        pid = int(path.name.split("-")[1])
+        if not owner_is_alive(pid, path) and not is_held(path):
+            yield from _gone(path, f"private directory of a guest whose harness, process {pid}, is gone")
+
+
+def _half_written() -> Iterator[Removed]:
+    for leftover in unfinished():
+        if remove(leftover):
+            yield Removed(str(leftover.path), leftover.why)
+    cache = cache_dir()
+    for path in sorted(cache.glob("rootfs/.*.new")):
+        lock = path.with_name(f"{path.name.removeprefix('.').removesuffix('.new')}.ext4.lock")
+        yield from _alone(lock, path, "a guest's image that was not finished")
+    for path in sorted(cache.glob("binaries/*/.*.new")):
+        yield from _alone(path.parent / "lock", path, "a binary that was not finished")
+
+
+def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
+    """Removes a path, unless the holder of the lock is at it."""
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            yield from _gone(path, why)
+    except Timeout:
+        return
+
+
+def _unfinished_snapshots(age_s: float = 0.0) -> Iterator[Removed]:
+    """`age_s`: of those that may go; one that was begun a moment ago is about to be held."""
+    for path in sorted((cache_dir() / "snapshots").glob(".new-*")):
+        with suppress(FileNotFoundError):
+            if not is_held(path) and time.time() - path.stat().st_mtime >= age_s:
+                yield from _gone(path, "a snapshot that was not finished")
+
+
+def _snapshots() -> Iterator[Removed]:
+    yield from _unfinished_snapshots()
+    root = cache_dir() / "snapshots"
+    for path in sorted(root.glob("[!.]*")):
+        if path.is_dir() and not is_whole(path):
+            yield from _alone(Path(f"{path}.lock"), path, "a snapshot that is not whole")
+
+
+def _temporary_files() -> Iterator[Removed]:
+    """Of harness.system.paths.write_atomically: .NAME.PID.tmp."""
+    for directory in ("accel", "binaries/*", "kernels/*", "manifests", "rootfs", "snapshots", "trees"):
+        for path in sorted(cache_dir().glob(f"{directory}/.*.tmp")):
+            pid = path.name.split(".")[-2]
+            if pid.isdigit() and not owner_is_alive(int(pid), path):
+                yield from _gone(path, f"a file that process {pid} did not live to finish")
+
+
+def _scratch_directories() -> Iterator[Removed]:
+    for path in remove_leftovers():
+        yield Removed(str(path), "the evidence of a block whose worker is gone; another one has run it, or will")
+    root = Path(tempfile.gettempdir())
+    for pattern in _SCRATCH:
+        for path in sorted(root.glob(pattern)):
+            with suppress(OSError):
+                status = path.lstat()
+                is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+                if is_ours and not is_held(path) and time.time() - status.st_mtime > _STALE_S:
+                    yield from _gone(path, "a temporary directory that nobody has used for an hour")
+
+
+def _memcgs() -> Iterator[Removed]:
+    for left in found_memcgs():
+        with suppress(OSError):
+            is_stale = not left.session and time.time() - left.path.stat().st_mtime > _STALE_S
+            if (is_stale or (left.session and is_abandoned(left.session))) and left.remove():
+                yield Removed(str(left.path), "an empty memcg of tests whose process is gone")
+
+
+def _in_the_engine() -> Iterator[Removed]:
+    try:
+        client = connect_local(deadline_s=5)
+    except HostError:
+        return  # no engine, nothing in it
+    try:
+        for session in sorted(abandoned_sessions(client)):
+            what = f"containers, volumes and images of session {session} in the local engine"
+            if left := remove_session(client, session):
+                what = f"what could be of {what}, which keeps {', '.join(left)}"
+            yield Removed(what, "their harness is gone")
+    except API_ERRORS:
+        return
+    finally:
+        client.close()

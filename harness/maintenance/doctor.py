@@ -1,0 +1,197 @@
+"""What works on this machine, and how to get the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import HostError, OomtrialError
+from ..guest.accel import Probe, cached_probe, kvm_openable
+from ..guest.local import connect_local, engine_of, kernel_log_trouble, require_host_arm, require_kernel
+from ..guest.rootfs import plan_rootfs
+from ..guest.unprivileged import require_user_namespace
+from ..kernels import toolchain
+from ..kernels.debian import offered_series
+from ..kernels.library import library_names
+from ..kernels.source import offered_versions
+from ..system.machine import available_mib, machine_budget
+from ..system.paths import cache_dir, data_dir
+from ..system.process import find_command, output_of
+
+# What is run on the way from nothing to a summary, beside apt's and dpkg's own.
+_COMMANDS = (
+    "qemu-system-x86_64", "mmdebstrap", "mke2fs", "setpriv", "zstd", "tar", "musl-gcc", "git", *toolchain.COMMANDS
+)  # fmt: skip
+_NEED_DISK = 8 << 30
+_NEED_MEMORY_MIB = 3 << 10
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    topic: str
+    state: str  # ok, missing or note
+    text: str
+    remedy: str = ""
+
+    @property
+    def is_fatal(self) -> bool:
+        return self.state == "missing"
+
+
+def host_packages() -> list[str]:
+    """The Debian packages that the guest path needs, from containers/host-packages.txt."""
+    lines = (data_dir("containers") / "host-packages.txt").read_text().splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+
+
+def _packages() -> Finding:
+    wanted = host_packages()
+    try:
+        shown = output_of(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"])
+    except HostError as error:
+        return Finding("packages", "missing", str(error), "a Debian or Ubuntu host is needed")
+    installed = {line.split()[0] for line in shown.splitlines() if line.endswith(" installed")}
+    lacking = [package for package in wanted if package not in installed]
+    if lacking:
+        return Finding(
+            "packages",
+            "missing",
+            f"not installed: {', '.join(lacking)}",
+            f"apt-get install --no-install-recommends {' '.join(lacking)}",
+        )
+    commands = (*_COMMANDS, *(() if os.geteuid() == 0 else ("fakeroot", "unshare", "newuidmap")))
+    if absent := sorted({command for command in commands if find_command(command) is None}):
+        return Finding("packages", "missing", f"installed, but not found: {', '.join(absent)}", "look at PATH")
+    return Finding("packages", "ok", f"all {len(wanted)} installed")
+
+
+def _user() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("user", "ok", "root")
+    try:
+        require_user_namespace()
+    except HostError as error:
+        return Finding("user", "missing", error.what, error.hint)
+    return Finding("user", "ok", "without root: has what mmdebstrap needs for the guest's image")
+
+
+def _acceleration() -> Finding:
+    try:
+        probe: Probe | None = cached_probe()
+    except OomtrialError as error:
+        return Finding("acceleration", "missing", str(error), "install the packages first")
+    if reason := kvm_openable():
+        return Finding(
+            "acceleration",
+            "note",
+            f"software emulation: {reason}",
+            "KVM needs a processor and a kernel that lend it, and access to /dev/kvm",
+        )
+    if probe is None:
+        return Finding(
+            "acceleration",
+            "note",
+            "/dev/kvm opens, which proves nothing; the first `oomtrial run` finds out by booting a guest",
+        )
+    if probe.accel == "kvm":
+        return Finding("acceleration", "ok", f"KVM: {probe.reason}")
+    return Finding("acceleration", "note", f"software emulation: {probe.reason}")
+
+
+def _local_docker() -> Finding:
+    try:
+        client = connect_local(deadline_s=5)
+        with contextlib.closing(client):
+            engine = engine_of(client)
+        require_host_arm(engine)
+        if engine.is_ours:
+            require_kernel(engine)
+    except HostError as error:
+        return Finding("container engine", "note", f"not for the arm host: {error.what}", error.hint)
+    where = "" if engine.is_ours else f", on another kernel or machine ({engine.kernel})"
+    return Finding("container engine", "ok", f"{engine}{where}: run --kernel host")
+
+
+def _kernel_log() -> Finding:
+    trouble = kernel_log_trouble()
+    if trouble is not None:
+        return Finding("kernel log", "note", f"not for `oomtrial watch`: {trouble.what}", trouble.hint)
+    return Finding("kernel log", "ok", "readable: `oomtrial watch`")
+
+
+def _room() -> Finding:
+    directory = cache_dir()
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    state = "ok" if free >= _NEED_DISK else "missing"
+    return Finding(
+        "disk",
+        state,
+        f"{free / (1 << 30):.1f} GiB free for the cache, {_NEED_DISK >> 30} GiB are enough",
+        "make room, or set OOMTRIAL_CACHE to another disk",
+    )
+
+
+def _memory() -> Finding:
+    budget, available = machine_budget(), available_mib()
+    state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
+    quota = f" (a cgroup allows the time of {budget.quota:g})" if budget.quota else ""
+    text = f"{available / 1024:.1f} GiB available, a guest takes 2 GiB; {budget.cores} cores{quota}"
+    return Finding("memory, cores", state, text)
+
+
+def _sources() -> Finding:
+    try:
+        versions = [version for version in offered_versions() if library_names(version)]
+        plan_rootfs()
+    except OomtrialError as error:
+        return Finding("apt", "missing", str(error), "apt-get update")
+    if not versions:
+        return Finding(
+            "apt", "missing", "apt offers no linux-source package that the patch library knows", "apt-get update"
+        )
+    offered = [f"source:{version} with {', '.join(library_names(version))}" for version in versions]
+    offered += [f"debian:{version}" for version in offered_series()]
+    return Finding("apt", "ok", "; ".join([*offered, "more in the suites of its mirror: oomtrial kernels list"]))
+
+
+def _cache() -> Finding:
+    cache = cache_dir()
+    kernels = len(list(cache.glob("kernels/*/kernel.json")))
+    images = len(list(cache.glob("rootfs/*.ext4")))
+    return Finding("cache", "ok", f"{cache}: {kernels} kernels, {images} guest images")
+
+
+def diagnose() -> list[Finding]:
+    """Everything that a run needs, each looked at for real."""
+    return [
+        _packages(),
+        _user(),
+        _sources(),
+        _acceleration(),
+        _room(),
+        _memory(),
+        _local_docker(),
+        _kernel_log(),
+        _cache(),
+    ]
+
+
+def print_findings(console: Console, findings: list[Finding]) -> None:
+    colours = {"ok": "green", "note": "yellow", "missing": "red"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "state", "what was found"):
+        table.add_column(heading)
+    for finding in findings:
+        remedy = f"\n-> {finding.remedy}" if finding.remedy and finding.state != "ok" else ""
+        table.add_row(finding.topic, f"[{colours[finding.state]}]{finding.state}[/]", finding.text + remedy)
+    console.print(table)

@@ -1,0 +1,189 @@
+"""Runs put together: what may be pooled, what must not, and the tables of all of them as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+
+from ..collectors.files import TrialRecord, read_trial
+from ..errors import EvidenceError, UsageError
+from ..tables.schema import KILLS, ROUNDS, TRIALS
+from ..tables.store import load_table
+from .record import RunRecord, read_run
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One run or more, with the rounds and kills of all.
+
+    The tables have one column more, `block`: the planned boot, and the run where there are several.
+    """
+
+    records: list[RunRecord]
+    rounds: pd.DataFrame
+    kills: pd.DataFrame
+    ended_early: list[TrialRecord]
+    unreadable: list[str]  # trials whose record cannot be read
+    trials: Sequence[TrialRecord] = ()  # all others
+
+    @property
+    def is_sequential(self) -> bool:
+        return any(record.until_decided for record in self.records)
+
+    def block(self, record: RunRecord, boot: int) -> str:
+        """The name of a run's planned boot in the column `block`."""
+        return str(boot) if len(self.records) == 1 else f"{record.run_id}/{boot}"
+
+
+def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
+    """Reads runs and puts them together. `by_run`: an arm of each run is an arm of its own, so that they can be compared;
+    by default that of runs on the arm `host`, which are this machine at one time and at another.
+
+    Raises EvidenceError when a run or a table is missing or damaged, UsageError when two runs must not be pooled, naming
+    what differs and in which run.
+    """
+    records = [read_run(run) for run in runs]
+    refuse_to_pool(records)
+    tables = [(load_table(run / "tables", ROUNDS), load_table(run / "tables", KILLS)) for run in runs]
+    trials, unreadable = _trials(runs)
+    if len(runs) > 1 and (all(record.engine for record in records) if by_run is None else by_run):
+        tables = [
+            (_arm_of_run(rounds, record), _arm_of_run(kills, record))
+            for (rounds, kills), record in zip(tables, records, strict=True)
+        ]
+        trials = [
+            [msgspec.structs.replace(trial, arm=_name_in(record, trial.arm)) for trial in found]
+            for found, record in zip(trials, records, strict=True)
+        ]
+        records = [_with_own_arms(record) for record in records]
+    every = [trial for found in trials for trial in found]
+    early = [trial for trial in every if trial.outcome != "completed" or trial.rounds_begun < trial.rounds]
+    pool = Pool(records, pd.DataFrame(), pd.DataFrame(), early, unreadable, every)
+    rounds, kills = (
+        pd.concat(
+            [_named(found[side], pool, record) for found, record in zip(tables, records, strict=True)],
+            ignore_index=True,
+        )
+        for side in (0, 1)
+    )
+    return Pool(records, rounds, kills, pool.ended_early, pool.unreadable, pool.trials)
+
+
+def pool_tables(record: RunRecord, rounds: pd.DataFrame, kills: pd.DataFrame) -> Pool:
+    """One run, as far as it has come, from its tables."""
+    pool = Pool([record], pd.DataFrame(), pd.DataFrame(), [], [])
+    return Pool([record], _named(rounds, pool, record), _named(kills, pool, record), [], [])
+
+
+def _named(table: pd.DataFrame, pool: Pool, record: RunRecord) -> pd.DataFrame:
+    boots = {int(boot): pool.block(record, int(boot)) for boot in table["boot"].dropna().unique()}
+    table = table.assign(block=table["boot"].map(boots).astype("string"))
+    if len(pool.records) > 1:
+        table["trial_id"] = record.run_id + "/" + table["trial_id"]
+    return table
+
+
+def _name_in(record: RunRecord, arm: str) -> str:
+    return f"{arm} {record.run_id}"
+
+
+def _arm_of_run(table: pd.DataFrame, record: RunRecord) -> pd.DataFrame:
+    return table.assign(arm=(table["arm"] + f" {record.run_id}").astype("string"))
+
+
+def _with_own_arms(record: RunRecord) -> RunRecord:
+    return msgspec.structs.replace(
+        record,
+        arms=[msgspec.structs.replace(arm, name=_name_in(record, arm.name)) for arm in record.arms],
+        blocks=[msgspec.structs.replace(block, arm=_name_in(record, block.arm)) for block in record.blocks],
+    )
+
+
+def _trials(runs: Sequence[Path]) -> tuple[list[list[TrialRecord]], list[str]]:
+    """The trials of each run, and those of any whose record cannot be read."""
+    found: list[list[TrialRecord]] = []
+    unreadable = []
+    for run in runs:
+        trials: list[TrialRecord] = []
+        if not (run / "trials").is_dir() and (run / "tables" / f"{TRIALS.name}.parquet").exists():
+            trials += _trials_of_set(run)
+        for directory in sorted((run / "trials").glob("*/")):
+            try:
+                trials.append(read_trial(directory))
+            except EvidenceError as error:
+                unreadable.append(str(error))
+        found.append(trials)
+    return found, unreadable
+
+
+def _trials_of_set(run: Path) -> list[TrialRecord]:
+    """Of a set of tables without raw evidence."""
+    rows = load_table(run / "tables", TRIALS).drop(columns=["boot_id"]).to_dict("records")
+    return [msgspec.convert({str(name): value for name, value in row.items()}, TrialRecord) for row in rows]
+
+
+def refuse_to_pool(records: Sequence[RunRecord]) -> None:
+    """Raises UsageError when something differs on which the share of redundant kills depends.
+
+    Kernel and probes must be those of the same arm elsewhere; machine, workload and evidence those of any run: arms of two
+    machines cannot be compared either.
+    """
+    if len({record.run_id for record in records}) < len(records):
+        twice = next(
+            record.run_id for n, record in enumerate(records) if record.run_id in [r.run_id for r in records[:n]]
+        )
+        raise UsageError(f"run {twice} is named twice", "name each run once")
+    if len(records) > 1 and (sequential := [record for record in records if record.until_decided]):
+        raise UsageError(
+            f"run {sequential[0].run_id} went on until it was decided, and cannot be pooled",
+            "compare it by itself: what ended it would count twice",
+        )
+    if len(records) > 1 and (disturbed := [record for record in records if record.disturbed]):
+        raise UsageError(
+            f"run {disturbed[0].run_id} cannot be pooled: {disturbed[0].disturbed}", "look at it by itself"
+        )
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for record in records:
+        for what, field, value in _conditions(record):
+            other, run = seen.setdefault((what, field), (value, record.run_id))
+            if other != value:
+                raise UsageError(
+                    f"runs {run} and {record.run_id} cannot be pooled: {what}{field} is {other!r} in {run}, and {value!r} in {record.run_id}",
+                    "compare them separately",
+                )
+
+
+def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """What must be the same: of what, the field, its value."""
+    for field, value in (
+        ("vcpus", record.vcpus),
+        ("memory_mib", record.memory_mib),
+        ("accel", record.accel),
+        ("host cores", record.host.cores),
+        ("CPU quota", record.host.cpu_quota),
+        ("host CPU", record.host.cpu),
+        ("QEMU", record.host.qemu),
+        ("append", record.append),
+        ("guests beside", record.concurrent_guests),
+        ("rootfs", record.rootfs),
+        ("evidence format", record.format),
+        ("engine's cgroup", record.engine.cgroup if record.engine else ""),
+        *((f"image {name}", key) for name, key in sorted(record.images.items())),
+    ):
+        yield "", field, str(value)
+    for scenario in record.scenarios:
+        yield f"scenario {scenario.name}: ", "version", scenario.version
+    kernels = {kernel.spec: kernel for kernel in record.kernels}
+    for arm in record.arms:
+        yield f"arm {arm.name}: ", "probes", arm.probes
+        if kernel := kernels.get(arm.kernel):
+            # the key is of all; what it is made of is named first, as it says more
+            yield f"arm {arm.name}: ", "config", kernel.config_key
+            yield f"arm {arm.name}: ", "compiler", kernel.compiler
+            yield f"arm {arm.name}: ", "patches", ", ".join(f"{name} {key}" for name, key in kernel.patches.items())
+            yield f"arm {arm.name}: ", "source", kernel.source
+            yield f"arm {arm.name}: ", "kernel key", kernel.key

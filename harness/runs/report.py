@@ -1,0 +1,156 @@
+"""The report of a run directory: one page, or single pictures, text and traces of its rounds."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import pandas as pd
+
+from ..analysis.summary import Summary
+from ..collectors.rounds import TrialEvidence, read_evidence
+from ..errors import EvidenceError, UsageError
+from ..report.charts import draw_charts
+from ..report.drawing import to_png, to_svg
+from ..report.page import Circumstances, render_page
+from ..report.picks import Pick, Picks, pick_rounds
+from ..report.timeline import Timeline, round_timeline
+from ..report.timelinefigure import draw_timeline
+from ..report.timelinetext import heading
+from ..report.traceevents import trace_events
+from ..system.paths import write_atomically
+from ..tables.store import load_tables
+from .record import RunRecord, ScenarioRecord, read_run
+from .tables import summarize
+
+_ROUND = re.compile(r"(.+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """A run with what a report is made of."""
+
+    record: RunRecord
+    scenario: ScenarioRecord
+    summary: Summary  # of this scenario
+    tables: dict[str, pd.DataFrame]
+    picks: Picks
+    timelines: list[tuple[Pick, Timeline]]
+
+
+def open_report(run: Path, rounds: tuple[str, ...], cap: int, scenario_name: str | None = None) -> RunReport:
+    """Reads a run and the evidence of the rounds that are drawn: these (TRIAL/ROUND), or up to `cap` interesting ones.
+
+    A report is of one scenario; its name may be left out where the run has no other.
+
+    Raises EvidenceError when the run or a table is missing or damaged, UsageError when there is no such round or scenario.
+    """
+    record = read_run(run)
+    scenario = _choose(record, scenario_name)
+    tables = {
+        name: table[table["scenario"] == scenario.name].reset_index(drop=True)
+        for name, table in load_tables(run / "tables").items()
+    }
+    whole = summarize(run)
+    summary = msgspec.structs.replace(
+        whole,
+        arms=[arm for arm in whole.arms if arm.scenario == scenario.name],
+        comparisons=[each for each in whole.comparisons if each.scenario == scenario.name],
+    )
+    picks = pick_rounds([arm.name for arm in record.arms], tables["rounds"], tables["kills"], cap)
+    if rounds:
+        picks = replace(picks, drawn=tuple(map(_wanted, rounds)), were_asked_for=True)
+
+    @cache
+    def evidence(trial_id: str) -> TrialEvidence | None:
+        try:
+            return read_evidence(run / "trials" / trial_id)
+        except EvidenceError:
+            return None  # the tables still have the victims; the timeline says what it lacks
+
+    timelines = [
+        (pick, round_timeline(tables, pick.trial_id, pick.round, evidence(pick.trial_id))) for pick in picks.drawn
+    ]
+    return RunReport(record, scenario, summary, tables, picks, timelines)
+
+
+def _choose(record: RunRecord, name: str | None) -> ScenarioRecord:
+    found = [scenario for scenario in record.scenarios if name in (None, scenario.name)]
+    if len(found) != 1:
+        names = ", ".join(scenario.name for scenario in record.scenarios)
+        what = f"it has no scenario {name!r}" if name else "a report is of one scenario, and it has several"
+        raise UsageError(f"run {record.run_id}: {what}", f"choose one with --scenario: {names}")
+    return found[0]
+
+
+def _wanted(text: str) -> Pick:
+    match = _ROUND.fullmatch(text)
+    if not match:
+        raise UsageError(f"not a round: {text!r}", "write TRIAL/ROUND, such as 001-1/3")
+    return Pick(match[1], int(match[2]), ("asked for",))
+
+
+def write_page(report: RunReport, path: Path) -> None:
+    """The HTML page."""
+    page = render_page(
+        report.summary,
+        report.tables["rounds"],
+        report.tables["kills"],
+        _circumstances(report.record, report.scenario),
+        report.picks,
+        report.timelines,
+    )
+    write_atomically(path, page.encode())
+
+
+def write_pictures(report: RunReport, directory: Path, kind: str) -> list[Path]:
+    """Every picture of the page as a file of its own; `kind` is svg or png. Returns their paths."""
+    charts = draw_charts(report.summary.arms, report.tables["rounds"], report.tables["kills"])
+    figures = [(chart.name, f"{chart.title}. {chart.caption}", chart.figure) for chart in charts]
+    for timeline in (timeline for _, timeline in report.timelines if timeline.has_times):
+        name = f"round-{timeline.trial_id}-{timeline.round}"
+        title = heading(timeline)
+        figures.append((name, f"Timeline of {title}", draw_timeline(timeline, heading(timeline, 60))))
+    written = []
+    for name, description, figure in figures:
+        path = directory / f"{name}.{kind}"
+        write_atomically(path, to_svg(figure, name, description).encode() if kind == "svg" else to_png(figure))
+        written.append(path)
+    return written
+
+
+def write_trace(report: RunReport, path: Path) -> None:
+    """The timelines as a file for Perfetto."""
+    write_atomically(path, trace_events(timeline for _, timeline in report.timelines))
+
+
+def _circumstances(record: RunRecord, scenario: ScenarioRecord) -> Circumstances:
+    facts = [
+        ("oomtrial", record.oomtrial),
+        ("state", record.state),
+        ("seed", str(record.seed)),
+        ("planned", f"{record.rounds} rounds and {record.boots} boots an arm"),
+        ("scenario", f"{scenario.name}, version {scenario.version}"),
+        ("guest", f"{record.vcpus} vCPUs, {record.memory_mib} MiB, root image {record.rootfs}"),
+        ("acceleration", f"{record.accel} ({record.accel_reason})"),
+        ("host", f"{record.host.cores} cores, {record.host.cpu}, {record.host.qemu}"),
+        ("images", ", ".join(f"{name} {key}" for name, key in record.images.items())),
+        ("without mechanisms", ", ".join(arm.name for arm in record.arms if arm.probes == "kills") or "no arm"),
+        ("counts only", ", ".join(arm.name for arm in record.arms if arm.probes == "none") or "no arm"),
+    ]
+    kernels = []
+    for kernel in record.kernels:
+        made_of = [
+            ("key", kernel.key),
+            ("source", kernel.source),
+            ("config", kernel.config_key),
+            ("compiler", kernel.compiler),
+        ]
+        made_of += [(f"patch {name}", key) for name, key in kernel.patches.items()]
+        made_of.append(("options that did not take", ", ".join(kernel.config_not_taken)))
+        kernels.append((kernel.spec, [(name, value) for name, value in made_of if value]))
+    return Circumstances(facts, kernels, shlex.join(record.command))

@@ -1,0 +1,187 @@
+"""The summary of one run, or of several that are pooled, from their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..analysis.arm import Arm, summarize_arm
+from ..analysis.summary import Summary
+from ..analysis.verdict import compare_all
+from ..collectors.files import TrialRecord
+from ..errors import unknown
+from ..spec.scenario import Scenario, decode
+from .pool import Pool, pool_runs
+
+
+def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
+    """The summary of runs; `baseline`: name of an arm, else the first of a stock kernel; `by_run`: see `pool_runs`.
+
+    Raises EvidenceError when a run or a table is missing or damaged, UsageError when runs must not be pooled, or there is
+    no such arm.
+    """
+    return summarize_pool(pool_runs(runs, by_run), baseline)
+
+
+def summarize_pool(pool: Pool, baseline: str | None = None) -> Summary:
+    """The summary of runs that are read."""
+    arms = [_arm(pool, name, scenario) for scenario in _scenarios(pool) for name in _arm_names(pool, scenario.name)]
+    names = list(dict.fromkeys(arm.kernel for arm in arms))
+    if baseline is not None and baseline not in names:
+        raise unknown("arm", baseline, names)
+    stock = baseline or _first_stock(pool)
+    base = {arm.scenario: arm for arm in arms if arm.kernel == stock}
+    pairs = [(arm, base[arm.scenario]) for arm in arms if arm.kernel != stock and arm.scenario in base]
+    states = list(dict.fromkeys(record.state for record in pool.records))
+    return Summary(
+        run_id=" + ".join(record.run_id for record in pool.records),
+        state=states[0] if len(states) == 1 else ", ".join(f"{r.run_id} {r.state}" for r in pool.records),
+        arms=arms,
+        comparisons=compare_all(pairs, is_sequential=pool.is_sequential) if pairs else [],
+        disagreements=_disagreements(pool.rounds),
+        notes=[*_notes(pool, arms, stock), *map(_early_note, pool.ended_early), *(f"left out: {text}" for text in pool.unreadable)],
+    )  # fmt: skip
+
+
+def _scenarios(pool: Pool) -> list[Scenario]:
+    """Of all runs, each once: runs that are pooled agree about it."""
+    texts = {scenario.name: scenario.text for record in pool.records for scenario in record.scenarios}
+    return [decode(name, text) for name, text in texts.items()]
+
+
+def _arm_names(pool: Pool, scenario: str) -> list[str]:
+    return list(
+        dict.fromkeys(
+            arm.name
+            for record in pool.records
+            if scenario in [found.name for found in record.scenarios]
+            for arm in record.arms
+        )
+    )
+
+
+def _first_stock(pool: Pool) -> str | None:
+    unpatched = _unpatched(pool)
+    return next((arm.name for record in pool.records for arm in record.arms if arm.kernel in unpatched), None)
+
+
+def _unpatched(pool: Pool) -> set[str]:
+    return {kernel.spec for record in pool.records for kernel in record.kernels if not kernel.patches}
+
+
+def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
+    record = pool.records[0]  # the machine is that of every run
+    planned: dict[str, int] = {}
+    ended = set()
+    for run in pool.records:
+        for block in run.blocks:
+            if (block.arm, block.scenario) == (name, scenario.name):
+                key = pool.block(run, block.boot)
+                planned[key] = planned.get(key, 0) + block.rounds
+                if run.state == "complete":
+                    ended.add(key)
+    return summarize_arm(
+        name,
+        scenario.name,
+        {"vcpus": record.vcpus, "accel": record.accel, "host_cores": record.host.cores},
+        planned,
+        _of(pool.rounds, name, scenario.name),
+        _of(pool.kills, name, scenario.name),
+        ended=ended,
+        trials_ended_early=sum((trial.arm, trial.scenario) == (name, scenario.name) for trial in pool.ended_early),
+        rounds_per_minute=_rounds_per_minute(pool, name, scenario.name),
+        expected=scenario.file.expect,
+        has_oracle=scenario.has_oracle,
+    )
+
+
+def _rounds_per_minute(pool: Pool, arm: str, scenario: str) -> float | None:
+    trials = [trial for trial in pool.trials if (trial.arm, trial.scenario) == (arm, scenario)]
+    seconds = sum(trial.rounds_s for trial in trials)
+    return 60 * sum(trial.rounds_begun for trial in trials) / seconds if seconds else None
+
+
+def _of(table: pd.DataFrame, arm: str, scenario: str) -> pd.DataFrame:
+    return table[(table["arm"] == arm) & (table["scenario"] == scenario)]
+
+
+def _early_note(trial: TrialRecord) -> str:
+    begun = f"after {trial.rounds_begun} of {trial.rounds} rounds" if trial.rounds_begun else "before its first round"
+    return f"trial {trial.trial_id} ({trial.arm}, {trial.scenario}, boot {trial.boot}) ended {begun}: {trial.outcome}, {trial.reason or 'no reason given'}"
+
+
+def _disagreements(rounds: pd.DataFrame) -> list[str]:
+    departed = rounds[rounds["witness_disagreement"].notna()]
+    return [
+        f"{row.arm}, {row.scenario}, trial {row.trial_id}, round {row.round}: {row.witness_disagreement}"
+        for row in departed.itertuples()
+    ]
+
+
+def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
+    notes, record = [], pool.records[0]
+    if record.engine is not None:
+        notes.append(f"host: {record.kernels[0].source}; {record.engine}; processor {record.host.cpu}")
+        if any(arm.kills for arm in arms) and not any(arm.decisions_traced for arm in arms):
+            notes.append(
+                "host: no kill's decision is in the trace (this kernel has no kprobe events, or --probes none), so a second"
+                " kill of a round is of unknown class; overlap is estimated from the kernel log"
+            )
+    several = len({arm.scenario for arm in arms}) > 1
+    if record.vcpus > record.host.cores:
+        notes.append(
+            f"{record.vcpus} vCPUs on {record.host.cores} cores: a vCPU that waits for its core widens the window for a second kill"
+        )
+    if record.disturbed:
+        notes.append(
+            f"{record.disturbed}, which widens the window for a second kill: not to be compared with other runs"
+        )
+    if record.concurrent_guests:
+        notes.append(
+            f"up to {record.concurrent_guests} other guests ran beside: they take cores, and widen the window too"
+        )
+    if any("ignored" in arm.ci_method for arm in arms):
+        notes.append("fewer than 8 boots an arm: the intervals ignore that rounds of one boot are alike")
+    stock = _unpatched(pool)
+    notes += _apart(pool, baseline)
+    for arm in arms:
+        name = f"{arm.kernel}, {arm.scenario}" if several else arm.kernel
+        if not arm.has_oracle:
+            notes.append(f"{name}: the scenario declares no demand, so no kill is called redundant or surplus")
+        if arm.unexpected_outcomes and arm.kernel in stock:
+            notes.append(
+                f"{name}: {arm.unexpected_outcomes} rounds ended otherwise than the scenario says of a stock kernel"
+            )
+        if (
+            not several
+            and arm.has_oracle
+            and arm.completed_rounds
+            and not arm.rounds_with_redundant
+            and arm.ci_high_at_most is not None
+        ):
+            notes.append(
+                f"{name}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high_at_most:.1f} %"
+            )
+        if arm.foreign_kills:
+            notes.append(
+                f"{name}: {arm.foreign_kills} kills of others in the span of its rounds count for nothing (table foreign_kills)"
+            )
+        if arm.witnesses_unchecked:
+            notes.append(f"{name}: {arm.witnesses_unchecked} completed rounds lack a witness")
+        if arm.kills_without_release:
+            notes.append(f"{name}: {arm.kills_without_release} kills without a release in the trace of their round")
+    for kernel in {kernel.spec: kernel for run in pool.records for kernel in run.kernels}.values():
+        if kernel.config_not_taken:
+            notes.append(f"{kernel.spec}: options that did not take: {', '.join(kernel.config_not_taken)}")
+    return notes
+
+
+def _apart(pool: Pool, baseline: str | None) -> list[str]:
+    """Arms that never took turns with the baseline: a drift of the machine between the runs would look like a difference."""
+    beside = {arm.name for run in pool.records if baseline in [a.name for a in run.arms] for arm in run.arms}
+    apart = {arm.name: None for run in pool.records for arm in run.arms if arm.name not in beside}
+    if baseline is None:
+        return []
+    return [f"{name} and {baseline} were measured in different runs: they did not take turns" for name in apart]

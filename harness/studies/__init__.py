@@ -1,0 +1,1 @@
+"""Experiments with a judgement: controls, bisection, series, the demonstration."""
