@@ -30,6 +30,7 @@ static FILE *chosen_fopen(const char *path, const char *how);
 #include "../workloads/collector/common.c"
 #include "../workloads/collector/kmsg.c"
 #include "../workloads/collector/limits.c"
+#include "../workloads/collector/machine.c"
 #include "../workloads/collector/memcg.c"
 #include "../workloads/collector/requests.c"
 #include "../workloads/collector/restore.c"

@@ -53,7 +53,8 @@ class Calibration(msgspec.Struct, frozen=True, tag_field="event", tag="calibrati
     over_bytes: int = -1
     capacity_bytes: int = 0
     reserve_bytes: int = 0
-    oom: int = 0  # memory.events oom of the first
+    oom: int = 0  # memory.events oom of the first, and kills where the machine is the limit
+    available_bytes: int = -1  # of a machine that has less than it is to have for hogs
 
 
 class Prepared(msgspec.Struct, frozen=True, tag_field="event", tag="prepared"):

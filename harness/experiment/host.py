@@ -86,6 +86,11 @@ class HostArm:
 
     def _cannot(self, scenario: Scenario) -> str | None:
         name, file, engine = scenario.name, scenario.file, self.engine
+        if scenario.machine_bytes:
+            return (
+                f"{name} takes all memory of the machine but {format_size(scenario.machine_bytes)}; {engine.name} has"
+                f" {engine.memory_bytes >> 20} MiB, which others use: it runs in guests only"
+            )
         if scenario.top_level:
             return f"{name} needs memcgs above a container's own, which the arm host does not make"
         if scenario.swap_bytes:

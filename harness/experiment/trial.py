@@ -169,6 +169,11 @@ def _is_last(line: bytes) -> bool:
 
 
 def _why_refused(found: Calibration) -> str:
+    if 0 <= found.available_bytes < found.capacity_bytes:
+        return (
+            f"the machine has {found.available_bytes >> 10} kB left for hogs,"
+            f" and is to have {found.capacity_bytes >> 10} kB: give the guest more --memory"
+        )
     if found.fit_bytes < 0:
         return "the hogs that should survive do not get their memory even when alone"
     if found.oom:

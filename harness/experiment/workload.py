@@ -32,7 +32,7 @@ from ..containers.running import (
 )
 from ..errors import GuestError, HostError
 from ..spec.arm import Probes
-from ..spec.scenario import DATA_FILE, Scenario
+from ..spec.scenario import DATA_FILE, MACHINE, Limit, Scenario
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET = "/run/oomtrial/collector.sock"
@@ -204,6 +204,13 @@ def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) 
     return create_workload(client, reference, name, SUPERVISOR, volumes, limits, arguments, job.session)
 
 
+def _where(limit: Limit, container_ids: dict[str, str]) -> str:
+    """A limit as the collector is told of it: a level, a container beside the supervisor's, or the machine."""
+    if limit.name == MACHINE:
+        return MACHINE
+    return str(limit.level) if limit.level >= 0 else f"container:{container_ids[limit.name]}"
+
+
 def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[str]:
     scenario = job.scenario
     options: list[tuple[str, object]] = [
@@ -217,8 +224,10 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
     if scenario.swap_bytes:
         # zram takes its memory from the guest: twice as large as what may be swapped, so that it is never full
         options.append(("swap", 2 * scenario.swap_bytes))
+    if scenario.machine_bytes:
+        options.append(("machine", scenario.machine_bytes))
     for tried in scenario.calibrations() if job.calibrate or job.waits else []:
-        where = tried.limit.level if tried.limit.level >= 0 else f"container:{container_ids[tried.limit.name]}"
+        where = _where(tried.limit, container_ids)
         fit, over = (",".join(map(str, counts)) for counts in (tried.fit, tried.over))
         options.append(("calibrate", f"{where};{fit};{over};{tried.capacity_bytes};{scenario.reserve_bytes}"))
     arguments = [text for name, value in options for text in (f"--{name}", str(value))]

@@ -20,11 +20,13 @@ from .outcome import ROUND_OUTCOMES, Outcome
 MIN_LIMIT_BYTES = 6 << 20
 MAX_HOGS, MAX_GROUPS, MAX_PHASES, MAX_SHARERS = 512, 16, 16, 64  # workloads/hog
 MAIN = "main"  # the supervisor's container
+MACHINE = "machine"  # the limit that the machine's memory is
 DATA_FILE = "/data"  # in the container: what a pagecache hog reads
 # workloads/hog/stressors.c. Those whose memory stays charged when the process is gone, and those whose memory the kernel
 # can take back without a kill.
 KINDS = (
     "vm", "mlock", "memfd", "shm", "pagecache", "pipe", "sock", "fork", "pthread", "clone", "vfork", "vma", "sparse",
+    "readmem", "pipelock", "pipewait",
 )  # fmt: skip
 _OUTLIVES, _RECLAIMABLE = {"shm"}, {"pagecache"}
 _ON_ONE_MM = {"clone", "vfork"}
@@ -62,6 +64,7 @@ class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     unkillable: bool = False  # oom_score_adj -1000; the supervisor then has it too, and others until their phase
     until_enomem: bool = False  # grows until the kernel says ENOMEM, then gives its memory back; needs 5.14
     ignores_signals: bool = False  # all that can be ignored
+    reads: str = ""  # readmem: the group whose first hog's memory it reads
 
 
 class ContainerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -87,6 +90,7 @@ class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     memory_max: str = ""  # of the supervisor's container; empty: no limit of its own
     memory_high: str = ""
     memory_swap_max: str = "0"  # beyond memory_max; swap is a zram device in the guest
+    machine_max: str = ""  # what the machine has for its hogs: a ballast takes the rest; empty: all that it has
     cpus: float = 0.0  # Docker's; 0: no limit
     containers: list[ContainerLimits] = []
     parents: list[ParentLimits] = []  # from the outermost to the innermost
@@ -108,16 +112,16 @@ class Hog:
     name: str
     demand_bytes: int  # its own memory plus its overhead
     outlives_bytes: int  # of that, what stays charged when it is dead
-    containers: tuple[str, ...]  # limits that it counts for: its container, and all parents
+    containers: tuple[str, ...]  # limits that it counts for: its container, all parents, and the machine's
     shares_mm: bool  # its children run on its mm (CLONE_VM); those of a fork have one each
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One memory.max: of the supervisor's container, another container, or a parent."""
+    """One memory.max: of the supervisor's container, another container, or a parent; or what the machine has."""
 
-    name: str  # a container, or parent 1, parent 2, ... from the outermost
-    level: int  # of the supervisor's container, 0, its parent, 1, ...; -1 for the container beside it
+    name: str  # a container, or parent 1, parent 2, ... from the outermost, or machine
+    level: int  # of the supervisor's container, 0, its parent, 1, ...; -1: the container beside it, -2: the machine
     bytes: int
 
 
@@ -168,6 +172,11 @@ class Scenario:
         return next((limit.bytes for limit in self.limits if limit.name == MAIN), None)
 
     @property
+    def machine_bytes(self) -> int | None:
+        """What the machine has for the hogs, where it is a limit."""
+        return next((limit.bytes for limit in self.limits if limit.name == MACHINE), None)
+
+    @property
     def top_level(self) -> int:
         """Level of the topmost memcg: 0 for the supervisor's container, or the number of parents."""
         return len(self.parents)
@@ -195,8 +204,8 @@ class Scenario:
 
     @property
     def is_limited(self) -> bool:
-        """Whether every hog is under a limit; otherwise the scenario can bring the machine down."""
-        names = {limit.name for limit in self.limits}
+        """Whether every hog is under a limit below the machine's; otherwise the scenario can bring the machine down."""
+        names = {limit.name for limit in self.limits} - {MACHINE}
         return all(names & set(hog.containers) for hog in self.hogs)
 
     def domains_differ(self, victim: int, other: int) -> bool | None:
@@ -269,6 +278,8 @@ class Scenario:
                 values |= {"step-bytes": parse_size(group.step), "step-ms": group.step_rest_ms}
             if group.kind == "pagecache":
                 values["path"] = DATA_FILE
+            if group.reads:
+                values["reads"] = group.reads
             if group.container != MAIN:
                 values["container"] = container_ids[group.container]
             arguments += ["--hog", ",".join(f"{key}={value}" for key, value in values.items())]
@@ -314,22 +325,23 @@ class _Checker:
     def _limits(self) -> None:
         for limit in self._scenario.limits:
             if limit.bytes < MIN_LIMIT_BYTES:
-                self._refuse(
-                    f"memory_max of {limit.name} is {format_size(limit.bytes)}; the container engine's minimum is 6M"
-                )
+                self._refuse(f"{_key(limit)} is {format_size(limit.bytes)}; the container engine's minimum is 6M")
             if limit.bytes <= self._scenario.base_overhead_bytes:
                 self._refuse(
-                    f"memory_max of {limit.name} is {format_size(limit.bytes)}; base_overhead alone is {self._file.base_overhead}"
+                    f"{_key(limit)} is {format_size(limit.bytes)}; base_overhead alone is {self._file.base_overhead}"
                 )
         if 0 < self._file.cpus < 0.01:
             self._refuse(f"cpus is {self._file.cpus}; the container engine's minimum is 0.01")
         if self._scenario.swap_bytes and self._scenario.memory_max_bytes is None:
             self._refuse("memory_swap_max needs a memory_max")
-        if self._file.cgroup == "v1" and (self._file.parents or self._file.containers or self._file.memory_high):
+        if self._scenario.swap_bytes and self._file.machine_max:
+            self._refuse("with machine_max it can have no swap: zram takes the machine's memory")
+        on_v2 = self._file.parents or self._file.containers or self._file.memory_high or self._file.machine_max
+        if self._file.cgroup == "v1" and on_v2:
             self._refuse("on cgroup v1 only memory_max and memory_swap_max are allowed")
         names = [container.name for container in self._file.containers]
         for name in names:
-            if names.count(name) > 1 or name == MAIN or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
+            if names.count(name) > 1 or name in (MAIN, MACHINE) or not re.fullmatch(r"[a-z0-9-]{1,32}", name):
                 self._refuse(f"container name {name!r} is taken, or not made of a-z, 0-9 and -")
 
     def _sizes(self) -> None:
@@ -340,7 +352,7 @@ class _Checker:
             "hog_overhead": self._file.hog_overhead,
             "reserve": self._file.reserve,
         }
-        sizes |= {f"memory_max of {limit.name}": str(limit.bytes) for limit in self._scenario.limits}
+        sizes |= {_key(limit): str(limit.bytes) for limit in self._scenario.limits}
         sizes |= {f"memory_high of parent {n}": parent.memory_high for n, parent in enumerate(self._file.parents, 1)}
         sizes |= {f"size of hog {group.name}": group.size for group in self._file.hogs}
         for name, text in sizes.items():
@@ -354,7 +366,7 @@ class _Checker:
         bounds = [
             limit.bytes + self._scenario.swap_bytes
             for limit in self._scenario.limits
-            if limit.name == group.container or limit.level > 0
+            if limit.name in (group.container, MACHINE) or limit.level > 0
         ]
         size_bytes, most = parse_size(group.size), min(bounds, default=1 << 40)
         may_exceed = group.until_enomem or group.kind in _RECLAIMABLE or not self._scenario.has_oracle
@@ -375,8 +387,21 @@ class _Checker:
             )
         if (group.until_enomem or group.cycles) and group.kind != "vm":
             self._refuse(f"hog {group.name}: until_enomem and cycles are for kind vm")
+        self._reader(group)
         if group.kind == "fork" and self._scenario.has_oracle:
             self._refuse(f'hog {group.name} forks, so it is unknown which of its processes die; oracle must be "none"')
+
+    def _reader(self, group: HogGroup) -> None:
+        if (group.kind == "readmem") != bool(group.reads):
+            self._refuse(f"hog {group.name}: kind readmem and reads (the name of a group) belong together")
+        earlier = [other.name for other in self._file.hogs if other.phase < group.phase]
+        if group.reads and group.reads not in earlier:
+            self._refuse(f"hog {group.name} reads {group.reads!r}, which is no group of an earlier phase")
+
+
+def _key(limit: Limit) -> str:
+    """As the scenario's file has it."""
+    return "machine_max" if limit.name == MACHINE else f"memory_max of {limit.name}"
 
 
 def _limits_of(file: ScenarioFile) -> tuple[Limit, ...]:
@@ -389,12 +414,14 @@ def _limits_of(file: ScenarioFile) -> tuple[Limit, ...]:
     for depth, parent in enumerate(file.parents):
         if parent.memory_max:
             limits.append(Limit(f"parent {depth + 1}", len(file.parents) - depth, parse_size(parent.memory_max)))
+    if file.machine_max:
+        limits.append(Limit(MACHINE, -2, parse_size(file.machine_max)))
     return tuple(limits)
 
 
 def _hogs_of(file: ScenarioFile) -> tuple[Hog, ...]:
     overhead = parse_size(file.hog_overhead)
-    parents = tuple(f"parent {depth + 1}" for depth in range(len(file.parents)))
+    above = (*(f"parent {depth + 1}" for depth in range(len(file.parents))), *([MACHINE] if file.machine_max else ()))
     hogs = []
     for group in file.hogs:
         size = 0 if group.until_enomem or group.kind in _RECLAIMABLE else parse_size(group.size)
@@ -405,7 +432,7 @@ def _hogs_of(file: ScenarioFile) -> tuple[Hog, ...]:
                     f"{group.name}.{number}",
                     size + overhead,
                     outlives,
-                    (group.container, *parents),
+                    (group.container, *above),
                     group.kind in _ON_ONE_MM,
                 )
             )

@@ -15,6 +15,7 @@ from .foreign import part_foreign
 from .schema import TABLES
 from .stalls import next_progress_ns, union_us
 from .traced import RELEASES, named, traced_facts
+from .waits import jain, survivors_waits_us
 from .witnesses import SUPERVISOR_COMM, Witnesses
 
 Row = dict[str, Any]
@@ -139,9 +140,12 @@ def _stall_facts(found: RoundEvidence, kills: list[Row]) -> Row:
     waits = [
         (start // 1000, end // 1000) for hog in ends if hog.cleanup or not hog.dead for start, end, _ in hog.stalls
     ]
+    survivors = survivors_waits_us(ends)
     return {
         "stall_us": None if any(row.get("decision_time_us") is None for row in kills) else union_us(spans),
         "waited_us": union_us(waits),
+        "longest_wait_us": max((longest for longest, _ in survivors), default=0),
+        "waits_jain": jain(together for _, together in survivors),
         "stall_system_us": sum(system_ns for end in ends for *_, system_ns in end.stalls) // 1000,
         "stalls_lost": sum(end.stalls_lost for end in ends),
         "failed_hogs": sum(end.failed != 0 for end in ends),

@@ -198,6 +198,20 @@ ROUNDS = Table(
         Column(
             "waited_us", "int", "us", "in which some survivor waited 1 ms or longer for a page", "the round has no end"
         ),
+        Column(
+            "longest_wait_us",
+            "int",
+            "us",
+            "longest wait of a survivor for one page; 0: none of 1 ms. A wait without an end is not in it",
+            "the round has no end",
+        ),
+        Column(
+            "waits_jain",
+            "float",
+            "",
+            "Jain's index over the waiting times of survivors: 1 where all waited alike, 1/n where one of n waited",
+            "no survivor waited, or the round has no end",
+        ),
         Column("foreign_kills", "int", "", "kills of others in its span, which count for nothing; 0 in a guest"),
         Column("stalls_lost", "int", "", "waits of hogs that were not kept", "the round has no end"),
         Column("failed_hogs", "int", "", "hogs that could not do their work", "the round has no end"),

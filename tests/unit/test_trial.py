@@ -54,7 +54,7 @@ def follow(lines, status=0, silent=False):
         ([round_end(4), round_end(5, hung=True)], HUNG, Outcome.HUNG, "round 5: its processes cannot be killed"),
         ([], 137, Outcome.HARNESS_ERROR, "the supervisor ended with status 137"),
         (['{"event":"error","what":"fork","errno":11}'], USAGE, Outcome.HARNESS_ERROR, "fork"),
-        (['{"event":"calibration","fit_bytes":-1}'], DEMAND, Outcome.REFUSED, "do not get their memory alone"),
+        (['{"event":"calibration","fit_bytes":-1}'], DEMAND, Outcome.REFUSED, "get their memory even when alone"),
         (['{"event":"calibration","oom":2,"fit_bytes":1}'], DEMAND, Outcome.REFUSED, "enter the OOM killer 2 times"),
         ([round_end(4), '{"event":"round_e'], None, Outcome.GUEST_LOST, ""),
     ],
@@ -69,7 +69,7 @@ def test_how_the_supervisor_ended_is_the_outcome(lines, status, outcome, reason)
 def test_a_supervisor_that_says_nothing_more_is_a_guest_to_be_asked():
     found, _, _ = follow([round_end(4)], silent=True)
     assert found.outcome is Outcome.GUEST_LOST
-    assert "no word from the supervisor" in found.reason
+    assert "no output from the supervisor" in found.reason
 
 
 def test_the_time_of_a_round_counts_from_when_it_was_armed_until_it_has_ended():

@@ -67,9 +67,21 @@ long long number_in(const char *directory, const char *name, const char *key);
 long long memcg_usage(void);
 void reclaim(long long bytes);
 
+/* -- machine.c: the machine as a limit */
+
+extern long long machine_bytes; /* what the hogs have of it; 0: other limits hold them */
+/* 0 when the ballast cannot be had. */
+int take_ballast(void);
+void release_ballast(void);
+/* The machine is no limit any more. */
+void forget_machine(void);
+/* What the hogs have taken of it; below 0 too when they have given back more than that, LLONG_MIN when that is not known. */
+long long machine_usage(void);
+int request_machine(long long bytes, char *reply, size_t size);
+
 /* -- limits.c: limits lifted and set back, and usage measured, for the calibration */
 
-extern long long ooms_before; /* memory.events oom when the round or the calibration began */
+extern long long ooms_before; /* what count_ooms() was when the round or the calibration began */
 long long count_ooms(void);
 int request_limit(const char *what);
 int request_measure(const char *name, const char *where, char *reply, size_t size);

@@ -2,6 +2,7 @@
 /* Limits that a calibration lifts and sets back, and the usage that it measures. */
 #include "collector.h"
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,13 +47,15 @@ static void lift_limit(const char *directory)
 	}
 }
 
-/* v1 does not count the charges that failed for good, only the kills that followed. */
+/* v1 does not count the charges that failed for good, only the kills that followed; nor does a machine that is the limit. */
 long long count_ooms(void)
 {
-	return v1 ? number_in(top_dir, "memory.oom_control", "oom_kill") : number_in(top_dir, "memory.events", "oom");
+	long long ooms = v1 ? number_in(top_dir, "memory.oom_control", "oom_kill") : number_in(top_dir, "memory.events", "oom");
+	long long kills = machine_bytes ? number_in("/proc", "vmstat", "oom_kill") : 0;
+	return ooms + (kills > 0 ? kills : 0);
 }
 
-/* memory.max of everything under test: from the container up to the top, and of the containers beside it. */
+/* memory.max of everything under test: from the container up to the top, and of the containers beside it; and the ballast. */
 int request_limit(const char *what)
 {
 	int ok = 1;
@@ -69,8 +72,12 @@ int request_limit(const char *what)
 		}
 		if (parent)
 			closedir(parent);
-		return n_limits > 0;
+		if (machine_bytes)
+			release_ballast();
+		return n_limits > 0 || machine_bytes;
 	}
+	if (machine_bytes)
+		ok = take_ballast();
 	while (n_limits > 0) {
 		n_limits--;
 		ok &= !write_file(limits[n_limits].path, limits[n_limits].value);
@@ -89,10 +96,22 @@ static int directory_of(const char *where, char *directory, size_t size)
 	return end != where && !*end && level >= 0 && level < 100 && directory_at((int)level, directory, size);
 }
 
+static int measure_machine(const char *name, char *reply, size_t size)
+{
+	long long ooms = count_ooms(), usage = machine_usage();
+	if (!machine_bytes || usage == LLONG_MIN || ooms < 0)
+		return 0;
+	snprintf(reply, size, "ok %lld %lld", usage, ooms - ooms_before);
+	emit("C {\"event\":\"measured\",\"set\":\"%s\",\"limit\":\"machine\",\"usage_bytes\":%lld,\"ooms\":%lld}", name, usage, ooms - ooms_before);
+	return 1;
+}
+
 /* What the memcg needs: its usage without the page cache that could be had back, and what it has in swap. */
 int request_measure(const char *name, const char *where, char *reply, size_t size)
 {
 	char directory[FILE_BYTES];
+	if (!strcmp(where, "machine"))
+		return measure_machine(name, reply, size);
 	if (!directory_of(where, directory, sizeof directory))
 		return 0;
 	long long swap = number_in(directory, "memory.swap.current", NULL);

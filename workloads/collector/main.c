@@ -226,6 +226,7 @@ int main(int argc, char **argv)
 				close(connection);
 				connection = -1;
 				asked_for_job = 0;
+				forget_machine();
 				stop_trace();
 				drain_kmsg(NULL, now_ms() + DRAIN_MS);
 				drain_trace();

@@ -17,6 +17,7 @@ static int request_hello(pid_t pid)
 		return 0;
 	}
 	baseline_bytes = -1;
+	forget_machine();
 	emit("C {\"event\":\"hello\",\"pid\":%d,\"memcg\":\"%s\"}", pid, memcg_dir + strlen(CGROUPFS));
 	return 1;
 }
@@ -148,6 +149,8 @@ void handle_request(int fd, const char *request, pid_t pid)
 		ok = request_top(number);
 	else if (sscanf(request, "swap %lld", &bytes) == 1)
 		ok = request_swap(bytes);
+	else if (sscanf(request, "machine %lld", &bytes) == 1)
+		ok = request_machine(bytes, reply, sizeof reply);
 	else if (sscanf(request, "limit %63s", value) == 1)
 		ok = request_limit(value);
 	else if (sscanf(request, "measure %63s %127s", value, name) == 2)

@@ -28,6 +28,7 @@ struct stall {
 struct progress {
 	_Atomic uint64_t bytes;
 	_Atomic uint64_t begin_ns;
+	_Atomic uint64_t address; /* of what it takes; 0: not yet mapped */
 	_Atomic uint32_t n_stalls; /* may exceed MAX_STALLS: the rest was not kept */
 	struct stall stalls[MAX_STALLS];
 };
@@ -47,6 +48,9 @@ struct work {
 	const char *path; /* file to be read */
 	/* Told of each process that the work forks, in that process; NULL when nobody asks. */
 	void (*on_child)(void);
+	pid_t peer; /* readmem: whose memory is read, */
+	const struct progress *peer_progress;
+	size_t peer_bytes;
 	int shares_tls;         /* no clock of its own: its stalls are not kept */
 	struct progress *progress;
 };
@@ -56,7 +60,7 @@ struct stressor {
 	const char *what;
 	/* Takes work->bytes; 0, or -1 with errno. The memory stays until the process ends. */
 	int (*grow)(struct work *work);
-	int survives; /* its memory outlives the process */
+	enum { SURVIVES = 1, ON_PIPE = 2 } traits; /* its memory outlives the process; it takes the lock of the pipe that all share */
 };
 
 extern const struct stressor stressors[];
@@ -67,6 +71,8 @@ int set_work(struct work *work, const char *key, const char *value);
 int check_taken(void);
 /* Frees what outlives its process: page cache, files in /dev/shm. */
 void remove_leftovers(const struct work *work);
+/* The pipe whose lock hogs of a kind that is ON_PIPE take; once, before they are forked. 0 when there is none. */
+int share_pipe(void);
 
 uint64_t now_ns(void);
 /* Zeroed memory that children share with us; NULL, said on stderr, when there is none. */

@@ -30,6 +30,8 @@ static int set_group(struct group *group, const char *key, const char *value)
 		return read_number(value, 0, 1, &group->ignores_signals);
 	else if (!strcmp(key, "container") && strlen(value) < sizeof group->member)
 		strcpy(group->member, value);
+	else if (!strcmp(key, "reads") && strlen(value) < sizeof group->reads)
+		strcpy(group->reads, value);
 	else if (!strcmp(key, "kind"))
 		return (group->work.stressor = find_stressor(value)) != NULL;
 	else
@@ -94,6 +96,8 @@ void parse_options(struct options *options, int argc, char **argv)
 			options->top = value;
 		else if (!strcmp(option, "--swap"))
 			options->swap = value;
+		else if (!strcmp(option, "--machine"))
+			options->machine = value;
 		else if (!strcmp(option, "--calibrate"))
 			add(&options->calibrations, value);
 		else if (!strcmp(option, "--hog"))

@@ -46,6 +46,19 @@ static void ignore_signals(void)
 			signal(number, SIG_IGN);
 }
 
+/* Whose memory a hog reads: the first of that group. Its pid is in the book since it was forked, which was before us. */
+static void find_peer(struct work *work, const char *name)
+{
+	for (int i = 0; i < own_index; i++) {
+		if (!strcmp(book->hogs[i].group->name, name) && !book->hogs[i].absent) {
+			work->peer = book->hogs[i].pid;
+			work->peer_progress = &shared->hog[i].progress;
+			work->peer_bytes = book->hogs[i].group->work.bytes;
+			return;
+		}
+	}
+}
+
 void hog_main(int index)
 {
 	const struct group *group = book->hogs[index].group;
@@ -55,6 +68,8 @@ void hog_main(int index)
 	own_index = index;
 	work.progress = &shared->hog[index].progress;
 	work.on_child = on_child;
+	if (group->reads[0])
+		find_peer(&work, group->reads);
 	signal(SIGCHLD, SIG_DFL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (group->ignores_signals)

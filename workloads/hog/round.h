@@ -32,6 +32,7 @@ struct shared {
 struct group {
 	char name[12];
 	int count, phase, unkillable, ignores_signals;
+	char reads[12];         /* readmem: the group whose first hog is read */
 	char member[MEMBER_ID]; /* container whose memcg its hogs live in; empty: the supervisor's */
 	struct work work;
 };

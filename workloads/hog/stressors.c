@@ -13,7 +13,7 @@
 #define SHM_PREFIX "/dev/shm/hog-"
 #define PIPE_BYTES (1ul << 20) /* fs.pipe-max-size as the kernel has it */
 
-static int grow_vm(struct work *work)
+int grow_vm(struct work *work)
 {
 	char *memory = map_memory(work, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	if (memory == MAP_FAILED)
@@ -76,7 +76,7 @@ void remove_leftovers(const struct work *work)
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 		close(fd);
 	}
-	if (!work->stressor->survives)
+	if (!(work->stressor->traits & SURVIVES))
 		return;
 	/* pids of a container of its own are small, and a directory listing would allocate */
 	for (int pid = 1; pid < 32768; pid++) {
@@ -185,7 +185,7 @@ const struct stressor stressors[] = {
 	{ "vm", "anonymous memory; order, thp, populate, cycles, enomem", grow_vm, 0 },
 	{ "mlock", "anonymous memory, locked 64 KiB at a time", grow_mlock, 0 },
 	{ "memfd", "shared memory of a memfd, gone with its process", grow_memfd, 0 },
-	{ "shm", "a file in /dev/shm, which outlives its process", grow_shm, 1 },
+	{ "shm", "a file in /dev/shm, which outlives its process", grow_shm, SURVIVES },
 	{ "pagecache", "a file that is read (path=)", grow_pagecache, 0 },
 	{ "pipe", "kernel memory: pipes filled to 1 MiB", grow_pipe, 0 },
 	{ "sock", "kernel memory: stream sockets that nobody reads", grow_sock, 0 },
@@ -195,6 +195,9 @@ const struct stressor stressors[] = {
 	{ "vfork", "a child that grows on the mm of its parent, which waits in vfork", grow_vfork, 0 },
 	{ "vma", "anonymous memory in VMAs of one page", grow_vma, 0 },
 	{ "sparse", "one page in 2 MiB: as much in page tables", grow_sparse, 0 },
+	{ "readmem", "reads the memory of another hog, whose mm it pins meanwhile", grow_readmem, 0 },
+	{ "pipelock", "anonymous memory, taken with the lock of a shared pipe held", grow_pipelock, ON_PIPE },
+	{ "pipewait", "anonymous memory, and a thread that takes that lock again and again", grow_pipewait, ON_PIPE },
 	{ NULL, NULL, NULL, 0 },
 };
 

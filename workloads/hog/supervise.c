@@ -3,7 +3,8 @@
  * The supervisor of an oomtrial container.
  *
  *   hog supervise --socket PATH [--token TEXT --rounds N --first-round N] --deadline-ms N
- *                 [--set LEVEL:FILE=VALUE ...] [--group CONTAINER ...] [--top LEVEL] [--swap BYTES] [--calibrate WHERE;COUNTS;COUNTS;BYTES;BYTES ...]
+ *                 [--set LEVEL:FILE=VALUE ...] [--group CONTAINER ...] [--top LEVEL] [--swap BYTES] [--machine BYTES]
+ *                 [--calibrate WHERE;COUNTS;COUNTS;BYTES;BYTES ...]
  *                 --hog name=TEXT,hogs=N,phase=N,kind=KIND,bytes=N[,KEY=VALUE ...] ...
  *
  * The supervisor is the container's init. In each round it forks the hogs, has them grow phase by phase, and
@@ -14,8 +15,8 @@
  * report through a shared page and a futex. (Pipes and sockets are charged to the memcg that is being tested.)
  *
  * The collector is at the other end of a Unix socket (SOCK_SEQPACKET, one request a packet):
- *   hello TOKEN | job | set LEVEL FILE VALUE | group CONTAINER | top LEVEL | swap BYTES | begin N | hog I [CONTAINER] | child I | armed N | end N
- *   | clean N | limit lift | limit restore | measure NAME WHERE
+ *   hello TOKEN | job | set LEVEL FILE VALUE | group CONTAINER | top LEVEL | swap BYTES | machine BYTES | begin N
+ *   | hog I [CONTAINER] | child I | armed N | end N | clean N | limit lift | limit restore | measure NAME WHERE
  * and answers "ok ..." or "no ...", but for hog and child, which have no answer. LEVEL is 0 for the container's own memcg,
  * 1 for its parent, and so on.
  * Without --token the supervisor asks for its job once everything is set up; the answer "ok TOKEN FIRST_ROUND ROUNDS
@@ -24,11 +25,14 @@
  * collector's pid namespace sees it, beside the message (unix(7), SCM_CREDENTIALS), so the pids of the kernel
  * log need no translation.
  *
- * Calibration: of a limit (WHERE: a LEVEL, or "container:" and an ID) the hogs that are to survive, COUNTS of each group, must fit
- * without an OOM and with a reserve, and with one more they must not; both are tried before the first round.
+ * --machine: a ballast of the collector's takes what the machine has beyond so much, and the rest is the limit.
+ *
+ * Calibration: of a limit (WHERE: a LEVEL, "container:" and an ID, or "machine") the hogs that are to survive, COUNTS of each
+ * group, must fit without an OOM and with a reserve, and with one more they must not; both are tried before the first round.
  */
 #include "supervise.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -54,6 +58,29 @@ static void take_job(struct options *options, int *calibrates)
 		die(EXIT_COLLECTOR, "the collector has no job");
 }
 
+/* The machine is the limit: what it has beyond so much is taken before the first hog grows. */
+static void take_machine(const char *bytes)
+{
+	char request[64];
+	long long available;
+	snprintf(request, sizeof request, "machine %s", bytes);
+	if (!ask_collector(request, 120000) || sscanf(reply, "ok %lld", &available) != 1)
+		die(EXIT_SETUP, "the collector cannot take the rest of the machine's memory");
+	if (available >= atoll(bytes))
+		return;
+	event("{\"event\":\"calibration\",\"limit\":\"machine\",\"capacity_bytes\":%s,\"available_bytes\":%lld}", bytes, available);
+	flush_events();
+	exit(EXIT_DEMAND);
+}
+
+/* Hogs that take the lock of one pipe inherit it. */
+static void share_pipe_of_hogs(void)
+{
+	for (int i = 0; i < n_groups; i++)
+		if ((groups[i].work.stressor->traits & ON_PIPE) && !share_pipe())
+			die(EXIT_SETUP, "no pipe to share");
+}
+
 int supervise(int argc, char **argv)
 {
 	struct options options = { .rounds = 1, .first_round = 1, .deadline_ms = 30000 };
@@ -68,6 +95,7 @@ int supervise(int argc, char **argv)
 	if (getpid() != 1)
 		die(EXIT_USAGE, "supervise is for the first process of a container");
 
+	share_pipe_of_hogs();
 	if (prepare_rounds())
 		return EXIT_SETUP;
 	prctl(PR_SET_NAME, "hog-supervisor");
@@ -95,6 +123,8 @@ int supervise(int argc, char **argv)
 	event("{\"event\":\"hello\",\"time_ns\":%llu,\"locked\":%s,\"rounds\":%d,\"first_round\":%d}", (unsigned long long)now_ns(),
 	      locked ? "true" : "false", options.rounds, options.first_round);
 	flush_events();
+	if (options.machine)
+		take_machine(options.machine);
 	for (int i = 0; calibrates && i < options.calibrations.n; i++)
 		calibrate(options.calibrations.text[i]);
 	for (int round = options.first_round; round < options.first_round + options.rounds; round++)

@@ -49,7 +49,7 @@ struct texts {
 };
 
 struct options {
-	const char *socket, *top, *swap;
+	const char *socket, *top, *swap, *machine;
 	char token[33]; /* empty: the supervisor asks for its job */
 	int rounds, first_round, deadline_ms;
 	struct texts settings, members, calibrations;

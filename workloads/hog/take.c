@@ -131,6 +131,7 @@ int touch_memory(struct work *work, char *memory)
 {
 	size_t pages = work->bytes / PAGE;
 
+	atomic_store(&work->progress->address, (uintptr_t)memory);
 	for (size_t n = 0; n < pages; n++) {
 		char *page = memory + page_at(work->order, n, pages) * PAGE;
 		/* A touch that cannot be charged is tried again for ever; a system call says ENOMEM. */

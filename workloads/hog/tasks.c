@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #define TREE_QUIET_NS 1000000000ull
-#define STACK_BYTES (64ul * 1024)
 
 struct share {
 	struct work work;
