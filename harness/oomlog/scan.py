@@ -210,7 +210,8 @@ class _Reader:
             self.marked, self.is_encoded = compiled, bool(compiled.state.is_encoded)
         else:
             self.marked = mark(block.data, block.end)
-            self.is_encoded = any(encoded in parsers for parsers in {marked.parsers for marked in self.marked})
+            parsers = {marked.parsers for marked in self.marked}
+            self.is_encoded = not is_written and any(encoded in each for each in parsers)
         self.sections = Sections(block.data, block.end, self.marked, self._peel, self._line_of, in_bulk)
         self.rejoiner = Rejoiner(block.data, self._peel)
         self.used = -1  # end of what wrapped lines have taken

@@ -189,12 +189,12 @@ def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         *((f"image {name}", key) for name, key in sorted(record.images.items())),
     ):
         yield "", field, str(value)
-    if record.engine is None:
-        # rounds of one boot are alike, and the first are not like the others
-        yield "", "rounds per boot", str(record.rounds // record.boots)
-        yield "", "warm-up rounds per boot", str(record.warm_up)
     for scenario in record.scenarios:
         yield f"scenario {scenario.name}: ", "version", scenario.version
+        if record.engine is None:
+            # rounds of one boot are alike, and the first are not like the others
+            yield f"scenario {scenario.name}: ", "rounds per boot", str(record.rounds // record.boots)
+            yield f"scenario {scenario.name}: ", "warm-up rounds per boot", str(record.warm_up)
     kernels = {kernel.spec: kernel for kernel in record.kernels}
     for arm in record.arms:
         yield f"arm {arm.name}: ", "probes", str(arm.probes)

@@ -12,8 +12,8 @@ from harness.system.machine import Budget
 from harness.system.paths import cache_dir
 from harness.system.slots import guests_of_others, is_wanted, take_slot, wait_for_slot
 
-HOLD = "import time; from harness.system.slots import take_seat; s = take_seat({}, {}); print('taken', flush=True); time.sleep(60)"
-WAIT = "from harness.system.slots import *; s = wait_for_seat(2, 2048, budget=Budget(2, 8192)); print('taken', flush=True); input()"
+HOLD = "import time; from harness.system.slots import take_slot; s = take_slot({}, {}); print('taken', flush=True); time.sleep(60)"
+WAIT = "from harness.system.slots import *; s = wait_for_slot(2, 2048, budget=Budget(2, 8192)); print('taken', flush=True); input()"
 
 
 @pytest.fixture(autouse=True)
