@@ -17,6 +17,8 @@ from ..kernels.kernel import Kernel, KernelPlan, hold_kernel
 from ..kernels.plan import plan_kernel
 from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
+from ..report.armnames import short_names
+from ..report.liveview import LiveView, Pace
 from ..runs.interim import InterimAnalysis
 from ..runs.record import (
     COMPLETE,
@@ -258,8 +260,15 @@ class Experiment:
         )
         if self._executor is not None and self._machine is not None:
             return run_side_by_side(runner, self.blocks, task, self._executor, self._machine)
-        interim = InterimAnalysis(self.directory) if self.request.until_decided else None
-        self.blocks, problems = run_in_turn(runner, self.blocks, task, interim)
+        is_live = self.progress.live is not None
+        interim = InterimAnalysis(self.directory) if is_live or self.request.until_decided else None
+        if not is_live:
+            self.blocks, problems = run_in_turn(runner, self.blocks, task, interim)
+            return problems
+        pace = Pace(sum(block.rounds for block in self.blocks))
+        view = LiveView(short_names(self.request.arms), pace, until_decided=self.request.until_decided)
+        with self.progress.board(view):
+            self.blocks, problems = run_in_turn(runner, self.blocks, task, interim, view)
         return problems
 
     def _record(self, prepared: Artifacts, state: str) -> RunRecord:
