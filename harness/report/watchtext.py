@@ -18,7 +18,7 @@ from ..tables.log import kill_row
 from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from .logjson import encode
 from .place import Place
-from .visible import squeeze, visible
+from .visible import visible
 
 
 class Seen(Protocol):
@@ -159,6 +159,20 @@ def _mib(kb: int) -> str:
 def _cell(text: str, column: Column) -> str:
     shown = squeeze(text, column.cells)
     return " " * (column.cells - cell_len(shown)) + shown if column.is_number else set_cell_size(shown, column.cells)
+
+
+def squeeze(text: str, cells: int) -> str:
+    """Text on at most so many cells of a terminal; of a longer one the middle is left out, as names differ at both ends."""
+    if cell_len(text) <= cells:
+        return text
+    tail = (cells - 1) // 2
+    head = cells - 1 - tail
+    front, back = text, text
+    while cell_len(front) > head:
+        front = front[:-1]
+    while cell_len(back) > tail:
+        back = back[1:]
+    return f"{front}…{back}"
 
 
 def _wrap(text: str, width: int) -> Iterable[str]:
