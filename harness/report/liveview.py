@@ -100,7 +100,7 @@ class LiveView:
 
     def _parts(self, width: int) -> Iterable[Table | Text]:
         if not self._standings:
-            yield Text("No block has ended yet: figures come after each.", style="dim")
+            yield Text("No figures yet: they come after each block.", style="dim")
             return
         scenarios = list(dict.fromkeys(each.scenario for each in self._standings))
         shown = scenarios if len(self._standings) <= _MAX_ROWS else [self._latest]
