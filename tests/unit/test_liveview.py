@@ -57,8 +57,8 @@ def test_a_run_that_is_to_be_decided_says_how_near_that_is():
     texts = []
     for _ in blocks:
         texts.append(" ".join(shown(view, 100).split()))
-    assert any("more rounds per arm if it goes on so" in text for text in texts)
-    assert "+ignore-pending-victim: worse, p < 0.001" in texts[-1]
+    assert any("(decided below 0.05)" in text for text in texts)
+    assert "+ignore-pending-victim: worse, p" in texts[-1]
 
 
 def test_nearness_is_that_of_the_evidence():
