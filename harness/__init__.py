@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .logs.captures import Captures, load_captures
     from .logs.frames import OomLog, parse_log
     from .runs.frames import Run, load_run
 
-__all__ = ["OomLog", "Run", "__version__", "load_run", "parse_log"]
+__all__ = ["Captures", "OomLog", "Run", "__version__", "load_captures", "load_run", "parse_log"]
 
 
 def __getattr__(name: str) -> object:
@@ -23,4 +24,8 @@ def __getattr__(name: str) -> object:
         from .runs import frames as run_frames
 
         return getattr(run_frames, name)
+    if name in ("Captures", "load_captures"):
+        from .logs import captures
+
+        return getattr(captures, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

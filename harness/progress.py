@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 _PLAIN_INTERVAL_S = 30.0
+# Rich draws ten times a second by default. While rounds are measured, every drawing takes time from them.
+_REFRESH_PER_S = 2
 
 
 class Task:
@@ -35,16 +37,27 @@ class Task:
         self._owner.updated(self)
 
 
+class _Screen(Progress):
+    """The live lines, with what was put above them."""
+
+    board: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self.board is not None:
+            yield self.board
+        yield from super().get_renderables()
+
+
 class Reporter:
     """Shows what is being done and how far it is. Everything goes to standard error; results go to standard output."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
-        self.live: Progress | None = None
+        self.live: _Screen | None = None
         self._lock = threading.Lock()
         self._start = time.monotonic()
         if self.console.is_terminal and sys.stderr.isatty():
-            self.live = Progress(
+            self.live = _Screen(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
@@ -53,6 +66,7 @@ class Reporter:
                 TextColumn("[dim]{task.fields[detail]}"),
                 console=self.console,
                 transient=True,
+                refresh_per_second=_REFRESH_PER_S,
             )
 
     def __enter__(self) -> Reporter:
@@ -68,6 +82,17 @@ class Reporter:
         """One line that stays."""
         with self._lock:
             self.console.print(f"[{time.monotonic() - self._start:6.1f} s] {text}", markup=False, soft_wrap=True)
+
+    @contextmanager
+    def board(self, shown: RenderableType) -> Iterator[None]:
+        """Shows something above the live lines for a while; nothing where output is plain."""
+        if self.live is not None:
+            self.live.board = shown
+        try:
+            yield
+        finally:
+            if self.live is not None:
+                self.live.board = None
 
     @contextmanager
     def task(self, name: str, total: int | None = None) -> Iterator[Task]:

@@ -13,6 +13,8 @@ from ..errors import GuestError, UsageError
 from ..kernels.kernel import hold_kernel
 from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
+from ..report.armnames import short_names
+from ..report.liveview import LiveView, Pace
 from ..runs.interim import InterimAnalysis
 from ..runs.record import (
     RUN_FORMAT,
@@ -221,8 +223,15 @@ class Experiment:
         runner = BlockRunner(self.request, self.scenarios, self.directory, self.progress, trials, self.run_state)
         if self._workers is not None:
             return run_side_by_side(runner, self.blocks, task, *self._workers)
-        interim = InterimAnalysis(self.directory) if self.request.until_decided else None
-        self.blocks, problems = run_in_turn(runner, self.blocks, task, interim)
+        is_live = self.progress.live is not None
+        interim = InterimAnalysis(self.directory) if is_live or self.request.until_decided else None
+        if not is_live:
+            self.blocks, problems = run_in_turn(runner, self.blocks, task, interim)
+            return problems
+        pace = Pace(sum(block.rounds for block in self.blocks))
+        view = LiveView(short_names(self.request.arms), pace, until_decided=self.request.until_decided)
+        with self.progress.board(view):
+            self.blocks, problems = run_in_turn(runner, self.blocks, task, interim, view)
         return problems
 
     def _record(self, prepared: Artifacts, state: RunStatus) -> RunRecord:

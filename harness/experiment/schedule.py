@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Executor
 
 from ..progress import Task
+from ..report.liveview import LiveView
 from ..runs.interim import InterimAnalysis
 from ..runs.record import HostRecord
 from ..spec.plan import Block
@@ -15,27 +16,52 @@ from .resume import BlockState
 
 
 def run_in_turn(
-    runner: BlockRunner, blocks: list[Block], task: Task, interim: InterimAnalysis | None
+    runner: BlockRunner,
+    blocks: list[Block],
+    task: Task,
+    interim: InterimAnalysis | None,
+    view: LiveView | None = None,
 ) -> tuple[list[Block], list[str]]:
-    """Runs blocks one after the other; with `interim`, as many as it takes to decide. Returns those that it came to, and what
-    went wrong."""
+    """Runs blocks one after the other; where the run is one that ends when it is decided, as many as it takes. `view` is
+    brought up to date between blocks, when no guest is measured, by `interim`. Returns the blocks that it came to, and
+    what went wrong."""
     problems, states = [], runner.run_state.states
+    until_decided, pace = runner.request.until_decided, view.pace if view is not None else None
     for number, block in enumerate(blocks, start=1):
         before = task.done
 
         def show(rounds: int, detail: str, before: int = before) -> None:
             task.update(done=before + rounds, detail=detail)
+            if pace is not None:
+                pace.round_done(before + rounds)
 
+        if pace is not None:
+            pace.begin_block(before)
         if problem := runner.run(block, show):
             problems.append(problem)
         task.update(done=before + block.rounds)
         later = blocks[number] if number < len(blocks) else None
         # a turn of the arms ends where the next boot begins; of a resumed run, those before were looked at already
         is_turn = later is None or (later.boot != block.boot and later.index not in states)
-        if interim is not None and is_turn and interim.is_decided():
+        is_decided = until_decided and interim is not None and is_turn and interim.is_decided()
+        if view is not None and interim is not None:
+            view.pace.end_block(task.done)
+            try:
+                show_standing(view, interim)
+            except Exception as error:  # the rounds are what counts
+                runner.progress.say(f"no figures of the run so far from here on: {str(error) or type(error).__name__}")
+                view.update((), (), "")
+                view = None
+        if is_decided:
             runner.progress.say(f"decided after {number} of {len(blocks)} blocks, {block.boot} boots per arm")
             return blocks[:number], problems
     return blocks, problems
+
+
+def show_standing(view: LiveView, interim: InterimAnalysis) -> None:
+    """Brings the live view up to date with the trials that have ended."""
+    interim.take()
+    view.update(interim.standings(), interim.summary.comparisons if interim.summary else (), interim.latest)
 
 
 def run_side_by_side(

@@ -18,6 +18,7 @@ from ..errors import HostError
 from ..guest.local import connect_local, engine_of, open_kernel_log
 from ..oomlog.live import LiveLog
 from ..oomlog.records import Kill
+from ..report.place import Place, place_of
 from ..report.watchtext import Seen
 from ..system.process import has_initial_pids
 from ..units import format_count
@@ -50,6 +51,13 @@ class Out(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Where it is counted."""
+
+    def kill(self, seen: Seen) -> None: ...
+    def lost(self, records: int) -> None: ...
+
+
 @dataclass(frozen=True)
 class Sighting:
     """A kill with its time and its container."""
@@ -59,15 +67,16 @@ class Sighting:
     container: str | None
     name: str | None
     source: str | None  # report: its memcg; proc: /proc/PID/cgroup while the victim was on its way out
+    place: Place
 
 
 class Watch:
     """Follows until it is interrupted. Works without an engine: names are then missing, and a note says so once."""
 
-    def __init__(self, make_out: Callable[[], Out]) -> None:
-        """Raises HostError, with advice, when this process may not read the kernel log; nothing is printed then."""
+    def __init__(self, make_out: Callable[[], Out], meter: Meter | None = None) -> None:
+        """`meter`: counts beside `make_out`. Raises HostError, with advice, when this process may not read the kernel log; nothing is printed then."""
         self._log, self._live = open_kernel_log(), LiveLog()
-        self._out = make_out()
+        self._out, self._meter = make_out(), meter
         self._started = time.monotonic()
         self._overrun = False
         self._has_initial_pids = has_initial_pids()
@@ -115,6 +124,8 @@ class Watch:
             if self._has_initial_pids and (found := _KILLED.search(record)):
                 self._catch(int(found[1]))
             self._live.take(record, time.monotonic())
+        if self._meter is not None:
+            self._meter.lost(self._live.missing.sequence_gaps)
 
     def _catch(self, pid: int) -> None:
         """The kernel prints ten reports in 5 s and all of the kills; for a moment a victim still has a memcg to be looked up."""
@@ -170,7 +181,11 @@ class Watch:
         self._overlaps += output.overlap_estimated is True
         self._domains.add(output.domain)
         name = self._names.name_of(container) if self._names is not None else None
-        self._out.kill(Sighting(_wall(output), output, container, name, source if container else None))
+        place = place_of(output.task_memcg or output.domain, container, name)
+        seen = Sighting(_wall(output), output, container, name, source if container else None, place)
+        self._out.kill(seen)
+        if self._meter is not None:
+            self._meter.kill(seen)
 
     def _summarize(self) -> None:
         missing = self._live.missing
@@ -205,10 +220,10 @@ def _duration(seconds: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def watch(make_out: Callable[[], Out]) -> None:
+def watch(make_out: Callable[[], Out], meter: Meter | None = None) -> None:
     """Follows the kernel log until Ctrl-C.
 
     Raises HostError when this process may not read it.
     """
     with contextlib.suppress(KeyboardInterrupt):  # before anything was followed
-        Watch(make_out).run()
+        Watch(make_out, meter).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,14 +61,17 @@ def label(index: int, name: str) -> str:
     return f"{letter(index)} {shown}"
 
 
-def draw_charts(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFrame) -> list[Chart]:
-    """Every picture of a run. `arms` in the order of the summary."""
+def draw_charts(
+    arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFrame, names: Mapping[str, str] | None = None
+) -> list[Chart]:
+    """Every picture of a run. `arms` in the order of the summary; `names`: what to call them, by their own names."""
+    labels = {arm.kernel: label(place, (names or {}).get(arm.kernel, arm.kernel)) for place, arm in enumerate(arms)}
     with look():
         return [
-            _rates(arms),
-            _kills_per_round(arms, rounds, kills),
-            _releases(arms, kills),
-            _costs(arms, rounds),
+            _rates(arms, labels),
+            _kills_per_round(arms, labels, rounds, kills),
+            _releases(arms, labels, kills),
+            _costs(arms, labels, rounds),
         ]
 
 
@@ -82,15 +85,13 @@ def _place(figure: Figure, axes: Axes, left: float, right: float, above: float, 
     axes.set_position((left / width, below / height, 1 - (left + right) / width, 1 - (above + below) / height))
 
 
-def _rates(arms: Sequence[Arm]) -> Chart:
+def _rates(arms: Sequence[Arm], labels: Mapping[str, str]) -> Chart:
     figure = _figure(0.36 * len(arms) + 0.62)
     axes = figure.add_subplot()
     _place(figure, axes, 0.15, 1.45, 0.08, 0.5)
     for index, arm in enumerate(arms):
         style = arm_style(index)
-        axes.text(
-            0, index - 0.34, label(index, arm.kernel), va="center", fontsize=8.5, transform=axes.get_yaxis_transform()
-        )
+        axes.text(0, index - 0.34, labels[arm.kernel], va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
         if arm.rate is None or arm.ci_low is None or arm.ci_high is None:
             axes.text(
                 1.02, index, "no completed round", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5
@@ -130,7 +131,9 @@ def _rates(arms: Sequence[Arm]) -> Chart:
     return Chart("rates", "Rounds with a redundant kill", caption, figure)
 
 
-def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFrame) -> Chart:
+def _kills_per_round(
+    arms: Sequence[Arm], labels: Mapping[str, str], rounds: pd.DataFrame, kills: pd.DataFrame
+) -> Chart:
     key = ["trial_id", "round"]
     counts = rounds.loc[rounds["outcome"] == "completed", ["arm", *key]].copy()
     index = pd.MultiIndex.from_frame(counts[key])
@@ -159,7 +162,7 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
             seen = share > 0
             axes.bar(at[seen], share[seen], 0.8 * step, below[seen], linewidth=0.6, **look_of)
             below += share
-        axes.set_title(f"{label(place, arm.kernel)}, n = {len(mine)}", loc="left", fontsize=8.5, pad=3)
+        axes.set_title(f"{labels[arm.kernel]}, n = {len(mine)}", loc="left", fontsize=8.5, pad=3)
         axes.set_xlim(-0.6 * step, edges[-1] - 1 + 0.6 * step)
         panels.append((axes, below.max()))
         axes.tick_params(axis="y", labelsize=7.5)
@@ -182,7 +185,7 @@ def _kills_per_round(arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFr
     )
 
 
-def _releases(arms: Sequence[Arm], kills: pd.DataFrame) -> Chart:
+def _releases(arms: Sequence[Arm], labels: Mapping[str, str], kills: pd.DataFrame) -> Chart:
     figure = _figure(2.5 + _LINE_INCHES * len(arms))
     axes = figure.add_subplot()
     _place(figure, axes, 0.5, 0.15, 0.08, 0.54 + _LINE_INCHES * len(arms))
@@ -194,7 +197,7 @@ def _releases(arms: Sequence[Arm], kills: pd.DataFrame) -> Chart:
         mine = latency[traced["arm"] == arm.kernel]
         known = np.sort(mine.dropna().to_numpy(dtype=float))
         open_ended += len(mine) - len(known)
-        says = f"{label(place, arm.kernel)}: {len(mine)} kills"
+        says = f"{labels[arm.kernel]}: {len(mine)} kills"
         if len(known) < len(mine):
             says += f", {len(mine) - len(known)} not released"
         if len(known):
@@ -236,7 +239,7 @@ def _plain(value: float, _position: float) -> str:
     return f"{value:g}"
 
 
-def _costs(arms: Sequence[Arm], rounds: pd.DataFrame) -> Chart:
+def _costs(arms: Sequence[Arm], labels: Mapping[str, str], rounds: pd.DataFrame) -> Chart:
     completed = rounds[rounds["outcome"] == "completed"]
     rows = math.ceil(len(_COSTS) / 2)
     panel = 0.2 * len(arms) + 0.1
@@ -262,7 +265,7 @@ def _costs(arms: Sequence[Arm], rounds: pd.DataFrame) -> Chart:
         axes.grid(axis="x", color=PALE, linewidth=0.5)
         axes.set_axisbelow(True)
         axes.locator_params(axis="x", nbins=4)
-    handles = [_arm_handle(place, arm.kernel) for place, arm in enumerate(arms)]
+    handles = [_arm_handle(place, labels[arm.kernel]) for place, arm in enumerate(arms)]
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.02, 0), borderpad=0.2, labelspacing=0.25)
     caption = "Of completed rounds: the median, half of all rounds (thick), 90 % of them (thin)."
     if missing:
@@ -284,4 +287,4 @@ def _draw_quantiles(axes: Axes, place: int, values: np.ndarray[Any, np.dtype[np.
 
 def _arm_handle(place: int, name: str) -> Line2D:
     style = arm_style(place)
-    return Line2D([], [], color=style.color, marker=style.marker, markersize=5, linewidth=1, label=label(place, name))
+    return Line2D([], [], color=style.color, marker=style.marker, markersize=5, linewidth=1, label=name)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..analysis.mechanism import Mechanism
 from ..analysis.summary import Summary
-from ..analysis.verdict import Comparison
+from ..analysis.tally import counted
+from .armgroups import group_rows
 from .charts import draw_charts, letter
 from .drawing import to_svg
 from .gaps import gap_lines
+from .headline import heading_of, share_of, title_of, verdicts_of
 from .mechanismwords import mechanism_sentence
 from .palette import arm_style
 from .picks import Pick, Picks
@@ -25,21 +29,23 @@ from .visible import visible
 
 _MAX_REASONS = 4
 _MAX_DISAGREEMENTS = 50
-# A shape for each verdict: colour is never alone.
-_VERDICTS = {
-    "better": ("good", "▼"),
-    "worse": ("bad", "▲"),
-    "mixed": ("open", "◆"),
-    "no difference shown": ("open", "≈"),
-    "not enough rounds": ("open", "?"),
-}
+_AFTER = re.compile(r"[/_:@]")
 _MARKERS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖"}
+# Rounds that are drawn together, by the mechanism of their first redundant kill.
+_KINDS = {
+    Mechanism.HIDDEN_VICTIM: "The OOM killer passed over a victim that was still exiting",
+    Mechanism.STALLED_DECIDER: "The OOM killer stalled, and the earlier victim's memory was back when it chose",
+    Mechanism.GIVEN_UP_VICTIM: "The OOM killer had given up an earlier victim that was still exiting",
+    Mechanism.UNKNOWN: "A redundant kill, and the trace does not tell why",
+}
 
 
 @dataclass(frozen=True)
 class Circumstances:
     """How a run was made: what is needed to read its figures, and to make it again."""
 
+    date: str  # of its start; empty where it is not known
+    measured: str  # in a sentence: the workload, its limit, how often it was run
     facts: list[tuple[str, str]]
     kernels: list[tuple[str, list[tuple[str, str]]]]  # each with what it was made of
     command: str
@@ -47,6 +53,7 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class _DrawnRound:
+    kind: str
     heading: str
     anchor: str
     why: str
@@ -64,8 +71,9 @@ def render_page(
     circumstances: Circumstances,
     picks: Picks,
     timelines: Sequence[tuple[Pick, Timeline]],
+    names: Mapping[str, str],
 ) -> str:
-    """The page."""
+    """The page. `names`: what to call the arms, by their own names."""
     environment = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,
@@ -76,24 +84,37 @@ def render_page(
     )
     charts = [
         (chart, Markup(to_svg(chart.figure, chart.name, f"{chart.title}. {chart.caption}")))
-        for chart in draw_charts(summary.arms, rounds, kills)
+        for chart in draw_charts(summary.arms, *counted(rounds, kills), names)
     ]
+    drawn: dict[str, list[_DrawnRound]] = {}
+    for pick, timeline in timelines:
+        found = _draw(pick, replace(timeline, arm=names.get(timeline.arm, timeline.arm)))
+        drawn.setdefault(found.kind, []).append(found)
     return environment.get_template("page.html.j2").render(
         summary=summary,
+        names=names,
+        title=title_of(summary, names, circumstances.date),
+        heading=heading_of(summary.arms, names),
         arms=[
-            (letter(index), _MARKERS[arm_style(index).marker], arm_style(index).color, arm.kernel)
+            (letter(index), _MARKERS[arm_style(index).marker], arm_style(index).color, _breakable(names.get(arm.kernel, arm.kernel)))
             for index, arm in enumerate(summary.arms)
         ],
-        verdicts=[(*_VERDICTS.get(each.verdict, ("open", "•")), each, _difference(each)) for each in summary.comparisons],
-        arm_lines=[(label.strip(), label.startswith(" "), cells) for label, cells in arm_lines(summary.arms)],
-        mechanisms=[(arm.kernel, says) for arm in summary.arms if (says := mechanism_sentence(arm))],
+        verdicts=verdicts_of(summary, names),
+        only=share_of(summary.arms[0], names),
+        groups=group_rows(arm_lines(summary.arms)),
+        mechanisms=[(names.get(arm.kernel, arm.kernel), says) for arm in summary.arms if (says := mechanism_sentence(arm))],
         charts=charts,
         picks=picks,
-        timelines=[_draw(pick, timeline) for pick, timeline in timelines],
+        drawn=drawn,
         disagreements=summary.disagreements[:_MAX_DISAGREEMENTS],
         gaps=[(label, counts) for label, counts in gap_lines(summary.arms, rounds, kills) if any(counts)],
         circumstances=circumstances,
     )  # fmt: skip
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column breaks between its parts; a browser by itself breaks after a hyphen only."""
+    return Markup(_AFTER.sub(r"\g<0><wbr>", str(escape(visible(name)).replace("+", Markup("<wbr>+")))))
 
 
 def _printable(value: object) -> object:
@@ -105,11 +126,11 @@ def _printable(value: object) -> object:
     )
 
 
-def _difference(comparison: Comparison) -> str:
-    low, high = comparison.difference_low, comparison.difference_high
-    if comparison.difference is None or low is None or high is None:
-        return ""
-    return f"{100 * comparison.difference:+.1f} points ({100 * comparison.confidence:.4g} % interval {100 * low:+.1f} to {100 * high:+.1f})"
+def _kind(pick: Pick, timeline: Timeline) -> str:
+    for teardown in timeline.redundant:
+        return _KINDS.get(Mechanism(teardown.mechanism or Mechanism.UNKNOWN), "")
+    why = ", ".join(pick.why)
+    return why[:1].upper() + why[1:]
 
 
 def _draw(pick: Pick, timeline: Timeline) -> _DrawnRound:
@@ -125,6 +146,7 @@ def _draw(pick: Pick, timeline: Timeline) -> _DrawnRound:
         words = " ".join([f"Timeline of {title}.", *reasons])
         svg = to_svg(draw_timeline(timeline), f"timeline {timeline.name}", words)
     return _DrawnRound(
+        kind=_kind(pick, timeline),
         heading=title,
         anchor=f"round-{timeline.trial_id}-{timeline.round}",
         why=", ".join(pick.why),

@@ -28,9 +28,10 @@ CLASSES = {
     "unknown": Mark(PALE, ""),
 }
 
-_ARMS = (
-    (BLACK, "o", "-"), (VERMILLION, "s", "--"), (BLUE, "^", "-."), (GREEN, "D", ":"),
-    (PURPLE, "v", (0, (6, 1, 1, 1, 1, 1))), (ORANGE, "P", (0, (1, 1))), (SKY, "X", (0, (8, 2))),
+# No arm has the colour of redundant kills.
+_COLORS = (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY)
+_SHAPES: tuple[tuple[str, str | tuple[int, tuple[int, ...]]], ...] = (
+    ("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", (0, (6, 1, 1, 1, 1, 1))), ("P", (0, (1, 1))), ("X", (0, (8, 2))),
 )  # fmt: skip
 
 
@@ -44,7 +45,6 @@ class ArmStyle:
 
 
 def arm_style(index: int) -> ArmStyle:
-    """Of the arm at this place in the run; after seven arms the colours come again, with other markers and lines."""
-    color = _ARMS[index % len(_ARMS)][0]
-    _, marker, line = _ARMS[(index + index // len(_ARMS)) % len(_ARMS)]
-    return ArmStyle(color, marker, line)
+    """Of the arm at this place in the run; colours and shapes are of coprime numbers, so the first 42 arms differ."""
+    marker, line = _SHAPES[index % len(_SHAPES)]
+    return ArmStyle(_COLORS[index % len(_COLORS)], marker, line)

@@ -1,11 +1,14 @@
-"""Kills as they come, one a line: as text, or as JSON."""
+"""Kills as they come: in columns for people, or as JSON."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Protocol
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -14,9 +17,8 @@ from ..oomlog.records import Kill
 from ..tables.log import kill_row
 from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from .logjson import encode
+from .place import Place
 from .visible import visible
-
-_COLUMNS = f"{'time':8}  {'container':24}  {'domain':22}  {'victim':18} {'MB':>7}  {'margin kB':>9}  overlap  why"
 
 
 class Seen(Protocol):
@@ -37,29 +39,87 @@ class Seen(Protocol):
     @property
     def source(self) -> str | None: ...  # what the container is known from: report or proc
 
+    @property
+    def place(self) -> Place: ...
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the text, as many cells wide on every line."""
+
+    heading: str
+    cells: int
+    is_number: bool = False
+
+
+_DAY = Column("date", 10)
+_TIME = Column("time", 8)
+_PLACE, _WIDE_PLACE = Column("container, unit", 20), Column("container, unit", 25)
+_DOMAIN = Column("domain", 22)
+_VICTIM = Column("victim", 16)
+_SIZE = Column("MiB", 7, True)
+_USAGE = Column("usage/limit", 11, True)
+_MARGIN = Column("margin kB", 9, True)
+_OVERLAP = Column("overlap", 7)
+_GAP = "  "
+# By the width of the terminal from which on they fit; where there is no terminal, the last.
+_LAYOUTS = (
+    (0, (_TIME, _PLACE, _VICTIM, _SIZE, _USAGE, _OVERLAP)),  # 79 cells
+    (120, (_TIME, _WIDE_PLACE, _DOMAIN, _VICTIM, _SIZE, _USAGE, _MARGIN, _OVERLAP)),  # 119
+    (150, (_DAY, _TIME, _WIDE_PLACE, _DOMAIN, _VICTIM, _SIZE, _USAGE, _MARGIN, _OVERLAP)),
+)
+_INDENT = 10  # of what does not fit into a column: below the container
+
 
 class WatchText:
-    """For people: on a terminal in colours, in columns everywhere."""
+    """For people: columns that fit the terminal, in colours there; what is cut in a column stands whole on a line below."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._console.print(Text(_COLUMNS, style="bold"), soft_wrap=True)
+        self._width = console.width if console.is_terminal else None
+        self._columns = [columns for least, columns in _LAYOUTS if (self._width or 1000) >= least][-1]
+        self._day = ""
+        heading = _GAP.join(_cell(each.heading, each) for each in self._columns)
+        self._print(Text(heading + (f"{_GAP}why" if self._width is None else ""), style="bold"))
 
     def kill(self, seen: Seen) -> None:
-        kill = seen.kill
-        margin = kill.report.margin_kb if kill.report else None
+        kill, report = seen.kill, seen.kill.report
         verdict, style = VERDICTS[kill.overlap_estimated]
-        name = visible(seen.name) if seen.name else "-"
-        line = Text(f"{_clock(seen.time_s)}  {name:24}  {domain_of(kill):22}  {victim_of(kill):18} ")
-        line.append(f"{megabytes_of(kill):>7}")
-        line.append(f"  {'' if margin is None else margin:>9}  ")
-        line.append(f"{verdict:7}", style=style)
-        line.append(f"  {visible(kill.overlap_evidence)}", style="dim")
-        self._console.print(line, soft_wrap=True)
+        self._say_day(seen.time_s)
+        found = {
+            _DAY: _date(seen.time_s),
+            _TIME: _clock(seen.time_s),
+            _PLACE: visible(seen.place.name),
+            _WIDE_PLACE: visible(seen.place.name),
+            _DOMAIN: domain_of(kill),
+            _VICTIM: victim_of(kill),
+            _SIZE: megabytes_of(kill),
+            _USAGE: usage_of(kill),
+            _MARGIN: "" if report is None or report.margin_kb is None else str(report.margin_kb),
+            _OVERLAP: verdict,
+        }
+        line = Text()
+        for number, column in enumerate(self._columns):
+            line.append(_GAP if number else "")
+            line.append(_cell(found[column], column), style=style if column is _OVERLAP else "")
+        cut = [found[column] for column in self._columns if cell_len(found[column]) > column.cells]
+        why = visible(kill.overlap_evidence)
+        if self._width is None:
+            line.append(_GAP + "; ".join(filter(None, [why, *cut])))
+            self._print(line)
+            return
+        self._print(line)
+        for text in (why, *cut):
+            for piece in _wrap(text, self._width - _INDENT):
+                self._print(Text(" " * _INDENT + piece, style="dim"))
 
     def ended(self, ended: Ended, time_s: float) -> None:
+        self._say_day(time_s)
         code = "" if ended.exit_code is None else f" with exit code {ended.exit_code}"
-        self._say(f"{_clock(time_s)}  {visible(ended.name):24}  ended{code}")
+        column = next(each for each in self._columns if each in (_PLACE, _WIDE_PLACE))
+        day = f"{_date(time_s)}{_GAP}" if _DAY in self._columns else ""
+        name = visible(Place(ended.name, "", "").name)
+        self._print(Text(f"{day}{_clock(time_s)}{_GAP}{_cell(name, column)}{_GAP}ended{code}"))
 
     def note(self, text: str) -> None:
         self._say(f"note: {visible(text)}")
@@ -69,8 +129,66 @@ class WatchText:
             self._say("")  # the line on which the terminal shows ^C
         self._say(text)
 
+    def _say_day(self, time_s: float) -> None:
+        """Where lines have no room for the date, a line of its own when it changes."""
+        if _DAY not in self._columns and (day := _date(time_s)) != self._day:
+            self._day = day
+            self._print(Text(day, style="bold"))
+
     def _say(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        for piece in _wrap(text, self._width) if self._width else [text]:
+            self._print(Text(piece))
+
+    def _print(self, line: Text) -> None:
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)
+
+
+def usage_of(kill: Kill) -> str:
+    """Usage and limit of the OOM domain in MiB, as its report has them; empty without one."""
+    report = kill.report
+    if report is None or report.usage_kb is None or report.limit_kb is None:
+        return ""
+    return "/".join(_mib(kb) for kb in (report.usage_kb, report.limit_kb))
+
+
+def _mib(kb: int) -> str:
+    return f"{kb / 1024:.1f}" if kb < 100 << 10 else f"{kb / 1024:.0f}"
+
+
+def _cell(text: str, column: Column) -> str:
+    shown = squeeze(text, column.cells)
+    return " " * (column.cells - cell_len(shown)) + shown if column.is_number else set_cell_size(shown, column.cells)
+
+
+def squeeze(text: str, cells: int) -> str:
+    """Text on at most so many cells of a terminal; of a longer one the middle is left out, as names differ at both ends."""
+    if cell_len(text) <= cells:
+        return text
+    tail = (cells - 1) // 2
+    head = cells - 1 - tail
+    front, back = text, text
+    while cell_len(front) > head:
+        front = front[:-1]
+    while cell_len(back) > tail:
+        back = back[1:]
+    return f"{front}…{back}"
+
+
+def _wrap(text: str, width: int) -> Iterable[str]:
+    """Lines that break between words; a word that is longer than a line breaks after a slash, if it has one."""
+    line = ""
+    for word in text.split(" "):
+        if line and cell_len(line) + 1 + cell_len(word) > width:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+        while cell_len(line) > width:
+            at = line.rfind("/", 1, width) + 1 or width
+            yield line[:at]
+            line = line[at:]
+    yield line
 
 
 class WatchJson:
@@ -81,7 +199,15 @@ class WatchJson:
 
     def kill(self, seen: Seen) -> None:
         row = {key: value for key, value in kill_row(seen.kill, "").items() if key not in ("file", "line", "offset")}
-        place = {"container_id": seen.container, "container": seen.name, "container_source": seen.source}
+        place = {
+            "container_id": seen.container,
+            "container": seen.name,
+            "container_source": seen.source,
+            "pod": seen.place.pod or None,
+            "unit": seen.place.unit or None,
+            "usage_kb": seen.kill.report.usage_kb if seen.kill.report else None,
+            "limit_kb": seen.kill.report.limit_kb if seen.kill.report else None,
+        }
         self._put({"event": "kill", "time": _iso(seen.time_s), **place, **row})
 
     def ended(self, ended: Ended, time_s: float) -> None:
@@ -105,6 +231,10 @@ def json_on_stdout() -> WatchJson:
 
 def _clock(time_s: float) -> str:
     return datetime.fromtimestamp(time_s).strftime("%H:%M:%S")
+
+
+def _date(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s).strftime("%Y-%m-%d")
 
 
 def _iso(time_s: float) -> str:

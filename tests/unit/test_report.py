@@ -5,6 +5,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from io import StringIO
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -14,12 +15,18 @@ from rich.console import Console
 
 from harness.collectors.rounds import read_evidence
 from harness.errors import UsageError
+from harness.report.armgroups import group_rows
+from harness.report.palette import CLASSES, arm_style
 from harness.report.picks import pick_rounds
+from harness.report.terminal import arm_lines
 from harness.report.timeline import round_timeline
 from harness.report.timelinetext import timeline_text
 from harness.report.traceevents import trace_events
 from harness.runs.report import open_report, write_page, write_pictures
+from harness.runs.tables import summarize
 from harness.tables.store import load_tables
+
+EXAMPLE = Path(__file__).parents[2] / "results" / "example"
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +142,40 @@ def test_the_page_is_self_contained_and_names_stay_harmless(run, tmp_path):
     assert text.count("witnesses disagree") >= 2
     assert page.tags["svg"] == 4 + 3
     assert opened.picks.found == {"redundant kill": 2, "witnesses disagree": 2, "not completed": 1}
+
+
+def test_the_page_begins_with_what_was_measured_and_the_two_shares(tmp_path):
+    write_page(open_report(EXAMPLE, (), 12), tmp_path / "page.html")
+    written = (tmp_path / "page.html").read_text()
+    at = [
+        written.index(text)
+        for text in (
+            "<title>Rounds with a redundant OOM kill: stock 6.1 10.0 %, +wait-for-victim 0.0 % and 1 more (one-big-many-small),"
+            " 24 November 2026</title>",
+            "Measured on 24 November 2026.",
+            '<span class="large">10.0 %</span>',
+            "10 of 100 rounds",
+            '<span class="large">0.0 %</span>',
+            "Arms side by side",
+        )
+    ]
+    assert at == sorted(at)
+    assert written.count('<details class="group">') == 3
+    assert written.count("<article") < len(open_report(EXAMPLE, (), 12).timelines)  # the others of a kind are folded
+
+
+def test_every_line_of_the_arms_is_in_one_group():
+    lines = arm_lines(summarize(EXAMPLE).arms)
+    groups = group_rows(lines)
+    assert [group.is_headline for group in groups] == [True, False, False, False]
+    assert sorted(row.label for group in groups for row in group.rows) == sorted(label.strip() for label, _ in lines)
+    assert [row.label for row in groups[0].rows][:3] == ["rounds / boots", "outcomes", "redundant a round"]
+
+
+def test_no_arm_has_the_colour_of_redundant_kills():
+    styles = [arm_style(index) for index in range(42)]
+    assert CLASSES["redundant"].color not in {style.color for style in styles}
+    assert len(set(styles)) == 42
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

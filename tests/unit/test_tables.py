@@ -13,12 +13,16 @@ import harness
 from harness.cli import cli
 from harness.collectors.files import edited_files, read_trial, seal, write_trial
 from harness.errors import EvidenceError, UsageError
+from harness.report.armdocs import ARMS
+from harness.report.armdocs import reference as arms_reference
 from harness.report.tabledocs import reference
 from harness.runs.export import export_set
 from harness.runs.tables import rebuild_tables
 from harness.tables.schema import FORMAT_VERSION, KILLS, TABLES
 from harness.tables.store import load_tables, save_tables
 from tests.unit.test_report import run as made_run  # noqa: F401
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
@@ -129,11 +133,37 @@ def test_a_record_that_cannot_be_read_is_named(run, content):
 
 def test_load_run_gives_frames_with_times_and_categories(run):
     found = harness.load_run(run)
-    assert found.kills["decision_time"].dtype.kind == "m"
     assert list(found.rounds["arm"].cat.categories) == [arm.name for arm in found.record.arms]
-    assert (found.kills["release_time"] - found.kills["mark_time"]).dropna().min() >= pd.Timedelta(0)
+    assert (found.kills["release_time_ms"] - found.kills["mark_time_ms"]).dropna().min() >= 0
+    assert not [name for name in found.kills if name.endswith("_us")]
     assert found.arms["redundant_kills"].tolist() == [2, 2]
     assert len(found.comparisons) == 1
+    assert repr(found).startswith(f"<Run {found.record.run_id}, complete: 2 arms, 1 scenario, ")
+    assert len(repr(found)) < 100
+
+
+def test_times_are_floats_that_a_plot_takes_and_timedeltas_on_request(run):
+    floats, deltas = harness.load_run(run), harness.load_run(run, timedeltas=True)
+    assert floats.kills["decision_time_ms"].dtype == "float64"
+    assert deltas.kills["decision_time"].dtype.kind == "m"
+    known = floats.kills["decision_time_ms"].notna()
+    assert (deltas.kills["decision_time"].dt.total_seconds() * 1000)[known].tolist() == pytest.approx(
+        floats.kills["decision_time_ms"][known].tolist()
+    )
+
+
+def test_frames_of_two_runs_can_be_put_together(run):
+    found = harness.load_run(run)
+    frames = (found.rounds, found.kills, found.reports, found.releases, found.arms, found.comparisons, found.runs)
+    frames += (found.trials, found.memory_events, found.foreign_kills, found.tasks, found.trace_events)
+    assert [set(frame["run_id"]) <= {found.record.run_id} for frame in frames] == [True] * len(frames)
+    assert {str(frame["arm"].dtype) for frame in frames if "arm" in frame} == {"category"}
+    assert len({tuple(frame["arm"].cat.categories) for frame in frames if "arm" in frame}) == 1
+
+
+def test_every_column_of_arms_is_documented(run):
+    assert [column.name for column in ARMS.columns] == list(harness.load_run(run).arms.columns)
+    assert arms_reference() in (DOCS / "notebooks.md").read_text()
 
 
 def test_an_exported_set_is_small_says_what_the_run_says_and_names_no_path(run, tmp_path):

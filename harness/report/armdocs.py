@@ -1,0 +1,95 @@
+"""The columns of `Run.arms`: `python -m harness.report.armdocs` prints their table, which docs/notebooks.md holds."""
+
+from __future__ import annotations
+
+from ..tables.schema import Column, Table
+from .logdocs import table_lines
+
+_NO_ROUND = "no completed round"
+_NO_FIGURE = "no round has the figure"
+
+ARMS = Table(
+    "arms",
+    "one arm of one scenario",
+    (
+        Column("run_id", "string", "", "the run"),
+        Column("arm", "category", "", "name of the arm"),
+        Column("scenario", "category", "", "name of the scenario"),
+        Column("vcpus", "int", "", "virtual CPUs of a guest; on host, cores"),
+        Column("accel", "string", "", "tcg, kvm or native"),
+        Column("host_cores", "int", "", "cores that the harness may use"),
+        Column("rounds", "int", "rounds", "begun"),
+        Column("rounds_not_run", "int", "rounds", "planned and never begun"),
+        Column("rounds_given_up", "int", "rounds", "of those: after all attempts, in a run that went to its end"),
+        Column("trials_ended_early", "int", "trials", "ended before their last round"),
+        Column("boots", "int", "boots", "kernel boots, the clusters of the statistics"),
+        Column("kills", "int", "processes", "killed"),
+        Column("redundant_kills", "int", "processes", "surplus, and decided before an earlier victim's memory was free"),
+        Column("surplus_kills", "int", "processes", "killed though what was alive already fitted under the limit"),
+        Column("premature_kills", "int", "processes", "too early, though some kill had to come"),
+        Column("fruitless_kills", "int", "processes", "surplus, and not before an earlier victim's memory was free"),
+        Column("necessary_kills", "int", "processes", "neither surplus nor too early"),
+        Column("collateral_kills", "int", "processes", "killed that are none of the workload's hogs"),
+        Column("unknown_kills", "int", "processes", "whose class the evidence does not tell"),
+        Column("maybe_redundant_kills", "int", "processes", "of the unknown ones; the others were needed"),
+        Column("completed_rounds", "int", "rounds", "that completed"),
+        Column("rounds_with_redundant", "int", "rounds", "completed, with a redundant kill"),
+        Column("rounds_with_surplus", "int", "rounds", "completed, with a surplus kill"),
+        Column("rounds_with_unknown", "int", "rounds", "completed, with a kill that may be redundant, and no redundant one"),
+        Column("failed_rounds", "int", "rounds", "begun and not completed, and those given up"),
+        Column("rate", "float", "share", "rounds_with_redundant of completed_rounds", _NO_ROUND),
+        Column("ci_low", "float", "share", "lower end of the 95 % interval of rate", _NO_ROUND),
+        Column("ci_high", "float", "share", "its upper end", _NO_ROUND),
+        Column("ci_method", "string", "", "how the interval was made"),
+        Column("rate_at_most", "float", "share", "if every kill that may be redundant were", _NO_ROUND),
+        Column("ci_high_at_most", "float", "share", "upper end of the interval of that", _NO_ROUND),
+        Column("effective_rounds", "float", "rounds", "what the completed ones are worth, as rounds of one boot are alike"),
+        Column("redundant_per_round", "float", "processes", "mean over rounds begun", "no round"),
+        Column("surplus_per_round", "float", "processes", "mean over rounds begun", "no round"),
+        Column("witness_disagreements", "int", "rounds", "in which two witnesses count differently"),
+        Column("witnesses_unchecked", "int", "rounds", "completed, in which a witness is missing"),
+        Column("lost_records", "int", "records", "of kernel log, trace and probes"),
+        Column("kill_to_release_us_median", "float", "us", "from the mark of a kill to the release of its memory", "no trace"),
+        Column("kills_without_release", "int", "processes", "of whose memory the trace has no release"),
+        Column("duration_ms_per_round", "float", "ms", "mean over completed rounds, as all costs", _NO_FIGURE),
+        Column("system_ms_per_round", "float", "ms", "CPU time of the container's tasks in the kernel", _NO_FIGURE),
+        Column("memory_full_ms_per_round", "float", "ms", "memory PSI full: all of them stalled", _NO_FIGURE),
+        Column("oom_events_per_round", "float", "charges", "that failed and entered the OOM killer's path", _NO_FIGURE),
+        Column("oom_without_kill_per_round", "float", "charges", "of those, beyond the kills", _NO_FIGURE),
+        Column("stall_ms_per_round", "float", "ms", "from decisions to the next page that a survivor got", _NO_FIGURE),
+        Column("stall_system_ms_per_round", "float", "ms", "CPU time in the kernel of survivors that waited for a page", _NO_FIGURE),
+        Column("duration_ms_sd", "float", "ms", "standard deviation from round to round", "fewer than two rounds"),
+        Column("stall_ms_sd", "float", "ms", "the same of stall", "fewer than two rounds"),
+        Column("system_ms_sd", "float", "ms", "the same of system", "fewer than two rounds"),
+        Column("waited_ms_per_round", "float", "ms", "in which some survivor waited 1 ms or longer for a page", _NO_FIGURE),
+        Column("rounds_per_minute", "float", "rounds", "of its trials, without starts of guests and containers", "no trial is recorded"),
+        Column("boot_s", "float", "s", "start of guest and containers, mean over its trials", "no trial says"),
+        Column("warm_up_rounds", "int", "rounds", "recorded before the rounds of each boot, and in no other figure"),
+        Column("warm_up_failed", "int", "rounds", "of those, not completed"),
+        Column("foreign_kills", "int", "processes", "none of the run's, killed in the span of its rounds (host)"),
+        Column("redundant_mechanisms", "object", "", "by mechanism of the redundant kills: their number, and the delay from decision to choice"),
+        Column("decisions_traced", "bool", "", "the trace has the decision of some kill"),
+        Column("overlaps_estimated", "int", "processes", "killed too early by the kernel log alone"),
+        Column("overlaps_not_told", "int", "processes", "of which the kernel log does not say"),
+        Column("rounds_with_overlap_estimated", "int", "rounds", "completed, with such a kill"),
+        Column("trouble_lines", "int", "lines", "soft lockups and hung tasks in the kernel log"),
+        Column("decisions", "int", "decisions", "kills of one decision (memory.oom.group) count once"),
+        Column("redundant_decisions", "int", "decisions", "of the redundant kills"),
+        Column("unexpected_outcomes", "int", "rounds", "that ended otherwise than the scenario says of a stock kernel"),
+        Column("has_oracle", "bool", "", "the scenario declares its demand: redundant kills can be told"),
+        Column("completed", "int", "rounds", "of this outcome, as the next four"),
+        Column("hung", "int", "rounds", "no progress within the deadline"),
+        Column("panicked", "int", "rounds", "the kernel panicked"),
+        Column("lost", "int", "rounds", "the guest was gone"),
+        Column("harness_error", "int", "rounds", "the harness failed"),
+    ),
+)  # fmt: skip
+
+
+def reference() -> str:
+    """The table, as Markdown."""
+    return "\n".join(table_lines(ARMS)).lstrip() + "\n"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
