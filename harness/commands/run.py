@@ -22,11 +22,13 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
 @click.command()
 @click.option(
     "--kernel",
+    "--arm",
     "kernels",
     multiple=True,
-    metavar="SPEC",
+    metavar="[LABEL=]SPEC",
     help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms,"
-    " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine.",
+    " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine. LABEL is the name of"
+    " the arm in tables and reports, as in fix=tree:~/linux+my.patch.",
 )
 @click.option(
     "--scenario",
@@ -125,14 +127,16 @@ def run(
         return
     if not kernels:
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
-    if "host" in kernels:
+    arms = name_arms(kernels, probes)
+    is_host = any(arm.kernel == "host" for arm in arms)
+    if is_host:
         _refuse_guest_options(context)
     with Reporter() as progress:
         request = Request(
-            name_arms(kernels, probes),
+            arms,
             scenarios or ("one-big-many-small",),
             rounds,
-            boots or (max(8, rounds // 8) if until_decided else 1 if "host" in kernels else 2),
+            boots or (max(8, rounds // 8) if until_decided else 1 if is_host else 2),
             seed,
             out,
             vcpus,
@@ -143,6 +147,7 @@ def run(
             user_fragments,
             may_harm_host,
             until_decided,
+            runs=context.obj.runs,
         )
         experiment = Experiment(request, progress)
         run_experiment(experiment, cluster, insecure=cluster_insecure)

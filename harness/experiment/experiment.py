@@ -13,8 +13,10 @@ import msgspec
 from ..errors import GuestError, UsageError
 from ..guest.accel import choose_accel
 from ..guest.qemu import qemu_version
+from ..kernels.keeping import keep_provenance
 from ..kernels.kernel import Kernel, KernelPlan, hold_kernel
 from ..kernels.plan import plan_kernel
+from ..kernels.provenance import Provenance
 from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
 from ..runs.interim import InterimAnalysis
@@ -48,6 +50,7 @@ from .preflight import (
     refuse_undecidable,
     refuse_unspeakable,
     require_descriptors,
+    require_writable,
 )
 from .request import Request, load_scenarios, recorded_request
 from .resume import (
@@ -85,13 +88,14 @@ class Experiment:
         self._executor: Executor | None = None  # blocks are run one after the other in this process
         self._machine: HostRecord | None = None  # of the executor
         self.run_id = resumed.run_id if resumed else new_run_id()
-        self.directory = request.out or Path("results") / "runs" / self.run_id
+        self.directory = request.out or request.runs / self.run_id
         self.scenarios: dict[str, Scenario] = (
             recorded_scenarios(resumed) if resumed else load_scenarios(request.scenarios)
         )
         self.blocks: list[Block] = []
         self.standing = RunState()
         self._plans: list[KernelPlan] = []
+        self._provenance: list[Provenance] = []
         self._cached: dict[str, Kernel] = {}  # kernels of a resumed run that need no plan
         self.held: list[int] = []  # locks, by descriptor: of the run and of its kernels
         self._host: HostArm | None = None  # where the arms are of the running kernel
@@ -103,6 +107,7 @@ class Experiment:
         """
         request = self.request
         refuse_unspeakable(self.directory)
+        require_writable(self.directory)
         require_descriptors()
         for removed in tidy():
             self.progress.say(f"removed {removed.what}: {removed.why}")
@@ -208,6 +213,9 @@ class Experiment:
         if self.resumed is None:
             self.held.append(hold_run(self.directory))
             refuse_existing(self.directory)
+            self._provenance = [
+                keep_provenance(plan, prepared.kernels[plan.spec.text], self.directory) for plan in self._plans
+            ]
         write_run(self.directory, self._record(prepared, "running"))
         self.progress.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
         try:
@@ -298,6 +306,7 @@ class Experiment:
             disturbed=request.disturbed,
             concurrent_guests=self.standing.concurrent_guests,
             blocks=blocks,
+            provenance=self._provenance,
         )
 
 

@@ -20,7 +20,7 @@ class Request:
     rounds: int  # an arm and scenario
     boots: int  # an arm and scenario
     seed: int
-    out: Path | None = None  # of the run; results/runs/RUN_ID by default
+    out: Path | None = None  # of the run; RUN_ID in `runs` by default
     vcpus: int = 4
     memory_mib: int = 2048
     accel: str = "auto"
@@ -29,6 +29,7 @@ class Request:
     config: tuple[Path, ...] = ()  # config fragments of a person's own, for the kernels that are built
     may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine
     until_decided: bool = False  # a look is taken after every turn of the arms; `rounds` and `boots` are the most
+    runs: Path = Path("results") / "runs"  # where runs go that are given no directory
     disturbed: str = ""  # by what else ran on this machine, where that is known; such a run is pooled with nothing
 
     @property

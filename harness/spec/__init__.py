@@ -1,1 +1,1 @@
-"""What is to be measured: kernels, machines, scenarios, and the plan of a run."""
+"""What is to be measured: kernels, machines, scenarios, a project's defaults, and the plan of a run."""
