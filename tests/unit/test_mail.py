@@ -96,7 +96,7 @@ def test_an_unknown_scenario_is_one_line(oomtrial):
         (["host"], ["host"]),
         (["image:/boot/bzImage", "image:/boot/bzImage-2"], ["bzImage", "bzImage-2"]),
         (["image:/a/bzImage", "image:/b/bzImage"], ["a/bzImage", "b/bzImage"]),
-        (["source:6.1", "fix=source:6.1+a", "tree:~/linux+/p/b.patch"], ["source:6.1", "fix", "linux+b"]),
+        (["source:6.1", "fix=source:6.1+a", "tree:~/linux+/p/b.patch"], ["6.1", "fix", "linux+b"]),
         (["debian:6.1.0-56", "source:6.1+x"], ["6.1.0-56", "6.1+x"]),
         (["nonsense"], ["stock"]),
     ],
