@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 
-from ..errors import EvidenceError
+from ..errors import EvidenceError, UsageError
 from ..runs.record import COMPLETE, read_run
 from .dask import INSECURE, Cluster
 from .experiment import Experiment
@@ -33,6 +33,8 @@ def run_experiment(
                 experiment.run_on(cluster.executor, cluster.prepare(prepared))
             experiment.measure(prepared)
         return True
+    except UsageError:
+        raise  # the same again would be refused again
     except BaseException:
         _say_how_to_resume(experiment, command, where, insecure=insecure)
         raise
