@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -27,8 +28,10 @@ from .commands.sections import SectionedGroup
 from .commands.series import series
 from .commands.summary import summary
 from .commands.tables import tables
+from .commands.trying import try_
 from .commands.watch import watch
 from .errors import INTERRUPTED, OomtrialError
+from .spec.project import read_project
 from .system.process import kill_children
 from .version import __version__
 
@@ -38,7 +41,7 @@ def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
 
 
 _SECTIONS = {
-    "Measure": ("demo", "run", "series", "bisect", "controls", "plan"),
+    "Measure": ("demo", "try", "run", "series", "bisect", "controls", "plan"),
     "Look at results": ("summary", "compare", "report", "tables"),
     "Read OOM kills": ("parse", "watch"),
     "Prepare": ("doctor", "kernels", "scenarios"),
@@ -47,7 +50,8 @@ _SECTIONS = {
 
 @click.group(cls=SectionedGroup, sections=_SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oomtrial")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Count OOM kills that were not needed, and compare kernels by them.
 
     The kernel kills a process when a memory cgroup reaches memory.max. oomtrial finds the kills that waiting for an
@@ -58,16 +62,23 @@ def cli() -> None:
       0    done
       2    wrong usage
       3    this machine lacks something
-      4    a download, a patch or a build failed
+      4    a download, a patch or a build failed, or nobody offers the kernel
       5    a guest failed; what was measured is kept
       6    evidence is missing or damaged
       7    a check failed
       130  interrupted; what was measured is kept
     """
+    context.obj = project = read_project(Path.cwd())
+    guest = {"vcpus": project.vcpus, "memory_mib": project.memory_mib}
+    run_only = {"kernels": list(project.kernels), "scenarios": list(project.scenarios)}
+    given: dict[str, object] = {name: value for name, value in guest.items() if value is not None}
+    defaults = dict.fromkeys(cli.commands, given)
+    context.default_map = defaults | {"run": given | {name: value for name, value in run_only.items() if value}}
 
 
 for _command in (
     demo,
+    try_,
     run,
     summary,
     tables,

@@ -4,9 +4,9 @@
 |---|---|
 | 0 | done |
 | 1 | a defect of oomtrial (a traceback is shown) |
-| 2 | usage: an unknown option, kernel spec, scenario or value |
+| 2 | usage: an option, kernel spec, patch or scenario that does not exist or is malformed |
 | 3 | host: a missing package, no room on the disk, no acceleration that was asked for, no container engine or kernel log |
-| 4 | build: a download, a patch or a compilation failed |
+| 4 | build: a kernel version that nobody offers; or a download, a patch or a build failed |
 | 5 | guest: it did not start, did not answer in time, or died; what was measured is kept |
 | 6 | evidence: a run directory that is missing, damaged or of another format |
 | 7 | a check that was asked for failed: a control is not told apart, a bisection is not decided |

@@ -7,6 +7,7 @@ import re
 from .errors import UsageError
 
 _SUFFIXES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+SIZE_PATTERN = r"^(\d+\s*[KMGkmg]?([iI]?[bB])?)?$"  # for a JSON schema; empty where a size may be left out
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 
 

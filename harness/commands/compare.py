@@ -8,7 +8,7 @@ import click
 
 from ..errors import CHECK_FAILED
 from ..spec.boots import DEFAULT_ICC
-from .options import FORMAT
+from .options import COMPARE_FORMAT, FORMAT
 from .output import console_on_stderr, console_on_stdout, print_json
 
 
@@ -24,13 +24,7 @@ from .output import console_on_stderr, console_on_stdout, print_json
     metavar="CONDITION",
     help="Exit with 7 if an arm is worse, or if the lower bound of its rate lies above X (redundant-rate>X). Repeatable.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json", "mail", "junit", "ktap"]),
-    default="table",
-    show_default=True,
-)
+@COMPARE_FORMAT
 @click.option(
     "--by-run/--pooled",
     default=None,
@@ -45,7 +39,7 @@ def compare(
     """
     from ..analysis.checks import check_summary, parse_condition
     from ..report.ci import junit_xml, ktap
-    from ..runs.mail import mail_of_pool
+    from ..runs.plaintext import PLAIN_FORMATS, text_of_pool
     from ..runs.pool import pool_runs
     from ..runs.summary import summarize_pool
 
@@ -57,15 +51,16 @@ def compare(
         print_json({"summary": summary, "checks": checks})
     elif style == "table":
         from ..report.comparisontable import print_checks
-        from ..report.terminal import print_summary
+        from ..report.terminal import print_arms, print_summary
 
         console = console_on_stdout()
         print_summary(console, summary, with_tests=True)
+        print_arms(console, [arm for record in pool.records for arm in record.arms])
         print_checks(console, checks)
-    elif style == "mail":
+    elif style in PLAIN_FORMATS:
         from ..report.comparisontable import print_checks
 
-        click.echo(mail_of_pool(pool, summary), nl=False)
+        click.echo(text_of_pool(pool, summary, style), nl=False)
         print_checks(console_on_stderr(), checks)
     else:
         click.echo(junit_xml(summary, checks) if style == "junit" else ktap(summary, checks), nl=style == "junit")

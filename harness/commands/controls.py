@@ -27,7 +27,9 @@ from .output import console_on_stdout, print_json
 @VCPUS
 @click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
 @FORMAT
+@click.pass_context
 def controls(
+    context: click.Context,
     base: str | None,
     names: tuple[str, ...],
     rounds: int,
@@ -49,7 +51,7 @@ def controls(
     from ..studies.controls import run_controls
 
     base = base or ("source:6.1" if "6.1" in offered_versions() else "source:6.12")
-    out = out or Path("results") / "runs" / f"controls-{new_run_id()}"
+    out = out or context.obj.runs / f"controls-{new_run_id()}"
 
     def request(arms: tuple[ArmSpec, ...], scenario: str, few: int | None, directory: Path) -> Request:
         number = rounds if few is None else min(few, rounds)

@@ -17,7 +17,8 @@ from .summary import print_run
 @click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per kernel.")
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
-def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
+@click.pass_context
+def demo(context: click.Context, rounds: int, boots: int, seed: int, out: Path | None) -> None:
     """Compare the newest available kernel: stock, with a fix, and broken on purpose.
 
     While these kernels are built, Debian's prebuilt kernel of that version is measured. Its figure comes first and is not
@@ -31,7 +32,7 @@ def demo(rounds: int, boots: int, seed: int, out: Path | None) -> None:
     if out is not None:
         refuse_existing(out)
     plan_blocks(["stock"], ["demo"], rounds, boots, seed)  # refused before kernels are built
-    request = Request((), ("one-big-many-small",), rounds, boots, seed, out, warm_up=WARM_UP)
+    request = Request((), ("one-big-many-small",), rounds, boots, seed, out, warm_up=WARM_UP, runs=context.obj.runs)
     with Reporter() as progress:
         done = run_demo(request, progress)
     print_run(done.directory)

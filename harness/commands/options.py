@@ -9,13 +9,22 @@ import click
 from ..spec.machine import ACCELERATIONS
 
 FORMAT = click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
-MAIL_FORMAT = click.option(
+_FORMAT_HELP = "Output format. mail: plain text of 72 columns, for a patch mail. markdown and csv: a row for each arm."
+SUMMARY_FORMAT = click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json", "mail"]),
+    type=click.Choice(["table", "json", "mail", "markdown", "csv"]),
     default="table",
     show_default=True,
-    help="Output format. mail is plain text of 72 columns, for a patch mail.",
+    help=_FORMAT_HELP,
+)
+COMPARE_FORMAT = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json", "mail", "markdown", "csv", "junit", "ktap"]),
+    default="table",
+    show_default=True,
+    help=f"{_FORMAT_HELP} junit and ktap: a test for each comparison.",
 )
 SEED = click.option(
     "--seed", type=int, default=1, show_default=True, help="Seed of the random order in which the arms take turns."

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from rich.console import Console
+
+from ..errors import UsageError
 
 _PLAIN_WIDTH = 120  # where standard output is no terminal
 
@@ -17,6 +20,12 @@ def console_on_stdout(plain_width: int = _PLAIN_WIDTH) -> Console:
 def console_on_stderr() -> Console:
     """For what stands beside a result that something else reads."""
     return Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
+
+
+def require_parent(path: Path) -> None:
+    """Raises UsageError when the directory of a file that is to be written does not exist."""
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {path}: {path.parent} is no directory", "make it, or name another file")
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .output import console_on_stdout
+from .output import console_on_stdout, require_parent
 
 if TYPE_CHECKING:
     from ..report.timeline import Timeline
@@ -52,6 +52,9 @@ def report(
 
     By default it draws rounds with a redundant kill, rounds in which the witnesses disagree, and rounds that did not complete.
     """
+    for path in (out, trace):
+        if path is not None:
+            require_parent(path)
     if mail:
         from ..runs.mail import mail_of_run
 

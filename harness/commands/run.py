@@ -24,11 +24,13 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
 @click.command()
 @click.option(
     "--kernel",
+    "--arm",
     "kernels",
     multiple=True,
-    metavar="SPEC",
+    metavar="[LABEL=]SPEC",
     help="debian:VERSION, source:VERSION, tree:PATH[@REF] or image:PATH, see `kernels --help`; repeat it for more arms,"
-    " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine.",
+    " the same one for stock against stock. host: the running kernel, on this machine's Docker Engine. LABEL is the name of"
+    " the arm in tables and reports, as in fix=tree:~/linux+my.patch.",
 )
 @click.option(
     "--scenario",
@@ -142,18 +144,20 @@ def run(
         return
     if not kernels:
         raise click.MissingParameter(ctx=context, param=context.command.params[0])
-    if "host" in kernels:
+    arms = name_arms(amplified(kernels) if amplify else kernels, Probes(probes))
+    is_host = any(arm.kernel == "host" for arm in arms)
+    if is_host:
         _refuse_guest_options(context)
     with Reporter() as progress:
         if boots is None:
-            boots = 1 if "host" in kernels else default_boots(rounds, restored=snapshots, until_decided=until_decided)
+            boots = 1 if is_host else default_boots(rounds, restored=snapshots, until_decided=until_decided)
         if until_decided and rounds > LOOK_ROUNDS * boots:
             progress.say(
                 f"{rounds} rounds in {boots} boots: with more than {LOOK_ROUNDS} rounds per boot, looks are far apart, and the"
                 " run decides late"
             )
         request = Request(
-            name_arms(amplified(kernels) if amplify else kernels, Probes(probes)),
+            arms,
             scenarios or ("one-big-many-small",),
             rounds,
             boots,
@@ -167,8 +171,9 @@ def run(
             user_fragments,
             may_harm_host,
             until_decided,
-            WARM_UP * ("host" not in kernels) if warm_up is None else warm_up,
+            WARM_UP * (not is_host) if warm_up is None else warm_up,
             amplify,
+            runs=context.obj.runs,
         )
         experiment = Experiment(request, progress)
         run_experiment(experiment, cluster, insecure=cluster_insecure)

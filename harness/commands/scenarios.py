@@ -2,27 +2,77 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from .options import FORMAT
 from .output import console_on_stdout, print_json
+from .sections import SectionedGroup
 
 
-@click.command()
+class _ShownByDefault(SectionedGroup):
+    """`scenarios NAME` is `scenarios show NAME`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ShownByDefault)
+def scenarios() -> None:
+    """List the scenarios, print the file of one, or write a new one.
+
+    \b
+    oomtrial scenarios              list them
+    oomtrial scenarios NAME         print the TOML file of one
+    oomtrial scenarios new NAME     write a template to NAME.toml
+    oomtrial scenarios --schema     print the JSON schema of scenario files
+    """
+
+
+@scenarios.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@FORMAT
-def scenarios(names: tuple[str, ...], style: str) -> None:
-    """List the scenarios, or show some of them by name or by the path of their file."""
-    from ..report.scenariotable import print_scenario, print_scenarios, scenario_row
-    from ..spec.scenario import load_scenario, scenario_names
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "toml", "json"]),
+    help="Output format.  [default: toml with NAME, else table]",
+)
+@click.option("--schema", is_flag=True, help="Print the JSON schema of scenario files, for an editor.")
+def show(names: tuple[str, ...], style: str | None, schema: bool) -> None:
+    """List all scenarios, or print the TOML file of one. NAME is the name of a scenario, or the path of a .toml file."""
+    from ..report.scenariotable import print_scenarios, scenario_row
+    from ..spec.scenario import load_scenario, scenario_names, scenario_schema
 
+    if schema:
+        print_json(scenario_schema())
+        return
     found = [load_scenario(name) for name in names or scenario_names()]
+    style = style or ("toml" if names else "table")
     if style == "json":
         print_json([scenario_row(one) for one in found])
-        return
-    console = console_on_stdout()
-    if names:
+    elif style == "toml":
         for scenario in found:
-            print_scenario(console, scenario)
+            heading = f"# {scenario.name}\n" if len(found) > 1 else ""
+            click.echo(f"{heading}{scenario.text.rstrip()}")
     else:
-        print_scenarios(console, found)
+        print_scenarios(console_on_stdout(), found)
+
+
+@scenarios.command()
+@click.argument("name", metavar="NAME")
+def new(name: str) -> None:
+    """Write a commented scenario file to NAME.toml. An existing file is not overwritten."""
+    from ..errors import HostError, UsageError
+    from ..spec.scenario import scenario_template
+
+    path = Path(name if name.endswith(".toml") else f"{name}.toml")
+    try:
+        with path.open("x") as file:
+            file.write(scenario_template())
+    except FileExistsError:
+        raise UsageError(f"{path} exists already", "choose another name") from None
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}") from error
+    click.echo(f"{path}\nNext: oomtrial run --kernel debian:6.12 --scenario {path}")

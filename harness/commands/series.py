@@ -41,7 +41,9 @@ _DEFAULT_SCENARIO = "one-big-many-small"
     help="Write the picture as PNG to this directory, instead of the run's.",
 )
 @FORMAT
+@click.pass_context
 def series(
+    context: click.Context,
     versions: tuple[str, ...],
     scenario: str | None,
     rounds: int,
@@ -93,6 +95,7 @@ def series(
             snapshots,
             config=user_fragments,
             warm_up=WARM_UP,
+            runs=context.obj.runs,
         )
         with Reporter() as progress:
             runs, scenario = [measure_series(versions, request, progress, cluster, insecure=cluster_insecure)], None
@@ -113,5 +116,7 @@ def _resume(run: Path, cluster: str | None, *, insecure: bool) -> Path:
     from ..experiment.experiment import resume_run
 
     with Reporter() as progress:
-        run_experiment(resume_run(run, progress, elsewhere=cluster is not None), cluster, insecure=insecure)
+        run_experiment(
+            resume_run(run, progress, elsewhere=cluster is not None), cluster, insecure=insecure, command="series"
+        )
     return run

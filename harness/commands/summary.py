@@ -6,22 +6,22 @@ from pathlib import Path
 
 import click
 
-from .options import MAIL_FORMAT
+from .options import SUMMARY_FORMAT
 from .output import console_on_stdout, print_json
 
 
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
-@MAIL_FORMAT
+@SUMMARY_FORMAT
 def summary(run_directory: Path, style: str) -> None:
     """Print the summary of a run."""
     if style == "table":
         print_run(run_directory)
         return
-    if style == "mail":
-        from ..runs.mail import mail_of_run
+    if style != "json":
+        from ..runs.plaintext import text_of_run
 
-        click.echo(mail_of_run(run_directory), nl=False)
+        click.echo(text_of_run(run_directory, style), nl=False)
         return
     from ..runs.tables import summarize
 
@@ -30,7 +30,14 @@ def summary(run_directory: Path, style: str) -> None:
 
 def print_run(run_directory: Path) -> None:
     """The summary of a run on the terminal."""
-    from ..report.terminal import print_summary
+    from ..report.reproduce import reproduce_lines
+    from ..report.terminal import print_arms, print_summary
+    from ..runs.record import read_run
     from ..runs.tables import summarize
 
-    print_summary(console_on_stdout(), summarize(run_directory))
+    console = console_on_stdout()
+    print_summary(console, summarize(run_directory))
+    record = read_run(run_directory)
+    print_arms(console, record.arms)
+    for line in reproduce_lines(record.command, record.provenance):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -11,6 +11,7 @@ import msgspec
 
 from ..errors import GuestError, UsageError
 from ..kernels.kernel import hold_kernel
+from ..kernels.provenance import Provenance
 from ..maintenance.cleanup import tidy
 from ..progress import Reporter, Task
 from ..report.armnames import short_names
@@ -45,6 +46,7 @@ from .preflight import (
     refuse_undecidable,
     refuse_unspeakable,
     require_descriptors,
+    require_writable,
 )
 from .request import Request, load_scenarios, recorded_request
 from .resume import (
@@ -78,12 +80,13 @@ class Experiment:
         self.place = place_of(request, progress, slot)
         self._workers: tuple[Executor, HostRecord] | None = None  # else blocks are run in turn in this process
         self.run_id = resumed.run_id if resumed else new_run_id()
-        self.directory = request.out or Path("results") / "runs" / self.run_id
+        self.directory = request.out or request.runs / self.run_id
         self.scenarios: dict[str, Scenario] = (
             recorded_scenarios(resumed) if resumed else load_scenarios(request.scenarios)
         )
         self.blocks: list[Block] = []
         self.run_state = RunState()
+        self._provenance: list[Provenance] = []
         self.held: list[int] = []  # locks, by descriptor: of the run and of its kernels
 
     def __enter__(self) -> Experiment:
@@ -99,6 +102,7 @@ class Experiment:
         """
         request = self.request
         refuse_unspeakable(self.directory)
+        require_writable(self.directory)
         require_descriptors()
         for removed in tidy():
             self.progress.say(f"removed {removed.what}: {removed.why}")
@@ -178,6 +182,7 @@ class Experiment:
             if self.resumed is None:
                 self.held.append(hold_run(self.directory))
                 refuse_existing(self.directory)
+                self._provenance = self.place.keep_provenance(self.directory)
             write_run(self.directory, self._record(prepared, RunStatus.RUNNING))
             self.progress.say(f"acceleration: {prepared.accel} ({prepared.accel_reason}); evidence: {self.directory}")
             try:
@@ -273,6 +278,7 @@ class Experiment:
             amplified=request.amplified,
             concurrent_guests=self.run_state.concurrent_guests,
             blocks=blocks,
+            provenance=self._provenance,
         )
 
 

@@ -14,8 +14,10 @@ from ..collectors.files import HOST_STARTED, TrialRecord
 from ..guest.accel import choose_accel
 from ..guest.engine import EngineInfo
 from ..guest.qemu import qemu_version
+from ..kernels.keeping import keep_provenance
 from ..kernels.kernel import Kernel, KernelPlan
 from ..kernels.plan import plan_kernel
+from ..kernels.provenance import Provenance
 from ..progress import Reporter
 from ..runs.record import HostRecord, RunRecord
 from ..spec.arm import ArmSpec
@@ -90,6 +92,12 @@ class Place(Protocol):
         Raises BuildError when a download, a patch or a compilation fails.
         """
 
+    def keep_provenance(self, run: Path) -> list[Provenance]:
+        """Writes what the kernels were built from to a run's directory; to be called after `prepare`.
+
+        Raises HostError when that cannot be written.
+        """
+
     def refusal(self, arm: ArmSpec, scenario: Scenario) -> str | None:
         """Why an arm does not run a scenario, as far as is known, or None."""
 
@@ -138,6 +146,9 @@ class GuestPlace:
         probe = choose_accel(self._request.accel, first, rootfs, self._progress)
         reason = resumed.accel_reason if resumed else probe.reason
         return Artifacts(self._kernels, rootfs, images, probe.accel, reason)
+
+    def keep_provenance(self, run: Path) -> list[Provenance]:
+        return [keep_provenance(plan, self._kernels[plan.spec.text], run) for plan in self._plans]
 
     def refusal(self, arm: ArmSpec, scenario: Scenario) -> str | None:
         kernel = self._kernels.get(arm.kernel)
@@ -206,6 +217,9 @@ class HostPlace:
         """The images of the containers; the kernel is there."""
         images = build_images(resumed, self._progress)
         return Artifacts({HOST: self.host.kernel()}, Path(), images, Accel.NATIVE, str(self.engine))
+
+    def keep_provenance(self, run: Path) -> list[Provenance]:  # noqa: ARG002
+        return []
 
     def refusal(self, arm: ArmSpec, scenario: Scenario) -> str | None:  # noqa: ARG002
         return self._refusals.get(scenario.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +35,21 @@ def refuse_unspeakable(directory: Path) -> None:
         raise UsageError(
             f"the run's directory, {str(directory.absolute())!r}, is not UTF-8", "choose another --out"
         ) from None
+
+
+def require_writable(directory: Path) -> None:
+    """Raises HostError when a directory could not be made or written to."""
+    existing = directory.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise HostError(
+            f"cannot make the run's directory {directory}: {existing} is no directory", "choose another --out"
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise HostError(
+            f"cannot make the run's directory {directory}: {existing} may not be written", "choose another --out"
+        )
 
 
 def require_descriptors() -> None:

@@ -21,7 +21,7 @@ class Request:
     rounds: int  # per arm and scenario
     boots: int  # per arm and scenario
     seed: int
-    out: Path | None = None  # of the run; results/runs/RUN_ID by default
+    out: Path | None = None  # of the run; RUN_ID in `runs` by default
     vcpus: int = 4
     memory_mib: int = 2048
     accel: Accel = Accel.AUTO
@@ -32,6 +32,7 @@ class Request:
     until_decided: bool = False  # a look is taken after every turn of the arms; `rounds` and `boots` are the most
     warm_up: int = 0  # rounds at the start of each boot that are recorded and not counted
     amplified: bool = False  # every arm has the patch AMPLIFIER; such a run is pooled with nothing
+    runs: Path = Path("results") / "runs"  # where runs go that are given no directory
     disturbed: str = ""  # by what else ran on this machine, where that is known; such a run is pooled with nothing
 
     @property

@@ -6,6 +6,7 @@ A /dev/kvm that opens proves nothing: QEMU may abort on an MSR, or the guest may
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from .machine import Guest, GuestConfig
 from .qemu import qemu_version
 
 _KVM = Path("/dev/kvm")
+_MODULES = Path("/sys/module")
+_NO_GUEST = "no guest boots with KVM"
+# "qemu-system-x86_64: ../target/i386/kvm/kvm.c:3213: kvm_buf_set_msrs: Assertion `ret == cpu->kvm_msr_buf->nmsrs' failed."
+_ASSERTION = re.compile(r"(\w+): Assertion `.*' failed")
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -42,7 +47,18 @@ def cached_probe() -> Probe | None:
         probe = msgspec.json.decode(_cache_file().read_bytes(), type=Probe)
     except (OSError, msgspec.DecodeError):
         return None
+    if probe.accel == Accel.TCG and probe.reason.startswith(_NO_GUEST):
+        return Probe(Accel.TCG, explain_failure(probe.reason))
     return probe if probe.accel in (Accel.KVM, Accel.TCG) else None
+
+
+def explain_failure(said: str) -> str:
+    """Why a guest does not boot with a KVM that can be opened, rather than QEMU's or the guest's last words about it."""
+    if (_MODULES / "kvm_pvm").exists():  # out of tree: a hypervisor for guests that know of it, without VMX or SVM
+        return f"{_NO_GUEST}: this machine has kvm_pvm, which runs paravirtual guests only"
+    if assertion := _ASSERTION.search(said):
+        return f"{_NO_GUEST}: QEMU gives up in {assertion[1]}(), as this machine's KVM lacks what QEMU expects; nested KVM often does"
+    return said if said.startswith(_NO_GUEST) else f"{_NO_GUEST}: {said}"
 
 
 def kvm_openable() -> str | None:
@@ -90,4 +106,4 @@ def _probe(kernel: Kernel, rootfs: Path, progress: Reporter) -> Probe:
             with Guest(config):
                 return Probe(Accel.KVM, "a guest booted with KVM")
         except GuestError as error:
-            return Probe(Accel.TCG, f"no guest boots with KVM: {error.what}")
+            return Probe(Accel.TCG, explain_failure(error.what))

@@ -213,16 +213,51 @@ def find_commit(path: Path, ref: str) -> str:
         raise HostError(f"git cannot read {path}: {reason}", way_out) from error
 
 
-def _at_commit(spec: KernelSpec, path: Path) -> Tree:
-    try:
-        commit = find_commit(path, spec.ref)
-    except NoRepositoryError as error:
-        raise UsageError(
-            f"{path} is not a git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out"
-        ) from error
-    prefix = _git(path, "rev-parse", "--show-prefix").strip()
-    if prefix:
+@dataclass(frozen=True)
+class Changes:
+    """What a tree as it is has beyond its commit."""
+
+    commit: str
+    files: list[str]  # relative to the tree
+    diff: bytes  # for git apply; empty if a file has changed since the tree was read
+
+
+def changes_of(tree: Tree) -> Changes:
+    """How a tree, as it was read, differs from its commit. git only reads objects here: a `git diff` in the tree would run the
+    filters that its configuration names.
+
+    Raises NoRepositoryError where there is no repository, UsageError where it has no commit, or is not at the top of it.
+    """
+    commit = find_commit(tree.path, "HEAD")
+    _require_top(tree.path)
+    before = _entries_at(tree.path, commit)
+    names = sorted(name for name in before.keys() | tree.manifest.keys() if before.get(name) != tree.manifest.get(name))
+    with tempfile.TemporaryDirectory(prefix="oomtrial-diff-") as scratch:
+        for side, entries in (("a", before), ("b", tree.manifest)):
+            top = Path(scratch) / side
+            top.mkdir()
+            chosen = {name: entries[name] for name in names if name in entries}
+            try:
+                for name, content in _blobs(tree.path, chosen) if side == "a" else _files(tree.path, chosen):
+                    if blob_id(content) != chosen[name].blob:
+                        return Changes(commit, names, b"")
+                    _put(top, name, chosen[name], content)
+            except BuildError:  # it went away meanwhile
+                return Changes(commit, names, b"")
+        argv = [*_GIT, "-C", scratch, "diff", "--no-index", "--no-prefix", "--binary", "--no-renames", "a", "b"]
+        with start(
+            argv, stdout=subprocess.PIPE, env=_GIT_ENV | {"GIT_CEILING_DIRECTORIES": str(Path(scratch).parent)}
+        ) as git:
+            assert git.stdout is not None
+            return Changes(commit, names, git.stdout.read())
+
+
+def _require_top(path: Path) -> None:
+    if prefix := _git(path, "rev-parse", "--show-prefix").strip():
         raise UsageError(f"{path} is not the top of its repository", f"leave out {prefix}")
+
+
+def _entries_at(path: Path, commit: str) -> Manifest:
     manifest: Manifest = {}
     for line in _git(path, "ls-tree", "-r", "-z", "--full-tree", commit).split("\0"):
         if line:
@@ -230,6 +265,18 @@ def _at_commit(spec: KernelSpec, path: Path) -> Tree:
             mode, kind, blob = about.split()
             if kind == "blob":  # the kernel has no submodules
                 manifest[name] = Entry(mode, blob)
+    return manifest
+
+
+def _at_commit(spec: KernelSpec, path: Path) -> Tree:
+    try:
+        commit = find_commit(path, spec.ref)
+    except NoRepositoryError as error:
+        raise UsageError(
+            f"{path} is not a git repository, so it has no {spec.ref!r}", f"leave @{spec.ref} out"
+        ) from error
+    _require_top(path)
+    manifest = _entries_at(path, commit)
     makefile = _git(path, "cat-file", "blob", f"{commit}:Makefile") if "Makefile" in manifest else ""
     version = makefile_version(makefile)
     _require_kernel(f"{path} at {spec.ref}", version, [name for name in _LOOKS_LIKE if name not in manifest])

@@ -6,9 +6,11 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import HostError, OomtrialError
@@ -38,9 +40,9 @@ class Finding:
     """One checked property of the machine."""
 
     topic: str
-    state: str  # ok, missing or note
+    state: str  # ok; missing: nothing works without it; note: only something that can be left out does not
     text: str
-    remedy: str = ""
+    remedy: str = ""  # the command that mends it, or what to do where none does
 
     @property
     def is_fatal(self) -> bool:
@@ -52,6 +54,10 @@ def host_packages() -> list[str]:
     """The Debian packages that the guest path needs, from containers/host-packages.txt."""
     lines = (data_dir("containers") / "host-packages.txt").read_text().splitlines()
     return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+
+
+def _sudo() -> str:
+    return "" if os.geteuid() == 0 else "sudo "
 
 
 def _packages() -> Finding:
@@ -67,11 +73,12 @@ def _packages() -> Finding:
             "packages",
             "missing",
             f"not installed: {', '.join(lacking)}",
-            f"apt-get install --no-install-recommends {' '.join(lacking)}",
+            f"{_sudo()}apt-get install --no-install-recommends {' '.join(lacking)}",
         )
     commands = (*_COMMANDS, *(() if os.geteuid() == 0 else ("fakeroot", "unshare", "newuidmap")))
     if absent := sorted({command for command in commands if find_command(command) is None}):
-        return Finding("packages", "missing", f"installed, but not found: {', '.join(absent)}", "check PATH")
+        text = f"installed, but not found: {', '.join(absent)}"
+        return Finding("packages", "missing", text, 'export PATH="$PATH:/usr/sbin:/sbin"')
     return Finding("packages", "ok", f"all {len(wanted)} installed")
 
 
@@ -86,26 +93,31 @@ def _user() -> Finding:
 
 
 def _acceleration() -> Finding:
+    topic = "acceleration"
     try:
         probe: Probe | None = cached_probe()
     except OomtrialError as error:
-        return Finding("acceleration", "missing", str(error), "install the packages first")
+        return Finding(topic, "missing", str(error), "install the packages first")
     if reason := kvm_openable():
-        return Finding(
-            "acceleration",
-            "note",
-            f"software emulation: {reason}",
-            "KVM needs a processor and a kernel that support it, and access to /dev/kvm",
-        )
+        remedy = f"{_sudo()}modprobe kvm_intel || {_sudo()}modprobe kvm_amd  # in a virtual machine its host must allow nesting"
+        if Path("/dev/kvm").exists():
+            remedy = "sudo usermod -aG kvm $USER  # then log in again"
+        return Finding(topic, "note", f"no KVM: {reason}; guests are emulated, which is slower", remedy)
     if probe is None:
         return Finding(
-            "acceleration",
+            topic,
             "note",
-            "/dev/kvm can be opened; the first `oomtrial run` tests KVM by booting a guest",
+            "not known yet: /dev/kvm opens, but only a guest that boots proves it",
+            "oomtrial run --kernel debian:6.12 --rounds 2  # or any other run: it finds out",
         )
     if probe.accel == Accel.KVM:
-        return Finding("acceleration", "ok", f"KVM: {probe.reason}")
-    return Finding("acceleration", "note", f"software emulation: {probe.reason}")
+        return Finding(topic, "ok", f"KVM: {probe.reason}")
+    return Finding(
+        topic,
+        "note",
+        f"no KVM: {probe.reason}; guests are emulated, which is slower",
+        "no command mends it: it takes bare metal, or a virtual machine with nested VMX or SVM",
+    )
 
 
 def _local_docker() -> Finding:
@@ -139,7 +151,7 @@ def _room() -> Finding:
         "disk",
         state,
         f"{free / (1 << 30):.1f} GiB free for the cache, {_NEED_DISK >> 30} GiB are enough",
-        "make room, or set OOMTRIAL_CACHE to another disk",
+        "oomtrial kernels prune  # or set OOMTRIAL_CACHE to a directory on another disk",
     )
 
 
@@ -148,7 +160,7 @@ def _memory() -> Finding:
     state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
     quota = f" (a cgroup limits CPU time to {budget.quota:g} cores)" if budget.quota else ""
     text = f"{available / 1024:.1f} GiB available, a guest needs 2 GiB; {budget.cores} cores{quota}"
-    return Finding("memory, cores", state, text)
+    return Finding("memory, cores", state, text, "end what takes memory (ps aux --sort -rss), or use another machine")
 
 
 def _sources() -> Finding:
@@ -156,10 +168,13 @@ def _sources() -> Finding:
         versions = [version for version in offered_versions() if library_names(version)]
         plan_rootfs()
     except OomtrialError as error:
-        return Finding("apt", "missing", str(error), "apt-get update")
+        return Finding("apt", "missing", str(error), f"{_sudo()}apt-get update")
     if not versions:
         return Finding(
-            "apt", "missing", "apt offers no linux-source package that the patch library knows", "apt-get update"
+            "apt",
+            "missing",
+            "apt offers no linux-source package that the patch library knows",
+            f"{_sudo()}apt-get update",
         )
     offered = [f"source:{version} with {', '.join(library_names(version))}" for version in versions]
     offered += [f"debian:{version}" for version in offered_series()]
@@ -189,12 +204,19 @@ def diagnose() -> list[Finding]:
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:
-    """Prints findings as a table."""
-    colours = {"ok": "green", "note": "yellow", "missing": "red"}
+    """A checklist; below each "no" the command that mends it."""
+    words = {"ok": "[green]yes[/]", "note": "[yellow]no[/]", "missing": "[red]NO[/]"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", "state", "what was found"):
+    for heading in ("", "works", "what was found"):
         table.add_column(heading)
     for finding in findings:
-        remedy = f"\n-> {finding.remedy}" if finding.remedy and finding.state != "ok" else ""
-        table.add_row(finding.topic, f"[{colours[finding.state]}]{finding.state}[/]", finding.text + remedy)
+        remedy = f"\n-> {escape(finding.remedy)}" if finding.remedy and finding.state != "ok" else ""
+        table.add_row(finding.topic, words[finding.state], escape(finding.text) + remedy)
     console.print(table)
+    fatal = [finding.topic for finding in findings if finding.is_fatal]
+    without = [finding.topic for finding in findings if finding.state == "note"]
+    if fatal:
+        console.print(f"guests cannot run yet: mend {', '.join(fatal)}", style="bold red", highlight=False)
+    else:
+        text = f"; {', '.join(without)}: optional" if without else ""
+        console.print(f"guests can run: oomtrial demo{text}", highlight=False)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import docker
 
     from ..guest.machine import Guest
+    from ..spec.project import Project
     from .containers import ContainerEnd
     from .engines import Engines, KernelEngine
     from .oom_watch import OomWatch
@@ -34,12 +35,13 @@ _MARKER_LINE = (
     f"{_MARKER}(*names, rounds=40, boots=2, seed=1): measures scenarios with the fixture `trial`, once for each name;"
     " --scenario chooses among them, --rounds goes before rounds"
 )
+_VCPUS, _MEMORY_MIB = 4, 2048  # of a guest
 _OPTIONS: dict[str, dict[str, Any]] = {  # each also as --oomtrial-NAME
     "kernel": {
         "action": "append",
         "metavar": "SPEC",
         "help": "tests that use the fixture `kernel` run on each: host (the local engine), debian:6.1, source:6.1+FIX, ..."
-        " [default: ini oomtrial_kernels, or host]",
+        " [default: ini oomtrial_kernels, the project's oomtrial.toml, or host]",
     },
     "scenario": {
         "action": "append",
@@ -60,11 +62,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="keep the evidence of trials here [default: pytest's temporary directory]",
     )
-    parser.addini("oomtrial_kernels", "kernels of tests without --kernel", type="linelist", default=["host"])
+    parser.addini("oomtrial_kernels", "kernels of tests without --kernel", type="linelist", default=[])
     parser.addini(
-        "oomtrial_vcpus", "vCPUs of a guest; more than cores widens the window for a second kill", default="4"
+        "oomtrial_vcpus",
+        "vCPUs of a guest; more than cores widens the window for a second kill [default: 4]",
+        default="",
     )
-    parser.addini("oomtrial_memory", "memory of a guest, such as 2G", default="2G")
+    parser.addini("oomtrial_memory", "memory of a guest, such as 2G [default: 2G]", default="")
     parser.addini("oomtrial_accel", "auto, kvm or tcg", default="auto")
 
 
@@ -85,9 +89,9 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, obje
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER_LINE)
-    kernels = list(dict.fromkeys(config.getoption("oomtrial_kernel") or config.getini("oomtrial_kernels") or ["host"]))
     rounds = config.getoption("oomtrial_rounds") or "1"
     with _as_usage_error():
+        kernels = _chosen_kernels(config)
         if not (rounds.isdecimal() and int(rounds)):
             raise pytest.UsageError(f"oomtrial: --rounds {rounds}: write a number from 1 on")
         if kernels != ["host"]:
@@ -96,6 +100,28 @@ def pytest_configure(config: pytest.Config) -> None:
             for spec in kernels:
                 parse_kernel_spec(spec)
     config.pluginmanager.register(_Kernels(kernels), "oomtrial-kernels")
+
+
+def _chosen_kernels(config: pytest.Config) -> list[str]:
+    """Specs without their labels, each once."""
+    given = config.getoption("oomtrial_kernel") or config.getini("oomtrial_kernels")
+    if not given and (project := _project(config)) is not None:
+        given = project.kernels
+    if not given or given == ["host"]:
+        return ["host"]
+    from ..spec.arm import split_label
+
+    return list(dict.fromkeys(split_label(text)[1] for text in given))
+
+
+def _project(config: pytest.Config) -> Project | None:
+    """The defaults in the root directory of the tests; nothing is imported where there are none."""
+    own, shared = config.rootpath / "oomtrial.toml", config.rootpath / "pyproject.toml"
+    if not own.is_file() and not (shared.is_file() and b"[tool.oomtrial" in shared.read_bytes()):
+        return None
+    from ..spec.project import read_project
+
+    return read_project(config.rootpath)
 
 
 class _Kernels(ModuleType):
@@ -145,7 +171,11 @@ def _guest_size(config: pytest.Config) -> tuple[int, int]:
     from ..units import parse_size
 
     with _as_usage_error():
-        return int(config.getini("oomtrial_vcpus")), parse_size(config.getini("oomtrial_memory")) >> 20
+        project = _project(config)
+        vcpus = config.getini("oomtrial_vcpus") or (project and project.vcpus) or _VCPUS
+        memory = config.getini("oomtrial_memory")
+        memory_mib = parse_size(memory) >> 20 if memory else (project and project.memory_mib) or _MEMORY_MIB
+        return int(vcpus), memory_mib
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

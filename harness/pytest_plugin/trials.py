@@ -11,7 +11,7 @@ from ..errors import OomtrialError
 from ..experiment.experiment import Experiment
 from ..experiment.request import Request
 from ..progress import Reporter
-from ..spec.arm import name_arms
+from ..spec.arm import ArmSpec
 from .engines import HOST, Engines
 from .result import TrialResult, open_result
 
@@ -39,7 +39,7 @@ class Trials:
         machine = self._engines.machine
         name = f"{_plain(kernel)}-{_plain(Path(scenario).stem)}-{secrets.token_hex(3)}"
         request = Request(
-            name_arms([kernel]),
+            (ArmSpec(kernel, kernel),),
             (scenario,),
             rounds,
             boots,

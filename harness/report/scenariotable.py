@@ -64,9 +64,3 @@ def print_scenarios(console: Console, scenarios: list[Scenario]) -> None:
             scenario.summary,
         )
     console.print(table)
-
-
-def print_scenario(console: Console, scenario: Scenario) -> None:
-    """All of one: what it is for, and its file."""
-    console.print(f"{scenario.name}: {scenario.summary}", style="bold", highlight=False, markup=False)
-    console.print(scenario.text.rstrip(), highlight=False, markup=False)

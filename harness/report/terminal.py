@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
@@ -10,12 +11,15 @@ from rich.table import Table
 
 from ..analysis.arm import Arm
 from ..analysis.summary import Summary
+from ..spec.arm import ArmSpec
 from ..spec.machine import Accel
 from .comparisontable import print_comparison
 from .mechanismwords import mechanism_cells, mechanism_sentence
+from .visible import visible
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
 _ARMS_BESIDE = 4  # in one table
+_HEADING_LETTERS = 16  # of a heading's line: `+wait-for-victim` fits, and three arms stand on a terminal of 80 columns
 
 
 def _percent(value: float | None) -> str:
@@ -93,9 +97,19 @@ def _outcomes(arm: Arm) -> str:
 
 
 def _heading(kernel: str) -> str:
-    """The spec on lines that let three arms stand on a terminal of 80 columns."""
+    """The name of an arm with a line for each patch; long lines end after a hyphen or a slash, never within a word."""
     base, *patches = kernel.split("+")
-    return "\n".join([base, *(line for patch in patches for line in textwrap.wrap(f"+{patch}", 15))])
+    parts = [base, *(f"+{patch}" for patch in patches)]
+    return "\n".join(line for part in parts for line in _wrapped(part))
+
+
+def _wrapped(text: str) -> list[str]:
+    lines = [""]
+    for word in re.findall(r"[^-/ ]*[-/ ]|[^-/ ]+", text):
+        if lines[-1] and len(lines[-1] + word.rstrip()) > _HEADING_LETTERS:
+            lines.append("")
+        lines[-1] += word
+    return [line.rstrip() for line in lines]
 
 
 def print_summary(console: Console, summary: Summary, *, with_tests: bool = False) -> None:
@@ -110,6 +124,12 @@ def print_summary(console: Console, summary: Summary, *, with_tests: bool = Fals
         console.print(f"witnesses disagree: {text}", highlight=False, markup=False)
     for note in summary.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
+
+
+def print_arms(console: Console, arms: Sequence[ArmSpec]) -> None:
+    """The kernel of each arm whose name does not say it, each once."""
+    for name, kernel in dict.fromkeys((arm.name, arm.kernel) for arm in arms if not arm.name.startswith(arm.kernel)):
+        console.print(visible(f"arm {name}: {kernel}"), highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_title(console: Console, summary: Summary, what: str) -> None:
@@ -151,14 +171,25 @@ def _told(arm: Arm, text: str) -> str:
 def _print_scenario(console: Console, summary: Summary, scenario: str, *, with_tests: bool) -> None:
     _print_title(console, summary, scenario)
     arms = [arm for arm in summary.arms if arm.scenario == scenario]
-    for first in range(0, len(arms), _ARMS_BESIDE):
-        console.print(_arms_table(arms[first : first + _ARMS_BESIDE]))
+    baseline = next((each.baseline for each in summary.comparisons if each.scenario == scenario), None)
+    for beside in _tables_of(arms, baseline):
+        console.print(_arms_table(beside))
     for arm in arms:
         if says := mechanism_sentence(arm):
             console.print(f"{arm.kernel}: {says}", highlight=False, markup=False)
     for comparison in summary.comparisons:
         if comparison.scenario == scenario:
             print_comparison(console, comparison, with_tests=with_tests)
+
+
+def _tables_of(arms: list[Arm], baseline: str | None) -> list[list[Arm]]:
+    """The arms of each table; every table has the baseline, as all others are compared with it."""
+    if len(arms) <= _ARMS_BESIDE:
+        return [arms]
+    first = [arm for arm in arms if arm.kernel == baseline]
+    others = [arm for arm in arms if arm.kernel != baseline]
+    room = _ARMS_BESIDE - len(first)
+    return [first + others[place : place + room] for place in range(0, len(others), room)]
 
 
 def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:

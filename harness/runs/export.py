@@ -5,6 +5,7 @@ The tables tasks and trace_events are left out: they are ten times as large as a
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -45,6 +46,10 @@ def export_set(run: Path, directory: Path) -> list[str]:
         (directory / "tables").mkdir(parents=True, exist_ok=True)
         save_tables(directory / "tables", frames)
         write_run(directory, shortened)
+        if (
+            run / "kernels"
+        ).is_dir():  # patches, configs and changes of trees: without them nobody can build these kernels
+            shutil.copytree(run / "kernels", directory / "kernels", dirs_exist_ok=True)
     except OSError as error:
         raise EvidenceError(f"cannot write to {directory}: {error.strerror}") from error
     return names.shortened

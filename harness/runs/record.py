@@ -14,7 +14,8 @@ import msgspec
 from ..errors import EvidenceError, UsageError
 from ..guest.engine import EngineInfo
 from ..kernels.kernel import Kernel
-from ..spec.arm import ArmSpec, name_arms
+from ..kernels.provenance import Provenance
+from ..spec.arm import ArmSpec
 from ..spec.machine import Accel
 from ..system.locks import open_lock, try_lock
 from ..system.paths import write_atomically
@@ -94,6 +95,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     warm_up: int = 0  # rounds at the start of each boot, beside those of `blocks`: recorded and not counted
     amplified: bool = False  # every arm scans slowly (`--amplify`): never pooled
     resumed: int = 0  # how often it was gone on with
+    provenance: list[Provenance] = []  # of the kernels that were made for it; empty in older runs
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 
 
@@ -132,5 +134,5 @@ def read_run(directory: Path) -> RunRecord:
         record = msgspec.convert(fields, RunRecord)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise EvidenceError(f"{path} is damaged: {error}") from error
-    arms = record.arms or list(name_arms(kernel.spec for kernel in record.kernels))
+    arms = record.arms or [ArmSpec(kernel.spec, kernel.spec) for kernel in record.kernels]
     return msgspec.structs.replace(record, arms=arms)

@@ -20,7 +20,7 @@ from .record import RunStatus
 
 
 def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
-    """The summary of runs; `baseline`: name of an arm, else the first of a stock kernel; `by_run`: see `pool_runs`.
+    """The summary of runs; `baseline`: name of an arm, or its kernel spec; else the first of a stock kernel; `by_run`: see `pool_runs`.
 
     Raises EvidenceError when a run or a table is missing or damaged, UsageError when runs must not be pooled, or there is
     no such arm.
@@ -33,7 +33,10 @@ def summarize_pool(pool: Pool, baseline: str | None = None) -> Summary:
     arms = [_arm(pool, name, scenario) for scenario in _scenarios(pool) for name in _arm_names(pool, scenario.name)]
     names = list(dict.fromkeys(arm.kernel for arm in arms))
     if baseline is not None and baseline not in names:
-        raise unknown("arm", baseline, names)
+        by_kernel = next((arm.name for run in pool.records for arm in run.arms if arm.kernel == baseline), None)
+        if by_kernel is None:
+            raise unknown("arm", baseline, names)
+        baseline = by_kernel
     stock = baseline or _first_stock(pool)
     base = {arm.scenario: arm for arm in arms if arm.kernel == stock}
     pairs = [(arm, base[arm.scenario]) for arm in arms if arm.kernel != stock and arm.scenario in base]
@@ -200,10 +203,21 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
             notes.append(f"{name}: {arm.witnesses_unchecked} completed rounds lack a witness")
         if arm.kills_without_release:
             notes.append(f"{name}: {arm.kills_without_release} kills without a release in the trace of their round")
-    for kernel in {kernel.spec: kernel for run in pool.records for kernel in run.kernels}.values():
-        if kernel.config_not_taken:
-            notes.append(f"{kernel.spec}: options that did not take: {', '.join(kernel.config_not_taken)}")
-    return notes
+    return [*notes, *_not_taken(pool)]
+
+
+def _not_taken(pool: Pool) -> list[str]:
+    """Config options that the kernels do not have, each set once with the arms that lack it."""
+    lacking: dict[str, list[str]] = {}
+    built = {kernel.spec: ", ".join(kernel.config_not_taken) for run in pool.records for kernel in run.kernels}
+    names = dict.fromkeys((arm.name, arm.kernel) for run in pool.records for arm in run.arms)
+    for name, kernel in names:
+        if options := built.get(kernel):
+            lacking.setdefault(options, []).append(name)
+    return [
+        f"{'every arm' if len(arms) == len(names) and len(arms) > 1 else ', '.join(arms)}: config options that did not take: {options}"
+        for options, arms in lacking.items()
+    ]
 
 
 def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:

@@ -1,1 +1,1 @@
-"""The specification of a run: kernels, machines, scenarios, and the plan."""
+"""The specification of a run: kernels, machines, scenarios, a project's defaults, and the plan."""

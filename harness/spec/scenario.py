@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from ..errors import UsageError, unknown
 from ..system.paths import content_key, data_dir
-from ..units import format_size, parse_size
+from ..units import SIZE_PATTERN, format_size, parse_size
 from .outcome import ROUND_OUTCOMES, Outcome
 
 # Docker refuses a memory limit below this (moby, daemon/daemon_unix.go: linuxMinMemory).
@@ -45,64 +45,87 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 _MAX_BYTES, _PAGE = 1 << 44, 4096
 
 
+def _says(description: str, **schema: Any) -> msgspec.Meta:
+    """What a key means, for the JSON schema."""
+    return msgspec.Meta(description=description, extra_json_schema=schema or None)
+
+
+def _size(description: str) -> msgspec.Meta:
+    return _says(f"{description} A size such as 60M, 192K or 4096.", pattern=SIZE_PATTERN)
+
+
 class HogGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A group of equal processes, as in the scenario file."""
 
-    name: str  # the processes are called NAME.0, NAME.1, ...
-    count: int = 1
-    size: str  # memory that each one takes
-    kind: str = "vm"  # how: see `hog` without arguments
-    phase: int = 0  # hogs of a phase grow once all of the phase before are full or dead
-    container: str = MAIN
-    transparent_hugepages: bool = True  # false: MADV_NOHUGEPAGE
-    touch: Literal["forward", "backward", "random"] = "forward"
-    populate: bool = False  # MAP_POPULATE
-    step: str = ""  # rests after every so much,
-    step_rest_ms: int = 0  # so long
-    cycles: int = 0  # takes and frees its memory this many times before it keeps it
-    tasks: int = 1  # fork, pthread, clone: that share the size out
-    unkillable: bool = False  # oom_score_adj -1000; the supervisor then has it too, and others until their phase
-    until_enomem: bool = False  # grows until the kernel says ENOMEM, then gives its memory back; needs 5.14
-    ignores_signals: bool = False  # all that can be ignored
-    reads: str = ""  # readmem: the group whose first hog's memory it reads
+    name: Annotated[str, _says("The processes are called NAME.0, NAME.1, ... At most 11 letters.")]
+    count: Annotated[int, _says("Number of processes.")] = 1
+    size: Annotated[str, _size("Memory that each process takes.")]
+    kind: Annotated[str, _says("How a process takes memory.", enum=list(KINDS))] = "vm"
+    phase: Annotated[int, _says("Processes of a phase grow once all of the phase before are full or dead.")] = 0
+    container: Annotated[str, _says('Container of the processes: "main", or the name of one in [[containers]].')] = MAIN
+    transparent_hugepages: Annotated[bool, _says("false: MADV_NOHUGEPAGE.")] = True
+    touch: Annotated[Literal["forward", "backward", "random"], _says("Order in which pages are written.")] = "forward"
+    populate: Annotated[bool, _says("Map with MAP_POPULATE.")] = False
+    step: Annotated[str, _size("Rest each time this much memory was taken.")] = ""
+    step_rest_ms: Annotated[int, _says("Length of a rest in milliseconds.")] = 0
+    cycles: Annotated[int, _says("How many times a process takes its memory and gives it back before it keeps it.")] = 0
+    tasks: Annotated[int, _says("Tasks that share the size, for kind fork, pthread and clone.")] = 1
+    unkillable: Annotated[
+        bool, _says("oom_score_adj -1000. The supervisor then has it too, and other processes until their phase.")
+    ] = False
+    until_enomem: Annotated[
+        bool, _says("Grow until the kernel returns ENOMEM, then free the memory. Needs Linux 5.14 or later.")
+    ] = False
+    ignores_signals: Annotated[bool, _says("Ignore every signal that can be ignored.")] = False
+    reads: Annotated[str, _says("readmem: the group whose first process's memory it reads.")] = ""
 
 
 class ContainerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A container beside the supervisor's, under the same parent."""
 
-    name: str
-    memory_max: str = ""
-    oom_group: bool = False
+    name: Annotated[str, _says("Name, of a-z, 0-9 and -.")]
+    memory_max: Annotated[str, _size("memory.max of the container; empty: no limit.")] = ""
+    oom_group: Annotated[bool, _says("Set memory.oom.group.")] = False
 
 
 class ParentLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A memcg above the containers."""
 
-    memory_max: str = ""
-    memory_high: str = ""
+    memory_max: Annotated[str, _size("memory.max of the memcg; empty: no limit.")] = ""
+    memory_high: Annotated[str, _size("memory.high of the memcg; empty: no limit.")] = ""
 
 
 class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The TOML file of a scenario."""
 
-    summary: str
-    shows: str = ""
-    memory_max: str = ""  # of the supervisor's container; empty: no limit of its own
-    memory_high: str = ""
-    memory_swap_max: str = "0"  # beyond memory_max; swap is a zram device in the guest
-    machine_max: str = ""  # what the machine has for its hogs: a ballast takes the rest; empty: all that it has
-    cpus: float = 0.0  # Docker's; 0: no limit
-    containers: list[ContainerLimits] = []
-    parents: list[ParentLimits] = []  # from the outermost to the innermost
-    hogs: list[HogGroup]
-    oracle: Literal["demand", "none"] = "demand"  # none: it is unknown how many kills are needed
-    base_overhead: str = "2M"  # what the supervisor and the containers themselves are charged, at most
-    hog_overhead: str = "192K"  # kernel memory and page tables of one hog, at most
-    reserve: str = "256K"  # what the survivors must leave free when the demand is calibrated
-    round_deadline_s: float = 20.0
-    expect: tuple[str, ...] = (Outcome.COMPLETED,)  # outcomes of a round on a stock kernel
-    where: Literal["anywhere", "guest"] = "anywhere"  # guest: could hurt the machine it runs on
-    cgroup: Literal["v1", "v2"] = "v2"
+    summary: Annotated[str, _says("What happens, in one line.")]
+    shows: Annotated[str, _says("What the scenario is for.")] = ""
+    memory_max: Annotated[str, _size("memory.max of the main container; empty: no limit of its own.")] = ""
+    memory_high: Annotated[str, _size("memory.high of the main container; empty: no limit.")] = ""
+    memory_swap_max: Annotated[str, _size("Swap beyond memory_max, on a zram device in the guest.")] = "0"
+    machine_max: Annotated[
+        str,
+        _size("What the machine has for its processes: a ballast takes the rest; empty: all that it has. Guests only."),
+    ] = ""
+    cpus: Annotated[float, _says("CPUs of the main container, as of docker run --cpus; 0: no limit.")] = 0.0
+    containers: Annotated[list[ContainerLimits], _says("Containers beside the main one.")] = []
+    parents: Annotated[
+        list[ParentLimits], _says("Memcgs above the containers, from the outermost to the innermost.")
+    ] = []
+    hogs: Annotated[list[HogGroup], _says("Groups of processes.")]
+    oracle: Annotated[
+        Literal["demand", "none"],
+        _says("none: nobody knows how many kills are needed, so no kill is called redundant or surplus."),
+    ] = "demand"
+    base_overhead: Annotated[
+        str, _size("Upper bound of what the supervisor and the containers themselves are charged.")
+    ] = "2M"
+    hog_overhead: Annotated[str, _size("Upper bound of the kernel memory and page tables of one process.")] = "192K"
+    reserve: Annotated[str, _size("What the survivors must leave free when the demand is calibrated.")] = "256K"
+    round_deadline_s: Annotated[float, _says("Seconds after which a round has hung.")] = 20.0
+    expect: Annotated[tuple[str, ...], _says("Outcomes of a round on a stock kernel.")] = (Outcome.COMPLETED,)
+    where: Annotated[Literal["anywhere", "guest"], _says("guest: could hurt the machine that it runs on.")] = "anywhere"
+    cgroup: Annotated[Literal["v1", "v2"], _says("v1: the guest boots with the hierarchies of cgroup v1.")] = "v2"
 
 
 @dataclass(frozen=True)
@@ -453,12 +476,35 @@ def _refuse_numbers(name: str, file: ScenarioFile) -> None:
                     raise UsageError(f"scenario {name}: {field}{where} is {value}; allowed are {least} to {most}")
 
 
+def _sizes_of(file: ScenarioFile) -> list[tuple[str, str]]:
+    """Every size of a file, with its key."""
+    keys = ("memory_max", "memory_high", "memory_swap_max", "machine_max", "base_overhead", "hog_overhead", "reserve")
+    sizes = [(key, getattr(file, key)) for key in keys]
+    sizes += [(f"memory_max of container {one.name}", one.memory_max) for one in file.containers]
+    for number, parent in enumerate(file.parents, 1):
+        sizes += [(f"{key} of parent {number}", getattr(parent, key)) for key in ("memory_max", "memory_high")]
+    for group in file.hogs:
+        sizes += [(f"size of hog {group.name}", group.size), (f"step of hog {group.name}", group.step)]
+    may_be_empty = ("memory_max", "memory_high", "machine_max", "step")
+    return [(key, text) for key, text in sizes if text or not key.startswith(may_be_empty)]
+
+
+def _refuse_texts(name: str, file: ScenarioFile) -> None:
+    """Raises UsageError for a text that is no size, with its key."""
+    for key, text in _sizes_of(file):
+        try:
+            parse_size(text)
+        except UsageError as error:
+            raise UsageError(f"scenario {name}: {key} is {error.what}", error.hint) from error
+
+
 def resolve(name: str, parsed: ScenarioFile, text: str) -> Scenario:
     """Checks a scenario file's numbers and converts its sizes to bytes.
 
     Raises UsageError, naming the number and the bound.
     """
     _refuse_numbers(name, parsed)
+    _refuse_texts(name, parsed)
     scenario = Scenario(
         name=name,
         summary=parsed.summary,
@@ -514,13 +560,30 @@ def decode(name: str, text: str) -> Scenario:
 def load_scenario(name: str) -> Scenario:
     """A built-in scenario by name, or a user's scenario by the path of its file.
 
-    Raises UsageError when it does not exist or is malformed.
+    Raises UsageError when it does not exist or is malformed, naming the file.
     """
-    path = Path(name) if name.endswith(".toml") else data_dir("workloads") / "scenarios" / f"{name}.toml"
+    is_path = name.endswith(".toml")
+    path = Path(name).expanduser() if is_path else data_dir("workloads") / "scenarios" / f"{name}.toml"
     try:
         text = path.read_text()
     except FileNotFoundError:
+        if is_path:
+            raise UsageError(f"there is no scenario file {path}", "`oomtrial scenarios new NAME` writes one") from None
         raise unknown("scenario", name, scenario_names()) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read scenario {path}: {error}") from error
-    return decode(path.stem, text)
+    try:
+        return decode(path.stem, text)
+    except UsageError as error:
+        raise UsageError(error.what.replace(f"scenario {path.stem}:", f"{path}:", 1), error.hint) from error
+
+
+def scenario_schema() -> dict[str, Any]:
+    """The JSON schema of a scenario file, for editors."""
+    schema = msgspec.json.schema(ScenarioFile)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "oomtrial scenario", **schema}
+
+
+def scenario_template() -> str:
+    """A scenario file to begin with: it can be run as it is, and has every key, with what it means."""
+    return (data_dir("workloads") / "scenario-template.toml").read_text()

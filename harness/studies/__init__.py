@@ -1,1 +1,1 @@
-"""Experiments with a judgement: controls, bisection, series, the demonstration."""
+"""Experiments with a judgement: controls, bisection, series, the demonstration, the trial of a tree."""

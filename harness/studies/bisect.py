@@ -6,6 +6,7 @@ as `tree:PATH@COMMIT`. A commit's rounds are kept, so a bisection that was inter
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -225,6 +226,10 @@ def step(out: Path, progress: Reporter) -> int:
     """Judges the commit that git proposes; returns the exit code that `git bisect run` understands."""
     plan = msgspec.json.decode((out / _PLAN).read_bytes(), type=BisectPlan)
     commit = _commit(out / "clone.git", "BISECT_HEAD")
+    with contextlib.suppress(HostError):  # git has no bisection there
+        number, steps = _place(out / "clone.git")
+        subject = _git(out / "clone.git", "log", "-1", "--format=%s", commit)
+        progress.say(f"step {number} of about {steps}: {commit[:12]} {subject}")
     path = out / "steps" / commit / _VERDICT
     if path.is_file():
         verdict = msgspec.json.decode(path.read_bytes(), type=Verdict)
@@ -236,6 +241,16 @@ def step(out: Path, progress: Reporter) -> int:
         f" ({verdict.hits} of {verdict.rounds} rounds{', ' + verdict.reason if verdict.reason else ''})"
     )
     return {"good": GOOD, "bad": BAD, "skip": SKIP}[verdict.verdict]
+
+
+def _place(clone: Path) -> tuple[int, int]:
+    """Which step the bisection is at, and how many git estimates in all."""
+    log = _git(clone, "bisect", "log").splitlines()
+    number = 1 + sum(line.startswith(tuple(f"git bisect {word} " for word in ("good", "bad", "skip"))) for line in log)
+    good = _git(clone, "for-each-ref", "--format=%(objectname)", "refs/bisect/good-*").splitlines()
+    known = _git(clone, "rev-list", "--bisect-vars", "refs/bisect/bad", "--not", *good)
+    left = next((int(line.partition("=")[2]) for line in known.splitlines() if line.startswith("bisect_steps=")), 0)
+    return number, number + left
 
 
 def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> Verdict:

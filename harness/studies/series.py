@@ -108,7 +108,7 @@ def measure_series(
     choice = choose_kernels(texts, progress, request.config)
     experiment = Experiment(replace(request, arms=name_arms(choice.specs)), progress)
     try:
-        run_experiment(experiment, cluster, insecure=insecure)
+        run_experiment(experiment, cluster, insecure=insecure, command="series")
     finally:
         with contextlib.suppress(EvidenceError):  # no run was begun
             if read_run(experiment.directory).run_id == experiment.run_id:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli
+from harness import cli, errors
 
 ROOM = 64 << 10
 
@@ -30,6 +30,9 @@ def one_line(done, code):
         (["run", "--kernel", "source:6.1", "--rounds", "3", "--boots", "5"], "3 rounds cannot be spread over 5 boots"),
         (["run", "--kernel", "source:6.1", "--roundz", "3"], "No such option"),
         (["run"], "Missing option '--kernel'"),
+        (["run", "--kernel", "a=source:6.1", "--arm", "a=source:6.1"], "two arms are called 'a'"),
+        (["run", "--kernel", "source:6.1", "--scenario", "nosuch.toml"], "there is no scenario file nosuch.toml"),
+        (["report", "x", "--out", "/nosuch/x.html"], "cannot write /nosuch/x.html: /nosuch is no directory"),
         (["sumary", "x"], "No such command"),
     ],
 )
@@ -58,6 +61,19 @@ def test_a_run_directory_is_never_overwritten(oomtrial, tmp_path, version):
     (tmp_path / "run.json").write_text("{}")
     done = oomtrial("run", "--kernel", f"source:{version}", "--out", tmp_path)
     assert "already holds a run" in one_line(done, 2)
+
+
+@pytest.mark.parametrize("place", ["file/run", "file"])
+def test_a_directory_that_cannot_be_made_is_told_at_once(oomtrial, tmp_path, version, place):
+    (tmp_path / "file").touch()
+    done = oomtrial("run", "--kernel", f"source:{version}", "--out", tmp_path / place)
+    assert f"{tmp_path / 'file'} is no directory; choose another --out" in one_line(done, 3)
+
+
+def test_readme_and_errors_have_the_same_exit_codes():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for code, said in re.findall(r"^\| (2|4) \| (?:\w+: )?(.*) \|$", errors.__doc__, re.MULTILINE):
+        assert re.search(rf"^\| {code} \| (?:usage: )?{re.escape(said)} \|$", readme, re.MULTILINE), (code, said)
 
 
 def test_a_full_disk_is_told_before_anything_starts(oomtrial, tmp_path, version):
@@ -108,6 +124,15 @@ def test_help_lists_every_command_with_its_whole_description(oomtrial, group):
     found = cli.cli if not group else cli.cli.commands[group[0]]
     for name, command in found.commands.items():
         assert command.hidden or re.search(rf"^  {name} +[A-Z]", text, re.MULTILINE)
+
+
+def test_a_shell_completes_commands_and_options():
+    code = "import sys; sys.argv[0] = 'oomtrial'; from harness.cli import main; main()"
+    words = {"_OOMTRIAL_COMPLETE": "bash_complete", "COMP_WORDS": "oomtrial run --ker", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ | words
+    )
+    assert done.stdout == "plain,--kernel\n", done.stderr
 
 
 INTERRUPTED_IN_EXEC = """

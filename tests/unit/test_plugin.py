@@ -59,6 +59,19 @@ def test_without_the_option_it_is_the_local_engine_or_what_the_project_says(pyte
     run("-v").stdout.fnmatch_lines(["*::test_it?debian:6.1? PASSED*"])
 
 
+def test_a_project_file_says_kernels_and_size_of_guests(pytester, run):
+    pytester.makepyfile("def test_it(kernel): pass")
+    (pytester.path / "oomtrial.toml").write_text('kernels = ["fix=debian:6.1"]\nvcpus = 3\nmemory = "1G"\n')
+    shown = run("-v")
+    shown.stdout.fnmatch_lines(
+        ["oomtrial: debian:6.1; guests of 3 vCPUs and 1024 MiB", "*::test_it?debian:6.1? PASSED*"]
+    )
+    pytester.makeini("[pytest]\noomtrial_vcpus = 2\n")
+    run("--kernel", "host", "--kernel", "debian:6.12").stdout.fnmatch_lines(["*; guests of 2 vCPUs and 1024 MiB"])
+    (pytester.path / "oomtrial.toml").write_text("vcpu = 3\n")
+    run().stderr.fnmatch_lines(["*oomtrial.toml: unknown key 'vcpu', did you mean 'vcpus'?*"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

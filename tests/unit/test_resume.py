@@ -121,6 +121,23 @@ def go_on(out):
     run_experiment(resume_run(out, quiet()))
 
 
+def test_a_run_that_is_cut_off_says_how_to_resume_it(tmp_path, monkeypatch):
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    def check(self):
+        names = [arm.name for arm in ARMS]
+        self.blocks = plan_blocks(names, list(self.scenarios), ROUNDS, BOOTS, 3)
+
+    monkeypatch.setattr(block, "run_trial", interrupt)
+    monkeypatch.setattr(Experiment, "check", check)
+    out, said = tmp_path / "my run", StringIO()
+    begun = Experiment(Request(ARMS, ("one-big-many-small",), ROUNDS, BOOTS, 3, out), Reporter(Console(file=said)))
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(begun)
+    assert f"resume with: oomtrial run --resume '{out}'" in said.getvalue()
+
+
 def in_child(work):
     """Runs work in a process of its own; its exit status."""
     pid = os.fork()

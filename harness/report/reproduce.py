@@ -1,0 +1,29 @@
+"""How a run is measured again: the command, and what its kernels were made of beyond their specs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from ..kernels.provenance import Provenance, describe_source, files_of
+from .visible import visible
+
+
+def reproduce_lines(command: Sequence[str], provenance: Sequence[Provenance]) -> list[str]:
+    """The first line is ``Reproduce:`` and the command, without its directory: that is taken. A line follows for each kernel
+    whose spec does not say all: a tree with its commit and its changes, patches that are kept with the run."""
+    lines = [f"Reproduce: {shlex.join(_without_out(command))}"]
+    for each in provenance:
+        kept = [f"{what}: {path}" for what, path in files_of(each).items()]
+        if said := "; ".join(filter(None, [describe_source(each), *kept])):
+            lines.append(f"  {each.spec}: {said}")
+    return [visible(line) for line in lines]
+
+
+def _without_out(command: Sequence[str]) -> list[str]:
+    words, skip = [], False
+    for word in command:
+        if not skip and word != "--out" and not word.startswith("--out="):
+            words.append(word)
+        skip = word == "--out"
+    return words

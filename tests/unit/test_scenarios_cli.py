@@ -1,0 +1,131 @@
+"""`oomtrial scenarios`: what it prints is a scenario file, and what it writes can be run."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import cli
+from harness.errors import UsageError
+from harness.spec.scenario import (
+    ContainerLimits,
+    HogGroup,
+    ParentLimits,
+    ScenarioFile,
+    decode,
+    load_scenario,
+    scenario_names,
+    scenario_template,
+)
+
+STRUCTS = {"": ScenarioFile, "hogs": HogGroup, "containers": ContainerLimits, "parents": ParentLimits}
+
+
+def invoke(*arguments):
+    done = CliRunner().invoke(cli, ["scenarios", *arguments])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_what_is_printed_is_the_file(name, tmp_path):
+    text = invoke(name)
+    assert tomllib.loads(text)["summary"]
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    assert load_scenario(str(path)).version == load_scenario(name).version
+
+
+def test_a_list_is_a_table_and_one_can_be():
+    assert "kills needed" in invoke()
+    assert "kills needed" in invoke("one-big-many-small", "--format", "table")
+    assert json.loads(invoke("equal-hogs", "--format", "json"))[0]["name"] == "equal-hogs"
+    assert len(json.loads(invoke("--format", "json"))) == len(scenario_names())
+
+
+def test_the_schema_has_every_key_with_what_it_means():
+    schema = json.loads(invoke("--schema"))
+    for struct in STRUCTS.values():
+        properties = schema["$defs"][struct.__name__]["properties"]
+        assert set(properties) == {field.name for field in msgspec.structs.fields(struct)}
+        assert all(each["description"].endswith(".") for each in properties.values())
+    hog = schema["$defs"]["HogGroup"]["properties"]
+    assert "vfork" in hog["kind"]["enum"]
+    assert re.fullmatch(hog["size"]["pattern"], "20M")
+    assert not re.fullmatch(hog["size"]["pattern"], "thirty")
+
+
+def test_the_template_is_the_scenario_that_shows_most_and_has_every_key():
+    text = scenario_template()
+    of_template, known = decode("x", text), load_scenario("one-big-many-small")
+    assert (of_template.limits, of_template.hogs) == (known.limits, known.hogs)
+    table, seen = "", {name: set() for name in STRUCTS}
+    for line in text.splitlines():
+        if heading := re.fullmatch(r"(?:# )?\[\[(\w+)\]\]", line):
+            table = heading[1]
+        elif key := re.match(r"(?:# )?(\w+) = ", line):
+            seen[table].add(key[1])
+    tables = {"hogs", "containers", "parents"}
+    for name, struct in STRUCTS.items():
+        assert seen[name] == {field.name for field in msgspec.structs.fields(struct)} - tables, name
+
+
+def test_every_default_of_the_template_is_the_default():
+    table, defaults = "", {}
+    for line in scenario_template().splitlines():
+        if heading := re.fullmatch(r"(?:# )?\[\[(\w+)\]\]", line):
+            table = heading[1]
+        elif value := re.match(r"# (\w+) = ([^#]*)", line):
+            defaults[table, value[1]] = tomllib.loads(f"x = {value[2]}")["x"]
+    for (table, key), value in defaults.items():
+        (field,) = (field for field in msgspec.structs.fields(STRUCTS[table]) if field.name == key)
+        if key not in ("shows", "memory_high", "memory_max", "name", "step"):  # examples: their default is none
+            assert value == (list(field.default) if isinstance(field.default, tuple) else field.default), key
+
+
+def test_a_new_one_is_written_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = invoke("new", "mine")
+    assert shown.splitlines()[0] == "mine.toml"
+    assert load_scenario("mine.toml").name == "mine"
+    Path("mine.toml").write_text("precious")
+    done = CliRunner().invoke(cli, ["scenarios", "new", "mine.toml"])
+    assert isinstance(done.exception, UsageError)
+    assert "mine.toml exists already" in str(done.exception)
+    assert Path("mine.toml").read_text() == "precious"
+
+
+BASE = 'summary = ""\nmemory_max = "30M"\n[[hogs]]\nname = "a"\nsize = "40M"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (BASE.replace('"30M"', '"thirty"'), "memory_max is not a size: 'thirty'; write a number with K, M or G"),
+        (BASE.replace('"40M"', '"forty"'), "size of hog a is not a size: 'forty'"),
+        (BASE.replace("[[hogs]]", '[[parents]]\nmemory_high = "x"\n[[hogs]]'), "memory_high of parent 1 is not a size"),
+        (
+            BASE.replace("[[hogs]]", '[[containers]]\nname = "c"\nmemory_max = "x"\n[[hogs]]'),
+            "memory_max of container c is",
+        ),
+        (BASE.replace('"30M"', '"1K"'), "memory_max of main is 1K"),
+        (BASE.replace("[[hogs]]", "[[hogs]]\ncount = 0"), "count of hog a is 0, between 1 and 512"),
+        (BASE.replace("[[hogs]]", "[[hogs]]\nknd = 1"), "unknown key 'knd' of hogs, did you mean kind?"),
+    ],
+)
+def test_what_is_wrong_names_file_and_key(tmp_path, text, says):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_scenario(str(path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert says in str(caught.value)
+
+
+def test_a_missing_file_is_not_an_unknown_scenario(tmp_path):
+    with pytest.raises(UsageError, match=r"there is no scenario file .*none\.toml; `oomtrial scenarios new NAME`"):
+        load_scenario(str(tmp_path / "none.toml"))
