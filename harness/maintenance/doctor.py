@@ -115,7 +115,7 @@ def _acceleration() -> Finding:
     return Finding(
         topic,
         "note",
-        f"no KVM: {probe.reason}; guests are emulated, which is slower",
+        f"{probe.reason}; guests are emulated, which is slower",
         "no command mends it: it takes bare metal, or a virtual machine with nested VMX or SVM",
     )
 

@@ -19,7 +19,7 @@ from .visible import visible
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
 _ARMS_BESIDE = 4  # in one table
-_HEADING_LETTERS = 16  # of a heading's line: `+wait-for-victim` fits, and three arms stand on a terminal of 80 columns
+_HEADING_LETTERS = 15  # of a heading's line: three arms then stand on a terminal of 80 columns
 
 
 def _percent(value: float | None) -> str:

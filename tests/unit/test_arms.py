@@ -116,7 +116,14 @@ def test_headings_are_not_cut_within_words():
     print_summary(Console(file=out, width=120), msgspec.structs.replace(summary, arms=arms, comparisons=[], notes=[]))
     rows = [line.strip() for line in out.getvalue().split("─")[0].splitlines()[1:]]
     assert "".join(rows) == name
-    assert all(row.endswith(("-", "/")) or row in ("linux", "7.3.patch") for row in rows if row)
+    assert all(row.endswith(("-", "/", "linux", "7.3.patch")) for row in rows if row)
+
+
+def test_three_arms_stand_on_80_columns_without_a_word_that_is_cut():
+    out = io.StringIO()
+    print_summary(Console(file=out, width=80), summarize(EXAMPLE))
+    heading = out.getvalue().split("─")[0].split()
+    assert {"+wait-for-", "victim", "+ignore-", "pending-victim"} <= set(heading)
 
 
 def test_every_table_of_many_arms_has_the_baseline():
