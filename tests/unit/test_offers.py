@@ -132,7 +132,7 @@ def test_a_package_that_lacks_what_its_name_promises_is_told(archive):
     archive.add("sid", "linux-image-7.5.1-cloud-amd64", "7.5.1-1", binary | modules)
     archive.publish()
     says = refusal_of("debian:7.5")
-    assert "linux-image-7.5.1-cloud-amd64 7.5.1-1 has no modules where" in says
+    assert "linux-image-7.5.1-cloud-amd64 7.5.1-1 has no modules, expected one" in says
 
 
 def test_list_says_what_can_be_had_and_from_where(kernels, archive):
@@ -394,7 +394,10 @@ def test_prune_takes_what_a_newer_package_took_the_place_of(kernels, archive, tm
         os.utime(file, (time.time() - 2 * 86400,) * 2)
     assert source_of("debian:7.2") == "linux-image-7.2.20-cloud-amd64 7.2.20-1"
     pruned = kernels("prune").stdout
-    assert "debian:7.2: made of linux-image-7.2.13+deb14-cloud-amd64 7.2.13-1; linux-image-7.2.20" in pruned
+    assert (
+        "debian:7.2: built from linux-image-7.2.13+deb14-cloud-amd64 7.2.13-1, now replaced by linux-image-7.2.20"
+        in pruned
+    )
     assert "replaced by a newer package" in pruned
 
 

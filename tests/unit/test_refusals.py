@@ -50,6 +50,6 @@ def test_a_run_that_may_open_too_few_files_is_refused(tmp_path, soft, hard, is_r
         env={**os.environ, "OOMTRIAL_CACHE": str(tmp_path / "cache")},
     )
     if is_refused:
-        assert "may open 24 here; ulimit -n 1024" in one_line(done, 3)
+        assert "the limit here is 24; ulimit -n 1024" in one_line(done, 3)
     else:
         assert "is not a kernel tree" in one_line(done, 2)
