@@ -18,6 +18,7 @@ from tests.aptrepo import (
     Archive,
     add_old_prebuilt,
     add_prebuilt,
+    end_agent,
     kernel_source,
     make_key,
     missing_tools,
@@ -42,7 +43,8 @@ def pristine(tmp_path_factory):
     add_prebuilt(made, "experimental", "7.3~rc7-1~exp1", "7.3-cloud-amd64")
     add_prebuilt(made, "experimental", "7.4~rc1-1~exp1", "7.4-cloud-amd64")
     made.publish()
-    return made
+    yield made
+    end_agent(made.key)
 
 
 @pytest.fixture
@@ -177,6 +179,7 @@ def test_a_version_that_is_new_on_the_mirror_is_found_when_the_lists_are_an_hour
 
 def test_a_signature_that_does_not_verify(kernels, archive, tmp_path, environment):
     archive.publish(make_key(tmp_path / "o"))
+    end_agent(tmp_path / "o")
     says = error_of(kernels("build", "debian:7.2@sid"))
     assert f"sid of {archive.uri} does not verify: " in says
     assert "no package of it is used" in says
