@@ -322,7 +322,7 @@ def _exit_codes(found: Injection) -> set[int]:
 def _account(outcome: Outcome, out: Path, guests_killed: int) -> None:
     outcome.violations += check_run(out, guests_killed)
     rounds, trials = (pd.read_parquet(out / f"tables/{name}.parquet") for name in ("rounds", "trials"))
-    outcome.rounds += len(rounds)
+    outcome.rounds += int((~rounds["warm_up"].astype(bool)).sum())
     outcome.lost_rounds += int((rounds["outcome"] != "completed").sum())
     outcome.rerun_rounds += int(trials["rounds_begun"].sum()) - len(rounds)
 
