@@ -351,6 +351,19 @@ def test_an_upstream_archive_that_is_not_the_listed_one_is_not_taken(archive, tm
     assert [file.suffix for file in (tmp_path / "cache/apt/upstream").iterdir()] == [".lock"]
 
 
+def test_an_upstream_archive_that_is_damaged_in_the_cache_is_fetched_again(archive, tmp_path):
+    add_sources(archive, tmp_path)
+    for file in archive.debian.glob("pool/linux_6.19*.dsc"):
+        file.unlink()
+    assert "6.19.11, without" in source_of("source:6.19")
+    (kept,) = (tmp_path / "cache/apt/upstream").glob("*.tar")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    says = refusal_of("source:6.19")
+    assert "the upstream archive of linux 6.19.11, without Debian's patches in the cache is damaged" in says
+    assert "int two;" in image_of("source:6.19")
+    assert not kept.exists()  # unpacked
+
+
 def test_a_source_package_whose_patch_does_not_apply_leaves_no_tree(archive, tmp_path, environment):
     add_sources(archive, tmp_path)
     tree = kernel_source(tmp_path / "again", "6.20.1")
