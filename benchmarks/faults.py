@@ -222,12 +222,21 @@ def _sealed(trial: Path) -> bool:
 
 
 def _planned_once(record: RunRecord, rounds: pd.DataFrame) -> list[str]:
-    planned = Counter((b.arm, b.scenario, b.boot, n) for b in record.blocks for n in range(1, b.rounds + 1))
-    found = Counter(zip(rounds["arm"], rounds["scenario"], rounds["boot"], rounds["round"], strict=True))
+    """Each boot has as many counted rounds as were planned, and no number stands twice. A trial that goes on after a fault
+    begins with warm-up rounds of its own, which take numbers too."""
+    place = ["arm", "scenario", "boot"]
+    planned = Counter({(b.arm, b.scenario, b.boot): 0 for b in record.blocks})
+    for block in record.blocks:
+        planned[block.arm, block.scenario, block.boot] += block.rounds
+    counted = rounds[~rounds["warm_up"].astype(bool)]
+    found = Counter(zip(*(counted[name] for name in place), strict=True))
     missing, surplus = planned - found, found - planned
-    return [f"{len(missing)} rounds are missing: {sorted(missing)[:3]}"] * bool(missing) + [
-        f"{len(surplus)} rounds stand twice, or were not planned: {sorted(surplus)[:3]}"
-    ] * bool(surplus)
+    twice = int(rounds.duplicated([*place, "round"]).sum())
+    return (
+        [f"{sum(missing.values())} rounds are missing: {sorted(missing)[:3]}"] * bool(missing)
+        + [f"{sum(surplus.values())} rounds were not planned: {sorted(surplus)[:3]}"] * bool(surplus)
+        + [f"{twice} rounds stand twice"] * bool(twice)
+    )
 
 
 @dataclass(frozen=True)
@@ -313,7 +322,7 @@ def _exit_codes(found: Injection) -> set[int]:
 def _account(outcome: Outcome, out: Path, guests_killed: int) -> None:
     outcome.violations += check_run(out, guests_killed)
     rounds, trials = (pd.read_parquet(out / f"tables/{name}.parquet") for name in ("rounds", "trials"))
-    outcome.rounds += len(rounds)
+    outcome.rounds += int((~rounds["warm_up"].astype(bool)).sum())
     outcome.lost_rounds += int((rounds["outcome"] != "completed").sum())
     outcome.rerun_rounds += int(trials["rounds_begun"].sum()) - len(rounds)
 

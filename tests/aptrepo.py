@@ -31,6 +31,11 @@ def make_key(home):
     return home
 
 
+def end_agent(home):
+    """gpg starts an agent for a home, which would outlive the tests."""
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=True, timeout=60)
+
+
 def gpg(home, *arguments, text=b""):
     argv = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
     return subprocess.run([*argv, *arguments], input=text, capture_output=True, check=True, timeout=60).stdout

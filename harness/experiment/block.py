@@ -126,7 +126,7 @@ class BlockRunner:
                 outcome = TrialOutcome(Outcome.LOST, str(error) or "interrupted")
                 if isinstance(error, KeyboardInterrupt) and progress.round_s > scenario.round_deadline_s:
                     # who ends a run because nothing happens any more has seen a hang
-                    why = f"interrupted when its round had taken {progress.round_s:.0f} s"
+                    why = f"interrupted after {progress.round_s:.0f} s of its round"
                     outcome, state = TrialOutcome(Outcome.HUNG, why), TrialState.ENDED
                 raise
             finally:

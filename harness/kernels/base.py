@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock
 
 from ..progress import Reporter
+from ..system.paths import require_room
 
 _VERSION = re.compile(
     r"^VERSION = (\d+)\nPATCHLEVEL = (\d+)(?:\nSUBLEVEL = (\d+)(?:\nEXTRAVERSION =[^\S\n]*(-rc\d+)?)?)?", re.MULTILINE
@@ -54,6 +58,28 @@ class Base(Protocol):
         Raises BuildError when the source is not available, HostError when there is no room.
         """
         ...
+
+
+@contextlib.contextmanager
+def scratch_for(tree: Path, needed_bytes: int, name: str) -> Iterator[Path]:
+    """An empty directory beside the place of a tree, in which the tree is made; removed at the end.
+
+    Raises HostError when there is no room. `name`: of the base.
+    """
+    require_room(tree.parent, needed_bytes, f"the tree of {name}")
+    scratch = tree.with_name(f".{tree.name}.new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def put_tree(made: Path, tree: Path) -> None:
+    """Moves a tree that is complete to its place."""
+    made.touch()  # prune goes by the time, and an archive has times of its own
+    made.rename(tree)
 
 
 def makefile_version(makefile: str) -> str | None:

@@ -182,7 +182,7 @@ class DebianPlan:
     def _only(self, root: Path, what: str, *patterns: str) -> Path:
         found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
         if len(found) != 1:
-            raise BuildError(f"{self.source} has {len(found) or 'no'} {what} instead of one: {patterns[-1]}")
+            raise BuildError(f"{self.source} has {len(found) or 'no'} {what}, expected one: {patterns[-1]}")
         return found[0]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from filelock import FileLock
 from ..errors import BuildError
 from ..progress import Reporter
 from ..spec.kernel import KernelSpec
-from ..system.paths import cache_dir, require_room
+from ..system.paths import cache_dir
 from ..system.process import start
 from .apt import Package, download
-from .base import Base
+from .base import Base, put_tree, scratch_for
 from .catalog import kept_catalogs
 from .debversion import answers, is_candidate, release_of, version_order
 from .offers import Offers, Rank, host_packages
@@ -74,22 +73,16 @@ class Source:
         """
         if self.tree.is_dir():
             return
-        require_room(self.tree.parent, _UNPACKED_BYTES, f"the tree of {self.package}")
-        scratch = self.tree.with_name(f".{self.tree.name}.new")
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        try:
+        with scratch_for(self.tree, _UNPACKED_BYTES, self.package) as scratch:
             with progress.task(f"fetch {self.name}"):
                 wanted = Package(self.package, self.package_version, self.sha256, (), self.suite, self.state)
                 (file,) = download([wanted], scratch)
-            with progress.task(f"unpack {self.package}"):
-                _unpack(file, self.package, scratch)
-            (scratch / self.package).touch()  # prune goes by the time, and the archive has one of its own
-            (scratch / self.package).rename(self.tree)
-        except subprocess.SubprocessError as error:
-            raise BuildError(f"cannot unpack {self.package}: {error}") from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            try:
+                with progress.task(f"unpack {self.package}"):
+                    _unpack(file, self.package, scratch)
+            except subprocess.SubprocessError as error:
+                raise BuildError(f"cannot unpack {self.package}: {error}") from error
+            put_tree(scratch / self.package, self.tree)
 
 
 def offered_versions() -> list[str]:

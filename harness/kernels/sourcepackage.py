@@ -5,7 +5,6 @@ The tree is what Debian builds: the upstream archive with Debian's patches, as d
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ from filelock import FileLock
 from ..errors import BuildError
 from ..progress import Reporter
 from ..spec.kernel import KernelSpec
-from ..system.paths import cache_dir, require_room, write_atomically
+from ..system.paths import cache_dir, write_atomically
 from ..system.process import run
 from .apt import NotOnMirrorError, Package, download_source
+from .base import put_tree, scratch_for
 from .catalog import forget_package
 from .debversion import answers, is_candidate, release_of, series_of
 from .offers import Offers, Rank
@@ -74,25 +74,20 @@ class SourcePackage:
         """
         if self.tree.is_dir():
             return
-        require_room(self.tree.parent, _UNPACKED_BYTES, f"the tree of {self.name}")
-        scratch = self.tree.with_name(f".{self.tree.name}.new")
-        shutil.rmtree(scratch, ignore_errors=True)
-        (scratch / "files").mkdir(parents=True)
         log = cache_dir() / "logs" / f"unpack-{self.tree.name}.log"
         log.unlink(missing_ok=True)
         package = Package("linux", self.package_version, self.sha256, (), self.suite, self.state)
-        try:
-            with progress.task(f"fetch {self.name}"):
-                files = download_source(package, scratch / "files")
+        with scratch_for(self.tree, _UNPACKED_BYTES, self.name) as scratch:
+            (scratch / "files").mkdir()
+            try:
+                with progress.task(f"fetch {self.name}"):
+                    files = download_source(package, scratch / "files")
+            except NotOnMirrorError as error:
+                forget_package(package)
+                raise NotOnMirrorError(error.what, f"try again: another version may match; {error.hint}") from error
             with progress.task(f"unpack {self.name}"):
                 self._unpack(_one(files, ".orig.tar."), _one(files, ".debian.tar."), scratch, log)
-            (scratch / "tree").touch()  # prune goes by the time, and the archive has one of its own
-            (scratch / "tree").rename(self.tree)
-        except NotOnMirrorError as error:
-            forget_package(package)
-            raise NotOnMirrorError(error.what, f"try again: another version may match; {error.hint}") from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            put_tree(scratch / "tree", self.tree)
 
     def _unpack(self, original: Path, packaging: Path, scratch: Path, log: Path) -> None:
         tree, debian = scratch / "tree", scratch / "packaging"

@@ -7,7 +7,6 @@ have the archive of kernel.org's release. Such a version is better than none, an
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ..spec.kernel import KernelSpec
 from ..system.paths import cache_dir, require_room
 from ..system.process import run
 from .apt import Package, download_file
+from .base import put_tree, scratch_for
 from .catalog import UPSTREAM, forget_package, read_state
 from .debversion import answers, is_candidate, release_of, series_of
 from .offers import Offers, Rank
@@ -71,24 +71,20 @@ class UpstreamArchive:
         """
         if self.tree.is_dir():
             return
-        require_room(self.tree.parent, _UNPACKED_BYTES, f"the tree of {self.name}")
-        scratch = self.tree.with_name(f".{self.tree.name}.new")
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
         archive, log = _archive(self.sha256), cache_dir() / "logs" / f"unpack-{self.tree.name}.log"
-        try:
+        log.unlink(missing_ok=True)
+        with scratch_for(self.tree, _UNPACKED_BYTES, self.name) as scratch:
             with progress.task(f"unpack {self.name}"):
                 if not _is_whole(archive, self.sha256):
                     archive.unlink(missing_ok=True)
-                    raise BuildError(f"{archive.name} is damaged", "run the command again to download it again")
+                    raise BuildError(
+                        f"the {self.name} in the cache is damaged", "run the command again to download it again"
+                    )
                 argv = ["tar", "-x", "-f", str(archive), "-C", str(scratch), "--no-same-owner", "--strip-components=1"]
                 if run(argv, log=log, deadline_s=_UNPACK_DEADLINE_S):
-                    raise BuildError(f"cannot unpack {archive.name}", f"log: {log}")
-            scratch.touch()  # prune goes by the time, and the archive has one of its own
-            scratch.rename(self.tree)
-            archive.unlink()
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+                    raise BuildError(f"cannot unpack the {self.name}", f"log: {log}")
+            put_tree(scratch, self.tree)
+        archive.unlink()
 
 
 def find_upstream_archive(spec: KernelSpec, offers: Offers) -> UpstreamArchive | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -47,6 +48,8 @@ from .sections import Sections
 from .wire import Records
 from .words import KILL_PARSERS, PART_PARSERS, Marked, Parser, encoded, mark
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped, killers.UserKill)
 _WITH_ZONES = (tasks.TableHead, domain.StatsHead)  # heads of what stands on the lines that follow
@@ -188,6 +191,18 @@ def _table_at(table: tasks.TaskTable, written: Expanded, first_line: int) -> tas
     return tasks.TaskTable(table.columns, table.cells, table.names, lines.tobytes(), table.damaged, table.foreign)
 
 
+def _weak(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A method of an object that is alive whenever this is called, and that this does not keep alive."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        bound = reference()
+        assert bound is not None
+        return bound(*arguments, **options)
+
+    return call
+
+
 class _Reader:
     def __init__(
         self,
@@ -212,8 +227,10 @@ class _Reader:
             self.marked = mark(block.data, block.end)
             parsers = {marked.parsers for marked in self.marked}
             self.is_encoded = not is_written and any(encoded in each for each in parsers)
-        self.sections = Sections(block.data, block.end, self.marked, self._peel, self._line_of, in_bulk)
-        self.rejoiner = Rejoiner(block.data, self._peel)
+        # Weakly: a cycle would keep the block for ever, as nobody looks for cycles while logs are read.
+        peel, line_of = _weak(self._peel), _weak(self._line_of)
+        self.sections = Sections(block.data, block.end, self.marked, peel, line_of, in_bulk)
+        self.rejoiner = Rejoiner(block.data, peel)
         self.used = -1  # end of what wrapped lines have taken
         self.counted, self.line_number = 0, block.line
         self.origin: Origin | None = None  # of the last header

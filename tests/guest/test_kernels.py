@@ -53,5 +53,5 @@ def test_check_says_whether_a_patch_applies_before_anything_is_compiled(oomtrial
     wrong = oomtrial("kernels", "check", f"source:{version}+{nearest_file('wait-for-victim', other)[0].path}")
     assert wrong.returncode == 4
     assert f"does not apply to linux-source-{version}" in wrong.stderr
-    assert "; it is made for another version" in wrong.stderr.splitlines()[-1]
+    assert "; it was made for another version" in wrong.stderr.splitlines()[-1]
     assert ", hunk " in wrong.stderr.splitlines()[-1]

@@ -1,5 +1,7 @@
 """A log is read to its end, however little a read gives."""
 
+import base64
+import gc
 import io
 import os
 import subprocess
@@ -9,6 +11,7 @@ from oomtext import killed, stamped
 
 import harness
 from harness.oomlog.blocks import split_blocks
+from harness.oomlog.scan import Block, _Reader, read_and_count, read_compiled
 
 KILLS = 5000
 
@@ -33,3 +36,21 @@ def test_a_stream_that_does_not_wait_is_no_end():
 def test_the_end_is_the_end():
     (block,) = split_blocks(io.BytesIO(b"a line\n"))
     assert block.data == b"a line\n"
+
+
+def test_a_block_that_was_read_is_let_go_without_a_search_for_cycles():
+    """`oomtrial parse` switches that search off: a cycle would keep every block of a log of many GB."""
+    text = "".join(
+        f"[{n:5d}.000000] Killed process {n} (x) total-vm:1kB, anon-rss:1kB\n" for n in range(1, 50)
+    ).encode()
+    mail = b"Content-Transfer-Encoding: base64\n\n" + base64.encodebytes(text)
+    gc.collect()
+    gc.disable()
+    try:
+        for data in (text, mail, b"nothing of interest\n" * 10):
+            block = Block(data, len(data), 0, 0)
+            read_compiled(block)
+            read_and_count(block)
+        assert not [each for each in gc.get_objects() if isinstance(each, _Reader)]
+    finally:
+        gc.enable()

@@ -308,7 +308,7 @@ def test_a_patch_that_fails_names_file_and_hunk_and_whether_it_is_there_already(
     for verb in ("check", "build"):
         says = one_line(kernels(verb, f"tree:{tree}+{tmp_path}/other.patch"), 4)
         assert "other.patch does not apply to" in says
-        assert "mm/oom_kill.c, hunk 1 (line 1); it is made for another version" in says
+        assert "mm/oom_kill.c, hunk 1 (line 1); it was made for another version" in says
         assert "mm/oom.c is not in the tree" in one_line(kernels(verb, f"tree:{tree}+{tmp_path}/gone.patch"), 4)
         twice = f"tree:{tree}+{tmp_path}/fix.patch+{tmp_path}/fix.patch"
         assert "; the tree already has it" in one_line(kernels(verb, twice), 4)

@@ -18,6 +18,7 @@ from tests.aptrepo import (
     Archive,
     add_old_prebuilt,
     add_prebuilt,
+    end_agent,
     kernel_source,
     make_key,
     missing_tools,
@@ -42,7 +43,8 @@ def pristine(tmp_path_factory):
     add_prebuilt(made, "experimental", "7.3~rc7-1~exp1", "7.3-cloud-amd64")
     add_prebuilt(made, "experimental", "7.4~rc1-1~exp1", "7.4-cloud-amd64")
     made.publish()
-    return made
+    yield made
+    end_agent(made.key)
 
 
 @pytest.fixture
@@ -132,7 +134,7 @@ def test_a_package_that_lacks_what_its_name_promises_is_told(archive):
     archive.add("sid", "linux-image-7.5.1-cloud-amd64", "7.5.1-1", binary | modules)
     archive.publish()
     says = refusal_of("debian:7.5")
-    assert "linux-image-7.5.1-cloud-amd64 7.5.1-1 has no modules where" in says
+    assert "linux-image-7.5.1-cloud-amd64 7.5.1-1 has no modules, expected one" in says
 
 
 def test_list_says_what_can_be_had_and_from_where(kernels, archive):
@@ -177,6 +179,7 @@ def test_a_version_that_is_new_on_the_mirror_is_found_when_the_lists_are_an_hour
 
 def test_a_signature_that_does_not_verify(kernels, archive, tmp_path, environment):
     archive.publish(make_key(tmp_path / "o"))
+    end_agent(tmp_path / "o")
     says = error_of(kernels("build", "debian:7.2@sid"))
     assert f"sid of {archive.uri} does not verify: " in says
     assert "no package of it is used" in says
@@ -348,6 +351,19 @@ def test_an_upstream_archive_that_is_not_the_listed_one_is_not_taken(archive, tm
     assert [file.suffix for file in (tmp_path / "cache/apt/upstream").iterdir()] == [".lock"]
 
 
+def test_an_upstream_archive_that_is_damaged_in_the_cache_is_fetched_again(archive, tmp_path):
+    add_sources(archive, tmp_path)
+    for file in archive.debian.glob("pool/linux_6.19*.dsc"):
+        file.unlink()
+    assert "6.19.11, without" in source_of("source:6.19")
+    (kept,) = (tmp_path / "cache/apt/upstream").glob("*.tar")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    says = refusal_of("source:6.19")
+    assert "the upstream archive of linux 6.19.11, without Debian's patches in the cache is damaged" in says
+    assert "int two;" in image_of("source:6.19")
+    assert not kept.exists()  # unpacked
+
+
 def test_a_source_package_whose_patch_does_not_apply_leaves_no_tree(archive, tmp_path, environment):
     add_sources(archive, tmp_path)
     tree = kernel_source(tmp_path / "again", "6.20.1")
@@ -394,7 +410,10 @@ def test_prune_takes_what_a_newer_package_took_the_place_of(kernels, archive, tm
         os.utime(file, (time.time() - 2 * 86400,) * 2)
     assert source_of("debian:7.2") == "linux-image-7.2.20-cloud-amd64 7.2.20-1"
     pruned = kernels("prune").stdout
-    assert "debian:7.2: made of linux-image-7.2.13+deb14-cloud-amd64 7.2.13-1; linux-image-7.2.20" in pruned
+    assert (
+        "debian:7.2: built from linux-image-7.2.13+deb14-cloud-amd64 7.2.13-1, now replaced by linux-image-7.2.20"
+        in pruned
+    )
     assert "replaced by a newer package" in pruned
 
 

@@ -397,7 +397,8 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
         [sys.executable, "-m", "harness", "parse", "-", "--format", "parquet", "--out", str(tmp_path / "out")],
         stdin=subprocess.PIPE,
     )
-    lines = b"nothing of interest in this line\n" * 100_000
+    # a log with many records is read by processes, any other by threads
+    lines = b"[    1.5] Memory cgroup out of memory: Killed process 12 (x) total-vm:1kB, anon-rss:1kB\n" * 30_000
     parent, workers = psutil.Process(process.pid), []
     while not workers:
         process.stdin.write(lines)

@@ -365,7 +365,7 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
     rounds = pd.read_parquet(out / "tables/rounds.parquet")
     assert rounds.loc[rounds["trial_id"] == "001-1", ["round", "outcome"]].values.tolist() == [[1, "hung"]]
     assert len(rounds) == 2 * ROUNDS
-    assert read_trial(out / "trials/001-1").reason == "interrupted when its round had taken 1000 s"
+    assert read_trial(out / "trials/001-1").reason == "interrupted after 1000 s of its round"
 
 
 def test_a_full_disk_keeps_what_fitted_and_the_run_goes_on_once_there_is_room(tmp_path):
