@@ -19,6 +19,7 @@ from .commands.compare import compare, plan
 from .commands.controls import controls
 from .commands.demo import demo
 from .commands.doctor import doctor
+from .commands.history import history
 from .commands.kernels import kernels
 from .commands.parse import parse
 from .commands.report import report
@@ -42,7 +43,7 @@ def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
 
 _SECTIONS = {
     "Measure": ("demo", "try", "run", "series", "bisect", "controls", "plan"),
-    "Look at results": ("summary", "compare", "report", "tables"),
+    "Look at results": ("summary", "compare", "report", "tables", "history"),
     "Read OOM kills": ("parse", "watch"),
     "Prepare": ("doctor", "kernels", "scenarios"),
 }
@@ -93,6 +94,7 @@ for _command in (
     kernels,
     parse,
     watch,
+    history,
     doctor,
 ):
     cli.add_command(_command)

@@ -20,6 +20,7 @@ def test_it_has_everything_that_is_no_code(installed):
     for path in (
         *LIBRARY.rglob("*.patch"),
         package / "kernels/configs/guest.config",
+        package / "py.typed",
         *package.rglob("*.j2"),
         *package.rglob("*.html"),
     ):
