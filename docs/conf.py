@@ -17,3 +17,6 @@ html_show_sphinx = False
 highlight_language = "text"
 # Pages are read on the web as well as here: files that are no page are linked as they lie in the tree.
 suppress_warnings = ["myst.xref_missing"]
+
+# `sphinx-build -b man`: one page with all commands and options.
+man_pages = [("cli", "oomtrial", "count OOM kills that were not needed, and compare kernels by them", author, 1)]

@@ -27,6 +27,7 @@ def scenarios() -> None:
     oomtrial scenarios              list them
     oomtrial scenarios NAME         print the TOML file of one
     oomtrial scenarios new NAME     write a template to NAME.toml
+    oomtrial scenarios check FILE   how many kills the declared demand needs, limit by limit
     oomtrial scenarios --schema     print the JSON schema of scenario files
     """
 
@@ -75,4 +76,27 @@ def new(name: str) -> None:
         raise UsageError(f"{path} exists already", "choose another name") from None
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}") from error
-    click.echo(f"{path}\nNext: oomtrial run --kernel debian:6.12 --scenario {path}")
+    click.echo(f"{path}\nNext: oomtrial scenarios check {path}\n      oomtrial run --kernel debian:6.12 --scenario {path}")
+
+
+@scenarios.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def check(names: tuple[str, ...]) -> None:
+    """Check the declared demand of a scenario without running it.
+
+    Prints for each limit how many kills are needed and how much room the survivors leave. A run checks the same on every kernel
+    before its first round, with real processes. Exit code 7: a limit leaves too little room, so a run would refuse the scenario.
+    """
+    from ..errors import CHECK_FAILED
+    from ..report.demandtable import demand_lines
+    from ..spec.demand import check_demand
+    from ..spec.scenario import load_scenario
+
+    failed = False
+    for scenario in [load_scenario(name) for name in names]:
+        checks = check_demand(scenario)
+        failed |= any(each.is_too_tight for each in checks)
+        for line in demand_lines(scenario, checks):
+            click.echo(line)
+    if failed:
+        raise SystemExit(CHECK_FAILED)

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import cli
-from harness.errors import UsageError
+from harness.errors import CHECK_FAILED, UsageError
+from harness.spec.demand import check_demand
 from harness.spec.scenario import (
     ContainerLimits,
     HogGroup,
@@ -137,3 +138,36 @@ def test_what_is_wrong_names_file_and_key(tmp_path, text, says):
 def test_a_missing_file_is_not_an_unknown_scenario(tmp_path):
     with pytest.raises(UsageError, match=r"there is no scenario file .*none\.toml; `oomtrial scenarios new NAME`"):
         load_scenario(str(tmp_path / "none.toml"))
+
+
+def test_a_check_says_how_many_kills_are_needed_and_what_is_left():
+    assert invoke("check", "one-big-many-small").splitlines() == [
+        "one-big-many-small: memory.max 30.0 MiB, 21 processes, declared demand 45.9 MiB",
+        "  1 kill is needed (the largest first); the survivors then use 25.8 MiB and leave 4.2 MiB",
+    ]
+    assert 'oracle = "none"' in invoke("check", "fork-storm")
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_no_scenario_of_ours_is_too_tight(name):
+    assert "too tight" not in invoke("check", name)
+
+
+def test_a_check_agrees_with_the_calibration():
+    """Kills are what is left out of the hogs that the calibration starts."""
+    for name in scenario_names():
+        scenario = load_scenario(name)
+        kills = {each.limit: each.kills_needed for each in check_demand(scenario)}
+        for calibration in scenario.calibrations():
+            if not any(group.until_enomem for group in scenario.file.hogs):
+                held = sum(calibration.limit.name in hog.containers for hog in scenario.hogs)
+                assert kills[calibration.limit] == held - sum(calibration.fit), name
+
+
+def test_a_scenario_without_room_for_its_survivors_fails_the_check(tmp_path):
+    path = tmp_path / "tight.toml"
+    text = load_scenario("one-big-many-small").text
+    path.write_text(re.sub('(?m)^memory_max = .*$', 'memory_max = "26M"', text))
+    done = CliRunner().invoke(cli, ["scenarios", "check", str(path)])
+    assert done.exit_code == CHECK_FAILED
+    assert "too tight" in done.output
