@@ -76,7 +76,9 @@ def new(name: str) -> None:
         raise UsageError(f"{path} exists already", "choose another name") from None
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}") from error
-    click.echo(f"{path}\nNext: oomtrial scenarios check {path}\n      oomtrial run --kernel debian:6.12 --scenario {path}")
+    click.echo(
+        f"{path}\nNext: oomtrial scenarios check {path}\n      oomtrial run --kernel debian:6.12 --scenario {path}"
+    )
 
 
 @scenarios.command()

@@ -17,7 +17,9 @@ class DemandCheck:
     demand: int  # of all of them
     kills_needed: int  # the largest first, until the rest fits
     survivors: int  # demand of the rest
-    reserve: int  # what the survivors must leave free
+    reserve: (
+        int  # what the survivors must leave free; 0 where memory outlives its process, which a run does not calibrate
+    )
 
     @property
     def is_reached(self) -> bool:
@@ -52,4 +54,5 @@ def _check(scenario: Scenario, limit: Limit) -> DemandCheck:
             break
         left -= hog.demand_bytes - hog.outlives_bytes
         kills += 1
-    return DemandCheck(limit, capacity, len(hogs), demand, kills, left, scenario.reserve_bytes)
+    reserve = 0 if any(hog.outlives_bytes for hog in scenario.hogs) else scenario.reserve_bytes
+    return DemandCheck(limit, capacity, len(hogs), demand, kills, left, reserve)

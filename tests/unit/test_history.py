@@ -52,7 +52,8 @@ def invoke(*arguments):
     return done.output
 
 
-def test_without_a_run_it_says_how_to_make_one(state):
+@pytest.mark.usefixtures("state")
+def test_without_a_run_it_says_how_to_make_one():
     assert "oomtrial run --kernel host" in invoke()
 
 
@@ -61,10 +62,13 @@ def test_entries_are_listed_oldest_first(state):
     kept.mkdir()
     (kept / "run.json").write_text("{}")
     (state / "history.jsonl").write_bytes(
-        entry(1) + b"damaged\n" + entry(2, rounds_with_unknown=3, directory=str(kept)) + entry(3, scenario="no oracle", rounds_with_redundant=None, kill_to_release_us=None)
+        entry(1)
+        + b"damaged\n"
+        + entry(2, rounds_with_unknown=3, directory=str(kept))
+        + entry(3, scenario="no oracle", rounds_with_redundant=None, kill_to_release_us=None)
     )
     shown = invoke()
-    assert [line.split()[0] for line in shown.splitlines() if line.startswith("2026")] == [
+    assert [line.split()[0] for line in shown.splitlines() if line.strip().startswith("2026")] == [
         "2026-11-01",
         "2026-11-02",
         "2026-11-03",

@@ -167,7 +167,7 @@ def test_a_check_agrees_with_the_calibration():
 def test_a_scenario_without_room_for_its_survivors_fails_the_check(tmp_path):
     path = tmp_path / "tight.toml"
     text = load_scenario("one-big-many-small").text
-    path.write_text(re.sub('(?m)^memory_max = .*$', 'memory_max = "26M"', text))
+    path.write_text(re.sub("(?m)^memory_max = .*$", 'memory_max = "26500K"', text))
     done = CliRunner().invoke(cli, ["scenarios", "check", str(path)])
     assert done.exit_code == CHECK_FAILED
     assert "too tight" in done.output
