@@ -8,8 +8,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import rich.progress
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 _PLAIN_INTERVAL_S = 30.0
 # Rich draws ten times a second by default. While rounds are measured, every drawing takes time from them.
@@ -27,14 +29,23 @@ class Task:
 
     def count(self) -> str:
         """How far it is; of how much, where that is known."""
-        if self.total:
+        if self.total and self.done <= self.total:
             return f"{self.done}/{self.total}"
         return str(self.done) if self.done else ""
 
-    def update(self, done: int | None = None, detail: str | None = None) -> None:
+    def update(self, done: int | None = None, detail: str | None = None, total: int | None = None) -> None:
+        """`total`: where it is known, or estimated, only later."""
+        self.total = total or self.total
         self.done = self.done if done is None else done
         self.detail = self.detail if detail is None else detail
         self._owner.updated(self)
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """Nothing where nobody knows how much there is to do."""
+
+    def render(self, task: rich.progress.Task) -> Text:
+        return super().render(task) if task.total else Text("")
 
 
 class _Screen(Progress):
@@ -63,6 +74,7 @@ class Reporter:
                 BarColumn(bar_width=24),
                 TextColumn("{task.fields[count]}"),
                 TimeElapsedColumn(),
+                _TimeLeft(compact=True),
                 TextColumn("[dim]{task.fields[detail]}"),
                 console=self.console,
                 transient=True,
@@ -109,7 +121,7 @@ class Reporter:
 
     def updated(self, task: Task) -> None:
         if self.live is not None and task.bar is not None:
-            self.live.update(task.bar, completed=task.done, detail=task.detail, count=task.count())
+            self.live.update(task.bar, completed=task.done, total=task.total, detail=task.detail, count=task.count())
         elif time.monotonic() - task.last_line > _PLAIN_INTERVAL_S:
             task.last_line = time.monotonic()
             self.say(f"{task.name}: {task.count()} {task.detail}".rstrip())

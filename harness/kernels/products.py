@@ -34,6 +34,11 @@ def _marker(tree: Path) -> Path:
     return tree / ".oomtrial-building"
 
 
+def is_first_build(tree: Path) -> bool:
+    """Whether no products are recorded, so that make has everything to compile."""
+    return not _record(tree).exists()
+
+
 def begin_products(tree: Path) -> None:
     """Call it before make."""
     write_atomically(_marker(tree), b"")  # on the disk before the first object is
