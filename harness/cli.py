@@ -32,6 +32,7 @@ from .commands.tables import tables
 from .commands.trying import try_
 from .commands.watch import watch
 from .errors import INTERRUPTED, OomtrialError
+from .progress import Reporter
 from .spec.project import read_project
 from .system.process import kill_children
 from .version import __version__
@@ -51,8 +52,9 @@ _SECTIONS = {
 
 @click.group(cls=SectionedGroup, sections=_SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oomtrial")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress, only results and errors.")
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, quiet: bool) -> None:
     """Count OOM kills that were not needed, and compare kernels by them.
 
     The kernel kills a process when a memory cgroup reaches memory.max. oomtrial finds the kills that waiting for an
@@ -69,6 +71,7 @@ def cli(context: click.Context) -> None:
       7    a check failed
       130  interrupted; what was measured is kept
     """
+    Reporter.is_quiet = quiet
     context.obj = project = read_project(Path.cwd())
     guest = {"vcpus": project.vcpus, "memory_mib": project.memory_mib}
     run_only = {"kernels": list(project.kernels), "scenarios": list(project.scenarios)}

@@ -62,12 +62,14 @@ class _Screen(Progress):
 class Reporter:
     """Shows what is being done and how far it is. Everything goes to standard error; results go to standard output."""
 
+    is_quiet = False  # for every reporter of this process: nothing is shown
+
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
         self.live: _Screen | None = None
         self._lock = threading.Lock()
         self._start = time.monotonic()
-        if self.console.is_terminal and sys.stderr.isatty():
+        if self.console.is_terminal and sys.stderr.isatty() and not self.is_quiet:
             self.live = _Screen(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
@@ -92,6 +94,8 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line that stays."""
+        if self.is_quiet:
+            return
         with self._lock:
             self.console.print(f"[{time.monotonic() - self._start:6.1f} s] {text}", markup=False, soft_wrap=True)
 

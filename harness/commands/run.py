@@ -97,6 +97,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     help="Resume an interrupted run from its record. Only the --cluster options can be combined with it.",
 )
 @OWN_CONFIG
+@click.option("--dry-run", is_flag=True, help="Check everything and print what would be built and measured.")
 @click.pass_context
 def run(
     context: click.Context,
@@ -120,6 +121,7 @@ def run(
     cluster_insecure: bool,
     resume: Path | None,
     user_fragments: tuple[Path, ...],
+    dry_run: bool,
 ) -> None:
     """Measure kernels against each other and print the summary.
 
@@ -176,7 +178,14 @@ def run(
             runs=context.obj.runs,
         )
         experiment = Experiment(request, progress)
-        run_experiment(experiment, cluster, insecure=cluster_insecure)
+        if dry_run:
+            experiment.check()
+            lines = experiment.describe()
+        else:
+            run_experiment(experiment, cluster, insecure=cluster_insecure)
+    if dry_run:
+        click.echo("\n".join(lines))
+        return
     print_run(experiment.directory)
     _remember(experiment)
 

@@ -135,6 +135,20 @@ class Experiment:
             if state.last is not None and state.last.outcome == Outcome.REFUSED:
                 self.run_state.refused[state.last.arm, state.last.scenario] = state.last.reason
 
+    def describe(self) -> list[str]:
+        """What `prepare` and `measure` would do, a line each; to be called after `check`."""
+        request, boots = self.request, self.request.boots
+        counts = sorted({block.rounds for block in self.blocks})
+        warm_up = f", after {_counted(request.warm_up, "warm-up round")} per boot" if request.warm_up else ""
+        total = sum(block.rounds + request.warm_up for block in self.blocks)
+        return [
+            *self.place.kernels_to_make(),
+            *(f"scenario {scenario.name}: {scenario.summary}" for scenario in self.scenarios.values()),
+            f"{_counted(len(request.arms), "arm")} and {_counted(len(self.scenarios), "scenario")}: {request.rounds} rounds each in {boots} boots"
+            f" of {' or '.join(map(str, counts))}{warm_up}",
+            f"{_counted(len(self.blocks), "boot")} and {total} rounds in all; evidence would go to {self.directory}",
+        ]
+
     def prepare(self) -> Artifacts:
         """Builds whatever the cache lacks.
 
@@ -297,3 +311,7 @@ def resume_run(directory: Path, progress: Reporter, *, elsewhere: bool = False) 
         raise
     experiment.held.append(held)
     return experiment
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -15,7 +15,7 @@ from ..guest.accel import choose_accel
 from ..guest.engine import EngineInfo
 from ..guest.qemu import qemu_version
 from ..kernels.keeping import keep_provenance
-from ..kernels.kernel import Kernel, KernelPlan
+from ..kernels.kernel import Kernel, KernelPlan, ready_kernel
 from ..kernels.plan import plan_kernel
 from ..kernels.provenance import Provenance
 from ..progress import Reporter
@@ -92,6 +92,9 @@ class Place(Protocol):
         Raises BuildError when a download, a patch or a compilation fails.
         """
 
+    def kernels_to_make(self) -> list[str]:
+        """A line per kernel: where it comes from, and whether the cache has it; to be called after `check`."""
+
     def keep_provenance(self, run: Path) -> list[Provenance]:
         """Writes what the kernels were built from to a run's directory; to be called after `prepare`.
 
@@ -146,6 +149,12 @@ class GuestPlace:
         probe = choose_accel(self._request.accel, first, rootfs, self._progress)
         reason = resumed.accel_reason if resumed else probe.reason
         return Artifacts(self._kernels, rootfs, images, probe.accel, reason)
+
+    def kernels_to_make(self) -> list[str]:
+        return [
+            f"{plan.spec.text}: {plan.source}, {'in the cache' if ready_kernel(plan) else 'to be made'}"
+            for plan in self._plans
+        ]
 
     def keep_provenance(self, run: Path) -> list[Provenance]:
         return [keep_provenance(plan, self._kernels[plan.spec.text], run) for plan in self._plans]
@@ -217,6 +226,9 @@ class HostPlace:
         """The images of the containers; the kernel is there."""
         images = build_images(resumed, self._progress)
         return Artifacts({HOST: self.host.kernel()}, Path(), images, Accel.NATIVE, str(self.engine))
+
+    def kernels_to_make(self) -> list[str]:
+        return [f"{HOST}: the running kernel, {self.host.kernel().source}"]
 
     def keep_provenance(self, run: Path) -> list[Provenance]:  # noqa: ARG002
         return []

@@ -40,6 +40,24 @@ def test_wrong_usage(oomtrial, arguments, says):
     assert says in one_line(oomtrial(*arguments), 2)
 
 
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(oomtrial, tmp_path, version):
+    out = tmp_path / "out"
+    arguments = ["run", "--kernel", f"source:{version}", "--rounds", "40", "--out", out, "--dry-run"]
+    done = oomtrial("-q", *arguments)
+    assert done.returncode == 0, done.stderr
+    first, second, *rest = done.stdout.splitlines()
+    assert first.startswith(f"source:{version}: linux-source-{version} ")
+    assert first.endswith(("in the cache", "to be made"))
+    assert second.startswith("scenario one-big-many-small: ")
+    assert rest == [
+        "1 arm and 1 scenario: 40 rounds each in 8 boots of 5, after 1 warm-up round per boot",
+        f"8 boots and 48 rounds in all; evidence would go to {out}",
+    ]
+    assert not out.exists()
+    assert not done.stderr
+    assert one_line(oomtrial("run", "--kernel", "source:6.1+nosuch", "--dry-run"), 2)
+
+
 def test_an_unknown_patch_names_the_nearest(oomtrial, version):
     done = oomtrial("run", "--kernel", f"source:{version}+wait-for-victm")
     assert "did you mean 'wait-for-victim'" in one_line(done, 2)
