@@ -139,14 +139,14 @@ class Experiment:
         """What `prepare` and `measure` would do, a line each; to be called after `check`."""
         request, boots = self.request, self.request.boots
         counts = sorted({block.rounds for block in self.blocks})
-        warm_up = f", after {_counted(request.warm_up, "warm-up round")} per boot" if request.warm_up else ""
+        warm_up = f", after {_counted(request.warm_up, 'warm-up round')} per boot" if request.warm_up else ""
         total = sum(block.rounds + request.warm_up for block in self.blocks)
         return [
             *self.place.kernels_to_make(),
             *(f"scenario {scenario.name}: {scenario.summary}" for scenario in self.scenarios.values()),
-            f"{_counted(len(request.arms), "arm")} and {_counted(len(self.scenarios), "scenario")}: {request.rounds} rounds each in {boots} boots"
+            f"{_counted(len(request.arms), 'arm')} and {_counted(len(self.scenarios), 'scenario')}: {request.rounds} rounds each in {boots} boots"
             f" of {' or '.join(map(str, counts))}{warm_up}",
-            f"{_counted(len(self.blocks), "boot")} and {total} rounds in all; evidence would go to {self.directory}",
+            f"{_counted(len(self.blocks), 'boot')} and {total} rounds in all; evidence would go to {self.directory}",
         ]
 
     def prepare(self) -> Artifacts:
