@@ -88,10 +88,10 @@ def test_a_directory_that_cannot_be_made_is_told_at_once(oomtrial, tmp_path, ver
     assert f"{tmp_path / 'file'} is no directory; choose another --out" in one_line(done, 3)
 
 
-def test_readme_and_errors_have_the_same_exit_codes():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_docs_and_errors_have_the_same_exit_codes():
+    documented = (Path(__file__).parents[2] / "docs/commands.md").read_text()
     for code, said in re.findall(r"^\| (2|4) \| (?:\w+: )?(.*) \|$", errors.__doc__, re.MULTILINE):
-        assert re.search(rf"^\| {code} \| (?:usage: )?{re.escape(said)} \|$", readme, re.MULTILINE), (code, said)
+        assert re.search(rf"^\| {code} \| (?:usage: )?{re.escape(said)} \|$", documented, re.MULTILINE), (code, said)
 
 
 def test_a_full_disk_is_told_before_anything_starts(oomtrial, tmp_path, version):
