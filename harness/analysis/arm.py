@@ -10,7 +10,7 @@ import pandas as pd
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from .mechanism import MechanismCount, count_mechanisms
 from .rates import rate_of
-from .tally import BootCount, by_boot, count_boots, counted, is_warm_up, may_be_redundant
+from .tally import STARVED, BootCount, by_boot, count_boots, counted, is_warm_up, may_be_redundant
 
 OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 
@@ -44,6 +44,9 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     rounds_with_surplus: int
     rounds_with_unknown: int  # with a kill of unknown class that may be redundant, and no redundant one
     failed_rounds: int  # begun and not completed, and rounds_given_up
+    starved_rounds: int  # completed, in which a survivor waited longer than starved_after_s for one page
+    maybe_starved_rounds: int  # completed, longer than starved_after_s, and not all waits were kept
+    starved_after_s: float | None  # the share STARVED of the scenario's deadline; None where that is not known
     rate: float | None  # rounds_with_redundant / completed_rounds
     ci_low: float | None
     ci_high: float | None
@@ -106,10 +109,11 @@ def summarize_arm(
     boot_s: float | None = None,
     expected: Collection[str] = ("completed",),
     has_oracle: bool = True,
+    deadline_s: float | None = None,
 ) -> Arm:
     """Counts one arm's rounds and kills of one scenario. `planned`: rounds of each block of the plan (its boot, or the
     column `block` of pooled runs); `ended`: blocks whose run went to its end; `expected`: the outcomes that the scenario
-    says of a stock kernel."""
+    says of a stock kernel; `deadline_s`: of its rounds."""
     warm_up = rounds[is_warm_up(rounds)]
     rounds, kills = counted(rounds, kills)
     completed = rounds[rounds["outcome"] == "completed"]
@@ -119,7 +123,7 @@ def summarize_arm(
     begun = (rounds["block"] if "block" in rounds else rounds["boot"].astype("string")).value_counts()
     missing = {block: max(0, count - int(begun.get(block, 0))) for block, count in planned.items()}
     given_up = {block: count for block, count in missing.items() if block in ended}
-    counts = count_boots(rounds, kills, given_up)
+    counts = count_boots(rounds, kills, given_up, deadline_s)
     clusters = by_boot(counts)
     done = [boot.completed for boot in clusters]
     rate = rate_of([boot.redundant for boot in clusters], done)
@@ -154,6 +158,9 @@ def summarize_arm(
         rounds_with_surplus=sum(boot.surplus for boot in clusters),
         rounds_with_unknown=sum(boot.unknown for boot in clusters),
         failed_rounds=sum(boot.failed for boot in clusters),
+        starved_rounds=sum(boot.starved for boot in clusters),
+        maybe_starved_rounds=sum(boot.waits_lost for boot in clusters),
+        starved_after_s=None if deadline_s is None else STARVED * deadline_s,
         rate=rate.share,
         ci_low=rate.low,
         ci_high=rate.high,
