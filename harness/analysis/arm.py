@@ -18,7 +18,7 @@ OUTCOMES = ("completed", "hung", "panicked", "lost", "harness_error")
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured on one arm. Counts are of processes and rounds; `rate` is over completed rounds."""
 
-    kernel: str
+    arm: str = msgspec.field(name="kernel")  # its name; JSON has called it kernel from the first version on
     scenario: str
     vcpus: int
     accel: str
@@ -90,6 +90,11 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     unexpected_outcomes: int  # rounds that ended otherwise than the scenario says of a stock kernel
     has_oracle: bool  # the scenario declares its demand: surplus and redundant kills can be told
     by_boot: list[BootCount]
+
+    @property
+    def kernel(self) -> str:
+        """The arm's name, as earlier versions call it."""
+        return self.arm
 
 
 def summarize_arm(

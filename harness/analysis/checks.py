@@ -68,17 +68,17 @@ def parse_condition(text: str) -> Condition:
 
 def check_summary(summary: Summary, conditions: Iterable[Condition]) -> list[Check]:
     """Every condition on every arm but the baseline; on that one too where it is alone."""
-    verdicts = {(each.kernel, each.scenario): each for each in summary.comparisons}
+    verdicts = {(each.arm, each.scenario): each for each in summary.comparisons}
     baselines = {(each.baseline, each.scenario) for each in summary.comparisons}
     checks = []
     for condition in conditions:
         for arm in summary.arms:
-            where = arm.kernel, arm.scenario
+            where = arm.arm, arm.scenario
             if where not in baselines:
                 failed, because = (
                     _worse(verdicts.get(where)) if condition.limit is None else _above(arm, condition.limit)
                 )
-                checks.append(Check(arm.scenario, arm.kernel, condition.text, failed, because))
+                checks.append(Check(arm.scenario, arm.arm, condition.text, failed, because))
     return checks
 
 

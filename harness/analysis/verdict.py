@@ -46,7 +46,7 @@ _MOST_ICC = 0.3  # that is planned for; estimates from a handful of boots can be
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One arm against the baseline. Shares are of completed rounds with a redundant kill, unless said otherwise."""
 
-    kernel: str
+    arm: str = msgspec.field(name="kernel")  # as in Arm
     scenario: str
     baseline: str
     is_null: bool  # the baseline's own kernel, measured again: outside the family that is corrected
@@ -81,6 +81,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     because: str
     costs: list[str]  # what takes markedly longer than on the baseline, in words
     secondary: list[Secondary]  # decide nothing
+
+    @property
+    def kernel(self) -> str:
+        """The arm's name, as earlier versions call it."""
+        return self.arm
 
 
 _QUESTIONS = ("redundant", "surplus", "failed")
@@ -152,7 +157,7 @@ def compare_all(
     the baseline's own kernel. Nothing is claimed of them, so each stands by itself, and costs the others nothing.
     """
     gathered = [_gather(arm, base, is_sequential) for arm, base in pairs]
-    family = [n for n, (arm, _) in enumerate(pairs) if arm.kernel not in nulls]
+    family = [n for n, (arm, _) in enumerate(pairs) if arm.arm not in nulls]
     families = [family, *([n] for n in range(len(pairs)) if n not in family)]
     adjusted: dict[int, _Adjusted] = {}
     for members in families:
@@ -168,8 +173,8 @@ def compare_all(
         _judge(found, adjusted[number], costs, is_null=number not in family)
         for number, (found, costs) in enumerate(zip(gathered, costs_of(pairs), strict=True))
     ]
-    worse = {(each.kernel, each.scenario) for each in results if each.verdict == "worse"}
-    return [_mixed(each, [scenario for kernel, scenario in worse if kernel == each.kernel]) for each in results]
+    worse = {(each.arm, each.scenario) for each in results if each.verdict == "worse"}
+    return [_mixed(each, [scenario for name, scenario in worse if name == each.arm]) for each in results]
 
 
 def _mixed(comparison: Comparison, worse_in: list[str]) -> Comparison:
@@ -220,9 +225,9 @@ def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: 
     icc = float(pair.clusters.icc) if pair is not None else np.nan
     clustered = pair is not None and pair.is_estimated and not found.is_sequential
     return Comparison(
-        kernel=arm.kernel,
+        arm=arm.arm,
         scenario=arm.scenario,
-        baseline=base.kernel,
+        baseline=base.arm,
         is_null=is_null,
         difference=None if arm.rate is None or base.rate is None else arm.rate - base.rate,
         difference_low=difference[0],

@@ -94,7 +94,7 @@ class TrialResult:
 
     @property
     def kernel(self) -> str:
-        return self.arm.kernel
+        return self.arm.arm
 
     @property
     def scenario(self) -> str:

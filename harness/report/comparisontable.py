@@ -53,7 +53,7 @@ def comparison_lines(comparison: Comparison, *, with_tests: bool) -> list[str]:
     """A verdict: the first line is its heading."""
     difference = difference_words(comparison)
     lines = [
-        f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{f' ({difference})' if difference else ''}",
+        f"{comparison.arm} against {comparison.baseline}: {comparison.verdict}{f' ({difference})' if difference else ''}",
         f"  {comparison.because}",
         *(f"  at a cost: {cost}" for cost in comparison.costs),
     ]

@@ -38,6 +38,6 @@ def gap_lines(arms: list[Arm], rounds: pd.DataFrame, kills: pd.DataFrame) -> lis
         ("trials that ended early", [arm.trials_ended_early for arm in arms]),
     ]
     for frame, questions in ((rounds, _ROUNDS), (kills, _KILLS)):
-        mine = [frame[frame["arm"] == arm.kernel] for arm in arms]
+        mine = [frame[frame["arm"] == arm.arm] for arm in arms]
         lines += [(text, [question(part) for part in mine]) for text, question in questions]
     return lines

@@ -134,7 +134,7 @@ class LiveView:
         return table
 
     def _nearness(self, comparison: Comparison) -> Text:
-        name = visible(self._names.get(comparison.kernel, comparison.kernel))
+        name = visible(self._names.get(comparison.arm, comparison.arm))
         text = Text(f"{name}: ")
         p_value = deciding_p(comparison)
         said = "" if p_value is None else "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"

@@ -96,13 +96,13 @@ def render_page(
         title=title_of(summary, names, circumstances.date),
         heading=heading_of(summary.arms, names),
         arms=[
-            (letter(index), _MARKERS[arm_style(index).marker], arm_style(index).color, _breakable(names.get(arm.kernel, arm.kernel)))
+            (letter(index), _MARKERS[arm_style(index).marker], arm_style(index).color, _breakable(names.get(arm.arm, arm.arm)))
             for index, arm in enumerate(summary.arms)
         ],
         verdicts=verdicts_of(summary, names),
         only=share_of(summary.arms[0], names),
         groups=group_rows(arm_lines(summary.arms)),
-        mechanisms=[(names.get(arm.kernel, arm.kernel), says) for arm in summary.arms if (says := mechanism_sentence(arm))],
+        mechanisms=[(names.get(arm.arm, arm.arm), says) for arm in summary.arms if (says := mechanism_sentence(arm))],
         charts=charts,
         picks=picks,
         drawn=drawn,

@@ -144,7 +144,7 @@ def _print_overview(console: Console, summary: Summary) -> None:
     """One line for each scenario and arm: kills, rounds with a redundant one, kill to release, stall after a decision."""
     _print_title(console, summary, f"{len({arm.scenario for arm in summary.arms})} scenarios")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    several = len({arm.kernel for arm in summary.arms}) > 1
+    several = len({arm.arm for arm in summary.arms}) > 1
     table.add_column("scenario", no_wrap=True)
     if several:
         table.add_column("arm")
@@ -152,14 +152,14 @@ def _print_overview(console: Console, summary: Summary) -> None:
     for heading in ("kills", "redundant", "rounds", "95 % interval", "surplus", "release", "stall"):
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in summary.arms:
-        cells = [arm.scenario, *([_heading(arm.kernel)] if several else []), _outcomes(arm).replace(", ", "\n")]
+        cells = [arm.scenario, *([_heading(arm.arm)] if several else []), _outcomes(arm).replace(", ", "\n")]
         cells += [str(arm.kills), _told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
         cells += [_told(arm, _hits(arm, "-")), _told(arm, _interval(arm))]
         table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
     console.print(table)
     for comparison in summary.comparisons:
         console.print(
-            f"{comparison.scenario}: {comparison.kernel} against {comparison.baseline}: {comparison.verdict}, {comparison.because}",
+            f"{comparison.scenario}: {comparison.arm} against {comparison.baseline}: {comparison.verdict}, {comparison.because}",
             highlight=False,
         )
 
@@ -176,7 +176,7 @@ def _print_scenario(console: Console, summary: Summary, scenario: str, *, with_t
         console.print(_arms_table(beside))
     for arm in arms:
         if says := mechanism_sentence(arm):
-            console.print(f"{arm.kernel}: {says}", highlight=False, markup=False)
+            console.print(f"{arm.arm}: {says}", highlight=False, markup=False)
     for comparison in summary.comparisons:
         if comparison.scenario == scenario:
             print_comparison(console, comparison, with_tests=with_tests)
@@ -186,8 +186,8 @@ def _tables_of(arms: list[Arm], baseline: str | None) -> list[list[Arm]]:
     """The arms of each table; every table has the baseline, as all others are compared with it."""
     if len(arms) <= _ARMS_BESIDE:
         return [arms]
-    first = [arm for arm in arms if arm.kernel == baseline]
-    others = [arm for arm in arms if arm.kernel != baseline]
+    first = [arm for arm in arms if arm.arm == baseline]
+    others = [arm for arm in arms if arm.arm != baseline]
     room = _ARMS_BESIDE - len(first)
     return [first + others[place : place + room] for place in range(0, len(others), room)]
 
@@ -246,7 +246,7 @@ def _arms_table(arms: list[Arm]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for arm in arms:
-        table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
+        table.add_column(_heading(arm.arm), justify="right", overflow="fold")
     for label, cells in arm_lines(arms):
         table.add_row(label, *cells)
     return table

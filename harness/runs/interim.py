@@ -96,8 +96,8 @@ class InterimAnalysis:
         self._tables = {"rounds": [rounds], "kills": [kills]}
         summary = self.summary = summarize_pool(pool_tables(read_run(self._run), rounds, kills))
         # A scenario that was refused on an arm has no rounds there, and never will have.
-        running = {(arm.kernel, arm.scenario) for arm in summary.arms if arm.rounds}
+        running = {(arm.arm, arm.scenario) for arm in summary.arms if arm.rounds}
         verdicts = [
-            each.verdict for each in summary.comparisons if (each.kernel, each.scenario) in running and not each.is_null
+            each.verdict for each in summary.comparisons if (each.arm, each.scenario) in running and not each.is_null
         ]
         return bool(verdicts) and DECIDED.issuperset(verdicts)

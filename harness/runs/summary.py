@@ -31,15 +31,15 @@ def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bo
 def summarize_pool(pool: Pool, baseline: str | None = None) -> Summary:
     """The summary of runs that are read."""
     arms = [_arm(pool, name, scenario) for scenario in _scenarios(pool) for name in _arm_names(pool, scenario.name)]
-    names = list(dict.fromkeys(arm.kernel for arm in arms))
+    names = list(dict.fromkeys(arm.arm for arm in arms))
     if baseline is not None and baseline not in names:
         by_kernel = next((arm.name for run in pool.records for arm in run.arms if arm.kernel == baseline), None)
         if by_kernel is None:
             raise unknown("arm", baseline, names)
         baseline = by_kernel
     stock = baseline or _first_stock(pool)
-    base = {arm.scenario: arm for arm in arms if arm.kernel == stock}
-    pairs = [(arm, base[arm.scenario]) for arm in arms if arm.kernel != stock and arm.scenario in base]
+    base = {arm.scenario: arm for arm in arms if arm.arm == stock}
+    pairs = [(arm, base[arm.scenario]) for arm in arms if arm.arm != stock and arm.scenario in base]
     nulls = _same_as(pool, stock)
     states = list(dict.fromkeys(record.state for record in pool.records))
     return Summary(
@@ -178,10 +178,10 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
     stock = _unpatched(pool)
     notes += _apart(pool, baseline)
     for arm in arms:
-        name = f"{arm.kernel}, {arm.scenario}" if several else arm.kernel
+        name = f"{arm.arm}, {arm.scenario}" if several else arm.arm
         if not arm.has_oracle:
             notes.append(f"{name}: the scenario declares no demand, so no kill is called redundant or surplus")
-        if arm.unexpected_outcomes and arm.kernel in stock:
+        if arm.unexpected_outcomes and arm.arm in stock:
             notes.append(
                 f"{name}: {arm.unexpected_outcomes} rounds ended otherwise than the scenario says of a stock kernel"
             )

@@ -47,7 +47,7 @@ def test_the_raw_evidence_is_read_once_and_gives_what_the_tables_give(tmp_path):
     assert interim.standings() == standings
     for standing, arm in zip(standings, summarize(run).arms, strict=True):
         assert (standing.arm, standing.completed, standing.redundant, standing.surplus, standing.low, standing.high) == (
-            arm.kernel, arm.completed_rounds, arm.rounds_with_redundant, arm.rounds_with_surplus, arm.ci_low,
+            arm.arm, arm.completed_rounds, arm.rounds_with_redundant, arm.rounds_with_surplus, arm.ci_low,
             arm.ci_high_at_most if arm.rounds_with_unknown else arm.ci_high,
         )  # fmt: skip
 

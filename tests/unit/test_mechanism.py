@@ -182,7 +182,7 @@ def test_terminal_page_and_timeline_say_it(made_run, tmp_path):  # noqa: F811
         " a victim, and the earlier victim's memory was back by then; in 1 the earlier victim was still exiting when the next"
         " was chosen, 5.0 ms after the decision, and the OOM killer passed over it"
     )
-    assert f"{arm.kernel}: {says}" in shown.getvalue()
+    assert f"{arm.arm}: {says}" in shown.getvalue()
     assert [cells[0] for _, cells in mechanism_cells([arm])] == ["1", "20.0 ms", "1"]
     sent = CliRunner().invoke(cli, ["summary", str(made_run), "--format", "mail"]).stdout
     assert says in " ".join(sent.split())
