@@ -8,6 +8,7 @@ import msgspec
 import pandas as pd
 
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
+from .killclass import KillClass
 from .mechanism import MechanismCount, count_mechanisms
 from .rates import rate_of
 from .tally import BootCount, by_boot, count_boots, counted, is_warm_up, may_be_redundant
@@ -120,7 +121,7 @@ def summarize_arm(
     completed = rounds[rounds["outcome"] == "completed"]
     classes = kills["kill_class"].value_counts()
     surplus = kills[kills["surplus"].fillna(False)]
-    redundant = kills[kills["kill_class"] == "redundant"]
+    redundant = kills[kills["kill_class"] == KillClass.REDUNDANT]
     begun = (rounds["block"] if "block" in rounds else rounds["boot"].astype("string")).value_counts()
     missing = {block: max(0, count - int(begun.get(block, 0))) for block, count in planned.items()}
     given_up = {block: count for block, count in missing.items() if block in ended}
@@ -148,11 +149,11 @@ def summarize_arm(
         kills=len(kills),
         redundant_kills=len(redundant),
         surplus_kills=len(surplus),
-        premature_kills=int(classes.get("premature", 0)),
-        fruitless_kills=int(classes.get("fruitless", 0)),
-        necessary_kills=int(classes.get("necessary", 0)),
-        collateral_kills=int(classes.get("collateral", 0)),
-        unknown_kills=int(classes.get("unknown", 0)),
+        premature_kills=int(classes.get(KillClass.PREMATURE, 0)),
+        fruitless_kills=int(classes.get(KillClass.FRUITLESS, 0)),
+        necessary_kills=int(classes.get(KillClass.NECESSARY, 0)),
+        collateral_kills=int(classes.get(KillClass.COLLATERAL, 0)),
+        unknown_kills=int(classes.get(KillClass.UNKNOWN, 0)),
         maybe_redundant_kills=int(may_be_redundant(kills).sum()),
         completed_rounds=len(completed),
         rounds_with_redundant=rate.hits,

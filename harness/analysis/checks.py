@@ -21,6 +21,7 @@ from ..errors import UsageError
 from .arm import Arm
 from .summary import Summary
 from .verdict import Comparison
+from .verdicts import Verdict
 
 _RATE = re.compile(r"redundant-rate\s*>\s*(\d*\.?\d+)\s*(%?)")
 
@@ -59,8 +60,8 @@ def parse_share(text: str) -> float:
 
 def parse_condition(text: str) -> Condition:
     """Raises UsageError for what is no condition."""
-    if text.strip() == "worse":
-        return Condition("worse", None)
+    if text.strip() == Verdict.WORSE:
+        return Condition(Verdict.WORSE, None)
     if match := _RATE.fullmatch(text.strip()):
         return Condition(text.strip(), parse_share(match[1] + match[2]))
     raise UsageError(f"unknown condition {text!r}", "write worse, or redundant-rate>0.05")
@@ -86,7 +87,7 @@ def _worse(comparison: Comparison | None) -> tuple[bool | None, str]:
     if comparison is None:
         return None, "there is no baseline to compare it with"
     said = f"{comparison.verdict}: {comparison.because}"
-    return (None if comparison.verdict == "not enough rounds" else comparison.verdict == "worse"), said
+    return (None if comparison.verdict == Verdict.NOT_ENOUGH else comparison.verdict == Verdict.WORSE), said
 
 
 def _above(arm: Arm, limit: float) -> tuple[bool | None, str]:

@@ -28,15 +28,15 @@ import pandas as pd
 
 from ..spec.scenario import Scenario
 from ..tables.schema import KILLS
+from .killclass import KillClass
 from .mechanism import is_held, mechanism_of
 
 _CLASS = {
-    (True, True): "redundant",
-    (True, False): "fruitless",
-    (False, True): "premature",
-    (False, False): "necessary",
+    (True, True): KillClass.REDUNDANT,
+    (True, False): KillClass.FRUITLESS,
+    (False, True): KillClass.PREMATURE,
+    (False, False): KillClass.NECESSARY,
 }
-CLASSES = (*_CLASS.values(), "collateral", "unknown")
 _ROUND = ["arm", "scenario", "trial_id", "round"]
 _GLOBAL = "0x0"
 
@@ -66,13 +66,13 @@ def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: boo
             surplus = _fits(scenario, alive, kill["hog"])
             decision = _decision(kill) if kill["decision_time_us"] is not None else None
         if kill["hog"] is None:
-            kill_class = "collateral"
+            kill_class = KillClass.COLLATERAL
         elif overlapping is None or surplus is None:
-            kill_class = "unknown"
+            kill_class = KillClass.UNKNOWN
         else:
             kill_class = _CLASS[surplus, overlapping]
         mechanism = str(mechanism_of(kill, pending)) if pending else None
-        kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": kill_class, "mechanism": mechanism}
+        kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": str(kill_class), "mechanism": mechanism}
         alive.discard(kill["hog"])
     return kills
 

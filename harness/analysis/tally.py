@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import pandas as pd
 
+from .killclass import KillClass
+
 COSTS = ("duration", "stall", "system")  # of a round: columns in us of the table of rounds
 
 
@@ -72,7 +74,7 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
     frame["failed"] = ~frame["completed"]
     where = pd.MultiIndex.from_frame(frame[keys])
     for name, chosen in (
-        ("redundant", kills["kill_class"] == "redundant"),
+        ("redundant", kills["kill_class"] == KillClass.REDUNDANT),
         ("surplus", kills["surplus"]),
         ("unknown", may_be_redundant(kills)),
     ):
@@ -102,7 +104,7 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
 
 def may_be_redundant(kills: pd.DataFrame) -> pd.Series:
     """Kills of unknown class, but for those that were needed by the declared demand: at the worst these came too early."""
-    return (kills["kill_class"] == "unknown") & kills["surplus"].fillna(True).astype(bool)
+    return (kills["kill_class"] == KillClass.UNKNOWN) & kills["surplus"].fillna(True).astype(bool)
 
 
 def by_boot(counts: Iterable[BootCount]) -> list[BootCount]:

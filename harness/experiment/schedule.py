@@ -61,7 +61,7 @@ def run_in_turn(
 def show_standing(view: LiveView, interim: InterimAnalysis) -> None:
     """Brings the live view up to date with the trials that have ended."""
     interim.take()
-    view.update(interim.standings(), interim.summary.comparisons if interim.summary else (), interim.latest)
+    view.update(interim.progress(), interim.summary.comparisons if interim.summary else (), interim.latest)
 
 
 def run_side_by_side(

@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from .found import Where
 from .header import Header
 from .kill import Killed
+from .located import Location
 from .meminfo import Buddy, Lists, Zone
 from .release import Reaped
 from .tasks import TaskTable
@@ -48,7 +48,7 @@ class Report(Struct, dict=True):
 
     index: int
     boot: int
-    where: Where  # of its header
+    where: Location  # of its header
     header: Header
     pid: int | None = None  # of the task that asked for memory
     kernel: str | None = None  # release
@@ -211,7 +211,7 @@ class Kill(Struct):
 
     index: int
     boot: int
-    where: Where
+    where: Location
     killed: Killed
     decision: int
     report: Report | None  # None: kept back by the rate limit, or lost
@@ -246,16 +246,16 @@ class Release(Struct):
 
     index: int
     boot: int
-    where: Where
+    where: Location
     reaped: Reaped
     kill: int | None  # None: its kill is not in the log
 
 
-class Other(Struct):
+class OtherEvent(Struct):
     """An event that is no kill and no release."""
 
     boot: int
-    where: Where
+    where: Location
     kind: str
     pid: int | None
     text: str
@@ -263,7 +263,7 @@ class Other(Struct):
 
 
 @dataclass(slots=True)
-class Missing:
+class KnownLosses:
     """What the log is known to lack, and what was left out of the count and why."""
 
     suppressed_reports: int = 0  # the rate limit kept them back; their kills are printed all the same

@@ -10,6 +10,7 @@ from ..analysis.checks import Check
 from ..analysis.families import p_words
 from ..analysis.planning import ALPHA
 from ..analysis.verdict import Comparison
+from ..analysis.verdicts import DECIDED
 from .visible import visible
 
 _WORDS = {True: "FAILED", False: "passed", None: "not decided"}
@@ -42,7 +43,7 @@ def _likeness(comparison: Comparison) -> str:
         return ""
     seen = "" if comparison.icc is None else f"ICC {max(0.0, comparison.icc):.3f} seen, "
     turns = comparison.icc_turns
-    if comparison.verdict in ("better", "worse", "mixed"):
+    if comparison.verdict in DECIDED:
         said = f"the verdict holds up to an ICC of {turns:.2f}" if turns is not None else "no ICC turns the verdict"
     else:
         said = f"below an ICC of {turns:.3f} the difference would be shown" if turns is not None else ""

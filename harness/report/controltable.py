@@ -49,7 +49,7 @@ def print_controls(console: Console, results: list[ControlResult], machine: str)
         low, high = result.claim
         what = "would have told" if result.direction == "alike" else "must tell"
         console.print(
-            f"{result.control}: {result.says}; {what} {100 * low:.0f} % from {100 * high:.0f} % of rounds",
+            f"{result.control}: {result.description}; {what} {100 * low:.0f} % from {100 * high:.0f} % of rounds",
             highlight=False,
         )
     failed = [result.control for result in results if not result.passed]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from ..analysis.arm import Arm
+from ..analysis.killclass import KillClass
 
 _ROUNDS: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
     ("completed rounds that lack a witness", lambda r: _count((r["outcome"] == "completed") & ~r["witnesses_checked"].fillna(False))),
@@ -23,7 +24,7 @@ _KILLS: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
     ("kills without a report", lambda k: _count(k["report"].isna())),
     ("kills without a trace", lambda k: _count(k["mark_time_us"].isna())),
     ("traced kills without a release in their round", lambda k: _count(k["mark_time_us"].notna() & k["release_time_us"].isna())),
-    ("kills of unknown class", lambda k: _count(k["kill_class"] == "unknown")),
+    ("kills of unknown class", lambda k: _count(k["kill_class"] == KillClass.UNKNOWN)),
 )  # fmt: skip
 
 

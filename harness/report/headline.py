@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from ..analysis.arm import Arm
 from ..analysis.summary import Summary
 from ..analysis.verdict import Comparison
+from ..analysis.verdicts import Verdict
 
 # A shape for each verdict: colour is never alone.
 _VERDICTS = {
-    "better": ("good", "▼"),
-    "worse": ("bad", "▲"),
-    "mixed": ("open", "◆"),
-    "no difference shown": ("open", "≈"),
-    "not enough rounds": ("open", "?"),
+    Verdict.BETTER: ("good", "▼"),
+    Verdict.WORSE: ("bad", "▲"),
+    Verdict.MIXED: ("open", "◆"),
+    Verdict.NO_DIFFERENCE: ("open", "≈"),
+    Verdict.NOT_ENOUGH: ("open", "?"),
 }
 
 

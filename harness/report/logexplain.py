@@ -11,7 +11,7 @@ from rich.text import Text
 from ..oomlog.assemble import Output
 from ..oomlog.killers import KILLERS
 from ..oomlog.owner import NOBODY, owner_of
-from ..oomlog.records import Kill, Missing, Other, Report
+from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
 from ..units import format_count
 from .killwords import VERDICTS, domain_of
 from .logwhy import why_of
@@ -34,7 +34,7 @@ class LogExplain:
         self._decisions: dict[int, int] = {}  # kills of each
         self._chosen: list[Report] = []
         self._listed: list[tuple[Report, int]] = []  # reports whose table has the process, and its size in kB
-        self._others: list[Other] = []
+        self._others: list[OtherEvent] = []
 
     def add(self, output: Output, file: str) -> None:
         """Takes one record of the log."""
@@ -46,7 +46,7 @@ class LogExplain:
                     self._kills.append(output)
             case Report():
                 self._take_report(output)
-            case Other() if output.kind in KILLERS or output.kind == "skipped":
+            case OtherEvent() if output.kind in KILLERS or output.kind == "skipped":
                 named = output.pid == self._pid if self._pid is not None else self._wanted in output.text
                 if named:
                     self._others.append(output)
@@ -79,7 +79,7 @@ class LogExplain:
             rss = table.column("rss")
             self._listed.append((report, int(rss[row]) * (report.page_kb or 4) if rss is not None else 0))
 
-    def finish(self, totals: dict[str, Any], missing: Missing) -> None:
+    def finish(self, totals: dict[str, Any], missing: KnownLosses) -> None:
         """Prints what the log proves."""
         for kill in self._kills[-_SHOWN:]:
             self._explain(kill)
@@ -129,7 +129,7 @@ class LogExplain:
             f"before an earlier victim's memory was free: {VERDICTS[kill.overlap_estimated][0]} ({kill.overlap_evidence})"
         )
 
-    def _nothing(self, totals: dict[str, Any], missing: Missing) -> None:
+    def _nothing(self, totals: dict[str, Any], missing: KnownLosses) -> None:
         wanted = f"pid {self._pid}" if self._pid is not None else visible(self._wanted)
         self._console.print(
             Text(f"no line of this log says that the kernel's OOM killer killed {wanted}", style="bold"), soft_wrap=True

@@ -11,7 +11,7 @@ from typing import IO, Any
 import msgspec
 
 from ..oomlog.assemble import Output
-from ..oomlog.records import Kill, Other, Release, Report
+from ..oomlog.records import Kill, OtherEvent, Release, Report
 from ..tables.log import Row, event_row, kill_row, release_row, report_row, task_rows, zone_rows
 
 _ARRAYS = ("reports", "kills", "releases", "tasks", "events")
@@ -36,7 +36,7 @@ def _rows(output: Output, file: str) -> list[tuple[str, Row]]:
             return [("kills", kill_row(output, file))]
         case Release():
             return [("releases", release_row(output, file))]
-        case Other():
+        case OtherEvent():
             return [("events", event_row(output, file))]
 
 

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..oomlog.assemble import Output
-from ..oomlog.found import Where
 from ..oomlog.killers import KILLERS
-from ..oomlog.records import Kill, Missing, Other, Report
+from ..oomlog.located import Location
+from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
 from ..units import format_count
 from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from .visible import visible
@@ -67,7 +67,7 @@ class LogTable:
         self._verdicts: Counter[bool | None] = Counter()
         self._sources: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
-        self._events: deque[tuple[Where, str]] = deque(maxlen=_SHOWN_EVENTS)
+        self._events: deque[tuple[Location, str]] = deque(maxlen=_SHOWN_EVENTS)
         self._user_kills: Counter[str] = Counter()
         self._event_count = self._by_hand = self._page_faults = 0
         self._boots: set[int] = set()
@@ -89,19 +89,19 @@ class LogTable:
             self._outcomes[output.outcome] += 1
             self._boots.add(output.boot)
 
-        elif isinstance(output, Other) and output.kind in KILLERS:
+        elif isinstance(output, OtherEvent) and output.kind in KILLERS:
             self._user_kills[output.kind] += 1
             self._event(output.where, f"in user space: {visible(output.text)}")
             self._boots.add(output.boot)
-        elif isinstance(output, Other) and output.kind in _EVENTS:
+        elif isinstance(output, OtherEvent) and output.kind in _EVENTS:
             self._event(output.where, f"{_EVENTS[output.kind]}: {visible(output.text)}")
             self._boots.add(output.boot)
 
-    def _event(self, where: Where, text: str) -> None:
+    def _event(self, where: Location, text: str) -> None:
         self._events.append((where, text))
         self._event_count += 1
 
-    def finish(self, totals: dict[str, Any], missing: Missing, is_whole: bool = True) -> None:
+    def finish(self, totals: dict[str, Any], missing: KnownLosses, is_whole: bool = True) -> None:
         """Prints the summary and the kills."""
         for file, kills in groupby(self._kills, key=lambda entry: entry[1]):
             if len(self._files) > 1:
@@ -115,7 +115,7 @@ class LogTable:
         for line in self._summary(totals, missing, is_whole):
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _summary(self, totals: dict[str, Any], missing: Missing, is_whole: bool) -> list[Text]:
+    def _summary(self, totals: dict[str, Any], missing: KnownLosses, is_whole: bool) -> list[Text]:
         kills, reports = totals["kills"], totals["reports"]
         head = (
             f"{format_count(kills['printed'], 'kill')} in {format_count(totals['decisions']['printed'], 'decision')}, "
@@ -213,7 +213,7 @@ class LogTable:
         return table
 
 
-def _time(where: Where) -> str:
+def _time(where: Location) -> str:
     if where.time_s is None:
         return ""
     if where.clock == "uptime":

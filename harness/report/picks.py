@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..analysis.killclass import KillClass
+
 _KINDS = ("redundant kill", "witnesses disagree", "not completed")
 
 
@@ -36,7 +38,7 @@ class Picks:
 def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap: int) -> Picks:
     """Arms and kinds take turns, the first rounds first; an arm without any gives one ordinary round, for contrast."""
     at = rounds.set_index(["trial_id", "round"])
-    redundant = kills.loc[kills["kill_class"] == "redundant", ["trial_id", "round"]]
+    redundant = kills.loc[kills["kill_class"] == KillClass.REDUNDANT, ["trial_id", "round"]]
     kinds = pd.DataFrame(
         {
             "redundant kill": at.index.isin(pd.MultiIndex.from_frame(redundant)),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..analysis.killclass import KillClass
 from ..analysis.mechanism import is_held
 from ..collectors.rounds import RoundEvidence, TrialEvidence
 from ..errors import UsageError
@@ -53,7 +54,7 @@ class Teardown:
     order: int  # in the kernel's own order, from 1
     pid: int
     name: str
-    kill_class: str
+    kill_class: KillClass
     decider_pid: int | None
     decider_name: str
     decision_us: int | None  # entry of out_of_memory(); None: no trace of it
@@ -67,7 +68,7 @@ class Teardown:
 
     @property
     def is_redundant(self) -> bool:
-        return self.kill_class == "redundant"
+        return self.kill_class == KillClass.REDUNDANT
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _teardowns(kills: list[Row], names: dict[int, str]) -> tuple[Teardown, ...]:
             order=kill["order"],
             pid=kill["pid"],
             name=names[kill["pid"]],
-            kill_class=kill["kill_class"] or "unknown",
+            kill_class=KillClass(kill["kill_class"] or KillClass.UNKNOWN),
             decider_pid=kill["decider_pid"],
             decider_name=names.get(kill["decider_pid"], ""),
             decision_us=kill["decision_time_us"],

@@ -5,13 +5,19 @@ from __future__ import annotations
 from rich.cells import set_cell_size
 from rich.text import Text
 
+from ..analysis.killclass import KillClass
 from ..analysis.mechanism import Mechanism
 from .timeline import Life, Teardown, Timeline
 from .visible import shorten, visible
 
 _MAX_KILLS = 20
 _NAME_CELLS, _SAY_CELLS = 22, 16
-_STYLES = {"redundant": "bold red", "necessary": "cyan", "premature": "yellow", "fruitless": "magenta"}
+_STYLES = {
+    KillClass.REDUNDANT: "bold red",
+    KillClass.NECESSARY: "cyan",
+    KillClass.PREMATURE: "yellow",
+    KillClass.FRUITLESS: "magenta",
+}
 
 
 def timeline_text(timeline: Timeline, width: int = 100) -> Text:

@@ -13,7 +13,7 @@ from ..analysis.verdict import compare_all
 from ..collectors.files import TrialRecord
 from ..errors import unknown
 from ..spec.arm import AMPLIFIER
-from ..spec.boots import DEFAULT_ICC, LOOK_ROUNDS, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, INTERIM_ROUNDS, MIN_BOOTS
 from ..spec.scenario import Scenario, decode
 from .pool import Pool, pool_runs
 from .record import RunStatus
@@ -234,8 +234,8 @@ def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
         )
         if (
             longest := max((block.rounds for record in pool.records for block in record.blocks), default=0)
-        ) > LOOK_ROUNDS:
-            notes.append(f"{longest} rounds between looks: blocks of 4 to {LOOK_ROUNDS} decide sooner")
+        ) > INTERIM_ROUNDS:
+            notes.append(f"{longest} rounds between looks: blocks of 4 to {INTERIM_ROUNDS} decide sooner")
     warm_up = sum(arm.warm_up_rounds for arm in arms)
     if warm_up:
         failed = sum(arm.warm_up_failed for arm in arms)

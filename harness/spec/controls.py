@@ -35,7 +35,7 @@ class Control:
     effect: str  # redundant, second-kill, hung, or retries: see analysis/effects.py
     direction: str  # more, or alike
     claim: tuple[float, float]  # shares of rounds with the effect, reference and control
-    says: str
+    description: str
     rounds: int | None = None  # per arm; None: as the user asks
     kernels: tuple[str, str] = ("", "")  # the first and the last version it is for; empty: no bound
     is_repaired: bool = True  # where upstream hides exiting victims its arm has REPAIR, as the reference has

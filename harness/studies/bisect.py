@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -55,12 +56,23 @@ class BisectPlan(msgspec.Struct, frozen=True, kw_only=True):
     bad_seen: tuple[int, int] = (0, 0)
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class CommitVerdict(StrEnum):
+    """What `git bisect` is told of a commit."""
+
+    GOOD = "good"
+    BAD = "bad"
+    SKIP = "skip"
+
+
+_EXIT_CODES = {CommitVerdict.GOOD: GOOD, CommitVerdict.BAD: BAD, CommitVerdict.SKIP: SKIP}
+
+
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit showed."""
 
     commit: str
     subject: str
-    verdict: str  # good, bad or skip
+    verdict: CommitVerdict
     hits: int
     rounds: int
     reason: str = ""
@@ -107,7 +119,7 @@ def plan_bisection(
     )
 
 
-def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> tuple[str | None, list[Verdict]]:
+def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> tuple[str | None, list[StepResult]]:
     """Bisects; returns the first bad commit, or None when only skipped ones are left, and what each commit showed.
 
     Raises CheckFailedError when the two ends do not differ, UsageError when `out` holds another bisection.
@@ -128,7 +140,7 @@ def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
         _git(clone, "bisect", "reset")
     if status >= _STOPPED:
         raise EvidenceError("a step could not be measured", f"mend that, and run the same command again: {out} goes on")
-    return first_bad, _verdicts(out)
+    return first_bad, _results(out)
 
 
 def _begin(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> BisectPlan:
@@ -232,31 +244,31 @@ def step(out: Path, progress: Reporter) -> int:
         progress.say(f"step {number} of about {steps}: {commit[:12]} {subject}")
     path = out / "steps" / commit / _VERDICT
     if path.is_file():
-        verdict = msgspec.json.decode(path.read_bytes(), type=Verdict)
+        result = msgspec.json.decode(path.read_bytes(), type=StepResult)
     else:
-        verdict = _judge(plan, out, commit, progress)
-        _write(path, verdict)
+        result = _judge(plan, out, commit, progress)
+        _write(path, result)
     progress.say(
-        f"{commit[:12]} {verdict.subject}: {verdict.verdict}"
-        f" ({verdict.hits} of {verdict.rounds} rounds{', ' + verdict.reason if verdict.reason else ''})"
+        f"{commit[:12]} {result.subject}: {result.verdict}"
+        f" ({result.hits} of {result.rounds} rounds{', ' + result.reason if result.reason else ''})"
     )
-    return {"good": GOOD, "bad": BAD, "skip": SKIP}[verdict.verdict]
+    return _EXIT_CODES[result.verdict]
 
 
 def _place(clone: Path) -> tuple[int, int]:
     """Which step the bisection is at, and how many git estimates in all."""
     log = _git(clone, "bisect", "log").splitlines()
-    number = 1 + sum(line.startswith(tuple(f"git bisect {word} " for word in ("good", "bad", "skip"))) for line in log)
+    number = 1 + sum(line.startswith(tuple(f"git bisect {word} " for word in CommitVerdict)) for line in log)
     good = _git(clone, "for-each-ref", "--format=%(objectname)", "refs/bisect/good-*").splitlines()
     known = _git(clone, "rev-list", "--bisect-vars", "refs/bisect/bad", "--not", *good)
     left = next((int(line.partition("=")[2]) for line in known.splitlines() if line.startswith("bisect_steps=")), 0)
     return number, number + left
 
 
-def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> Verdict:
-    def result(verdict: str, reason: str = "") -> Verdict:
+def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> StepResult:
+    def result(verdict: CommitVerdict, reason: str = "") -> StepResult:
         subject = _git(out / "clone.git", "log", "-1", "--format=%s", commit)
-        return Verdict(commit=commit, subject=subject, verdict=verdict, hits=hits, rounds=rounds, reason=reason)
+        return StepResult(commit=commit, subject=subject, verdict=verdict, hits=hits, rounds=rounds, reason=reason)
 
     hits = rounds = 0
     for number, size in enumerate(_batch_sizes(plan.rounds), start=1):
@@ -264,15 +276,15 @@ def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> Verd
         try:
             _measure(plan, (commit,), size, 1, batch, progress)
         except _CannotMeasureError as error:
-            return result("skip", str(error))
+            return result(CommitVerdict.SKIP, str(error))
         batch_hits, batch_rounds = _seen(plan, batch, commit, plan.effect)
         hits, rounds = hits + batch_hits, rounds + batch_rounds
         if side := decide(likelihood_ratio(hits, rounds, plan.good_seen, plan.bad_seen)):
-            return result("bad" if side > 0 else "good")
+            return result(CommitVerdict.BAD if side > 0 else CommitVerdict.GOOD)
         if not rounds:
-            return result("skip", f"no round of {size} counts")
+            return result(CommitVerdict.SKIP, f"no round of {size} counts")
     lost = plan.rounds - rounds
-    return result("skip", f"undecided; {lost} rounds more do not count" if lost else "undecided")
+    return result(CommitVerdict.SKIP, f"undecided; {lost} rounds more do not count" if lost else "undecided")
 
 
 def _batch_sizes(rounds: int) -> list[int]:
@@ -289,21 +301,23 @@ def _first_bad(clone: Path) -> str | None:
     return None
 
 
-def _verdicts(out: Path) -> list[Verdict]:
+def _results(out: Path) -> list[StepResult]:
     paths = sorted((out / "steps").glob(f"*/{_VERDICT}"), key=lambda path: path.stat().st_mtime_ns)
-    return [msgspec.json.decode(path.read_bytes(), type=Verdict) for path in paths]
+    return [msgspec.json.decode(path.read_bytes(), type=StepResult) for path in paths]
 
 
-def describe(plan_path: Path, first_bad: str | None, verdicts: list[Verdict], say: Callable[[str], None]) -> None:
+def describe(plan_path: Path, first_bad: str | None, results: list[StepResult], say: Callable[[str], None]) -> None:
     """Prints what a bisection found."""
     plan = msgspec.json.decode((plan_path / _PLAN).read_bytes(), type=BisectPlan)
     say(f"rounds {_what(plan.effect)} in {plan.scenario}, {plan.vcpus} vCPUs:")
     ends = ((plan.good, "good", plan.good_seen), (plan.bad, "bad", plan.bad_seen))
     for commit, name, (hits, rounds) in ends:
         say(f"  {commit[:12]}  {name:4}  {hits:4} of {rounds:<4} (given)")
-    for found in verdicts:
-        reason = f" ({found.reason})" if found.reason else ""
-        say(f"  {found.commit[:12]}  {found.verdict:4}  {found.hits:4} of {found.rounds:<4} {found.subject}{reason}")
+    for result in results:
+        reason = f" ({result.reason})" if result.reason else ""
+        say(
+            f"  {result.commit[:12]}  {result.verdict:4}  {result.hits:4} of {result.rounds:<4} {result.subject}{reason}"
+        )
     if first_bad:
         subject = _git(Path(plan.tree), "log", "-1", "--format=%s", first_bad)
         say(f"first bad commit: {first_bad[:12]} {subject}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..analysis.killclass import KillClass
 from ..analysis.summary import Summary
 from ..errors import BuildError, UsageError
 from ..experiment.driver import run_experiment
@@ -34,7 +35,7 @@ class Choice:
     """What is compared: the first arm is the baseline."""
 
     arms: tuple[ArmSpec, ...]
-    says: str  # in a sentence
+    description: str  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def run_try(choice: Choice, request: Request, progress: Reporter) -> Tried:
 
     Raises what the parts of Experiment raise.
     """
-    progress.say(choice.says)
+    progress.say(choice.description)
     progress.say(
         f"{', '.join(request.scenarios)}; {request.vcpus} vCPUs on {machine_budget().cores} host cores;"
         f" up to {request.rounds} rounds in {request.boots} boots per arm, until it is decided"
@@ -127,7 +128,7 @@ def read_try(run: Path) -> Tried:
 
 def one_round_per_arm(rounds: pd.DataFrame, kills: pd.DataFrame) -> list[tuple[str, int]]:
     """For each arm the first round with a redundant kill, else the first that completed, else none."""
-    redundant = kills[kills["kill_class"] == "redundant"]
+    redundant = kills[kills["kill_class"] == KillClass.REDUNDANT]
     chosen = []
     for arm in rounds["arm"].drop_duplicates():
         for table in (

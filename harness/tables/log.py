@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..oomlog.found import Where
+from ..oomlog.located import Location
 from ..oomlog.owner import NOBODY, Owner, owner_of
-from ..oomlog.records import Kill, Missing, Other, Release, Report
+from ..oomlog.records import Kill, KnownLosses, OtherEvent, Release, Report
 from ..oomlog.tasks import COLUMNS, TaskTable
 from .schema import Column, Table, printable
 
@@ -269,7 +269,7 @@ LOG_STATS = Table(
 LOG_TABLES = (LOG_REPORTS, LOG_KILLS, LOG_RELEASES, LOG_TASKS, LOG_EVENTS, LOG_ZONES, LOG_STATS)
 
 
-def _place(where: Where) -> Values:
+def _place(where: Location) -> Values:
     """The values of _PLACE."""
     return where.time_s, where.clock or None, where.line, where.offset, where.host or None
 
@@ -397,7 +397,7 @@ def release_row(release: Release, file: str = "") -> Row:
     return LOG_RELEASES.row_of(release_values(release, file))
 
 
-def event_values(event: Other, file: str = "") -> Values:
+def event_values(event: OtherEvent, file: str = "") -> Values:
     """An event as values in the order of LOG_EVENTS."""
     return (
         event.kind,
@@ -410,7 +410,7 @@ def event_values(event: Other, file: str = "") -> Values:
     )
 
 
-def event_row(event: Other, file: str = "") -> Row:
+def event_row(event: OtherEvent, file: str = "") -> Row:
     """An event as a row of LOG_EVENTS."""
     return LOG_EVENTS.row_of(event_values(event, file))
 
@@ -505,7 +505,7 @@ def _numbers(tables: Sequence[TaskTable], counts: list[int]) -> dict[str, Any]:
     return {name: pa.array(values, mask=absent[name]) for name, values in numbers.items()}
 
 
-def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
+def totals(missing: KnownLosses, kills: int, decisions: int, reports: int) -> Row:
     """What the log shows, and how much more there may have been.
 
     A victim that was reaped though its kill is not in the log was killed all the same. A lost record may have been a
@@ -522,6 +522,6 @@ def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
     }
 
 
-def missing_row(missing: Missing) -> Row:
+def missing_row(missing: KnownLosses) -> Row:
     """What is missing, by name."""
     return asdict(missing)

@@ -11,7 +11,7 @@ from harness.errors import BuildError, GuestError, HostError, UsageError
 from harness.progress import Reporter
 from harness.runs.record import read_run, write_run
 from harness.studies import bisect
-from harness.studies.bisect import Verdict, plan_bisection
+from harness.studies.bisect import StepResult, plan_bisection
 from harness.tables.schema import TABLES
 from harness.tables.store import save_tables
 from tests.simulated import tables
@@ -67,7 +67,7 @@ def measured(tree, tmp_path):
             word = "skip" if number in skipped else "bad" if number >= FIRST_BAD else "good"
             place = out / "steps" / commit
             place.mkdir(parents=True)
-            verdict = Verdict(commit=commit, subject=f"commit {number}", verdict=word, hits=3, rounds=15)
+            verdict = StepResult(commit=commit, subject=f"commit {number}", verdict=word, hits=3, rounds=15)
             (place / "verdict.json").write_bytes(msgspec.json.encode(verdict))
         return ["bisect", "--tree", tree, "--good", "v1", "--bad", f"v{COMMITS}", "--out", out]
 
@@ -171,7 +171,7 @@ def judge(tree, tmp_path, monkeypatch):
         monkeypatch.setattr(bisect, "Experiment", Stored)
         code = bisect.step(out, Reporter())
         (path,) = out.glob("steps/*/verdict.json")
-        return code, msgspec.json.decode(path.read_bytes(), type=Verdict), asked
+        return code, msgspec.json.decode(path.read_bytes(), type=StepResult), asked
 
     run.out = out
     return run
