@@ -137,7 +137,9 @@ class _Wanted:
 
 
 @dataclass(frozen=True)
-class _Judgement:
+class _Verdict:
+    """A verdict with its reason."""
+
     verdict: Verdict
     because: str
     decided_by: tuple[str, ...] = ()  # the questions
@@ -295,7 +297,7 @@ def _test_words(found: _Evidence) -> str:
     return f"score test of shares, the boot is the cluster; how alike its rounds are is {worth}"
 
 
-def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Judgement) -> float | None:
+def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Verdict) -> float | None:
     """Of what decided the verdict, the least; of an undecided one, below which redundant kills would differ."""
     if found.is_sequential:
         return None
@@ -307,39 +309,39 @@ def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Judgement) -> f
     return min((each for each in turns if each is not None), default=None)
 
 
-def _verdict(found: _Evidence, adjusted: _Adjusted) -> _Judgement:
+def _verdict(found: _Evidence, adjusted: _Adjusted) -> _Verdict:
     arm, base = found.arm, found.base
     if adjusted.failed < ALPHA / 2:
         because = f"{_failures(arm)} did not complete, against {_failures(base)}, {p_words(adjusted.failed)}"
-        return _Judgement(Verdict.WORSE, because, ("failed",))
+        return _Verdict(Verdict.WORSE, because, ("failed",))
     if arm.rate is None or base.rate is None:
-        return _Judgement(Verdict.NOT_ENOUGH, "an arm has no completed round")
+        return _Verdict(Verdict.NOT_ENOUGH, "an arm has no completed round")
     if not (arm.has_oracle and base.has_oracle):
-        return _Judgement(Verdict.NO_DIFFERENCE, "the scenario declares no demand: only failed rounds can be compared")
+        return _Verdict(Verdict.NO_DIFFERENCE, "the scenario declares no demand: only failed rounds can be compared")
     unknown = arm.unknown_kills + base.unknown_kills
     note = f" ({unknown} kills of unknown class are left out)" if unknown else ""
     is_more = adjusted.redundant < ALPHA and arm.rate > base.rate
     if adjusted.surplus < ALPHA and _share(arm, "surplus") > _share(base, "surplus"):
         more = "redundant kills in more rounds, surplus kills too" if is_more else "surplus kills in more rounds"
         because = f"{more}: {_counts(found, 'surplus')}, {p_words(adjusted.surplus)}{note}"
-        return _Judgement(Verdict.WORSE, because, ("redundant", "surplus")[not is_more :])
+        return _Verdict(Verdict.WORSE, because, ("redundant", "surplus")[not is_more :])
     if is_more:
-        return _Judgement(
+        return _Verdict(
             Verdict.WORSE, f"redundant kills in more rounds, {p_words(adjusted.redundant)}{note}", ("redundant",)
         )
     if adjusted.redundant >= ALPHA:
         return _undecided(found, adjusted, "redundant", note)
     if reason := _not_better(found):
-        return _Judgement(Verdict.NO_DIFFERENCE, f"fewer redundant kills, but {reason}{note}")
+        return _Verdict(Verdict.NO_DIFFERENCE, f"fewer redundant kills, but {reason}{note}")
     if adjusted.surplus >= ALPHA:
         if 2 * arm.rounds_with_surplus * base.completed_rounds <= base.rounds_with_surplus * arm.completed_rounds:
             judged = _undecided(found, adjusted, "surplus", note)
             because = f"fewer redundant kills, but surplus kills: {judged.because}"
-            return _Judgement(judged.verdict, because, wanted=judged.wanted)
+            return _Verdict(judged.verdict, because, wanted=judged.wanted)
         because = f"fewer redundant kills, but no fewer surplus kills: in {_counts(found, 'surplus')}{note}"
-        return _Judgement(Verdict.NO_DIFFERENCE, because)
+        return _Verdict(Verdict.NO_DIFFERENCE, because)
     because = f"redundant kills in fewer rounds, {p_words(adjusted.redundant)}; surplus kills too, {p_words(adjusted.surplus)}"
-    return _Judgement(Verdict.BETTER, f"{because}; as many rounds complete{note}", ("redundant", "surplus"))
+    return _Verdict(Verdict.BETTER, f"{because}; as many rounds complete{note}", ("redundant", "surplus"))
 
 
 def _share(arm: Arm, what: str) -> float:
@@ -380,14 +382,14 @@ def _falls_at_worst(found: _Evidence) -> bool:
     return answer.p_value < ALPHA and bool(answer.pair.shares.share < answer.pair.shares.base_share)
 
 
-def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _Judgement:
+def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _Verdict:
     """No difference, or too few rounds to tell EFFECT times the baseline's share from it: an effect that was declared before,
     as the one that was seen is the larger the fewer rounds there are."""
     share, base_share = round(_share(found.arm, what), 3), round(_share(found.base, what), 3)
     said = f"{p_words(getattr(adjusted, what))}{note}"
     if not share and not base_share:
         because = f"none in {found.base.completed_rounds} rounds of the baseline, nor here{note}"
-        return _Judgement(Verdict.NO_DIFFERENCE, because)
+        return _Verdict(Verdict.NO_DIFFERENCE, because)
     # where the baseline has none, half of what is seen here
     expected = base_share * EFFECT if base_share else share * EFFECT
     goal = "half the baseline's share" if base_share else "half of this share from none"
@@ -402,16 +404,16 @@ def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _
         power = simulated_power(base_share, expected, boots, per_boot, icc, level)
         if power >= POWER:
             because = f"{said}; {shares} would have been told apart with power {power:.2f}"
-            return _Judgement(Verdict.NO_DIFFERENCE, because)
+            return _Verdict(Verdict.NO_DIFFERENCE, because)
         wanted = boots_needed(base_share, expected, POWER, per_boot, icc, level)
     if wanted is None:
-        return _Judgement(Verdict.NOT_ENOUGH, f"{said}; more than 10,000 boots would tell {goal}: {shares}")
+        return _Verdict(Verdict.NOT_ENOUGH, f"{said}; more than 10,000 boots would tell {goal}: {shares}")
     if found.is_sequential and wanted <= boots:
-        return _Judgement(Verdict.NO_DIFFERENCE, f"{said}; {shares} would have been told apart with power {POWER}")
+        return _Verdict(Verdict.NO_DIFFERENCE, f"{said}; {shares} would have been told apart with power {POWER}")
     more = max(1, wanted - boots)
     wants = _Wanted(more, more * per_boot, _time_of(found, more, per_boot))
     because = f"{said}; {wants.words} would tell {goal} with power {POWER}: {shares}"
-    return _Judgement(Verdict.NOT_ENOUGH, because, wanted=wants)
+    return _Verdict(Verdict.NOT_ENOUGH, because, wanted=wants)
 
 
 def _boots(found: _Evidence) -> tuple[int, int]:

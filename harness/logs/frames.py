@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import msgspec
 import pandas as pd
 import pyarrow as pa
 
@@ -27,9 +28,9 @@ from ..tables.log import (
     release_row,
     report_row,
     tasks_table,
-    totals,
     zone_rows,
 )
+from ..tables.logtotals import totals_of
 from .files import open_log
 
 
@@ -79,5 +80,5 @@ def parse_log(source: str | os.PathLike[str] | BinaryIO) -> OomLog:
         zones=LOG_ZONES.frame([row for report in reports for row in zone_rows(report)]),
         memory_stats=LOG_STATS.frame(stats),
         missing=missing_row(reader.missing),
-        totals=totals(reader.missing, len(kills), decisions, len(reports)),
+        totals=msgspec.to_builtins(totals_of(reader.missing, len(kills), decisions, len(reports))),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -12,6 +11,7 @@ from ..oomlog.assemble import Output
 from ..oomlog.killers import KILLERS
 from ..oomlog.owner import NOBODY, owner_of
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
+from ..tables.logtotals import LogTotals
 from ..units import format_count
 from .killwords import VERDICTS, domain_of
 from .logwhy import why_of
@@ -79,7 +79,7 @@ class LogExplain:
             rss = table.column("rss")
             self._listed.append((report, int(rss[row]) * (report.page_kb or 4) if rss is not None else 0))
 
-    def finish(self, totals: dict[str, Any], missing: KnownLosses) -> None:
+    def finish(self, totals: LogTotals, missing: KnownLosses) -> None:
         """Prints what the log proves."""
         for kill in self._kills[-_SHOWN:]:
             self._explain(kill)
@@ -129,7 +129,7 @@ class LogExplain:
             f"before an earlier victim's memory was free: {VERDICTS[kill.overlap_estimated][0]} ({kill.overlap_evidence})"
         )
 
-    def _nothing(self, totals: dict[str, Any], missing: KnownLosses) -> None:
+    def _nothing(self, totals: LogTotals, missing: KnownLosses) -> None:
         wanted = f"pid {self._pid}" if self._pid is not None else visible(self._wanted)
         self._console.print(
             Text(f"no line of this log says that the kernel's OOM killer killed {wanted}", style="bold"), soft_wrap=True
@@ -143,9 +143,9 @@ class LogExplain:
             self._say(f"{who}, line {other.where.line}: {visible(other.text)}")
         for report, size_kb in self._listed[-1:]:
             self._say(f"it was alive at line {report.where.line}, in the task table of a report, with {size_kb} kB")
-        kills = totals["kills"]
-        if kills["at_most"] > kills["printed"]:
-            more = kills["at_most"] - kills["printed"]
+        kills = totals.kills
+        if kills.at_most > kills.printed:
+            more = kills.at_most - kills.printed
             self._say(f"up to {format_count(more, 'kill')} may be missing from the log, so it may be one of these")
             if missing.unread_lines:
                 self._say(f"lines that could not be read: {', '.join(map(str, missing.unread_lines[:12]))}")

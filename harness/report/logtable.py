@@ -6,7 +6,6 @@ from collections import Counter, deque
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,7 @@ from ..oomlog.assemble import Output
 from ..oomlog.killers import KILLERS
 from ..oomlog.located import Location
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
+from ..tables.logtotals import LogTotals
 from ..units import format_count
 from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from .visible import visible
@@ -101,33 +101,33 @@ class LogTable:
         self._events.append((where, text))
         self._event_count += 1
 
-    def finish(self, totals: dict[str, Any], missing: KnownLosses, is_whole: bool = True) -> None:
+    def finish(self, totals: LogTotals, missing: KnownLosses, is_whole: bool = True) -> None:
         """Prints the summary and the kills."""
         for file, kills in groupby(self._kills, key=lambda entry: entry[1]):
             if len(self._files) > 1:
                 self._console.print(Text(visible(file), style="bold"))
             self._console.print(self._table([kill for kill, _ in kills]))
         if self._kills:
-            hidden = totals["kills"]["printed"] - len(self._kills)
+            hidden = totals.kills.printed - len(self._kills)
             if hidden:
                 self._console.print(f"{hidden} kills before these are not shown; --format csv gives them all")
             self._console.print()
         for line in self._summary(totals, missing, is_whole):
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _summary(self, totals: dict[str, Any], missing: KnownLosses, is_whole: bool) -> list[Text]:
-        kills, reports = totals["kills"], totals["reports"]
+    def _summary(self, totals: LogTotals, missing: KnownLosses, is_whole: bool) -> list[Text]:
+        kills, reports = totals.kills, totals.reports
         head = (
-            f"{format_count(kills['printed'], 'kill')} in {format_count(totals['decisions']['printed'], 'decision')}, "
-            f"{format_count(reports['printed'], 'report')}, {format_count(len(self._boots), 'boot')}"
+            f"{format_count(kills.printed, 'kill')} in {format_count(totals.decisions.printed, 'decision')}, "
+            f"{format_count(reports.printed, 'report')}, {format_count(len(self._boots), 'boot')}"
         )
         lines = [Text(head, style="bold")]
-        if kills["at_least"] != kills["printed"] or kills["at_most"] != kills["at_least"]:
-            more = f"at least {kills['at_least']}"
-            if kills["at_most"] != kills["at_least"]:
-                more = f"between {kills['at_least']} and {kills['at_most']}"
+        if kills.at_least != kills.printed or kills.at_most != kills.at_least:
+            more = f"at least {kills.at_least}"
+            if kills.at_most != kills.at_least:
+                more = f"between {kills.at_least} and {kills.at_most}"
             lines.append(Text(f"  in truth {more}: see what is missing"))
-        if kills["printed"]:
+        if kills.printed:
             verdicts = ", ".join(f"{self._verdicts[key]} {VERDICTS[key][0]}" for key in (True, False, None))
             lines.append(Text(f"  before an earlier victim's memory was free (estimated): {verdicts}"))
             sources = ", ".join(

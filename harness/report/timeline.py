@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.killclass import KillClass
-from ..analysis.mechanism import is_held
+from ..analysis.tracedkill import TracedKill
 from ..collectors.rounds import RoundEvidence, TrialEvidence
 from ..errors import UsageError
 from ..oomlog.reading import collect_kmsg
@@ -221,13 +221,12 @@ def _sum(time_us: int | None, later_us: int | None) -> int | None:
 
 def _inside(kill: Row, earlier: list[Row]) -> tuple[int, ...]:
     """Which earlier victims of its domain were not released; that one was, `overlapping` says."""
-    decided = kill["decision_time_us"]
+    this, decided_us = TracedKill.of(kill), kill["decision_time_us"]
+    others = [(row["order"], TracedKill.of(row)) for row in earlier]
     return tuple(
-        other["order"]
-        for other in earlier
-        if kill["domain"] in ("0x0", other["domain"])
-        and (other["decider_pid"], other["decision_time_us"]) != (kill["decider_pid"], decided)
-        and is_held(other, decided)
+        order
+        for order, other in others
+        if this.domain in ("0x0", other.domain) and not other.has_decision_of(this) and other.is_held(decided_us)
     )
 
 

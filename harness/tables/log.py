@@ -505,23 +505,6 @@ def _numbers(tables: Sequence[TaskTable], counts: list[int]) -> dict[str, Any]:
     return {name: pa.array(values, mask=absent[name]) for name, values in numbers.items()}
 
 
-def totals(missing: KnownLosses, kills: int, decisions: int, reports: int) -> Row:
-    """What the log shows, and how much more there may have been.
-
-    A victim that was reaped though its kill is not in the log was killed all the same. A lost record may have been a
-    kill, and so may a line that could not be read, and the end of a report that is not in the log. Victims that were dying already (task_will_free_mem()) and, from 4.4, processes that share a victim's memory
-    are printed by no kernel and not counted here.
-    """
-    at_least = kills + missing.releases_without_kill
-    lost = missing.dropped_records + missing.sequence_gaps
-    lost += missing.unread_kills + missing.unread_heads + missing.unended_reports
-    return {
-        "kills": {"printed": kills, "at_least": at_least, "at_most": at_least + lost},
-        "decisions": {"printed": decisions, "at_most": decisions + missing.unended_reports},
-        "reports": {"printed": reports, "at_least": reports + missing.suppressed_reports},
-    }
-
-
 def missing_row(missing: KnownLosses) -> Row:
     """What is missing, by name."""
     return asdict(missing)

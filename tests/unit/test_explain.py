@@ -8,7 +8,7 @@ from rich.console import Console
 
 from harness.oomlog.reading import Collected, Reader
 from harness.report.logexplain import LogExplain
-from harness.tables.log import totals
+from harness.tables.logtotals import totals_of
 
 ID = "0123456789abcdef" * 4
 MEMCG = f"/system.slice/docker-{ID}.scope"
@@ -22,7 +22,7 @@ def explain(lines, wanted, names=None):
     for output in (*found.reports, *found.kills, *found.releases, *found.others):
         sink.add(output, "-")
     decisions = len({kill.decision for kill in found.kills})
-    sink.finish(totals(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
+    sink.finish(totals_of(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
     return out.getvalue()
 
 

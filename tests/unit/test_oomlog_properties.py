@@ -42,9 +42,9 @@ from harness.tables.log import (
     report_row,
     task_rows,
     tasks_table,
-    totals,
     zone_rows,
 )
+from harness.tables.logtotals import totals_of
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
 UNSHRUNK = (Phase.generate,)  # for what is known to fail
@@ -107,7 +107,7 @@ def write_everything(found):
     for output in (*found.reports, *found.kills):
         terminal.add(output, "-")
     decisions = len({kill.decision for kill in found.kills})
-    terminal.finish(totals(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
+    terminal.finish(totals_of(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
     encode(missing_row(found.missing))
 
 
@@ -209,7 +209,7 @@ def test_a_kill_behind_any_prefix_is_never_lost(prefix):
     found = parse(f"{prefix}{killed(12)}\n".encode())
     assert len(found.kills) + found.missing.forged_kills + found.missing.unread_kills >= 1
     assert all(kill.killed.pid == 12 for kill in found.kills)
-    assert totals(found.missing, len(found.kills), 1, 0)["kills"]["at_most"] + found.missing.forged_kills >= 1
+    assert totals_of(found.missing, len(found.kills), 1, 0).kills.at_most + found.missing.forged_kills >= 1
 
 
 @examples(600)
