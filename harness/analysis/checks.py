@@ -85,14 +85,14 @@ def check_summary(summary: Summary, conditions: Iterable[Condition]) -> list[Che
 
 def _worse(comparison: Comparison | None) -> tuple[bool | None, str]:
     if comparison is None:
-        return None, "there is no baseline to compare it with"
+        return None, "there is no baseline to compare with"
     said = f"{comparison.verdict}: {comparison.because}"
     return (None if comparison.verdict == Verdict.NOT_ENOUGH else comparison.verdict == Verdict.WORSE), said
 
 
 def _above(arm: Arm, limit: float) -> tuple[bool | None, str]:
     if not arm.has_oracle:
-        return None, "the scenario declares no demand, so no kill is called redundant"
+        return None, "the scenario declares no demand, so no kill is classified as redundant"
     if arm.ci_low is None or arm.ci_high is None:
         return None, "not enough rounds: none completed"
     seen = (

@@ -218,7 +218,7 @@ def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: 
     arm, base = found.arm, found.base
     judged = _verdict(found, adjusted)
     because = (
-        f"{judged.because}; it is the baseline's own kernel, so what differs is chance" if is_null else judged.because
+        f"{judged.because}; this arm is the baseline's own kernel, so any difference is chance" if is_null else judged.because
     )
     redundant, surplus, failed = (found.answers[name] for name in _QUESTIONS)
     alpha = ALPHA / adjusted.factors["redundant"]
@@ -286,15 +286,15 @@ def _intervals(answer: _Answer, alpha: float) -> tuple[_Interval, _Interval]:
 def _test_words(found: _Evidence) -> str:
     pair = found.answers["redundant"].pair
     if found.is_sequential:
-        return "betting on blocks of the plan (e-process): holds however often was looked"
+        return "betting on blocks of the plan (e-process), valid for any number of interim analyses"
     if pair is None:
         return "none"
     worth = (
         "estimated"
         if pair.is_estimated
-        else f"assumed (ICC {DEFAULT_ICC}), as there are fewer than {MIN_BOOTS} boots per arm"
+        else f"assumed (ICC {DEFAULT_ICC}): fewer than {MIN_BOOTS} boots per arm"
     )
-    return f"score test of shares, the boot is the cluster; how alike its rounds are is {worth}"
+    return f"score test of shares with the boot as the cluster; correlation of rounds within a boot {worth}"
 
 
 def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Verdict) -> float | None:
@@ -338,7 +338,7 @@ def _verdict(found: _Evidence, adjusted: _Adjusted) -> _Verdict:
             judged = _undecided(found, adjusted, "surplus", note)
             because = f"fewer redundant kills, but surplus kills: {judged.because}"
             return _Verdict(judged.verdict, because, wanted=judged.wanted)
-        because = f"fewer redundant kills, but no fewer surplus kills: in {_counts(found, 'surplus')}{note}"
+        because = f"fewer redundant kills, but not fewer surplus kills: {_counts(found, 'surplus')}{note}"
         return _Verdict(Verdict.NO_DIFFERENCE, because)
     because = f"redundant kills in fewer rounds, {p_words(adjusted.redundant)}; surplus kills too, {p_words(adjusted.surplus)}"
     return _Verdict(Verdict.BETTER, f"{because}; as many rounds complete{note}", ("redundant", "surplus"))
@@ -361,7 +361,7 @@ def _not_better(found: _Evidence) -> str:
     """What forbids the word "better" even if redundant and surplus kills come in fewer rounds."""
     arm, base = found.arm, found.base
     if (arm.surplus_per_round or 0) > (base.surplus_per_round or 0):
-        return "no fewer surplus kills"
+        return "not fewer surplus kills"
     attempted, base_attempted = (side.completed_rounds + side.failed_rounds for side in (arm, base))
     if arm.failed_rounds * base_attempted > base.failed_rounds * attempted:
         return f"{_failures(arm)} did not complete, against {_failures(base)}"
@@ -388,11 +388,11 @@ def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _
     share, base_share = round(_share(found.arm, what), 3), round(_share(found.base, what), 3)
     said = f"{p_words(getattr(adjusted, what))}{note}"
     if not share and not base_share:
-        because = f"none in {found.base.completed_rounds} rounds of the baseline, nor here{note}"
+        because = f"none in {found.base.completed_rounds} rounds of the baseline, and none here{note}"
         return _Verdict(Verdict.NO_DIFFERENCE, because)
     # where the baseline has none, half of what is seen here
     expected = base_share * EFFECT if base_share else share * EFFECT
-    goal = "half the baseline's share" if base_share else "half of this share from none"
+    goal = "half the baseline's share" if base_share else "half of this share against none"
     shares = f"{100 * expected:.1f} % against {100 * base_share:.1f} %"
     # Each comparison by itself at the level that Holm's method asks of the first.
     level = ALPHA / adjusted.comparisons
@@ -403,16 +403,16 @@ def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _
         icc = _planned_icc(found, what)
         power = simulated_power(base_share, expected, boots, per_boot, icc, level)
         if power >= POWER:
-            because = f"{said}; {shares} would have been told apart with power {power:.2f}"
+            because = f"{said}; a difference of {shares} would have been detected with power {power:.2f}"
             return _Verdict(Verdict.NO_DIFFERENCE, because)
         wanted = boots_needed(base_share, expected, POWER, per_boot, icc, level)
     if wanted is None:
-        return _Verdict(Verdict.NOT_ENOUGH, f"{said}; more than 10,000 boots would tell {goal}: {shares}")
+        return _Verdict(Verdict.NOT_ENOUGH, f"{said}; detecting {goal} would take more than 10,000 boots: {shares}")
     if found.is_sequential and wanted <= boots:
-        return _Verdict(Verdict.NO_DIFFERENCE, f"{said}; {shares} would have been told apart with power {POWER}")
+        return _Verdict(Verdict.NO_DIFFERENCE, f"{said}; a difference of {shares} would have been detected with power {POWER}")
     more = max(1, wanted - boots)
     wants = _Wanted(more, more * per_boot, _time_of(found, more, per_boot))
-    because = f"{said}; {wants.words} would tell {goal} with power {POWER}: {shares}"
+    because = f"{said}; detecting {goal} with power {POWER} takes {wants.words}: {shares}"
     return _Verdict(Verdict.NOT_ENOUGH, because, wanted=wants)
 
 

@@ -166,7 +166,7 @@ class Watch:
             self._recent = {container: last for container, last in self._recent.items() if now - last < _END_S}
         if self._names.lost.is_set():
             self._names.lost.clear()
-            self._out.note("the container engine is gone: names of new containers are missing from here on")
+            self._out.note("the container engine is gone: names of new containers will be missing")
 
     def _kill(self, output: object) -> None:
         if not isinstance(output, Kill):
@@ -204,7 +204,7 @@ class Watch:
         if missing.sequence_gaps:
             text += f"; {missing.sequence_gaps} records of the kernel log were lost"
         if missing.forged_kills:
-            text += f"; {missing.forged_kills} lines of user space look like a kill, but are not"
+            text += f"; {missing.forged_kills} lines of user space look like a kill but are not"
         self._out.summary(text, totals)
 
 

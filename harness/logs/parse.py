@@ -162,7 +162,7 @@ def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None])
     if not reader.bytes:
         say(f"{log.name} is empty")
     elif log.looks_binary:
-        raise EvidenceError(f"{log.name} is binary, and no OOM line is in it", "give the kernel log as text")
+        raise EvidenceError(f"{log.name} is binary and has no OOM line", "give the kernel log as text")
     else:
         say(f"{log.name}: no OOM line in {reader.lines} lines")
 

@@ -127,7 +127,7 @@ def _rates(arms: Sequence[Arm], labels: Mapping[str, str]) -> Chart:
     methods = "; ".join(dict.fromkeys(arm.ci_method for arm in arms))
     caption = f"Share of completed rounds, with its 95 % interval ({methods})."
     if any(arm.unknown_kills for arm in arms):
-        caption += " Hollow: kills of unknown class may be redundant, and are not in the share."
+        caption += " Hollow points: kills of unknown class may be redundant and are not in the share."
     return Chart("rates", "Rounds with a redundant kill", caption, figure)
 
 
@@ -227,9 +227,9 @@ def _releases(arms: Sequence[Arm], labels: Mapping[str, str], kills: pd.DataFram
     axes.grid(color=PALE, linewidth=0.5)
     figure.legend(loc="lower left", bbox_to_anchor=(0.02, 0), borderpad=0.2, labelspacing=0.25, handlelength=3.2)
     untraced = len(kills) - len(traced)
-    caption = "Share of kills whose memory was free again after so long."
+    caption = "Share of kills whose memory was free again, by the time since the kill."
     if open_ended:
-        caption += f" {open_ended} kills have no release in their round: their arm's line ends below 100 %."
+        caption += f" {open_ended} kills have no release in their round, so the line of their arm ends below 100 %."
     if untraced:
         caption += f" {untraced} kills without a trace are left out."
     return Chart("release", "From kill to release", caption, figure)

@@ -54,7 +54,7 @@ def print_controls(console: Console, results: list[ControlResult], machine: str)
         )
     failed = [result.control for result in results if not result.passed]
     console.print(
-        f"{len(results) - len(failed)} of {len(results)} controls come out as claimed"
+        f"{len(results) - len(failed)} of {len(results)} controls behave as claimed"
         f" (Fisher's exact test, level {ALPHA}; the difference is a 95 % interval in points; power is for the claimed shares)",
         highlight=False, style="bold" if not failed else "bold red",
     )  # fmt: skip

@@ -11,10 +11,10 @@ from ..analysis.killclass import KillClass
 
 _ROUNDS: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
     ("completed rounds that lack a witness", lambda r: _count((r["outcome"] == "completed") & ~r["witnesses_checked"].fillna(False))),
-    ("records of the kernel log lost", lambda r: int(r["lost_kmsg_records"].sum())),
-    ("events of the trace lost", lambda r: int(r["lost_trace_events"].sum())),
-    ("probe hits missed", lambda r: int(r["missed_probes"].sum())),
-    ("reports kept back by the kernel's rate limit", lambda r: int(r["suppressed_reports"].sum())),
+    ("lost records of the kernel log", lambda r: int(r["lost_kmsg_records"].sum())),
+    ("lost trace events", lambda r: int(r["lost_trace_events"].sum())),
+    ("missed probe hits", lambda r: int(r["missed_probes"].sum())),
+    ("reports suppressed by the kernel's rate limit", lambda r: int(r["suppressed_reports"].sum())),
     ("lines of user space that look like a kill", lambda r: int(r["forged_kills"].sum())),
     ("soft lockup and hung task lines", lambda r: int(r["trouble_lines"].sum())),
     ("rounds in which the supervisor itself ran out of memory", lambda r: _count(r["supervisor_invoked"].fillna(False))),
@@ -35,7 +35,7 @@ def _count(condition: pd.Series) -> int:
 def gap_lines(arms: list[Arm], rounds: pd.DataFrame, kills: pd.DataFrame) -> list[tuple[str, list[int]]]:
     """A label and a count for each arm."""
     lines = [
-        ("rounds planned, never begun", [arm.rounds_not_run for arm in arms]),
+        ("rounds planned but never begun", [arm.rounds_not_run for arm in arms]),
         ("trials that ended early", [arm.trials_ended_early for arm in arms]),
     ]
     for frame, questions in ((rounds, _ROUNDS), (kills, _KILLS)):

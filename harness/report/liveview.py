@@ -100,7 +100,7 @@ class LiveView:
 
     def _parts(self, width: int) -> Iterable[Table | Text]:
         if not self._arms:
-            yield Text("No figures yet: they come after each block.", style="dim")
+            yield Text("No figures yet: they appear after each block.", style="dim")
             return
         scenarios = list(dict.fromkeys(each.scenario for each in self._arms))
         shown = scenarios if len(self._arms) <= _MAX_ROWS else [self._latest]
@@ -142,9 +142,9 @@ class LiveView:
         share = nearness(p_value)
         filled = math.floor(share * _GAUGE)
         text.append("█" * filled + "░" * (_GAUGE - filled))
-        text.append(f" open, {said or 'nothing to test'} (decided below {ALPHA:g})")
+        text.append(f" open, {said or 'not tested'} (decided below {ALPHA:g})")
         if comparison.rounds_wanted:
-            text.append(f"; about {comparison.rounds_wanted} more rounds per arm if it goes on so")
+            text.append(f"; about {comparison.rounds_wanted} more rounds per arm at this rate")
         return text
 
 

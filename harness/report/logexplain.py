@@ -95,7 +95,7 @@ class LogExplain:
         if kill.killed.pid != self._pid and self._pid in kill.sharing_pids:
             self._say(f"pid {self._pid} shared its memory and was killed with it")
         elif self._pid is not None and kill.killed.pid != self._pid:
-            self._say(f"pid {self._pid} was chosen, and another was killed in its place: a child, or its main thread")
+            self._say(f"pid {self._pid} was chosen, but another process was killed instead: a child, or its main thread")
         memcg = kill.task_memcg or kill.group or kill.oom_memcg
         if memcg is not None:
             owner = owner_of(memcg)
@@ -109,7 +109,7 @@ class LogExplain:
                 ("runtime", owner.runtime),
             )
             parts = [f"{label} {visible(value)}" for label, value in labels if value] if owner != NOBODY else []
-            self._say(f"whose: {', '.join([*parts, f'memcg {visible(memcg)}'])}")
+            self._say(f"owner: {', '.join([*parts, f'memcg {visible(memcg)}'])}")
         self._say(f"OOM domain: {domain_of(kill)} ({kill.domain_source})")
         members = self._decisions[kill.decision]
         if kill.group is not None:
@@ -119,7 +119,7 @@ class LogExplain:
         else:
             self._say("one process was killed by this decision, not a group")
         if kill.report is None:
-            self._say("its report is not in the log: the rate limit kept it back, or it was cut")
+            self._say("its report is not in the log: it was suppressed by the rate limit, or cut")
         else:
             for reason in why_of(kill.report):
                 self._say(reason)
@@ -132,11 +132,11 @@ class LogExplain:
     def _nothing(self, totals: LogTotals, missing: KnownLosses) -> None:
         wanted = f"pid {self._pid}" if self._pid is not None else visible(self._wanted)
         self._console.print(
-            Text(f"no line of this log says that the kernel's OOM killer killed {wanted}", style="bold"), soft_wrap=True
+            Text(f"no line of this log shows that the kernel's OOM killer killed {wanted}", style="bold"), soft_wrap=True
         )
         for report in self._chosen[-_SHOWN:]:
             self._say(
-                f"it was chosen, and its kill is not in the log: line {report.where.line} (outcome: {report.outcome})"
+                f"it was chosen, but its kill is not in the log: line {report.where.line} (outcome: {report.outcome})"
             )
         for other in self._others[-_SHOWN:]:
             who = "user space" if other.kind in KILLERS else "the kernel"
@@ -152,7 +152,7 @@ class LogExplain:
         else:
             self._say("nothing is known to be missing from the log")
         self._say(
-            "exit code 137 only says SIGKILL: a stop that took too long, a failed probe, an eviction or another program sends it too"
+            "exit code 137 only means SIGKILL: a stop that took too long, a failed probe, an eviction or another program also sends it"
         )
 
     def _say(self, text: str) -> None:

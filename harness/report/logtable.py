@@ -28,30 +28,30 @@ _EVENTS = {
     "no-victim": "no killable process",
     "panic": "panic",
     "init-killed": "init was killed",
-    "sysrq": "by hand (SysRq-F)",
-    "sysrq-ignored": "by hand (SysRq-F), without effect",
-    "skipped": "the chosen process was exiting already",
+    "sysrq": "manual (SysRq-F)",
+    "sysrq-ignored": "manual (SysRq-F), without effect",
+    "skipped": "the chosen process was already exiting",
     "oom-disabled": "the OOM killer was disabled",
 }
 
 _ENDS = {
-    "none": "cut, or without an end",
-    "no-victim": "without a victim to choose",
-    "skipped": "whose victim was gone",
+    "none": "cut or without an end",
+    "no-victim": "without a killable process",
+    "skipped": "whose victim had already exited",
 }
 # What is missing, in words; the reader need not know the names of the fields.
 _LOSSES = (
-    ("suppressed_reports", "reports kept back by the kernel's rate limit (their kills are printed all the same)"),
+    ("suppressed_reports", "reports suppressed by the kernel's rate limit (their kills are printed nevertheless)"),
     ("unended_reports", "reports whose end is not in the log: each may have been a kill"),
     ("kills_without_report", "kills without a report: domain and margin are inferred or unknown"),
     ("dropped_records", "records dropped by printk or journald: each may have been a kill"),
     ("sequence_gaps", "records missing from /dev/kmsg: each may have been a kill"),
     ("dropped_by_syslog", "messages of user space dropped by rsyslog"),
-    ("releases_without_kill", "victims reaped without a kill in the log"),
-    ("partial_kills", "lines of kills cut"),
-    ("partial_reports", "reports without all their parts"),
-    ("damaged_rows", "rows of task tables unreadable"),
-    ("duplicate_lines", "records pasted twice, counted once"),
+    ("releases_without_kill", "victims that were reaped but whose kill is not in the log"),
+    ("partial_kills", "kill lines that are cut"),
+    ("partial_reports", "incomplete reports"),
+    ("damaged_rows", "unreadable rows of task tables"),
+    ("duplicate_lines", "duplicate records, counted once"),
     ("forged_kills", "lines of user space that look like a kill, not counted"),
     ("forged_heads", "lines of user space that look like a report's head or summary, not counted"),
 )
@@ -126,7 +126,7 @@ class LogTable:
             more = f"at least {kills.at_least}"
             if kills.at_most != kills.at_least:
                 more = f"between {kills.at_least} and {kills.at_most}"
-            lines.append(Text(f"  in truth {more}: see what is missing"))
+            lines.append(Text(f"  true number {more}: see what is missing"))
         if kills.printed:
             verdicts = ", ".join(f"{self._verdicts[key]} {VERDICTS[key][0]}" for key in (True, False, None))
             lines.append(Text(f"  before an earlier victim's memory was free (estimated): {verdicts}"))
@@ -149,7 +149,7 @@ class LogTable:
             if number:
                 lines.append(
                     Text(
-                        f"  {format_count(number, 'line')} that speak{'s' * (number == 1)} of {words} could not be read"
+                        f"  {format_count(number, 'line')} that mention{'s' * (number == 1)} {words} could not be read"
                     )
                 )
         if missing.unread_lines:
@@ -163,16 +163,16 @@ class LogTable:
         lines = []
         if self._user_kills:
             by = ", ".join(f"{number} of {name}" for name, number in self._user_kills.most_common())
-            lines.append(Text(f"  lines of killers in user space, which are no kills by the kernel: {by}"))
+            lines.append(Text(f"  kills by user-space OOM killers, which are not kernel OOM kills: {by}"))
         if self._by_hand:
             lines.append(
-                Text(f"  {format_count(self._by_hand, 'report')} asked for by hand (SysRq-F): no memory was short")
+                Text(f"  {format_count(self._by_hand, 'report')} requested manually (SysRq-F): memory was not short")
             )
         if self._page_faults:
             lines.append(
                 Text(
-                    f"  {format_count(self._page_faults, 'report')} of a page fault (gfp_mask 0): a fault failed after a memcg's or another's "
-                    "kill; free memory says nothing"
+                    f"  {format_count(self._page_faults, 'report')} of a page fault (gfp_mask 0): a fault failed after a kill in a memcg or "
+                    "elsewhere; free memory is not evidence"
                 )
             )
         if self._events:

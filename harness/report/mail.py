@@ -25,7 +25,7 @@ _DEFINITIONS = (
     " panicked or were lost. The second table counts processes; release: median from a kill until the victim's memory was"
     " free; round: mean duration; lost: records of log and trace; disagree: rounds in which the four witnesses of a kill do."
 )
-_EMULATED = "guests were emulated in software (QEMU TCG): durations are not those of hardware"
+_EMULATED = "guests were emulated in software (QEMU TCG): durations differ from those on hardware"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ _KINDS = {
     Mechanism.HIDDEN_VICTIM: "The OOM killer passed over a victim that was still exiting",
     Mechanism.STALLED_DECIDER: "The OOM killer stalled, and the earlier victim's memory was back when it chose",
     Mechanism.GIVEN_UP_VICTIM: "The OOM killer had given up an earlier victim that was still exiting",
-    Mechanism.UNKNOWN: "A redundant kill, and the trace does not tell why",
+    Mechanism.UNKNOWN: "A redundant kill whose reason the trace does not show",
 }
 
 

@@ -63,6 +63,6 @@ def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap:
         picks += [Pick(where[0], where[1], tuple(kind for kind in _KINDS if kinds.loc[where, kind])) for where in mine]
         if not (arm_of == arm).any() and (at["arm"] == arm).any():
             trial_id, number = at.index[at["arm"] == arm][0]
-            picks.append(Pick(trial_id, number, ("for contrast: this arm has none of these",)))
+            picks.append(Pick(trial_id, number, ("for contrast: this arm has no such round",)))
     found = {kind: int(kinds[kind].sum()) for kind in _KINDS}
     return Picks(tuple(picks), found, frozenset(interesting.index))

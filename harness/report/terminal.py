@@ -70,7 +70,7 @@ def _per_round(arm: Arm) -> str:
 def _estimated(arm: Arm) -> str:
     """Kills that the log alone takes to overlap; of how many it does not say."""
     return (
-        f"{arm.overlaps_estimated}, {arm.overlaps_not_told} not told"
+        f"{arm.overlaps_estimated}, {arm.overlaps_not_told} unknown"
         if arm.overlaps_not_told
         else str(arm.overlaps_estimated)
     )
@@ -83,9 +83,9 @@ def _native_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     return [
         ("overlap estimated from the log", [_estimated(arm) for arm in arms]),
         ("  in rounds", [f"{arm.rounds_with_overlap_estimated} of {arm.completed_rounds}" for arm in arms]),
-        ("kills of others meanwhile", [str(arm.foreign_kills) for arm in arms]),
-        ("rounds a minute", [_number(arm.rounds_per_minute) for arm in arms]),
-        ("  a survivor waited for a page", [f"{_ms(arm.waited_ms_per_round)} a round" for arm in arms]),
+        ("kills outside the run", [str(arm.foreign_kills) for arm in arms]),
+        ("rounds per minute", [_number(arm.rounds_per_minute) for arm in arms]),
+        ("  a survivor waited for a page", [f"{_ms(arm.waited_ms_per_round)} per round" for arm in arms]),
     ]
 
 
@@ -211,7 +211,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ),
         ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills)) for arm in arms]),
         *mechanism_cells(arms),
-        ("  surplus in all", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
+        ("  surplus, in total", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
         (
             "  premature",
             [_told(arm, _up_to(arm.premature_kills, arm.unknown_kills - arm.maybe_redundant_kills)) for arm in arms],
@@ -219,7 +219,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ("  collateral", [str(arm.collateral_kills) for arm in arms]),
         ("  unknown", [str(arm.unknown_kills) for arm in arms]),
         (
-            "redundant a round",
+            "redundant kills per round",
             [_told(arm, _per_round(arm)) for arm in arms],
         ),
         (
@@ -230,10 +230,10 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ("  95 % interval", [_told(arm, _interval(arm)) for arm in arms]),
         *_native_lines(arms),
         ("kill to release, median", [_latency(arm) for arm in arms]),
-        ("round, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
+        ("round duration, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
         ("  system time", [_ms(arm.system_ms_per_round) for arm in arms]),
         ("  memory PSI full", [_ms(arm.memory_full_ms_per_round) for arm in arms]),
-        ("  stalled after a decision", [_ms(arm.stall_ms_per_round) for arm in arms]),
+        ("  stall after a decision", [_ms(arm.stall_ms_per_round) for arm in arms]),
         ("  kernel time of waiters", [_ms(arm.stall_system_ms_per_round) for arm in arms]),
         ("  OOM entries without a kill", [_number(arm.oom_without_kill_per_round) for arm in arms]),
         ("soft lockups, hung tasks", [str(arm.trouble_lines) for arm in arms]),

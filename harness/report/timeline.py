@@ -176,7 +176,7 @@ def round_timeline(
         outcome=row["outcome"],
         disagreement=row["witness_disagreement"],
         start_us=start_us,
-        origin="the round began" if raw and raw.start else "the first that is known of it",
+        origin="the round began" if raw and raw.start else "the first event that is known",
         end_us=end_us,
         has_end=has_end,
         lives=lives,
@@ -331,10 +331,10 @@ def _usage(
 def _notes(row: Row, raw: RoundEvidence | None, teardowns: tuple[Teardown, ...], unplaced: int) -> list[str]:
     notes = []
     if raw is None:
-        notes.append("no raw evidence: the other processes, and entries without a kill, are not shown")
+        notes.append("no raw evidence: other processes and entries without a kill are not shown")
     else:
         if raw.end is None:
-            notes.append("the round has no end: its last sign of life is shown as one")
+            notes.append("the round has no end: its last known event is shown as its end")
         if not raw.trace_marked:
             notes.append("the trace lacks a marker of this round")
     losses = Counter(
@@ -346,11 +346,11 @@ def _notes(row: Row, raw: RoundEvidence | None, teardowns: tuple[Teardown, ...],
     )
     notes += [f"lost: {count} {what}" for what, count in losses.items() if count]
     if untraced := sum(teardown.mark_us is None for teardown in teardowns):
-        notes.append(f"{untraced} kills without a trace have no place in time")
+        notes.append(f"{untraced} kills without a trace have no known time")
     if unreleased := sum(t.mark_us is not None and t.release_us is None for t in teardowns):
         notes.append(f"{unreleased} kills without a release in this round")
     if unplaced:
-        notes.append(f"{unplaced} reports without a traced kill have no place in time")
+        notes.append(f"{unplaced} reports without a traced kill have no known time")
     if row.get("silent_marks"):
         notes.append(f"{row['silent_marks']} victims marked without a kill: they were dying already")
     return notes

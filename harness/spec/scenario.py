@@ -115,7 +115,7 @@ class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     hogs: Annotated[list[HogGroup], _says("Groups of processes.")]
     oracle: Annotated[
         Literal["demand", "none"],
-        _says("none: nobody knows how many kills are needed, so no kill is called redundant or surplus."),
+        _says("none: nobody knows how many kills are needed, so no kill is classified as redundant or surplus."),
     ] = "demand"
     base_overhead: Annotated[
         str, _size("Upper bound of what the supervisor and the containers themselves are charged.")

@@ -96,7 +96,7 @@ def _write(path: Path, value: msgspec.Struct) -> None:
 def plan_bisection(
     tree: Path, good: str, bad: str, scenario: str, rounds: int, boots: int, seed: int, vcpus: int, accel: Accel
 ) -> BisectPlan:
-    """Raises UsageError when the tree is no git tree, or lacks a commit, or good is no ancestor of bad."""
+    """Raises UsageError when the tree is no git tree, or lacks a commit, or good is not an ancestor of bad."""
     if not tree.is_dir():
         raise UsageError(f"{tree} is no directory", "give a git tree of the kernel")
     good_commit, bad_commit = _commit(tree, good), _commit(tree, bad)
@@ -104,7 +104,7 @@ def plan_bisection(
         _git(tree, "merge-base", "--is-ancestor", good_commit, bad_commit)
     except HostError as error:
         raise UsageError(
-            f"{good} is no ancestor of {bad}", "git bisects between an older and a newer commit"
+            f"{good} is not an ancestor of {bad}", "git bisects between an older and a newer commit"
         ) from error
     return BisectPlan(
         tree=str(tree.resolve()),
@@ -139,7 +139,7 @@ def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
     finally:
         _git(clone, "bisect", "reset")
     if status >= _STOPPED:
-        raise EvidenceError("a step could not be measured", f"mend that, and run the same command again: {out} goes on")
+        raise EvidenceError("a step could not be measured", f"fix that and run the same command again: it resumes {out}")
     return first_bad, _results(out)
 
 
@@ -151,7 +151,7 @@ def _begin(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
         if asked != kept:
             raise UsageError(f"{out} holds another bisection", "choose another --out")
         if kept.effect:
-            progress.say(f"going on with the bisection in {out}")
+            progress.say(f"resuming the bisection in {out}")
             return kept
     out.mkdir(parents=True, exist_ok=True)
     _write(path, plan)
@@ -179,7 +179,7 @@ def _measure(
 ) -> None:
     """A run of these commits, unless it is there.
 
-    Raises _CannotMeasureError when a commit is no kernel tree, or cannot be built, or boots in no guest.
+    Raises _CannotMeasureError when a commit is no kernel tree, or cannot be built, or does not boot in a guest.
     """
     if (directory / RUN_FILE).is_file():
         if read_run(directory).state == RunStatus.COMPLETE:
@@ -198,7 +198,7 @@ def _measure(
     try:
         experiment.measure(prepared)
     except GuestError as error:
-        raise _CannotMeasureError("boots in no guest", error) from error
+        raise _CannotMeasureError("does not boot in a guest", error) from error
 
 
 def _seen(plan: BisectPlan, directory: Path, commit: str, effect: str) -> tuple[int, int]:
@@ -225,7 +225,7 @@ def _measure_ends(plan: BisectPlan, out: Path, effect: str | None, progress: Rep
     if p_value >= _ALPHA:
         raise CheckFailedError(
             f"good and bad do not differ: {bad[0]} of {bad[1]} rounds {_what(name)} against {good[0]} of {good[1]}",
-            "take more --rounds in another --out, or another scenario",
+            "use more --rounds with another --out, or another scenario",
         )
     return msgspec.structs.replace(plan, effect=name, good_seen=good, bad_seen=bad)
 
@@ -282,7 +282,7 @@ def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> Step
         if side := decide(likelihood_ratio(hits, rounds, plan.good_seen, plan.bad_seen)):
             return result(CommitVerdict.BAD if side > 0 else CommitVerdict.GOOD)
         if not rounds:
-            return result(CommitVerdict.SKIP, f"no round of {size} counts")
+            return result(CommitVerdict.SKIP, f"none of {size} rounds counts")
     lost = plan.rounds - rounds
     return result(CommitVerdict.SKIP, f"undecided; {lost} rounds more do not count" if lost else "undecided")
 

@@ -72,7 +72,7 @@ def choose_kernels(texts: Sequence[str], progress: Reporter, user_fragments: Seq
     Raises UsageError for what is no kernel spec, or for fewer than two; the first kernel's error when none can be had.
     """
     if len(texts) < _LEAST:
-        raise UsageError("a series has two or more versions", "such as `oomtrial series 6.1 6.12`")
+        raise UsageError("a series needs two or more versions", "such as `oomtrial series 6.1 6.12`")
     wanted = [(text, specs_of(text)) for text in texts]  # before anything is built
     choice, first = Choice([], []), None
     for text, specs in wanted:
@@ -137,7 +137,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     names = list(dict.fromkeys(arm.scenario for arm in summary.arms))
     if scenario not in names and (scenario is not None or len(names) != 1):
         raise UsageError(
-            "a series is of one scenario" if scenario is None else f"the runs have no scenario {scenario!r}",
+            "a series covers one scenario" if scenario is None else f"the runs have no scenario {scenario!r}",
             f"choose one with --scenario: {', '.join(names)}",
         )
     scenario = scenario or names[0]
@@ -157,7 +157,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     steps = steps_of(versions, is_sequential=pool.is_sequential)
     notes = [note for note in summary.notes if not _is_of_others(note, summary.arms, taken)]
     if len({specs[arm.arm].kernel.partition(":")[0] for arm in taken}) > 1:
-        notes.append("kernels of several kinds: their configs differ, and may be what makes a difference")
+        notes.append("kernels of several kinds: their configs differ, which may explain a difference")
     return Series(
         run_id=summary.run_id,
         state=summary.state,

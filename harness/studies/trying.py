@@ -69,7 +69,7 @@ def choose_arms(tree: Path, base: str, patches: Sequence[str], progress: Reporte
     release = newest_release(listed_kernels(Offers(progress)))
     arms = name_arms([release.spec, f"tree={as_it_is}"])
     return Choice(
-        arms, f"{release.spec} ({release.version}), the newest release that can be had; tree: {tree} as it is"
+        arms, f"{release.spec} ({release.version}), the newest release available; tree: {tree} as it is"
     )
 
 
@@ -81,7 +81,7 @@ def newest_release(listed: Iterable[Listed]) -> Listed:
     sources = [one for one in listed if one.spec.startswith("source:") and not is_candidate(one.version)]
     if not sources:
         raise BuildError(
-            "no released kernel can be had to compare the tree with", "name one of its commits with --base"
+            "no released kernel is available to compare the tree with", "name one of its commits with --base"
         )
     return sources[-1]  # the oldest come first
 

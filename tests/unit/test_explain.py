@@ -53,7 +53,7 @@ def test_a_group():
 def test_nothing_is_proved_by_an_exit_code():
     lines = [*report(12, MEMCG, tasks=[Task(12), Task(77, "other")]), killed(12)]
     text = explain(stamped(lines), "77")
-    assert "no line of this log says that the kernel's OOM killer killed pid 77" in text
+    assert "no line of this log shows that the kernel's OOM killer killed pid 77" in text
     assert "it was alive at line" in text
     assert "nothing is known to be missing" in text
     assert "137" in text
@@ -92,7 +92,7 @@ def test_why_a_machine_killed_though_memory_was_free():
     assert "fragmentation: no zone has a free block of 32 kB (order 3)" in text
     text = machine("0xcc0(GFP_KERNEL)", zone("Normal", 50), zone("Normal", 999000, node=1), mems="0")
     assert "999000 kB are on nodes that its cpuset or policy forbids" in text
-    assert "by hand (SysRq-F)" in machine("0xcc0(GFP_KERNEL)", zone("Normal", 8000), order=-1)
+    assert "requested manually (SysRq-F)" in machine("0xcc0(GFP_KERNEL)", zone("Normal", 8000), order=-1)
     assert "a page fault failed" in machine("0x0()", zone("Normal", 8000))
 
 
