@@ -218,7 +218,9 @@ def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: 
     arm, base = found.arm, found.base
     judged = _verdict(found, adjusted)
     because = (
-        f"{judged.because}; this arm is the baseline's own kernel, so any difference is chance" if is_null else judged.because
+        f"{judged.because}; this arm is the baseline's own kernel, so any difference is chance"
+        if is_null
+        else judged.because
     )
     redundant, surplus, failed = (found.answers[name] for name in _QUESTIONS)
     alpha = ALPHA / adjusted.factors["redundant"]
@@ -289,11 +291,7 @@ def _test_words(found: _Evidence) -> str:
         return "betting on blocks of the plan (e-process), valid for any number of interim analyses"
     if pair is None:
         return "none"
-    worth = (
-        "estimated"
-        if pair.is_estimated
-        else f"assumed (ICC {DEFAULT_ICC}): fewer than {MIN_BOOTS} boots per arm"
-    )
+    worth = "estimated" if pair.is_estimated else f"assumed (ICC {DEFAULT_ICC}): fewer than {MIN_BOOTS} boots per arm"
     return f"score test of shares with the boot as the cluster; correlation of rounds within a boot {worth}"
 
 
@@ -409,7 +407,9 @@ def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _
     if wanted is None:
         return _Verdict(Verdict.NOT_ENOUGH, f"{said}; detecting {goal} would take more than 10,000 boots: {shares}")
     if found.is_sequential and wanted <= boots:
-        return _Verdict(Verdict.NO_DIFFERENCE, f"{said}; a difference of {shares} would have been detected with power {POWER}")
+        return _Verdict(
+            Verdict.NO_DIFFERENCE, f"{said}; a difference of {shares} would have been detected with power {POWER}"
+        )
     more = max(1, wanted - boots)
     wants = _Wanted(more, more * per_boot, _time_of(found, more, per_boot))
     because = f"{said}; detecting {goal} with power {POWER} takes {wants.words}: {shares}"

@@ -168,7 +168,9 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
     columns = []
     for plan in plans:
         if not isinstance(plan, BuildPlan) or plan.patches:
-            raise UsageError(f"{plan.spec.text} takes no patch of the library", "name source:VERSION or tree:PATH, without a patch")
+            raise UsageError(
+                f"{plan.spec.text} takes no patch of the library", "name source:VERSION or tree:PATH, without a patch"
+            )
         columns.append(check_library(plan.base, progress))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("patch")

@@ -44,7 +44,7 @@ def require_writable(directory: Path) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise HostError(
-            f"cannot make the run's directory {directory}: {existing} is no directory", "choose another --out"
+            f"cannot make the run's directory {directory}: {existing} is not a directory", "choose another --out"
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise HostError(

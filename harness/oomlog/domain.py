@@ -148,14 +148,12 @@ _STATS_KB = re.compile(r"(\w+):(\d{1,18})KB")
 STAT = re.compile(r"([a-z]\w*) (\d{1,18})")
 
 
-@line_format(
-    "memcg", "Memory cgroup stats for MEMCG: cache:NKB rss:NKB ...", "3.9 to 5.2", "a line for every descendant"
-)
+@line_format("memcg", "Memory cgroup stats for MEMCG: cache:NKB rss:NKB ...", "3.9 to 5.2", "one line per descendant")
 @line_format(
     "memcg",
     "Memory cgroup stats for MEMCG: and lines NAME VALUE",
     "5.3 to 6.18",
-    "one record of many lines to 6.1, a record a line from 6.5",
+    "one record of many lines to 6.1, one record per line from 6.5",
 )
 def parse_stats_head(text: str) -> StatsHead | None:
     """Statistics of a memcg (memory_stat_format(), mm/memcontrol.c); sizes in bytes."""

@@ -55,7 +55,9 @@ TROUBLE = ("soft-lockup", "hung-task")
 @line_format("end", "oom killer PID (COMM) has mm pinned by PID (COMM)", "4.8 to 6.18")
 @line_format("end", "Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF", "6.1 to 6.18; 4.15 and 5.4 stable")
 @line_format("end", "OOM killer enabled. / OOM killer disabled.", "4.12 to 6.18")
-@line_format("end", "Purging GPU memory, N pages freed, ...", "4.0 to 6.18", "i915 gave memory back: nobody was killed")
+@line_format(
+    "end", "Purging GPU memory, N pages freed, ...", "4.0 to 6.18", "i915 returned memory: no process was killed"
+)
 @line_format("end", "watchdog: BUG: soft lockup / INFO: task ... blocked for more than N seconds", "2.6.30 to 6.18")
 def parse_event(text: str) -> Event | None:
     """One of the other lines."""

@@ -41,7 +41,7 @@ _BARE = re.compile(r"(?P<comm>.*) invoked oom-killer\.?", re.DOTALL)
 
 
 @line_format(
-    "header", "oom-killer: gfp_mask=0xX[, order=N]", "2.6.11 to 2.6.18", "no name; order came on the way to 2.6.18"
+    "header", "oom-killer: gfp_mask=0xX[, order=N]", "2.6.11 to 2.6.18", "no task name; order= was added before 2.6.18"
 )
 @line_format("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oomkilladj=N", "2.6.20 to 2.6.30")
 @line_format("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_adj=N", "2.6.32 to 2.6.34")
@@ -133,7 +133,7 @@ class Cpuset(Record, frozen=True):
 _CPUSET = re.compile(r"(?:(.*) )?cpuset=(.*) mems_allowed=([\d,-]*)", re.DOTALL)
 
 
-@line_format("header", "COMM cpuset=NAME mems_allowed=LIST", "2.6.3x to 4.20", "from 5.0 a part of the summary")
+@line_format("header", "COMM cpuset=NAME mems_allowed=LIST", "2.6.3x to 4.20", "part of the summary from 5.0")
 def parse_cpuset(text: str) -> Cpuset | None:
     """The trigger's cpuset (cpuset_print_current_mems_allowed(), kernel/cgroup/cpuset.c)."""
     match = _CPUSET.fullmatch(text)

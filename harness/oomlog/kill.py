@@ -76,7 +76,7 @@ def _int(value: str | None) -> int | None:
 @line_format("kill", "Killed process PID (COMM) total-vm:NkB, anon-rss:NkB, file-rss:NkB", "2.6.36 to 4.4")
 @line_format("kill", "Killed process PID (COMM) total-vm:..., shmem-rss:NkB", "4.5 to 5.0; RHEL 7 from 3.10.0-514")
 @line_format("kill", "Killed process PID, UID N, (COMM) total-vm:...", "RHEL 6")
-@line_format("kill", "Killed process PID (COMM), UID N, total-vm:...", "late RHEL 7 and its kin")
+@line_format("kill", "Killed process PID (COMM), UID N, total-vm:...", "late RHEL 7 and derivatives")
 @line_format(
     "kill",
     "MESSAGE: Killed process PID (COMM) total-vm:..., shmem-rss:NkB",
@@ -169,7 +169,7 @@ _SHARING = re.compile(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", r
     "kill",
     "Kill process PID (COMM) sharing same memory",
     "3.0 to 4.3",
-    "kept apart: later kernels kill them in silence",
+    "counted separately: later kernels kill them without a line",
 )
 def parse_sharing(text: str) -> Sharing | None:
     """A process with the victim's mm (oom_kill_process(), mm/oom_kill.c)."""

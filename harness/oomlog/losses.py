@@ -24,7 +24,7 @@ _PRINTK = re.compile(r"printk: (\d{1,18}) messages suppressed\.?")
     "loss",
     "oom_kill_process: N callbacks suppressed",
     "3.4 to 6.18",
-    "10 reports in 5 s; printed when the next report is",
+    "limit of 10 reports in 5 s; printed with the next report",
 )
 def parse_suppressed(text: str) -> Suppressed | None:
     """Reports kept back (___ratelimit(), lib/ratelimit.c)."""
@@ -52,10 +52,15 @@ KERNEL_DROPS = ("printk", "journald")
 
 
 @line_format("loss", "** N printk messages dropped **", "3.18 to 6.18", "also glued in front of the next line")
-@line_format("loss", "printk: N messages suppressed.", "2.6.11 to 3.0", "reports and others, by printk_ratelimit()")
+@line_format(
+    "loss", "printk: N messages suppressed.", "2.6.11 to 3.0", "reports and other messages, by printk_ratelimit()"
+)
 @line_format("loss", "systemd-journald[N]: Missed N kernel messages", "any")
 @line_format(
-    "loss", "rsyslogd: imuxsock lost N messages from pid N due to rate-limiting", "any", "of user space; counted apart"
+    "loss",
+    "rsyslogd: imuxsock lost N messages from pid N due to rate-limiting",
+    "any",
+    "messages of user space; counted separately",
 )
 def parse_dropped(text: str) -> Dropped | None:
     """Records dropped, by whom."""

@@ -101,7 +101,7 @@ _BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
     "Mem-Info",
     "[Node N ]ZONE: N*4kB (UME) N*8kB (UM) ... = NkB",
     "2.6.11 to 6.18",
-    "letters from 3.9: lists that have such a block",
+    "letters from 3.9: free lists that have a block of that order",
 )
 def parse_buddy(text: str) -> Buddy | None:
     """Free blocks of a zone (show_free_areas())."""

@@ -266,7 +266,7 @@ class OtherEvent(Struct):
 class KnownLosses:
     """What the log is known to lack, and what was left out of the count and why."""
 
-    suppressed_reports: int = 0  # the rate limit kept them back; their kills are printed all the same
+    suppressed_reports: int = 0  # suppressed by the rate limit; their kills are printed nevertheless
     dropped_records: int = 0  # lost by printk or journald: each may have been a kill
     dropped_by_syslog: int = 0  # lost by rsyslog, of user space
     sequence_gaps: int = 0  # records of /dev/kmsg that are not there
@@ -277,8 +277,8 @@ class KnownLosses:
     damaged_rows: int = 0  # of task tables
     duplicate_lines: int = 0  # records pasted twice, dropped
     forged_kills: int = 0  # lines of user space that look like a kill, dropped
-    unread_kills: int = 0  # lines that speak of a kill and could not be read: each may have been one
-    unread_heads: int = 0  # lines that speak of a report and could not be read: heads and summaries
+    unread_kills: int = 0  # lines that mention a kill and could not be read: each may have been one
+    unread_heads: int = 0  # lines that mention a report and could not be read: heads and summaries
     unread_lines: list[int] = dataclass_field(default_factory=list)  # numbers of these lines, the first hundred
     forged_heads: int = 0  # lines of user space that look like a report's head or summary, dropped
     releases_without_kill: int = 0  # victims whose kill is not in the log: it begins too late, or lost it

@@ -36,7 +36,7 @@ _UNABLE = re.compile(r"oom_reaper: (unable to reap|giving up) pid:(\d{1,18}) \((
     "release",
     "oom_reaper: reaped process PID (COMM), now anon-rss:NkB, file-rss:NkB, shmem-rss:NkB",
     "4.6 to 6.18",
-    "at once to 5.17, 2 s after the kill from 5.18 (e4a38402c36e) and in stable backports",
+    "immediately up to 5.17, 2 s after the kill from 5.18 (e4a38402c36e) and in stable backports",
 )
 @line_format("release", "oom_reaper: unable to reap pid:PID (COMM)", "4.8 to 6.18")
 @line_format("release", "oom_reaper: giving up pid:PID (COMM)", "4.8")

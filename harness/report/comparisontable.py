@@ -44,10 +44,14 @@ def _likeness(comparison: Comparison) -> str:
     seen = "" if comparison.icc is None else f"estimated ICC {max(0.0, comparison.icc):.3f}, "
     turns = comparison.icc_turns
     if comparison.verdict in DECIDED:
-        said = f"the verdict holds up to an ICC of {turns:.2f}" if turns is not None else "no ICC would change the verdict"
+        said = (
+            f"the verdict holds up to an ICC of {turns:.2f}" if turns is not None else "no ICC would change the verdict"
+        )
     else:
         said = f"the difference would be significant with an ICC below {turns:.3f}" if turns is not None else ""
-    return f"correlation of rounds within a boot: {seen}design effect {comparison.design_effect:.2f}" + (f"; {said}" if said else "")
+    return f"correlation of rounds within a boot: {seen}design effect {comparison.design_effect:.2f}" + (
+        f"; {said}" if said else ""
+    )
 
 
 def comparison_lines(comparison: Comparison, *, with_tests: bool) -> list[str]:

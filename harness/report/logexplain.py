@@ -95,7 +95,9 @@ class LogExplain:
         if kill.killed.pid != self._pid and self._pid in kill.sharing_pids:
             self._say(f"pid {self._pid} shared its memory and was killed with it")
         elif self._pid is not None and kill.killed.pid != self._pid:
-            self._say(f"pid {self._pid} was chosen, but another process was killed instead: a child, or its main thread")
+            self._say(
+                f"pid {self._pid} was chosen, but another process was killed instead: a child, or its main thread"
+            )
         memcg = kill.task_memcg or kill.group or kill.oom_memcg
         if memcg is not None:
             owner = owner_of(memcg)
@@ -132,7 +134,8 @@ class LogExplain:
     def _nothing(self, totals: LogTotals, missing: KnownLosses) -> None:
         wanted = f"pid {self._pid}" if self._pid is not None else visible(self._wanted)
         self._console.print(
-            Text(f"no line of this log shows that the kernel's OOM killer killed {wanted}", style="bold"), soft_wrap=True
+            Text(f"no line of this log shows that the kernel's OOM killer killed {wanted}", style="bold"),
+            soft_wrap=True,
         )
         for report in self._chosen[-_SHOWN:]:
             self._say(

@@ -83,7 +83,9 @@ def change_lines(series: Series) -> list[str]:
             series.steps, key=lambda step: 1.0 if step.comparison.p_value is None else step.comparison.p_value
         )
         where = f"{labels[nearest.older]} to {labels[nearest.newer]}"
-        lines.append(f"no change shown between neighbours; the smallest p-value is from {where}, {_p_value(nearest, series.steps)}")
+        lines.append(
+            f"no change shown between neighbours; the smallest p-value is from {where}, {_p_value(nearest, series.steps)}"
+        )
     return lines
 
 

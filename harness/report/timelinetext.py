@@ -55,7 +55,9 @@ def explain(timeline: Timeline, teardown: Teardown) -> str:
         return ""
     open_ones = [other.order for other in others if other.release_us is None]
     if open_ones:
-        return f"decided while the memory of kill {open_ones[0]} was not free; it was not free later in this round either"
+        return (
+            f"decided while the memory of kill {open_ones[0]} was not free; it was not free later in this round either"
+        )
     last = max(others, key=lambda other: other.release_us or 0)
     early = ((last.release_us or 0) - teardown.decision_us) / 1000
     room = f"; {_size(teardown.margin_bytes)} room as reported" if teardown.margin_bytes else ""

@@ -152,9 +152,7 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
             "compare it alone: the result that stopped it would count twice",
         )
     if len(records) > 1 and (disturbed := [record for record in records if record.disturbed]):
-        raise UsageError(
-            f"run {disturbed[0].run_id} cannot be pooled: {disturbed[0].disturbed}", "use it alone"
-        )
+        raise UsageError(f"run {disturbed[0].run_id} cannot be pooled: {disturbed[0].disturbed}", "use it alone")
     if len(records) > 1 and (amplified := [record for record in records if record.amplified]):
         raise UsageError(
             f"run {amplified[0].run_id} was amplified and cannot be pooled",

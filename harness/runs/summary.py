@@ -235,7 +235,9 @@ def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
         if (
             longest := max((block.rounds for record in pool.records for block in record.blocks), default=0)
         ) > INTERIM_ROUNDS:
-            notes.append(f"{longest} rounds between interim analyses: blocks of 4 to {INTERIM_ROUNDS} rounds decide sooner")
+            notes.append(
+                f"{longest} rounds between interim analyses: blocks of 4 to {INTERIM_ROUNDS} rounds decide sooner"
+            )
     warm_up = sum(arm.warm_up_rounds for arm in arms)
     if warm_up:
         failed = sum(arm.warm_up_failed for arm in arms)

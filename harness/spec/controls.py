@@ -48,7 +48,7 @@ class Control:
 
 
 CONTROLS = (
-    Control("A/A", "", Probes.ALL, "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock is like stock"),
+    Control("A/A", "", Probes.ALL, "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock does not differ from stock"),
     Control("observer", "", Probes.NONE, "", _MAIN, "second-kill", "alike", (0.10, 0.40), "the probes change nothing"),
     Control(
         "hidden-victims", "", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),

@@ -419,7 +419,7 @@ class _Checker:
             self._refuse(f"hog {group.name}: kind readmem and reads (the name of a group) belong together")
         earlier = [other.name for other in self._file.hogs if other.phase < group.phase]
         if group.reads and group.reads not in earlier:
-            self._refuse(f"hog {group.name} reads {group.reads!r}, which is no group of an earlier phase")
+            self._refuse(f"hog {group.name} reads {group.reads!r}, which is not a group of an earlier phase")
 
 
 def _key(limit: Limit) -> str:

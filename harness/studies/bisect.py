@@ -98,7 +98,7 @@ def plan_bisection(
 ) -> BisectPlan:
     """Raises UsageError when the tree is no git tree, or lacks a commit, or good is not an ancestor of bad."""
     if not tree.is_dir():
-        raise UsageError(f"{tree} is no directory", "give a git tree of the kernel")
+        raise UsageError(f"{tree} is not a directory", "give a git tree of the kernel")
     good_commit, bad_commit = _commit(tree, good), _commit(tree, bad)
     try:
         _git(tree, "merge-base", "--is-ancestor", good_commit, bad_commit)
@@ -139,7 +139,9 @@ def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
     finally:
         _git(clone, "bisect", "reset")
     if status >= _STOPPED:
-        raise EvidenceError("a step could not be measured", f"fix that and run the same command again: it resumes {out}")
+        raise EvidenceError(
+            "a step could not be measured", f"fix that and run the same command again: it resumes {out}"
+        )
     return first_bad, _results(out)
 
 

@@ -50,10 +50,10 @@ class Tried:
 def choose_arms(tree: Path, base: str, patches: Sequence[str], progress: Reporter) -> Choice:
     """The arms of a trial of a tree. `base`: a ref of the tree, or empty. `patches`: names of the library, or paths.
 
-    Raises UsageError when the tree is no directory, BuildError when nothing can be had that it could be compared with.
+    Raises UsageError when the tree is not a directory, BuildError when nothing can be had that it could be compared with.
     """
     if not tree.is_dir():
-        raise UsageError(f"{tree} is no directory", "name the top of a kernel tree with --tree")
+        raise UsageError(f"{tree} is not a directory", "name the top of a kernel tree with --tree")
     path = _escaped(str(tree), "+@")
     as_it_is = f"tree:{path}"
     before = f"{as_it_is}@{base}" if base else as_it_is
@@ -68,9 +68,7 @@ def choose_arms(tree: Path, base: str, patches: Sequence[str], progress: Reporte
         )
     release = newest_release(listed_kernels(Offers(progress)))
     arms = name_arms([release.spec, f"tree={as_it_is}"])
-    return Choice(
-        arms, f"{release.spec} ({release.version}), the newest release available; tree: {tree} as it is"
-    )
+    return Choice(arms, f"{release.spec} ({release.version}), the newest release available; tree: {tree} as it is")
 
 
 def newest_release(listed: Iterable[Listed]) -> Listed:

@@ -106,7 +106,7 @@ def test_when_only_skipped_commits_are_left_nothing_is_claimed(oomtrial, measure
     [
         ({"--good": "v77"}, "has no commit 'v77'"),
         ({"--bad": "aside", "--good": "v3"}, "v3 is not an ancestor of aside"),
-        ({"--tree": "/nonexistent"}, "/nonexistent is no directory"),
+        ({"--tree": "/nonexistent"}, "/nonexistent is not a directory"),
         ({"--tree": "/"}, "/ is not a git repository"),
         ({"--rounds": "61"}, "holds another bisection"),
         ({"--rounds": "3"}, "3 is not in the range"),

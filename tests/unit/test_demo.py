@@ -163,7 +163,9 @@ def test_the_first_figure_is_never_pooled(tmp_path):
     done = demo.run_demo(request_into(tmp_path / "out"), Reporter())
     with pytest.raises(UsageError, match="cannot be pooled: kernels were being built at the same time"):
         pool_runs([done.directory, done.first.directory])
-    assert any("kernels were being built at the same time" in note for note in summarize_runs([done.first.directory]).notes)
+    assert any(
+        "kernels were being built at the same time" in note for note in summarize_runs([done.first.directory]).notes
+    )
     assert not any("built beside" in note for note in summarize_runs([done.directory]).notes)
 
 

@@ -80,7 +80,7 @@ def test_the_host_is_never_filled():
         ),
         (
             'memory_max = "30M"\n[[hogs]]\nname = "a"\nsize = "20M"\ncount = 2\nkind = "readmem"\nreads = "b"\n',
-            "reads 'b', which is no group of an earlier phase",
+            "reads 'b', which is not a group of an earlier phase",
         ),
     ],
 )
