@@ -1,6 +1,6 @@
 """Rounds and kills whose truth is known: boots with a share of their own (beta), rounds of a boot drawn from it."""
 
-from harness.analysis.arm import summarize_arm
+from harness.analysis.arm import ArmRun, summarize_arm
 from harness.analysis.tally import BootCount
 from harness.tables.schema import KILLS, ROUNDS
 
@@ -49,7 +49,8 @@ def tables(name, boots, scenario="s", duration_us=1000):
 def simulated_arm(name, boots, scenario="s", planned=None, duration_us=1000):
     """An arm of these boots; `planned`: rounds a boot."""
     per_boot = {str(n): planned or len(found) for n, found in enumerate(boots, start=1)}
-    return summarize_arm(name, scenario, MACHINE, per_boot, *tables(name, boots, scenario, duration_us), ended=per_boot)
+    run = ArmRun(arm=name, scenario=scenario, planned=per_boot, ended=list(per_boot), **MACHINE)
+    return summarize_arm(run, *tables(name, boots, scenario, duration_us))
 
 
 def rounds_with(generator, share, kind, boots, rounds):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from ..analysis.arm import OUTCOMES
+from ..analysis.armcounts import OUTCOMES
 from ..analysis.killclass import KillClass
 from ..analysis.summary import Summary
 from ..tables.schema import FOREIGN_KILLS, MEMORY_EVENTS, RUNS, TASKS, TRACE_EVENTS, TRIALS, Table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..analysis.arm import Arm, summarize_arm
+from ..analysis.arm import Arm, ArmRun, summarize_arm
 from ..analysis.summary import Summary
 from ..analysis.verdict import compare_all
 from ..collectors.files import TrialRecord
@@ -97,20 +97,20 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
     record = pool.records[0]  # the machine is that of every run
     planned: dict[str, int] = {}
     ended = set()
-    for run in pool.records:
-        for block in run.blocks:
+    for each in pool.records:
+        for block in each.blocks:
             if (block.arm, block.scenario) == (name, scenario.name):
-                key = pool.block(run, block.boot)
+                key = pool.block(each, block.boot)
                 planned[key] = planned.get(key, 0) + block.rounds
-                if run.state == RunStatus.COMPLETE:
+                if each.state == RunStatus.COMPLETE:
                     ended.add(key)
-    return summarize_arm(
-        name,
-        scenario.name,
-        {"vcpus": record.vcpus, "accel": record.accel, "host_cores": record.host.cores},
-        planned,
-        _of(pool.rounds, name, scenario.name),
-        _of(pool.kills, name, scenario.name),
+    run = ArmRun(
+        arm=name,
+        scenario=scenario.name,
+        vcpus=record.vcpus,
+        accel=record.accel,
+        host_cores=record.host.cores,
+        planned=planned,
         ended=ended,
         trials_ended_early=sum((trial.arm, trial.scenario) == (name, scenario.name) for trial in pool.ended_early),
         rounds_per_minute=_rounds_per_minute(pool, name, scenario.name),
@@ -118,6 +118,7 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
         expected=scenario.file.expect,
         has_oracle=scenario.has_oracle,
     )
+    return summarize_arm(run, _of(pool.rounds, name, scenario.name), _of(pool.kills, name, scenario.name))
 
 
 def _rounds_per_minute(pool: Pool, arm: str, scenario: str) -> float | None:

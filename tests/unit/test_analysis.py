@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.analysis.arm import summarize_arm
+from harness.analysis.arm import ArmRun, summarize_arm
 from harness.analysis.rates import exact_interval, exact_test
 from harness.analysis.redundancy import classify
 from harness.analysis.verdict import compare
@@ -113,7 +113,8 @@ def arm(name, with_redundant, completed, hung=0, surplus_only=0):
     frame = ROUNDS.frame(rounds)
     classified = classify(KILLS.frame(kills), frame, {"t": SCENARIO})
     machine = {"vcpus": 4, "accel": "tcg", "host_cores": 2}
-    return summarize_arm(name, "t", machine, {"1": completed + hung}, frame, classified, ended=["1"])
+    run = ArmRun(arm=name, scenario="t", planned={"1": completed + hung}, ended=["1"], **machine)
+    return summarize_arm(run, frame, classified)
 
 
 def test_the_summary_counts_rounds_not_kills_for_the_rate():
@@ -133,7 +134,8 @@ def test_without_decisions_the_rate_has_bounds():
     found = classify(KILLS.frame(untraced), rounds, {"t": SCENARIO})
     assert list(found["kill_class"]) == ["necessary", "unknown"] * 2
     machine = {"vcpus": 2, "accel": "native", "host_cores": 2}
-    arm = summarize_arm("host", "t", machine, {"1": 2}, rounds, found, ended=["1"])
+    run = ArmRun(arm="host", scenario="t", planned={"1": 2}, ended=["1"], **machine)
+    arm = summarize_arm(run, rounds, found)
     assert (arm.unknown_kills, arm.maybe_redundant_kills, arm.rounds_with_unknown) == (2, 1, 1)
     assert (arm.rate, arm.rate_at_most, arm.decisions_traced) == (0.0, 0.5, False)
     assert (arm.stall_ms_per_round, arm.kill_to_release_us_median) == (None, None)
