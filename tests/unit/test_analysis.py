@@ -1,12 +1,17 @@
 """Classes of kills by the definitions, and what the summary makes of them."""
 
+import json
+
+import msgspec
 import numpy as np
 import pytest
 
 from harness.analysis.arm import ArmRun, summarize_arm
+from harness.analysis.killclass import KillClass
 from harness.analysis.rates import exact_interval, exact_test
 from harness.analysis.redundancy import classify
 from harness.analysis.verdict import compare
+from harness.analysis.verdicts import Verdict
 from harness.collectors.events import HogEnd
 from harness.spec.scenario import decode, load_scenario
 from harness.tables.schema import KILLS, ROUNDS
@@ -122,6 +127,21 @@ def test_the_summary_counts_rounds_not_kills_for_the_rate():
     assert (found.kills, found.redundant_kills, found.rounds_with_redundant, found.rate) == (23, 3, 3, 0.15)
     assert (found.ci_low, found.ci_high) == pytest.approx((0.0174, 0.4539), abs=1e-4)  # one boot
     assert found.kill_to_release_us_median == 89
+
+
+def test_json_keeps_its_words():
+    """Files of earlier versions, and scripts that read them, know the arm's name as `kernel`."""
+    found = arm("x", 3, 20)
+    assert (found.arm, found.kernel) == ("x", "x")
+    assert next(iter(msgspec.to_builtins(found).items())) == ("kernel", "x")
+    against = msgspec.to_builtins(compare(found, arm("stock", 15, 60)))
+    assert (against["kernel"], against["baseline"]) == ("x", "stock")
+    assert json.loads(json.dumps(list(Verdict))) == [
+        "better", "worse", "mixed", "no difference shown", "not enough rounds",
+    ]  # fmt: skip
+    assert json.loads(json.dumps(list(KillClass))) == [
+        "redundant", "fruitless", "premature", "necessary", "collateral", "unknown",
+    ]  # fmt: skip
 
 
 def test_without_decisions_the_rate_has_bounds():
