@@ -31,7 +31,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgedShares:
     """One arm against the baseline."""
 
     kind: str  # good, bad or open: how it looks
@@ -64,11 +64,11 @@ def heading_of(arms: Sequence[Arm], names: Mapping[str, str]) -> str:
     return f"Needless kills at a memory limit: {len(arms)} kernels side by side"
 
 
-def verdicts_of(summary: Summary, names: Mapping[str, str]) -> list[Verdict]:
+def verdicts_of(summary: Summary, names: Mapping[str, str]) -> list[JudgedShares]:
     """Every comparison, in the order of the summary."""
     arms = {arm.arm: arm for arm in summary.arms}
     return [
-        Verdict(
+        JudgedShares(
             *_VERDICTS.get(each.verdict, ("open", "•")),
             (share_of(arms[each.baseline], names), share_of(arms[each.arm], names)),
             each,

@@ -80,7 +80,7 @@ def test_the_first_bad_commit_is_found_and_the_tree_is_as_before(oomtrial, tree,
     assert done.returncode == 0, done.stderr
     commit = git(tree, "rev-parse", f"v{FIRST_BAD}")[:12]
     assert done.stdout.splitlines()[-1] == f"first bad commit: {commit} commit {FIRST_BAD}"
-    assert "going on with the bisection" in done.stderr
+    assert "resuming the bisection" in done.stderr
     # v5, of seven commits between the ends, and two more after it
     assert [line for line in done.stderr.splitlines() if "step 1 of about 3: " in line and "commit 5" in line]
     assert "step 3 of about 3: " in done.stderr
