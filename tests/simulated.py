@@ -23,9 +23,13 @@ def boot_counts(name, hits, rounds):
     ]
 
 
-def tables(name, boots, scenario="s", duration_us=1000):
+DEADLINE_S = 20.0
+
+
+def tables(name, boots, scenario="s", duration_us=1000, waits_us=()):
     """Rounds and kills of an arm. Each boot is a list of rounds: the classes of a round's kills, or the outcome of one
-    that did not complete."""
+    that did not complete. `waits_us`: the longest wait of a survivor, by boot and round; none in all others."""
+    waits_us = dict(waits_us)
     rounds, kills = [], []
     for boot, found in enumerate(boots, start=1):
         for number, kinds in enumerate(found, start=1):
@@ -38,6 +42,7 @@ def tables(name, boots, scenario="s", duration_us=1000):
                     "outcome": kinds if failed else "completed",
                     "duration_us": duration_us + number % 3,
                 }
+                | {"longest_wait_us": waits_us.get((boot, number), 0), "stalls_lost": 0}
                 | {"lost_kmsg_records": 0, "lost_trace_events": 0, "missed_probes": 0, "witnesses_checked": True}
             )
             for order, kind in enumerate(() if failed else kinds, start=1):
@@ -46,11 +51,11 @@ def tables(name, boots, scenario="s", duration_us=1000):
     return ROUNDS.frame(rounds), KILLS.frame(kills)
 
 
-def simulated_arm(name, boots, scenario="s", planned=None, duration_us=1000):
+def simulated_arm(name, boots, scenario="s", planned=None, duration_us=1000, waits_us=()):
     """An arm of these boots; `planned`: rounds a boot."""
     per_boot = {str(n): planned or len(found) for n, found in enumerate(boots, start=1)}
-    run = ArmRun(arm=name, scenario=scenario, planned=per_boot, ended=list(per_boot), **MACHINE)
-    return summarize_arm(run, *tables(name, boots, scenario, duration_us))
+    run = ArmRun(arm=name, scenario=scenario, planned=per_boot, ended=list(per_boot), deadline_s=DEADLINE_S, **MACHINE)
+    return summarize_arm(run, *tables(name, boots, scenario, duration_us, waits_us))
 
 
 def rounds_with(generator, share, kind, boots, rounds):

@@ -10,7 +10,7 @@ import pandas as pd
 from ..spec.outcome import Outcome
 from .armcounts import costs_of_rounds, count_evidence, count_kills, count_rounds, shares_of_boots
 from .mechanism import MechanismCount
-from .tally import BootCount, by_boot, count_boots, counted, is_warm_up
+from .tally import STARVED, BootCount, by_boot, count_boots, counted, is_warm_up
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +42,9 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     rounds_with_surplus: int
     rounds_with_unknown: int  # with a kill of unknown class that may be redundant, and no redundant one
     failed_rounds: int  # begun and not completed, and rounds_given_up
+    starved_rounds: int  # completed, in which a survivor waited longer than starved_after_s for one page
+    maybe_starved_rounds: int  # completed, longer than starved_after_s, and not all waits were kept
+    starved_after_s: float | None  # the share STARVED of the scenario's deadline; None where that is not known
     rate: float | None  # rounds_with_redundant / completed_rounds
     ci_low: float | None
     ci_high: float | None
@@ -110,6 +113,7 @@ class ArmRun(msgspec.Struct, frozen=True, kw_only=True):
     boot_s: float | None = None
     expected: Collection[str] = (Outcome.COMPLETED,)  # outcomes that the scenario expects of a stock kernel
     has_oracle: bool = True  # the scenario declares its demand
+    deadline_s: float | None = None  # of a round
 
 
 def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm:
@@ -119,7 +123,7 @@ def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm
     begun = (rounds["block"] if "block" in rounds else rounds["boot"].astype("string")).value_counts()
     missing = {block: max(0, count - int(begun.get(block, 0))) for block, count in run.planned.items()}
     given_up = {block: count for block, count in missing.items() if block in run.ended}
-    counts = count_boots(rounds, kills, given_up)
+    counts = count_boots(rounds, kills, given_up, run.deadline_s)
     boots = by_boot(counts)
     parts: tuple[msgspec.Struct, ...] = (
         count_rounds(rounds, warm_up, boots, missing, given_up, run.expected),
@@ -139,6 +143,7 @@ def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm
         rounds_per_minute=run.rounds_per_minute,
         boot_s=run.boot_s,
         has_oracle=run.has_oracle,
+        starved_after_s=None if run.deadline_s is None else STARVED * run.deadline_s,
         by_boot=counts,
         **figures,
     )

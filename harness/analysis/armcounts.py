@@ -26,6 +26,8 @@ class RoundCounts(msgspec.Struct, frozen=True, kw_only=True):
     boots: int
     completed_rounds: int
     failed_rounds: int
+    starved_rounds: int
+    maybe_starved_rounds: int
     outcomes: dict[str, int]
     unexpected_outcomes: int
     warm_up_rounds: int
@@ -115,6 +117,8 @@ def count_rounds(
         boots=int(rounds["boot_id"].fillna(rounds["trial_id"]).nunique()),
         completed_rounds=int(outcomes.get(Outcome.COMPLETED, 0)),
         failed_rounds=sum(boot.failed for boot in boots),
+        starved_rounds=sum(boot.starved for boot in boots),
+        maybe_starved_rounds=sum(boot.waits_lost for boot in boots),
         outcomes={outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
         unexpected_outcomes=int((~rounds["outcome"].isin(list(expected))).sum()),
         warm_up_rounds=len(warm_up),

@@ -10,6 +10,7 @@ import pandas as pd
 from .killclass import KillClass
 
 COSTS = ("duration", "stall", "system")  # of a round: columns in us of the table of rounds
+STARVED = 0.5  # of the round's deadline: a survivor that waited longer than that for one page was starved
 
 
 class BootCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,9 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
     reentered: int = 0  # completed ones that entered out_of_memory() again after the first kill
     traced: int = 0  # completed ones whose entries are in the trace
     surplus_kills: int = 0  # kills, in completed rounds
+    starved: int = 0  # completed ones in which a survivor was starved, see STARVED
+    waits_known: int = 0  # completed ones of which that is known
+    waits_lost: int = 0  # completed ones that lasted long enough for it, and whose waits were not all kept
     # sums over the completed rounds that have the figure, and how many they are
     duration_us: int = 0
     duration_rounds: int = 0
@@ -60,8 +64,11 @@ def counted(rounds: pd.DataFrame, kills: pd.DataFrame) -> tuple[pd.DataFrame, pd
     return rounds[~warm_up], kills[~pd.MultiIndex.from_frame(kills[keys]).isin(left_out)]
 
 
-def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str, int]) -> list[BootCount]:
-    """One arm's and scenario's rounds by block and boot; `given_up`: rounds that never began, by block.
+def count_boots(
+    rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str, int], deadline_s: float | None = None
+) -> list[BootCount]:
+    """One arm's and scenario's rounds by block and boot; `given_up`: rounds that never began, by block; `deadline_s`: of a
+    round, where starved ones are to be counted.
 
     A table of pooled runs has a column `block`; otherwise the planned boot is the block.
     """
@@ -85,6 +92,10 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
     frame["traced"] = frame["completed"] & (entries > 0) & (rounds["lost_trace_events"] + rounds["missed_probes"] == 0)
     # under oom_lock one is served after the other, and the first kills
     frame["reentered"] = frame["traced"] & (entries > 1)
+    if deadline_s is not None:
+        frame = frame.assign(**_waits(rounds, frame["completed"], STARVED * deadline_s * 1e6))
+    else:
+        frame[["starved", "waits_known", "waits_lost"]] = False
     killed = kills.assign(surplus_kills=kills["surplus"].fillna(False).astype("int64")).groupby(keys)
     of_kills = killed[["surplus_kills", "decision_to_choice_us"]].sum(min_count=1).reindex(where)
     frame["surplus_kills"] = of_kills["surplus_kills"].fillna(0).astype("int64").to_numpy() * frame["completed"]
@@ -100,6 +111,22 @@ def count_boots(rounds: pd.DataFrame, kills: pd.DataFrame, given_up: Mapping[str
         for row in sums.to_dict("records")
     ]
     return counts + [BootCount(block=block, boot_id="", failed=count) for block, count in given_up.items() if count]
+
+
+def _waits(rounds: pd.DataFrame, completed: pd.Series, limit_us: float) -> dict[str, pd.Series]:
+    """Completed rounds with a wait beyond the limit. The first 64 waits of each process are kept: where one had more, and
+    the round lasted longer than the limit, a shorter longest wait says nothing. Runs of before have no longest wait."""
+    starved = (rounds["longest_wait_us"] > limit_us).fillna(False) & completed
+    lost = (rounds["stalls_lost"] > 0).fillna(False) & (rounds["duration_us"] > limit_us).fillna(False)
+    told = rounds["longest_wait_us"].notna() & completed
+    return {
+        name: values.astype(bool)
+        for name, values in (
+            ("starved", starved),
+            ("waits_known", told & (starved | ~lost)),
+            ("waits_lost", told & ~starved & lost),
+        )
+    }
 
 
 def may_be_redundant(kills: pd.DataFrame) -> pd.Series:

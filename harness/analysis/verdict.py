@@ -2,17 +2,20 @@
 
 | verdict | said when |
 |---|---|
-| worse | more rounds hang, panic or are lost, or redundant kills come in more rounds, or surplus kills do |
-| better | redundant kills come in fewer rounds, so do surplus kills (processes were saved), and no more rounds fail |
-| mixed | better here, and worse in another scenario |
+| worse | more rounds hang, panic or are lost, or starve a survivor, or have redundant kills, or surplus kills |
+| better | redundant kills come in fewer rounds, so do surplus kills (processes were saved), and no more rounds fail or starve a survivor |
+| mixed | better here; in another scenario worse, or more rounds fail or starve a survivor |
 | no difference shown | none of these, though half the baseline's share would have been told from it, or processes were not saved |
 | not enough rounds | none of these, and the rounds are too few; with how many more boots are wanted |
 
-Three questions are asked of every comparison: redundant kills (two-sided), surplus kills (two-sided), failed rounds
-(one-sided, at ALPHA / 2). The answer is a score test of shares whose counts are deflated for the likeness of the rounds of
-a boot (shares.py); in a run that goes until it is decided, betting. Each question is corrected for the number of comparisons
-(Holm); the baseline's own kernel measured again is outside that family. "Better" needs two of them at once, which takes no
-correction: its error is at most that of either.
+Four questions are asked of every comparison: redundant kills (two-sided), surplus kills (two-sided), failed rounds, and rounds
+that starve a survivor (one-sided, at ALPHA / 2). The answer is a score test of shares whose counts are deflated for the likeness
+of the rounds of a boot (shares.py); in a run that goes until it is decided, betting. Each question is corrected for the number
+of comparisons (Holm); the baseline's own kernel measured again is outside that family. "Better" needs two of them at once, which
+takes no correction: its error is at most that of either.
+
+An arm is worse if a test shows that more of its rounds fail or starve a survivor. It is not better if the share of such rounds is
+above the baseline's at all, in whatever scenario: one round is enough.
 
 Surplus kills are as good a reason for "worse" as redundant ones. A kernel that makes waiting deciders sleep prevents
 "overlapping" by construction, and with it "redundant"; whether processes that fitted were killed all the same is the
@@ -23,7 +26,7 @@ What takes markedly longer than on the baseline is said beside any verdict (cost
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -69,6 +72,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     surplus_p_adjusted: float | None
     failed_p_value: float | None  # that no larger share of rounds fails, one-sided
     failed_p_adjusted: float | None
+    starved_p_value: float | None  # the same of rounds that starve a survivor; None where waits are not recorded
+    starved_p_adjusted: float | None
     permutation_p_value: float | None  # beside p_value: permutation of boots; None below MIN_BOOTS boots
     design_effect: float | None  # by which the counts are deflated
     icc: float | None  # estimated correlation of two rounds of one boot; None where no hit shows it
@@ -89,7 +94,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         return self.arm
 
 
-_QUESTIONS = ("redundant", "surplus", "failed")
+_QUESTIONS = ("redundant", "surplus", "failed", "starved")
+_ONE_SIDED = ("failed", "starved")  # at ALPHA / 2
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class _Adjusted:
     redundant: float
     surplus: float
     failed: float
+    starved: float
     factors: dict[str, int]  # by which the level of each question is divided
     comparisons: int
 
@@ -176,15 +183,24 @@ def compare_all(
         _judge(found, adjusted[number], costs, is_null=number not in family)
         for number, (found, costs) in enumerate(zip(gathered, costs_of(pairs), strict=True))
     ]
-    worse = {(each.arm, each.scenario) for each in results if each.verdict == Verdict.WORSE}
-    return [_mixed(each, [scenario for name, scenario in worse if name == each.arm]) for each in results]
+    against = [
+        (each.arm, each.scenario, str(Verdict.WORSE) if each.verdict == Verdict.WORSE else _harm(found))
+        for each, found in zip(results, gathered, strict=True)
+    ]
+    return [
+        _mixed(each, {scenario: why for name, scenario, why in against if name == each.arm and why}) for each in results
+    ]
 
 
-def _mixed(comparison: Comparison, worse_in: list[str]) -> Comparison:
-    """A kernel that hangs elsewhere is not called better here."""
-    if comparison.verdict != Verdict.BETTER or not worse_in:
+def _mixed(comparison: Comparison, against: Mapping[str, str]) -> Comparison:
+    """A kernel that hangs or starves a survivor elsewhere, if only once, is not called better here. `against`: what speaks
+    against it, by scenario."""
+    if comparison.verdict != Verdict.BETTER or not against:
         return comparison
-    because = f"{comparison.because}; but worse in {', '.join(sorted(worse_in))}"
+    worse = sorted(scenario for scenario, why in against.items() if why == Verdict.WORSE)
+    said = [f"worse in {', '.join(worse)}"] if worse else []
+    said += [f"in {scenario} {why}" for scenario, why in sorted(against.items()) if why != Verdict.WORSE]
+    because = f"{comparison.because}; but {'; '.join(said)}"
     return msgspec.structs.replace(comparison, verdict=Verdict.MIXED, because=because)
 
 
@@ -209,6 +225,7 @@ def _gather(arm: Arm, base: Arm, is_sequential: bool) -> _Evidence:
             "redundant": ask("redundant", "completed", "two-sided"),
             "surplus": ask("surplus", "completed", "two-sided"),
             "failed": ask("failed", "attempted", "greater"),
+            "starved": ask("starved", "waits_known", "greater"),
         },
         is_sequential,
     )
@@ -222,7 +239,7 @@ def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: 
         if is_null
         else judged.because
     )
-    redundant, surplus, failed = (found.answers[name] for name in _QUESTIONS)
+    redundant, surplus, failed, starved = (found.answers[name] for name in _QUESTIONS)
     alpha = ALPHA / adjusted.factors["redundant"]
     difference, ratio = _intervals(redundant, alpha)
     surplus_difference, _ = _intervals(surplus, ALPHA / adjusted.factors["surplus"])
@@ -254,6 +271,8 @@ def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: 
         surplus_p_adjusted=None if surplus.p_value is None else adjusted.surplus,
         failed_p_value=failed.p_value,
         failed_p_adjusted=None if failed.p_value is None else adjusted.failed,
+        starved_p_value=starved.p_value,
+        starved_p_adjusted=None if starved.p_value is None else adjusted.starved,
         permutation_p_value=boot_test(arm.by_boot, base.by_boot, "redundant", "completed").p_value
         if clustered
         else None,
@@ -303,7 +322,7 @@ def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Verdict) -> flo
     for name in judged.decided_by or ("redundant",):
         answer, level = found.answers[name], ALPHA / adjusted.factors[name]
         if answer.pair is not None:
-            turns.append(answer.pair.turning_icc(level / 2 if name == "failed" else level, answer.side))
+            turns.append(answer.pair.turning_icc(level / 2 if name in _ONE_SIDED else level, answer.side))
     return min((each for each in turns if each is not None), default=None)
 
 
@@ -312,10 +331,15 @@ def _verdict(found: _Evidence, adjusted: _Adjusted) -> _Verdict:
     if adjusted.failed < ALPHA / 2:
         because = f"{_failures(arm)} did not complete, against {_failures(base)}, {p_words(adjusted.failed)}"
         return _Verdict(Verdict.WORSE, because, ("failed",))
+    if adjusted.starved < ALPHA / 2:
+        return _Verdict(Verdict.WORSE, f"{_starved_words(found)}, {p_words(adjusted.starved)}", ("starved",))
     if arm.rate is None or base.rate is None:
         return _Verdict(Verdict.NOT_ENOUGH, "an arm has no completed round")
     if not (arm.has_oracle and base.has_oracle):
-        return _Verdict(Verdict.NO_DIFFERENCE, "the scenario declares no demand: only failed rounds can be compared")
+        return _Verdict(
+            Verdict.NO_DIFFERENCE,
+            "the scenario declares no demand: only rounds that fail or starve a survivor can be compared",
+        )
     unknown = arm.unknown_kills + base.unknown_kills
     note = f" ({unknown} kills of unknown class are left out)" if unknown else ""
     is_more = adjusted.redundant < ALPHA and arm.rate > base.rate
@@ -360,12 +384,38 @@ def _not_better(found: _Evidence) -> str:
     arm, base = found.arm, found.base
     if (arm.surplus_per_round or 0) > (base.surplus_per_round or 0):
         return "not fewer surplus kills"
-    attempted, base_attempted = (side.completed_rounds + side.failed_rounds for side in (arm, base))
-    if arm.failed_rounds * base_attempted > base.failed_rounds * attempted:
-        return f"{_failures(arm)} did not complete, against {_failures(base)}"
+    if harm := _harm(found):
+        return harm
     if arm.rounds_with_unknown and not _falls_at_worst(found):
         return f"{arm.rounds_with_unknown} rounds have kills of unknown class, which may be redundant"
     return ""
+
+
+def _harm(found: _Evidence) -> str:
+    """What speaks against an arm though no test shows it: a larger share of rounds failed, or starved a survivor. Where waits
+    were not all kept, the arm's count as starved, and the baseline's do not."""
+    arm, base = found.arm, found.base
+    attempted, base_attempted = (side.completed_rounds + side.failed_rounds for side in (arm, base))
+    if arm.failed_rounds * base_attempted > base.failed_rounds * attempted:
+        return f"{_failures(arm)} did not complete, against {_failures(base)}"
+    maybe = arm.starved_rounds + arm.maybe_starved_rounds
+    if maybe * max(1, _with_waits(base)) > base.starved_rounds * _with_waits(arm):
+        return _starved_words(found)
+    return ""
+
+
+def _with_waits(arm: Arm) -> int:
+    return sum(boot.waits_known + boot.waits_lost for boot in arm.by_boot)
+
+
+def _starved_words(found: _Evidence) -> str:
+    arm, base = found.arm, found.base
+    mine, others = (f"{side.starved_rounds} of {_with_waits(side)}" for side in (arm, base))
+    limit = (
+        "too long" if arm.starved_after_s is None else f"longer than {arm.starved_after_s:g} s, half of the deadline,"
+    )
+    maybe = f" ({arm.maybe_starved_rounds} more may have)" if arm.maybe_starved_rounds else ""
+    return f"{mine} rounds starved a survivor{maybe}, against {others}: it waited {limit} for one page"
 
 
 def _falls_at_worst(found: _Evidence) -> bool:

@@ -10,7 +10,7 @@ import click
 from ..errors import CHECK_FAILED, OomtrialError
 from ..progress import Reporter
 from ..spec.machine import ACCELERATIONS, Accel
-from .options import VCPUS
+from .options import VCPUS, WARM_UP_ROUNDS
 
 
 @click.command()
@@ -34,6 +34,7 @@ from .options import VCPUS
     help="Rounds per endpoint; maximum per step.",
 )
 @click.option("--boots", type=click.IntRange(1, 1000), default=2, show_default=True, help="Boots per endpoint.")
+@WARM_UP_ROUNDS
 @click.option(
     "--what",
     type=click.Choice(["redundant", "hung"]),
@@ -56,6 +57,7 @@ def bisect(
     scenario: str,
     rounds: int,
     boots: int,
+    warm_up: int,
     what: str | None,
     seed: int,
     vcpus: int,
@@ -69,7 +71,7 @@ def bisect(
     """
     from ..studies import bisect as bisection
 
-    plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, Accel(accel))
+    plan = bisection.plan_bisection(tree, good, bad, scenario, rounds, boots, seed, vcpus, Accel(accel), warm_up)
     with Reporter() as progress:
         first_bad, verdicts = bisection.bisect(plan, out, what, progress)
     bisection.describe(out, first_bad, verdicts, click.echo)

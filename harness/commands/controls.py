@@ -9,7 +9,7 @@ import click
 from ..errors import CHECK_FAILED
 from ..progress import Reporter
 from ..spec.machine import ACCELERATIONS, Accel
-from .options import FORMAT, SEED, VCPUS
+from .options import FORMAT, SEED, VCPUS, WARM_UP_ROUNDS
 from .output import console_on_stdout, print_json
 
 
@@ -18,6 +18,7 @@ from .output import console_on_stdout, print_json
 @click.option("--only", "names", multiple=True, metavar="NAME", help="Run only this control. Repeatable.")
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds per arm.")
 @click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per arm.")
+@WARM_UP_ROUNDS
 @SEED
 @click.option(
     "--out",
@@ -34,6 +35,7 @@ def controls(
     names: tuple[str, ...],
     rounds: int,
     boots: int,
+    warm_up: int,
     seed: int,
     out: Path | None,
     vcpus: int,
@@ -64,6 +66,7 @@ def controls(
             directory,
             vcpus,
             accel=Accel(accel),
+            warm_up=warm_up,
         )
 
     with Reporter() as progress:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..spec.boots import WARM_UP
 from ..spec.machine import ACCELERATIONS
 
 FORMAT = click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -31,6 +32,14 @@ SEED = click.option(
 )
 VCPUS = click.option(
     "--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Virtual CPUs per guest."
+)
+WARM_UP_ROUNDS = click.option(
+    "--warm-up",
+    type=click.IntRange(0, 100),
+    default=WARM_UP,
+    show_default=True,
+    metavar="N",
+    help="Rounds at the start of each boot that are recorded and not counted.",
 )
 OWN_CONFIG = click.option(
     "--config",

@@ -12,7 +12,7 @@ import pandas as pd
 from ..analysis.arm import Arm
 from ..analysis.bounds import Bounds, bounds_of, rounds_that_decide
 from ..analysis.killclass import KillClass
-from ..analysis.tally import by_boot
+from ..analysis.tally import by_boot, counted
 from ..collectors.rounds import TrialEvidence, read_evidence
 from ..errors import EvidenceError, UsageError
 from ..report.timeline import round_timeline
@@ -103,23 +103,23 @@ class TrialResult:
 
     @property
     def rounds(self) -> pd.DataFrame:
-        """One row a round; columns as in docs/tables.md, times as timedelta."""
-        return self.run.rounds
+        """One row a round that counts; columns as in docs/tables.md. `run.rounds` has the warm-up rounds too."""
+        return counted(self.run.rounds, self.run.kills)[0]
 
     @property
     def kills(self) -> pd.DataFrame:
-        """One row a process killed."""
-        return self.run.kills
+        """One row a process killed, in the rounds that count, as reports and releases."""
+        return counted(self.run.rounds, self.run.kills)[1]
 
     @property
     def reports(self) -> pd.DataFrame:
         """One row a printed report."""
-        return self.run.reports
+        return counted(self.run.rounds, self.run.reports)[1]
 
     @property
     def releases(self) -> pd.DataFrame:
         """One row an mm gone."""
-        return self.run.releases
+        return counted(self.run.rounds, self.run.releases)[1]
 
     @property
     def redundant_kills(self) -> Count:

@@ -12,6 +12,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.request import Request
 from ..progress import Reporter
 from ..spec.arm import ArmSpec
+from ..spec.boots import WARM_UP
 from .engines import HOST, Engines
 from .result import TrialResult, open_result
 
@@ -48,6 +49,7 @@ class Trials:
             vcpus=machine.vcpus,
             memory_mib=machine.memory_mib,
             accel=machine.accel,
+            warm_up=0 if kernel == HOST else WARM_UP,
         )
         # Nobody measures on a machine that others keep busy: the local engine takes all of its cores.
         with self._engines.slot(everything=kernel == HOST) as slot:

@@ -80,6 +80,8 @@ def _test_lines(comparison: Comparison) -> Iterator[str]:
         f"surplus {_p_value(comparison.surplus_p_value, comparison.surplus_p_adjusted, many)}; "
         f"failed rounds {_p_value(comparison.failed_p_value, comparison.failed_p_adjusted, many)}"
     )
+    if comparison.starved_p_value is not None:
+        yield f"starved rounds {_p_value(comparison.starved_p_value, comparison.starved_p_adjusted, many)}"
     yield f"test: {comparison.test}"
     if likeness := _likeness(comparison):
         yield likeness

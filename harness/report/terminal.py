@@ -96,6 +96,10 @@ def _outcomes(arm: Arm) -> str:
     return ", ".join(parts) or "none"
 
 
+def _starved(arm: Arm) -> str:
+    return f"{_up_to(arm.starved_rounds, arm.maybe_starved_rounds)} rounds"
+
+
 def _heading(kernel: str) -> str:
     """The name of an arm with a line for each patch; long lines end after a hyphen or a slash, never within a word."""
     base, *patches = kernel.split("+")
@@ -202,6 +206,11 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
             else []
         ),
         ("outcomes", [_outcomes(arm) for arm in arms]),
+        *(
+            [("  a survivor starved in", [_starved(arm) for arm in arms])]
+            if any(arm.starved_rounds or arm.maybe_starved_rounds for arm in arms)
+            else []
+        ),
         ("trials that ended early", [str(arm.trials_ended_early) for arm in arms]),
         ("kills", [str(arm.kills) for arm in arms]),
         *(

@@ -49,7 +49,7 @@ class Control:
 
 CONTROLS = (
     Control("A/A", "", Probes.ALL, "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock does not differ from stock"),
-    Control("observer", "", Probes.NONE, "", _MAIN, "second-kill", "alike", (0.10, 0.40), "the probes change nothing"),
+    Control("observer", "", Probes.NONE, "", _MAIN, "second-kill", "alike", (0.10, 0.40), "with probes and without, as many rounds have a second kill, within the interval"),
     Control(
         "hidden-victims", "", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
         "stock hides exiting victims from the OOM killer: redundant kills in most rounds",

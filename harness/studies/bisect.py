@@ -19,6 +19,7 @@ import msgspec
 from ..analysis.effects import count_effect
 from ..analysis.rates import exact_test
 from ..analysis.sequential import decide, likelihood_ratio
+from ..analysis.tally import counted
 from ..errors import BuildError, CheckFailedError, EvidenceError, GuestError, HostError, OomtrialError, UsageError
 from ..experiment.experiment import Experiment
 from ..experiment.request import Request
@@ -26,6 +27,7 @@ from ..kernels.tree import NoRepositoryError, find_commit
 from ..progress import Reporter
 from ..runs.record import RUN_FILE, RunStatus, read_run
 from ..spec.arm import ArmSpec
+from ..spec.boots import WARM_UP
 from ..spec.machine import Accel
 from ..system.paths import write_atomically
 from ..system.process import output_of
@@ -51,6 +53,7 @@ class BisectPlan(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     vcpus: int
     accel: Accel
+    warm_up: int = 0  # rounds of each boot that are not counted; plans of before have none
     effect: str = ""  # which the ends differ in; empty until they are measured
     good_seen: tuple[int, int] = (0, 0)  # rounds with the effect, rounds
     bad_seen: tuple[int, int] = (0, 0)
@@ -94,7 +97,16 @@ def _write(path: Path, value: msgspec.Struct) -> None:
 
 
 def plan_bisection(
-    tree: Path, good: str, bad: str, scenario: str, rounds: int, boots: int, seed: int, vcpus: int, accel: Accel
+    tree: Path,
+    good: str,
+    bad: str,
+    scenario: str,
+    rounds: int,
+    boots: int,
+    seed: int,
+    vcpus: int,
+    accel: Accel,
+    warm_up: int = WARM_UP,
 ) -> BisectPlan:
     """Raises UsageError when the tree is no git tree, or lacks a commit, or good is not an ancestor of bad."""
     if not tree.is_dir():
@@ -116,6 +128,7 @@ def plan_bisection(
         seed=seed,
         vcpus=vcpus,
         accel=accel,
+        warm_up=warm_up,
     )
 
 
@@ -151,7 +164,7 @@ def _begin(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
         kept = msgspec.json.decode(path.read_bytes(), type=BisectPlan)
         asked = msgspec.structs.replace(plan, effect=kept.effect, good_seen=kept.good_seen, bad_seen=kept.bad_seen)
         if asked != kept:
-            raise UsageError(f"{out} holds another bisection", "choose another --out")
+            raise UsageError(f"{out} holds another bisection", "give the options of that one, or choose another --out")
         if kept.effect:
             progress.say(f"resuming the bisection in {out}")
             return kept
@@ -188,7 +201,9 @@ def _measure(
             return
         shutil.rmtree(directory)  # cut off by an interruption
     arms = tuple(_arm(plan, commit) for commit in commits)
-    request = Request(arms, (plan.scenario,), rounds, boots, plan.seed, directory, plan.vcpus, accel=plan.accel)
+    request = Request(
+        arms, (plan.scenario,), rounds, boots, plan.seed, directory, plan.vcpus, accel=plan.accel, warm_up=plan.warm_up
+    )
     experiment = Experiment(request, progress)
     try:
         experiment.check()
@@ -205,7 +220,7 @@ def _measure(
 
 def _seen(plan: BisectPlan, directory: Path, commit: str, effect: str) -> tuple[int, int]:
     tables, arm = load_tables(directory / "tables"), _arm(plan, commit).name
-    rounds, kills = tables["rounds"], tables["kills"]
+    rounds, kills = counted(tables["rounds"], tables["kills"])
     rounds, kills = rounds[rounds["arm"] == arm], kills[kills["arm"] == arm]
     return count_effect(effect, rounds, kills, rounds)
 

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from benchmarks.collectors import MODES, SOURCE, TURN, Cost, Parts, build_collector, read_rounds
+from benchmarks.verdicts import PAIRS, Found, read_found, row
 from harness.containers.images import plan_image
+from harness.runs.tables import summarize
 
 
 def test_the_measured_collector_is_the_shipped_one_with_a_clock(tmp_path: Path) -> None:
@@ -60,3 +62,15 @@ def test_a_part_is_charged_without_the_parts_within_it(monkeypatch: pytest.Monke
         pass
     assert parts.wall_s == {"outer": 5.0, "inner": 2.0}
     assert parts.within_s == {"outer": 2.0}
+
+
+def test_a_verdict_is_read_from_a_summary_and_a_wrong_one_is_counted() -> None:
+    summary = summarize(Path(__file__).parents[2] / "results/example")
+    one = msgspec.structs.replace(summary, arms=summary.arms[:2], comparisons=summary.comparisons[:1])
+    found = read_found(msgspec.json.encode(one).decode(), 30.0, 1)
+    assert (found.verdict, found.seconds, found.cold) == (one.comparisons[0].verdict, 30.0, 1)
+    assert found.rounds == sum(arm.completed_rounds for arm in one.arms)
+    runs = [Found("worse", 30.0, 32, 2, 0), Found("worse", 60.0, 48, 3, 0), Found("better", 66.0, 64, 4, 2)]
+    cells = row(PAIRS[0].words, "boots of 8 rounds", PAIRS[0].expected, runs).split(" | ")
+    assert cells[0] == "| `source:6.1` against `+ignore-pending-victim`"
+    assert cells[2:] == ["2 worse, 1 better", "1", "1.00 (0.50 to 1.10)", "48 (32 to 64)", "3 (2 to 4)", "0 (0 to 2) |"]

@@ -132,9 +132,9 @@ def batch(redundant, necessary, lost=0):
 
 @pytest.fixture
 def judge(tree, tmp_path, monkeypatch):
-    """Judges v5 of a bisection whose ends are measured. Stands in for an Experiment: each run has the rounds that come
-    next in a list, or fails as it says. Returns the exit code, the verdict, and which runs were asked for."""
-    out = tmp_path / "out"
+    """Judges v5 of a bisection whose ends are measured. Stands in for an Experiment: each run has its warm-up rounds, all with
+    a redundant kill, and the rounds that come next in a list, or fails as it says. Returns the exit code, the verdict, and which runs were asked for."""
+    out, warmed = tmp_path / "out", []
     out.mkdir()
     plan = plan_bisection(tree, "v1", f"v{COMMITS}", "one-big-many-small", 60, 2, 1, 4, "auto")
     plan = msgspec.structs.replace(plan, effect="redundant", good_seen=(4, 60), bad_seen=(30, 60))
@@ -143,7 +143,7 @@ def judge(tree, tmp_path, monkeypatch):
     git(out / "clone.git", "update-ref", "--no-deref", "BISECT_HEAD", git(tree, "rev-parse", "v5"))
 
     def run(*coming):
-        results, asked = list(coming), []
+        results, asked, warmed[:] = list(coming), [], []
 
         class Stored:
             def __init__(self, request, _progress):
@@ -164,7 +164,11 @@ def judge(tree, tmp_path, monkeypatch):
             def measure(self, _prepared):
                 self._fail_with(GuestError, KeyboardInterrupt)
                 frames = {table.name: table.frame([]) for table in TABLES}
-                frames["rounds"], frames["kills"] = tables(self.request.arms[0].name, [self.result])
+                warm_up = self.request.warm_up
+                rounds, kills = tables(self.request.arms[0].name, [[REDUNDANT] * warm_up + self.result])
+                rounds["warm_up"] = rounds["round"] <= warm_up
+                frames["rounds"], frames["kills"] = rounds, kills
+                warmed.append(warm_up)
                 save_tables(self.request.out / "tables", frames)
                 write_run(self.request.out, msgspec.structs.replace(EXAMPLE, state="complete"))
 
@@ -173,8 +177,27 @@ def judge(tree, tmp_path, monkeypatch):
         (path,) = out.glob("steps/*/verdict.json")
         return code, msgspec.json.decode(path.read_bytes(), type=StepResult), asked
 
-    run.out = out
+    run.out, run.warmed = out, warmed
     return run
+
+
+def test_each_boot_has_a_warm_up_round_that_does_not_count(judge):
+    code, verdict, _ = judge(batch(0, 15))
+    assert judge.warmed == [1]
+    assert (code, verdict.hits, verdict.rounds) == (bisect.GOOD, 0, 15)
+
+
+def test_a_bisection_of_before_goes_on_as_it_began(tree, judge):
+    """Its plan says nothing of warm-up: its ends had none, and its steps have none."""
+    plan = msgspec.json.decode((judge.out / "bisect.json").read_bytes())
+    del plan["warm_up"]
+    (judge.out / "bisect.json").write_bytes(msgspec.json.encode(plan))
+    _, verdict, _ = judge(batch(0, 15))
+    assert (judge.warmed, verdict.rounds) == ([0], 15)
+    again = plan_bisection(tree, "v1", f"v{COMMITS}", "one-big-many-small", 60, 2, 1, 4, "auto", 0)
+    assert bisect._begin(again, judge.out, None, Reporter()).good_seen == (4, 60)
+    with pytest.raises(UsageError, match="another bisection"):
+        bisect._begin(msgspec.structs.replace(again, warm_up=1), judge.out, None, Reporter())
 
 
 def test_every_round_counts_once_though_some_were_lost(judge):

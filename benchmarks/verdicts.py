@@ -1,0 +1,146 @@
+"""Minutes to each verdict: `python benchmarks/verdicts.py`. The machine should have nothing else to do.
+
+Pairs of kernels whose difference is known, each with `oomtrial run --until-decided`: in the boots of 8 rounds that it takes by
+default, after a warm-up round each, and with `--before` also in boots of 25 rounds without warm-up, as it was done before there was either.
+Kernels are built and snapshots are made before the clock starts: a first run of each kind is thrown away. A boot that it did not come
+to starts cold; the table says how many did. Wall time is that of the whole command: guests, rounds, looks, tables and summary.
+
+Such a run takes another time with another seed, so each is repeated; the median is printed, with the least and the most. What
+was not decided within the maximum is shown as such, and a verdict that is not the known one is counted as wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOST_ROUNDS = 400  # per arm
+_ROUNDS_BEFORE = 25  # per boot
+_DECIDED = ("better", "worse", "mixed")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A baseline and a kernel that differs from it."""
+
+    base: str
+    arm: str
+    expected: str  # the verdict, known beforehand
+    options: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        amplified = ", amplified" if "--amplify" in self.options else ""
+        return f"`{self.base}` against `{self.arm.removeprefix(self.base)}`{amplified}"
+
+
+PAIRS = (
+    Pair("source:6.1", "source:6.1+ignore-pending-victim", "worse"),
+    Pair("source:6.1", "source:6.1+recheck-margin", "better"),
+    Pair("source:6.1", "source:6.1+recheck-margin", "better", ("--amplify",)),
+    Pair("source:7.3", "source:7.3+see-exiting-victims", "better"),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One run. `rounds` are completed ones of both arms, `boots` those of one arm; `cold`: guests that were booted."""
+
+    verdict: str
+    seconds: float
+    rounds: int
+    boots: int
+    cold: int
+
+
+def measure(pair: Pair, options: Sequence[str], place: Path) -> Found:
+    """Runs a pair with these options of `oomtrial run`."""
+    out = Path(tempfile.mkdtemp(dir=place)) / "run"
+    kernels = ("--kernel", pair.base, "--kernel", pair.arm)
+    argv = [sys.executable, "-m", "harness", "run", *kernels, *pair.options, *options, "--out", str(out)]
+    started = time.monotonic()
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - started
+    argv = [sys.executable, "-m", "harness", "summary", "--format", "json", str(out)]
+    summary = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    started = [json.loads(path.read_text())["started"] for path in out.glob("trials/*/trial.json")]
+    return read_found(summary, seconds, started.count("cold"))
+
+
+def read_found(summary: str, seconds: float, cold: int) -> Found:
+    """What the summary of a run says, as JSON."""
+    found = json.loads(summary)
+    (comparison,) = found["comparisons"]
+    arms = found["arms"]
+    return Found(
+        comparison["verdict"],
+        seconds,
+        sum(arm["completed_rounds"] for arm in arms),
+        max(arm["boots"] for arm in arms),
+        cold,
+    )
+
+
+def row(what: str, how: str, expected: str, runs: Sequence[Found]) -> str:
+    """One line of the table; `runs` differ in their seed."""
+
+    def spread(values: Sequence[float], digits: int) -> str:
+        middle, low, high = statistics.median(values), min(values), max(values)
+        return f"{middle:.{digits}f}" + (f" ({low:.{digits}f} to {high:.{digits}f})" if low < high else "")
+
+    verdicts = [run.verdict for run in runs]
+    said = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+    wrong = sum(verdict in _DECIDED and verdict != expected for verdict in verdicts)
+    minutes, rounds, boots, cold = (
+        spread(values, digits)
+        for values, digits in (
+            ([run.seconds / 60 for run in runs], 2),
+            ([run.rounds for run in runs], 0),
+            ([run.boots for run in runs], 0),
+            ([run.cold for run in runs], 0),
+        )
+    )
+    return f"| {what} | {how} | {said} | {wrong} | {minutes} | {rounds} | {boots} | {cold} |"
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vcpus", type=int, default=4)
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each pair, with seeds 1, 2, ...")
+    parser.add_argument("--most", type=int, default=_MOST_ROUNDS, help="rounds per arm, at most")
+    parser.add_argument("--before", action="store_true", help="also in boots of 25 rounds without warm-up")
+    parser.add_argument("--only", metavar="TEXT", help="pairs whose kernel has this in its name")
+    arguments = parser.parse_args()
+    now = ("--vcpus", str(arguments.vcpus), "--until-decided", "--rounds", str(arguments.most))
+    before = (*now, "--boots", str(arguments.most // _ROUNDS_BEFORE), "--warm-up", "0")
+    ways = (("boots of 8 rounds", now), *([("boots of 25 rounds", before)] if arguments.before else []))
+    print(f"{arguments.vcpus} vCPUs on {os.cpu_count()} cores; both arms together; median (least to most)\n")
+    print(
+        "| what | how | verdicts | wrong | minutes | rounds | boots per arm | cold boots |\n|---|---|---|---|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory(prefix="oomtrial-bench-") as scratch:
+        for pair in (pair for pair in PAIRS if not arguments.only or arguments.only in pair.arm):
+            for how, options in ways:
+                seeds = [1, *range(1, arguments.repeat + 1)]  # the first run leaves kernels and snapshots
+                try:
+                    runs = [measure(pair, (*options, "--seed", str(seed)), Path(scratch)) for seed in seeds][1:]
+                except subprocess.CalledProcessError as error:
+                    print(
+                        f"| {pair.words} | {how} | not measured: exit code {error.returncode} | | | | | |", flush=True
+                    )
+                    continue
+                print(row(pair.words, how, pair.expected, runs), flush=True)
+
+
+if __name__ == "__main__":
+    main()
