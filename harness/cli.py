@@ -147,7 +147,7 @@ def main() -> None:
         code = 3
     except UnicodeEncodeError as error:
         # a name from the command line or the environment that no record could hold
-        click.echo(f"oomtrial: this is no UTF-8 text, and cannot be written down: {error.object[:200]!r}", err=True)
+        click.echo(f"oomtrial: cannot write this text, as it is not UTF-8: {error.object[:200]!r}", err=True)
         code = 2
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1

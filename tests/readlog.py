@@ -2,8 +2,11 @@
 
 import io
 
+import msgspec
+
 from harness.oomlog.reading import Collected, Reader
-from harness.tables.log import kill_row, report_row, totals
+from harness.tables.log import kill_row, report_row
+from harness.tables.logtotals import totals_of
 
 
 class Log:
@@ -17,7 +20,7 @@ class Log:
         self.reports = [report_row(report) for report in self.found.reports]
         self.missing = self.found.missing
         decisions = len({kill.decision for kill in self.found.kills})
-        self.totals = totals(self.missing, len(self.kills), decisions, len(self.reports))
+        self.totals = msgspec.to_builtins(totals_of(self.missing, len(self.kills), decisions, len(self.reports)))
 
     def killed(self, *columns):
         """One row a kill."""

@@ -37,7 +37,7 @@ def replay(run, until_decided=False, clock=time.monotonic):
             if until_decided and (number == len(record.blocks) or record.blocks[number].boot != block.boot):
                 interim.is_decided()
             pace.end_block(done)
-            view.update(interim.standings(), interim.summary.comparisons if interim.summary else (), interim.latest)
+            view.update(interim.progress(), interim.summary.comparisons if interim.summary else (), interim.latest)
         yield done
 
     return view, blocks()

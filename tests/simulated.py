@@ -1,6 +1,6 @@
 """Rounds and kills whose truth is known: boots with a share of their own (beta), rounds of a boot drawn from it."""
 
-from harness.analysis.arm import summarize_arm
+from harness.analysis.arm import ArmRun, summarize_arm
 from harness.analysis.tally import BootCount
 from harness.tables.schema import KILLS, ROUNDS
 
@@ -54,8 +54,8 @@ def tables(name, boots, scenario="s", duration_us=1000, waits_us=()):
 def simulated_arm(name, boots, scenario="s", planned=None, duration_us=1000, waits_us=()):
     """An arm of these boots; `planned`: rounds a boot."""
     per_boot = {str(n): planned or len(found) for n, found in enumerate(boots, start=1)}
-    found = tables(name, boots, scenario, duration_us, waits_us)
-    return summarize_arm(name, scenario, MACHINE, per_boot, *found, ended=per_boot, deadline_s=DEADLINE_S)
+    run = ArmRun(arm=name, scenario=scenario, planned=per_boot, ended=list(per_boot), deadline_s=DEADLINE_S, **MACHINE)
+    return summarize_arm(run, *tables(name, boots, scenario, duration_us, waits_us))
 
 
 def rounds_with(generator, share, kind, boots, rounds):

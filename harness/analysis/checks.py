@@ -21,6 +21,7 @@ from ..errors import UsageError
 from .arm import Arm
 from .summary import Summary
 from .verdict import Comparison
+from .verdicts import Verdict
 
 _RATE = re.compile(r"redundant-rate\s*>\s*(\d*\.?\d+)\s*(%?)")
 
@@ -59,8 +60,8 @@ def parse_share(text: str) -> float:
 
 def parse_condition(text: str) -> Condition:
     """Raises UsageError for what is no condition."""
-    if text.strip() == "worse":
-        return Condition("worse", None)
+    if text.strip() == Verdict.WORSE:
+        return Condition(Verdict.WORSE, None)
     if match := _RATE.fullmatch(text.strip()):
         return Condition(text.strip(), parse_share(match[1] + match[2]))
     raise UsageError(f"unknown condition {text!r}", "write worse, or redundant-rate>0.05")
@@ -68,30 +69,30 @@ def parse_condition(text: str) -> Condition:
 
 def check_summary(summary: Summary, conditions: Iterable[Condition]) -> list[Check]:
     """Every condition on every arm but the baseline; on that one too where it is alone."""
-    verdicts = {(each.kernel, each.scenario): each for each in summary.comparisons}
+    verdicts = {(each.arm, each.scenario): each for each in summary.comparisons}
     baselines = {(each.baseline, each.scenario) for each in summary.comparisons}
     checks = []
     for condition in conditions:
         for arm in summary.arms:
-            where = arm.kernel, arm.scenario
+            where = arm.arm, arm.scenario
             if where not in baselines:
                 failed, because = (
                     _worse(verdicts.get(where)) if condition.limit is None else _above(arm, condition.limit)
                 )
-                checks.append(Check(arm.scenario, arm.kernel, condition.text, failed, because))
+                checks.append(Check(arm.scenario, arm.arm, condition.text, failed, because))
     return checks
 
 
 def _worse(comparison: Comparison | None) -> tuple[bool | None, str]:
     if comparison is None:
-        return None, "there is no baseline to compare it with"
+        return None, "there is no baseline to compare with"
     said = f"{comparison.verdict}: {comparison.because}"
-    return (None if comparison.verdict == "not enough rounds" else comparison.verdict == "worse"), said
+    return (None if comparison.verdict == Verdict.NOT_ENOUGH else comparison.verdict == Verdict.WORSE), said
 
 
 def _above(arm: Arm, limit: float) -> tuple[bool | None, str]:
     if not arm.has_oracle:
-        return None, "the scenario declares no demand, so no kill is called redundant"
+        return None, "the scenario declares no demand, so no kill is classified as redundant"
     if arm.ci_low is None or arm.ci_high is None:
         return None, "not enough rounds: none completed"
     seen = (

@@ -18,7 +18,7 @@ class ControlResult(msgspec.Struct, frozen=True, kw_only=True):
     control: str
     reference: str  # names of the arms
     arm: str
-    says: str
+    description: str = msgspec.field(name="says")  # the key in JSON
     effect: str
     direction: str
     reference_hits: int
@@ -57,7 +57,7 @@ def judge_control(
         control=control.name,
         reference=reference,
         arm=arm,
-        says=control.says,
+        description=control.description,
         effect=control.effect,
         direction=control.direction,
         reference_hits=base_hits,

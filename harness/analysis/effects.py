@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from .killclass import KillClass
+
 
 def count_effect(effect: str, rounds: pd.DataFrame, kills: pd.DataFrame, reference: pd.DataFrame) -> tuple[int, int]:
     """Rounds that show an effect, and rounds that count, of one arm; `reference` are the rounds of the reference."""
@@ -24,6 +26,6 @@ def count_effect(effect: str, rounds: pd.DataFrame, kills: pd.DataFrame, referen
         base = reference[reference["outcome"] == "completed"]["memory_events_oom"].dropna()
         failed = completed["memory_events_oom"].dropna()
         return (int((failed > base.quantile(0.95)).sum()) if len(base) else 0), len(failed)
-    redundant = kills[kills["kill_class"] == "redundant"]
+    redundant = kills[kills["kill_class"] == KillClass.REDUNDANT]
     hit = redundant.merge(completed, on=["trial_id", "round"])[["trial_id", "round"]].drop_duplicates()
     return len(hit), len(completed)

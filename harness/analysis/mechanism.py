@@ -15,12 +15,13 @@ The end of the scan is the choice. Where it is missing, it lies between the deci
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 import pandas as pd
+
+from .tracedkill import TracedKill
 
 
 class Mechanism(StrEnum):
@@ -41,11 +42,14 @@ class MechanismCount(msgspec.Struct, frozen=True, kw_only=True):
     decision_to_choice_us_most: int | None
 
 
-def mechanism_of(kill: Mapping[str, Any], pending: Sequence[Mapping[str, Any]]) -> Mechanism:
-    """Of one kill; `pending`: the earlier victims of its domain that were not released when it was decided."""
-    scanned_us = kill["decision_to_choice_us"]
-    earliest_choice = kill["decision_time_us"] + (scanned_us or 0)
-    latest_choice = kill["mark_time_us"] if scanned_us is None else earliest_choice
+def mechanism_of(kill: TracedKill, pending: Sequence[TracedKill]) -> Mechanism:
+    """The mechanism of a kill whose decision the trace shows; `pending`: the earlier victims of its domain that were not
+    released when it was decided."""
+    assert kill.decision_us is not None
+    earliest_choice = latest_choice = kill.decision_us + (kill.choice_after_us or 0)
+    if kill.choice_after_us is None:
+        assert kill.mark_us is not None  # a decision is found by the mark of its kill
+        latest_choice = kill.mark_us
     found = {_passed(victim, earliest_choice, latest_choice) for victim in pending}
     if Mechanism.HIDDEN_VICTIM in found:
         return Mechanism.HIDDEN_VICTIM
@@ -54,26 +58,16 @@ def mechanism_of(kill: Mapping[str, Any], pending: Sequence[Mapping[str, Any]]) 
     return Mechanism.GIVEN_UP_VICTIM if Mechanism.GIVEN_UP_VICTIM in found else Mechanism.STALLED_DECIDER
 
 
-def _passed(victim: Mapping[str, Any], earliest_choice: int, latest_choice: int) -> Mechanism:
+def _passed(victim: TracedKill, earliest_choice: int, latest_choice: int) -> Mechanism:
     """How one victim was passed by: what would be the mechanism if there were no other."""
-    held = is_held(victim, latest_choice)
+    held = victim.is_held(latest_choice)
     if held is None:
         return Mechanism.UNKNOWN
     if not held:
         return Mechanism.STALLED_DECIDER if earliest_choice == latest_choice else Mechanism.UNKNOWN
-    reaped_us = victim["reaped_time_us"]
-    if reaped_us is None or reaped_us > latest_choice:
+    if victim.reaped_us is None or victim.reaped_us > latest_choice:
         return Mechanism.HIDDEN_VICTIM
-    return Mechanism.GIVEN_UP_VICTIM if reaped_us <= earliest_choice else Mechanism.UNKNOWN
-
-
-def is_held(victim: Mapping[str, Any], time_us: int) -> bool | None:
-    """Whether a victim's memory was not back at a time. None: it had exited by then, and the trace has no release: another
-    process had its mm pinned, and released it at some time."""
-    if victim["release_time_us"] is not None:
-        return bool(victim["release_time_us"] > time_us)
-    exited_us = victim["exit_time_us"]
-    return True if exited_us is None or exited_us >= time_us else None
+    return Mechanism.GIVEN_UP_VICTIM if victim.reaped_us <= earliest_choice else Mechanism.UNKNOWN
 
 
 def count_mechanisms(kills: pd.DataFrame) -> dict[str, MechanismCount]:

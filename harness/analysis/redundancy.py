@@ -28,15 +28,16 @@ import pandas as pd
 
 from ..spec.scenario import Scenario
 from ..tables.schema import KILLS
-from .mechanism import is_held, mechanism_of
+from .killclass import KillClass
+from .mechanism import mechanism_of
+from .tracedkill import TracedKill
 
 _CLASS = {
-    (True, True): "redundant",
-    (True, False): "fruitless",
-    (False, True): "premature",
-    (False, False): "necessary",
+    (True, True): KillClass.REDUNDANT,
+    (True, False): KillClass.FRUITLESS,
+    (False, True): KillClass.PREMATURE,
+    (False, False): KillClass.NECESSARY,
 }
-CLASSES = (*_CLASS.values(), "collateral", "unknown")
 _ROUND = ["arm", "scenario", "trial_id", "round"]
 _GLOBAL = "0x0"
 
@@ -58,22 +59,24 @@ def classify(kills: pd.DataFrame, rounds: pd.DataFrame, scenarios: Mapping[str, 
 def _classify_round(kills: list[dict[str, Any]], scenario: Scenario, traced: bool) -> list[dict[str, Any]]:
     alive = set(range(len(scenario.hogs)))
     surplus: bool | None = None
-    decision: tuple[Any, Any] | None = None
-    for index, kill in enumerate(kills):
-        pending = _pending(kill, kills[:index], traced, scenario)
+    decided: TracedKill | None = None  # the first kill of the decision
+    seen = [TracedKill.of(kill) for kill in kills]
+    for index, (row, kill) in enumerate(zip(kills, seen, strict=True)):
+        pending = _pending(kill, seen[:index], traced, scenario)
         overlapping = None if pending is None else bool(pending)
-        if decision is None or _decision(kill) != decision:
-            surplus = _fits(scenario, alive, kill["hog"])
-            decision = _decision(kill) if kill["decision_time_us"] is not None else None
-        if kill["hog"] is None:
-            kill_class = "collateral"
+        if decided is None or not kill.has_decision_of(decided):
+            surplus = _fits(scenario, alive, kill.hog)
+            decided = kill if kill.decision_us is not None else None
+        if kill.hog is None:
+            kill_class = KillClass.COLLATERAL
         elif overlapping is None or surplus is None:
-            kill_class = "unknown"
+            kill_class = KillClass.UNKNOWN
         else:
             kill_class = _CLASS[surplus, overlapping]
         mechanism = str(mechanism_of(kill, pending)) if pending else None
-        kill |= {"overlapping": overlapping, "surplus": surplus, "kill_class": kill_class, "mechanism": mechanism}
-        alive.discard(kill["hog"])
+        row |= {"overlapping": overlapping, "surplus": surplus, "kill_class": str(kill_class), "mechanism": mechanism}
+        if kill.hog is not None:
+            alive.discard(kill.hog)
     return kills
 
 
@@ -82,28 +85,22 @@ def _fits(scenario: Scenario, alive: set[int], victim: int | None) -> bool | Non
     return scenario.demand_fits(alive, victim) if scenario.has_oracle and victim is not None else None
 
 
-def _decision(kill: dict[str, Any]) -> tuple[Any, Any]:
-    return kill["decider_pid"], kill["decision_time_us"]
-
-
-def _pending(
-    kill: dict[str, Any], earlier: list[dict[str, Any]], traced: bool, scenario: Scenario
-) -> list[dict[str, Any]] | None:
+def _pending(kill: TracedKill, earlier: list[TracedKill], traced: bool, scenario: Scenario) -> list[TracedKill] | None:
     """The earlier victims that could have helped and were not released when this kill was decided. None: the evidence does
     not say whether there is one."""
     if not earlier:
         return []
-    decided = kill["decision_time_us"]
-    if decided is None or not traced:
+    decided_us = kill.decision_us
+    if decided_us is None or not traced:
         return None
     pending, is_known = [], True
     for victim in earlier:
-        if _decision(victim) == _decision(kill):
+        if victim.has_decision_of(kill):
             continue  # members of one group decision
-        if victim["mark_time_us"] is None:
+        if victim.mark_us is None:
             is_known = False
-        elif kill["domain"] in (_GLOBAL, victim["domain"]):
-            held = is_held(victim, decided)
+        elif kill.domain in (_GLOBAL, victim.domain):
+            held = victim.is_held(decided_us)
             if held:
                 pending.append(victim)
             is_known &= held is not None
@@ -112,8 +109,8 @@ def _pending(
     return pending if pending or is_known else None
 
 
-def _far_apart(kill: dict[str, Any], victim: dict[str, Any], scenario: Scenario) -> bool:
+def _far_apart(kill: TracedKill, victim: TracedKill, scenario: Scenario) -> bool:
     """Whether the victim's memory could not have helped, as its memcg is not below this kill's domain."""
-    if kill["hog"] is None or victim["hog"] is None:
+    if kill.hog is None or victim.hog is None:
         return False
-    return scenario.domains_differ(kill["hog"], victim["hog"]) is True
+    return scenario.domains_differ(kill.hog, victim.hog) is True

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import pandas as pd
 
+from .killclass import KillClass
+
 COSTS = ("duration", "stall", "system")  # of a round: columns in us of the table of rounds
 STARVED = 0.5  # of the round's deadline: a survivor that waited longer than that for one page was starved
 
@@ -79,7 +81,7 @@ def count_boots(
     frame["failed"] = ~frame["completed"]
     where = pd.MultiIndex.from_frame(frame[keys])
     for name, chosen in (
-        ("redundant", kills["kill_class"] == "redundant"),
+        ("redundant", kills["kill_class"] == KillClass.REDUNDANT),
         ("surplus", kills["surplus"]),
         ("unknown", may_be_redundant(kills)),
     ):
@@ -129,7 +131,7 @@ def _waits(rounds: pd.DataFrame, completed: pd.Series, limit_us: float) -> dict[
 
 def may_be_redundant(kills: pd.DataFrame) -> pd.Series:
     """Kills of unknown class, but for those that were needed by the declared demand: at the worst these came too early."""
-    return (kills["kill_class"] == "unknown") & kills["surplus"].fillna(True).astype(bool)
+    return (kills["kill_class"] == KillClass.UNKNOWN) & kills["surplus"].fillna(True).astype(bool)
 
 
 def by_boot(counts: Iterable[BootCount]) -> list[BootCount]:

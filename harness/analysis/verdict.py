@@ -42,6 +42,7 @@ from .planning import ALPHA, EFFECT, POWER, boots_needed, simulated_power
 from .secondary import Secondary, secondary_of
 from .shares import PairTest
 from .tally import by_boot
+from .verdicts import Verdict
 
 _MOST_ICC = 0.3  # that is planned for; estimates from a handful of boots can be far beyond
 
@@ -49,7 +50,7 @@ _MOST_ICC = 0.3  # that is planned for; estimates from a handful of boots can be
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One arm against the baseline. Shares are of completed rounds with a redundant kill, unless said otherwise."""
 
-    kernel: str
+    arm: str = msgspec.field(name="kernel")  # as in Arm
     scenario: str
     baseline: str
     is_null: bool  # the baseline's own kernel, measured again: outside the family that is corrected
@@ -82,10 +83,15 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     boots_wanted: int | None  # more per arm, where the verdict is that there are not enough rounds
     rounds_wanted: int | None  # in those
     minutes_wanted: float | None  # of both arms; None where the run does not say how long boots and rounds take
-    verdict: str  # better, worse, mixed, no difference shown, or not enough rounds
+    verdict: Verdict
     because: str
     costs: list[str]  # what takes markedly longer than on the baseline, in words
     secondary: list[Secondary]  # decide nothing
+
+    @property
+    def kernel(self) -> str:
+        """The arm's name, as earlier versions call it."""
+        return self.arm
 
 
 _QUESTIONS = ("redundant", "surplus", "failed", "starved")
@@ -139,7 +145,9 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class _Verdict:
-    verdict: str
+    """A verdict with its reason."""
+
+    verdict: Verdict
     because: str
     decided_by: tuple[str, ...] = ()  # the questions
     wanted: _Wanted | None = None
@@ -159,7 +167,7 @@ def compare_all(
     the baseline's own kernel. Nothing is claimed of them, so each stands by itself, and costs the others nothing.
     """
     gathered = [_gather(arm, base, is_sequential) for arm, base in pairs]
-    family = [n for n, (arm, _) in enumerate(pairs) if arm.kernel not in nulls]
+    family = [n for n, (arm, _) in enumerate(pairs) if arm.arm not in nulls]
     families = [family, *([n] for n in range(len(pairs)) if n not in family)]
     adjusted: dict[int, _Adjusted] = {}
     for members in families:
@@ -176,25 +184,24 @@ def compare_all(
         for number, (found, costs) in enumerate(zip(gathered, costs_of(pairs), strict=True))
     ]
     against = [
-        (each.kernel, each.scenario, "worse" if each.verdict == "worse" else _harm(found))
+        (each.arm, each.scenario, str(Verdict.WORSE) if each.verdict == Verdict.WORSE else _harm(found))
         for each, found in zip(results, gathered, strict=True)
     ]
     return [
-        _mixed(each, {scenario: why for kernel, scenario, why in against if kernel == each.kernel and why})
-        for each in results
+        _mixed(each, {scenario: why for name, scenario, why in against if name == each.arm and why}) for each in results
     ]
 
 
 def _mixed(comparison: Comparison, against: Mapping[str, str]) -> Comparison:
     """A kernel that hangs or starves a survivor elsewhere, if only once, is not called better here. `against`: what speaks
     against it, by scenario."""
-    if comparison.verdict != "better" or not against:
+    if comparison.verdict != Verdict.BETTER or not against:
         return comparison
-    worse = sorted(scenario for scenario, why in against.items() if why == "worse")
+    worse = sorted(scenario for scenario, why in against.items() if why == Verdict.WORSE)
     said = [f"worse in {', '.join(worse)}"] if worse else []
-    said += [f"in {scenario} {why}" for scenario, why in sorted(against.items()) if why != "worse"]
+    said += [f"in {scenario} {why}" for scenario, why in sorted(against.items()) if why != Verdict.WORSE]
     because = f"{comparison.because}; but {'; '.join(said)}"
-    return msgspec.structs.replace(comparison, verdict="mixed", because=because)
+    return msgspec.structs.replace(comparison, verdict=Verdict.MIXED, because=because)
 
 
 def _gather(arm: Arm, base: Arm, is_sequential: bool) -> _Evidence:
@@ -228,7 +235,9 @@ def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: 
     arm, base = found.arm, found.base
     judged = _verdict(found, adjusted)
     because = (
-        f"{judged.because}; it is the baseline's own kernel, so what differs is chance" if is_null else judged.because
+        f"{judged.because}; this arm is the baseline's own kernel, so any difference is chance"
+        if is_null
+        else judged.because
     )
     redundant, surplus, failed, starved = (found.answers[name] for name in _QUESTIONS)
     alpha = ALPHA / adjusted.factors["redundant"]
@@ -238,9 +247,9 @@ def _judge(found: _Evidence, adjusted: _Adjusted, costs: list[str], *, is_null: 
     icc = float(pair.clusters.icc) if pair is not None else np.nan
     clustered = pair is not None and pair.is_estimated and not found.is_sequential
     return Comparison(
-        kernel=arm.kernel,
+        arm=arm.arm,
         scenario=arm.scenario,
-        baseline=base.kernel,
+        baseline=base.arm,
         is_null=is_null,
         difference=None if arm.rate is None or base.rate is None else arm.rate - base.rate,
         difference_low=difference[0],
@@ -298,15 +307,11 @@ def _intervals(answer: _Answer, alpha: float) -> tuple[_Interval, _Interval]:
 def _test_words(found: _Evidence) -> str:
     pair = found.answers["redundant"].pair
     if found.is_sequential:
-        return "betting on blocks of the plan (e-process): holds however often was looked"
+        return "betting on blocks of the plan (e-process), valid for any number of interim analyses"
     if pair is None:
         return "none"
-    worth = (
-        "estimated"
-        if pair.is_estimated
-        else f"assumed (ICC {DEFAULT_ICC}), as there are fewer than {MIN_BOOTS} boots per arm"
-    )
-    return f"score test of shares, the boot is the cluster; how alike its rounds are is {worth}"
+    worth = "estimated" if pair.is_estimated else f"assumed (ICC {DEFAULT_ICC}): fewer than {MIN_BOOTS} boots per arm"
+    return f"score test of shares with the boot as the cluster; correlation of rounds within a boot {worth}"
 
 
 def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Verdict) -> float | None:
@@ -325,14 +330,14 @@ def _verdict(found: _Evidence, adjusted: _Adjusted) -> _Verdict:
     arm, base = found.arm, found.base
     if adjusted.failed < ALPHA / 2:
         because = f"{_failures(arm)} did not complete, against {_failures(base)}, {p_words(adjusted.failed)}"
-        return _Verdict("worse", because, ("failed",))
+        return _Verdict(Verdict.WORSE, because, ("failed",))
     if adjusted.starved < ALPHA / 2:
-        return _Verdict("worse", f"{_starved_words(found)}, {p_words(adjusted.starved)}", ("starved",))
+        return _Verdict(Verdict.WORSE, f"{_starved_words(found)}, {p_words(adjusted.starved)}", ("starved",))
     if arm.rate is None or base.rate is None:
-        return _Verdict("not enough rounds", "an arm has no completed round")
+        return _Verdict(Verdict.NOT_ENOUGH, "an arm has no completed round")
     if not (arm.has_oracle and base.has_oracle):
         return _Verdict(
-            "no difference shown",
+            Verdict.NO_DIFFERENCE,
             "the scenario declares no demand: only rounds that fail or starve a survivor can be compared",
         )
     unknown = arm.unknown_kills + base.unknown_kills
@@ -341,22 +346,24 @@ def _verdict(found: _Evidence, adjusted: _Adjusted) -> _Verdict:
     if adjusted.surplus < ALPHA and _share(arm, "surplus") > _share(base, "surplus"):
         more = "redundant kills in more rounds, surplus kills too" if is_more else "surplus kills in more rounds"
         because = f"{more}: {_counts(found, 'surplus')}, {p_words(adjusted.surplus)}{note}"
-        return _Verdict("worse", because, ("redundant", "surplus")[not is_more :])
+        return _Verdict(Verdict.WORSE, because, ("redundant", "surplus")[not is_more :])
     if is_more:
-        return _Verdict("worse", f"redundant kills in more rounds, {p_words(adjusted.redundant)}{note}", ("redundant",))
+        return _Verdict(
+            Verdict.WORSE, f"redundant kills in more rounds, {p_words(adjusted.redundant)}{note}", ("redundant",)
+        )
     if adjusted.redundant >= ALPHA:
         return _undecided(found, adjusted, "redundant", note)
     if reason := _not_better(found):
-        return _Verdict("no difference shown", f"fewer redundant kills, but {reason}{note}")
+        return _Verdict(Verdict.NO_DIFFERENCE, f"fewer redundant kills, but {reason}{note}")
     if adjusted.surplus >= ALPHA:
         if 2 * arm.rounds_with_surplus * base.completed_rounds <= base.rounds_with_surplus * arm.completed_rounds:
             judged = _undecided(found, adjusted, "surplus", note)
             because = f"fewer redundant kills, but surplus kills: {judged.because}"
             return _Verdict(judged.verdict, because, wanted=judged.wanted)
-        because = f"fewer redundant kills, but no fewer surplus kills: in {_counts(found, 'surplus')}{note}"
-        return _Verdict("no difference shown", because)
+        because = f"fewer redundant kills, but not fewer surplus kills: {_counts(found, 'surplus')}{note}"
+        return _Verdict(Verdict.NO_DIFFERENCE, because)
     because = f"redundant kills in fewer rounds, {p_words(adjusted.redundant)}; surplus kills too, {p_words(adjusted.surplus)}"
-    return _Verdict("better", f"{because}; as many rounds complete{note}", ("redundant", "surplus"))
+    return _Verdict(Verdict.BETTER, f"{because}; as many rounds complete{note}", ("redundant", "surplus"))
 
 
 def _share(arm: Arm, what: str) -> float:
@@ -376,7 +383,7 @@ def _not_better(found: _Evidence) -> str:
     """What forbids the word "better" even if redundant and surplus kills come in fewer rounds."""
     arm, base = found.arm, found.base
     if (arm.surplus_per_round or 0) > (base.surplus_per_round or 0):
-        return "no fewer surplus kills"
+        return "not fewer surplus kills"
     if harm := _harm(found):
         return harm
     if arm.rounds_with_unknown and not _falls_at_worst(found):
@@ -429,11 +436,11 @@ def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _
     share, base_share = round(_share(found.arm, what), 3), round(_share(found.base, what), 3)
     said = f"{p_words(getattr(adjusted, what))}{note}"
     if not share and not base_share:
-        because = f"none in {found.base.completed_rounds} rounds of the baseline, nor here{note}"
-        return _Verdict("no difference shown", because)
+        because = f"none in {found.base.completed_rounds} rounds of the baseline, and none here{note}"
+        return _Verdict(Verdict.NO_DIFFERENCE, because)
     # where the baseline has none, half of what is seen here
     expected = base_share * EFFECT if base_share else share * EFFECT
-    goal = "half the baseline's share" if base_share else "half of this share from none"
+    goal = "half the baseline's share" if base_share else "half of this share against none"
     shares = f"{100 * expected:.1f} % against {100 * base_share:.1f} %"
     # Each comparison by itself at the level that Holm's method asks of the first.
     level = ALPHA / adjusted.comparisons
@@ -444,17 +451,19 @@ def _undecided(found: _Evidence, adjusted: _Adjusted, what: str, note: str) -> _
         icc = _planned_icc(found, what)
         power = simulated_power(base_share, expected, boots, per_boot, icc, level)
         if power >= POWER:
-            because = f"{said}; {shares} would have been told apart with power {power:.2f}"
-            return _Verdict("no difference shown", because)
+            because = f"{said}; a difference of {shares} would have been detected with power {power:.2f}"
+            return _Verdict(Verdict.NO_DIFFERENCE, because)
         wanted = boots_needed(base_share, expected, POWER, per_boot, icc, level)
     if wanted is None:
-        return _Verdict("not enough rounds", f"{said}; more than 10,000 boots would tell {goal}: {shares}")
+        return _Verdict(Verdict.NOT_ENOUGH, f"{said}; detecting {goal} would take more than 10,000 boots: {shares}")
     if found.is_sequential and wanted <= boots:
-        return _Verdict("no difference shown", f"{said}; {shares} would have been told apart with power {POWER}")
+        return _Verdict(
+            Verdict.NO_DIFFERENCE, f"{said}; a difference of {shares} would have been detected with power {POWER}"
+        )
     more = max(1, wanted - boots)
     wants = _Wanted(more, more * per_boot, _time_of(found, more, per_boot))
-    because = f"{said}; {wants.words} would tell {goal} with power {POWER}: {shares}"
-    return _Verdict("not enough rounds", because, wanted=wants)
+    because = f"{said}; detecting {goal} with power {POWER} takes {wants.words}: {shares}"
+    return _Verdict(Verdict.NOT_ENOUGH, because, wanted=wants)
 
 
 def _boots(found: _Evidence) -> tuple[int, int]:

@@ -76,9 +76,15 @@ def compare(
     required=True,
     multiple=True,
     metavar="B",
-    help="Share that the test should tell from it. Repeatable.",
+    help="Share that the test should distinguish from it. Repeatable.",
 )
-@click.option("--power", default="0.9", show_default=True, metavar="P", help="Probability of telling them apart.")
+@click.option(
+    "--power",
+    default="0.9",
+    show_default=True,
+    metavar="P",
+    help="Probability that the test distinguishes them (power).",
+)
 @click.option("--rounds-per-boot", type=click.IntRange(1, 100_000), default=5, show_default=True)
 @click.option("--icc", type=click.FloatRange(0, 1), default=DEFAULT_ICC, show_default=True, metavar="R", help="Correlation of rounds within a boot (intraclass correlation).")  # fmt: skip
 @click.option("--boots", type=click.IntRange(2, 10_000), help="Boots per arm, instead of --rounds-per-boot.")
@@ -121,7 +127,7 @@ def plan(
     sizes = []
     for share in shares:
         if parse_share(share) == base:
-            raise UsageError(f"--to {share} is --rate: no number of rounds tells them apart")
+            raise UsageError(f"--to {share} is --rate: no number of rounds distinguishes them")
         size = size_of(base, parse_share(share), wanted, ALPHA / comparisons, rounds_per_boot, icc, boots)
         if seconds_per_round is not None and size.rounds is not None and size.boots is not None:
             seconds = 2 * (size.rounds * seconds_per_round + size.boots * seconds_per_boot)

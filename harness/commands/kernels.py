@@ -33,7 +33,7 @@ def kernels() -> None:
 
 
 @kernels.command("list")
-@click.option("--offline", is_flag=True, help="Use the package lists that were read before; ask no mirror.")
+@click.option("--offline", is_flag=True, help="Use the package lists that were read before; do not contact the mirror.")
 def list_(offline: bool) -> None:
     """List the kernels that are available on this machine, and those in the cache.
 
@@ -64,9 +64,9 @@ def list_(offline: bool) -> None:
     if incomplete:
         console.print(f"prebuilt, but listed without their modules: {', '.join(incomplete)}", highlight=False)
     age_s = offers.age_s()
-    read = "not known: no package list was read yet" if age_s is None else f"as of {age_text(age_s)} ago"
+    read = "unknown, as no package list has been read yet" if age_s is None else f"as of {age_text(age_s)} ago"
     if offline or offers.problems or age_s is None:
-        console.print(f"without a network; what the mirror's other suites offer is {read}", highlight=False)
+        console.print(f"offers of the mirror's other suites: {read}", highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("in the cache", "made of", "key", "MiB", "last used"):
         table.add_column(heading, justify="right" if heading == "MiB" else "left", overflow="fold")
@@ -104,7 +104,7 @@ def show(text: str, user_fragments: tuple[Path, ...]) -> None:
             if value:
                 click.echo(f"{f'{name}:':<10} {value}")
         for line in kernel.config_not_taken:
-            click.echo(f"did not take: {line}")
+            click.echo(f"had no effect: {line}")
 
 
 def _tidy(progress: Reporter) -> None:
@@ -168,7 +168,9 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
     columns = []
     for plan in plans:
         if not isinstance(plan, BuildPlan) or plan.patches:
-            raise UsageError(f"{plan.spec.text} takes no library", "name source:VERSION or tree:PATH, without a patch")
+            raise UsageError(
+                f"{plan.spec.text} takes no patch of the library", "name source:VERSION or tree:PATH, without a patch"
+            )
         columns.append(check_library(plan.base, progress))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("patch")

@@ -25,7 +25,7 @@ def console_on_stderr() -> Console:
 def require_parent(path: Path) -> None:
     """Raises UsageError when the directory of a file that is to be written does not exist."""
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: {path.parent} is no directory", "make it, or name another file")
+        raise UsageError(f"cannot write {path}: {path.parent} is not a directory", "make it, or name another file")
 
 
 def print_json(value: object) -> None:

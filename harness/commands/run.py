@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ..progress import Reporter
-from ..spec.boots import LOOK_ROUNDS, WARM_UP, default_boots
+from ..spec.boots import INTERIM_ROUNDS, WARM_UP, default_boots
 from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from .summary import print_run
@@ -44,7 +44,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     "--boots",
     type=click.IntRange(1, 10_000),
     help="Boots per arm (on host: containers); rounds are spread over them.  [default: one for 12 rounds, without snapshots"
-    " for 25, with --until-decided for 8, and 8 at least; on host 1]",
+    " for 25, with --until-decided for 8, and at least 8; on host 1]",
 )
 @click.option(
     "--warm-up",
@@ -56,7 +56,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     "--amplify",
     is_flag=True,
     help="Patch every arm with scan-sleeps, which slows the OOM killer's scan: a few rounds then show whether a patch closes"
-    " that window. The shares are not rates of the field.",
+    " that window. The shares are not rates in the field.",
 )
 @click.option(
     "--until-decided",
@@ -136,7 +136,7 @@ def run(
 
     if resume is not None:
         if given := _given(context, lambda name: name not in ("resume", "cluster", "cluster_insecure")):
-            raise click.UsageError(f"{', '.join(given)} cannot be given beside --resume: the run's own record says it")
+            raise click.UsageError(f"{', '.join(given)} cannot be combined with --resume: the run's record holds it")
         with Reporter() as progress:
             experiment = resume_run(resume, progress, elsewhere=cluster is not None)
             has_run = run_experiment(experiment, cluster, insecure=cluster_insecure)
@@ -153,9 +153,9 @@ def run(
     with Reporter() as progress:
         if boots is None:
             boots = 1 if is_host else default_boots(rounds, restored=snapshots, until_decided=until_decided)
-        if until_decided and rounds > LOOK_ROUNDS * boots:
+        if until_decided and rounds > INTERIM_ROUNDS * boots:
             progress.say(
-                f"{rounds} rounds in {boots} boots: with more than {LOOK_ROUNDS} rounds per boot, looks are far apart, and the"
+                f"{rounds} rounds in {boots} boots: with more than {INTERIM_ROUNDS} rounds per boot, interim analyses are far apart, and the"
                 " run decides late"
             )
         request = Request(
@@ -202,7 +202,7 @@ def _remember(experiment: Experiment) -> None:
 def _refuse_guest_options(context: click.Context) -> None:
     options = _given(context, lambda name: name in _OF_GUESTS)
     if options:
-        raise click.UsageError(f"{options[0]} is of guests, and --kernel host boots none")
+        raise click.UsageError(f"{options[0]} is for guests, and --kernel host boots none")
 
 
 def _given(context: click.Context, which: Callable[[str], bool]) -> list[str]:

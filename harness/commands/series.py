@@ -21,7 +21,7 @@ _DEFAULT_SCENARIO = "one-big-many-small"
     "--scenario", metavar="NAME", help=f"Scenario name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]"
 )
 @click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per version.")
-@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots per version; rounds are spread over them.  [default: one for 12 rounds, and 8 at least]")  # fmt: skip
+@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots per version; rounds are spread over them.  [default: one for 12 rounds, and at least 8]")  # fmt: skip
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @VCPUS
@@ -74,7 +74,7 @@ def series(
     from ..studies.series import measure_series, read_series, write_picture
 
     if resume is not None and (versions or from_runs):
-        raise UsageError("--resume goes on with a series as its record says", "leave out the versions and --from")
+        raise UsageError("--resume continues a series as recorded", "leave out the versions and --from")
     if from_runs and not versions:
         raise UsageError("--from needs the directory of a run", "such as `oomtrial series --from results/runs/RUN_ID`")
     if from_runs:

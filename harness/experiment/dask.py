@@ -138,7 +138,7 @@ class Cluster:
         for address, other in others:
             if other["machine"] != machine:
                 raise UsageError(
-                    f"workers {first} and {address} are not alike: {machine} and {other['machine']}",
+                    f"workers {first} and {address} differ: {machine} and {other['machine']}",
                     "their rounds must not be pooled; start workers on machines of one kind",
                 )
         return machine

@@ -22,7 +22,7 @@ def run_experiment(
     with experiment:
         try:
             if experiment.resumed and experiment.resumed.state == RunStatus.COMPLETE:
-                experiment.progress.say(f"{experiment.directory} is complete: nothing is left to run")
+                experiment.progress.say(f"{experiment.directory} is complete: there is nothing left to run")
                 return False
             request = experiment.request
             cluster = Cluster(where, request.vcpus, request.memory_mib, insecure=insecure) if where else None

@@ -88,8 +88,8 @@ class HostArm:
         name, file, engine = scenario.name, scenario.file, self.engine
         if scenario.machine_bytes:
             return (
-                f"{name} takes all memory of the machine but {format_size(scenario.machine_bytes)}; {engine.name} has"
-                f" {engine.memory_bytes >> 20} MiB, which others use: it runs in guests only"
+                f"{name} takes all of the machine's memory except {format_size(scenario.machine_bytes)}; {engine.name} has"
+                f" {engine.memory_bytes >> 20} MiB, which other processes use: run it in guests only"
             )
         if scenario.top_level:
             return f"{name} needs memcgs above a container's own, which the arm host does not make"
@@ -111,7 +111,7 @@ class HostArm:
         if not scenario.is_limited or scenario.file.where == "guest":
             return f"{name} has processes without a limit and would bring this machine down; {RISK} runs it anyway"
         if any(group.unkillable for group in scenario.file.hogs):
-            return f"{name} has processes that the OOM killer must spare, which wait in the kernel forever; {RISK} runs it anyway"
+            return f"{name} has processes that the OOM killer must spare and that wait in the kernel forever; {RISK} runs it anyway"
         limits = sum(limit.bytes for limit in scenario.limits)
         available = psutil.virtual_memory().available if self.engine.is_ours else self.engine.memory_bytes
         if limits > available // _MEMORY_SHARE:

@@ -44,7 +44,7 @@ def require_writable(directory: Path) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise HostError(
-            f"cannot make the run's directory {directory}: {existing} is no directory", "choose another --out"
+            f"cannot make the run's directory {directory}: {existing} is not a directory", "choose another --out"
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise HostError(
@@ -66,14 +66,14 @@ def require_descriptors() -> None:
 
 
 def refuse_undecidable(request: Request, specs: list[KernelSpec]) -> None:
-    """Raises UsageError when interim checks of the run could never decide anything."""
+    """Raises UsageError when interim checks of the run can never be decided anything."""
     if len(request.arms) < 2 or not any(
         set(spec.patches) <= ({AMPLIFIER} if request.amplified else set()) for spec in specs
     ):
         raise UsageError("--until-decided needs arms to compare", "name a stock kernel and another one")
     if request.boots < MIN_BOOTS:
         raise UsageError(
-            f"--until-decided with {request.boots} boots per arm could never decide",
+            f"--until-decided with {request.boots} boots per arm can never be decided",
             f"ask for {MIN_BOOTS} or more",
         )
 

@@ -49,7 +49,7 @@ def run_in_turn(
             try:
                 show_standing(view, interim)
             except Exception as error:  # the rounds are what counts
-                runner.progress.say(f"no figures of the run so far from here on: {str(error) or type(error).__name__}")
+                runner.progress.say(f"live figures stop here: {str(error) or type(error).__name__}")
                 view.update((), (), "")
                 view = None
         if is_decided:
@@ -61,7 +61,7 @@ def run_in_turn(
 def show_standing(view: LiveView, interim: InterimAnalysis) -> None:
     """Brings the live view up to date with the trials that have ended."""
     interim.take()
-    view.update(interim.standings(), interim.summary.comparisons if interim.summary else (), interim.latest)
+    view.update(interim.progress(), interim.summary.comparisons if interim.summary else (), interim.latest)
 
 
 def run_side_by_side(

@@ -175,7 +175,7 @@ def _why_refused(found: Calibration) -> str:
             f" and is to have {found.capacity_bytes >> 10} kB: give the guest more --memory"
         )
     if found.fit_bytes < 0:
-        return "the hogs that should survive do not get their memory even when alone"
+        return "the hogs that should survive do not get their memory even when they run alone"
     if found.oom:
         return f"the hogs that should survive enter the OOM killer {found.oom} times even when alone"
     if found.fit_bytes > found.capacity_bytes - found.reserve_bytes:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..oomlog.assemble import Output
-from ..oomlog.found import Where
 from ..oomlog.infer import in_subtree
-from ..oomlog.records import Kill, Other, Release, Report
+from ..oomlog.located import Location
+from ..oomlog.records import Kill, OtherEvent, Release, Report
 from ..oomlog.wall import iso_seconds, second_of_year
 
 
@@ -35,7 +35,7 @@ class Moment:
             raise UsageError(f"not a time: {text!r}", "write seconds of uptime, or a date such as 2026-11-23T08:00:00Z")
         return cls(seconds, False)
 
-    def of(self, where: Where) -> float | None:
+    def of(self, where: Location) -> float | None:
         """Seconds from this moment to a record: negative before, positive after; None without that clock."""
         if self.is_uptime:
             return None if where.uptime_s is None else where.uptime_s - self.seconds
@@ -58,7 +58,7 @@ class Selection:
         """Whether nothing is filtered out."""
         return self.since is None and self.until is None and self.memcg is None
 
-    def _in_time(self, where: Where) -> bool:
+    def _in_time(self, where: Location) -> bool:
         for moment, sign in ((self.since, 1), (self.until, -1)):
             if moment is not None:
                 distance = moment.of(where)
@@ -83,7 +83,7 @@ class Selection:
                 return self.takes(output.report)
             case Kill() | Report():
                 return self._in_memcg(output.domain, output.task_memcg) and self._in_time(output.where)
-            case Release() | Other():
+            case Release() | OtherEvent():
                 return self.memcg is None and self._in_time(output.where)
 
 
@@ -108,6 +108,6 @@ class Renumbering:
             case Release():
                 output.index, self._releases = self._releases, self._releases + 1
                 output.kill = None if output.kill is None else self._kills.get(output.kill)
-            case Other():
+            case OtherEvent():
                 output.report = None if output.report is None else self._reports.get(output.report)
         return output

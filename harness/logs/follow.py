@@ -19,7 +19,7 @@ from ..guest.local import connect_local, engine_of, open_kernel_log
 from ..oomlog.live import LiveLog
 from ..oomlog.records import Kill
 from ..report.place import Place, place_of
-from ..report.watchtext import Seen
+from ..report.watchtext import Seen, WatchTotals
 from ..system.process import has_initial_pids
 from ..units import format_count
 
@@ -46,7 +46,7 @@ class Out(Protocol):
         """Prints a note."""
         ...
 
-    def summary(self, text: str, totals: dict[str, object]) -> None:
+    def summary(self, text: str, totals: WatchTotals) -> None:
         """Prints the totals at the end, as text or as data."""
         ...
 
@@ -166,7 +166,7 @@ class Watch:
             self._recent = {container: last for container, last in self._recent.items() if now - last < _END_S}
         if self._names.lost.is_set():
             self._names.lost.clear()
-            self._out.note("the container engine is gone: names of new containers are missing from here on")
+            self._out.note("the container engine is gone: names of new containers will be missing")
 
     def _kill(self, output: object) -> None:
         if not isinstance(output, Kill):
@@ -190,21 +190,21 @@ class Watch:
     def _summarize(self) -> None:
         missing = self._live.missing
         seconds = time.monotonic() - self._started
-        totals: dict[str, object] = {
-            "kills": self._kills,
-            "domains": len(self._domains),
-            "overlaps_estimated": self._overlaps,
-            "records_lost": missing.sequence_gaps,
-            "forged_kills": missing.forged_kills,
-            "seconds": round(seconds, 1),
-        }
+        totals = WatchTotals(
+            kills=self._kills,
+            domains=len(self._domains),
+            overlaps_estimated=self._overlaps,
+            records_lost=missing.sequence_gaps,
+            forged_kills=missing.forged_kills,
+            seconds=round(seconds, 1),
+        )
         text = f"{format_count(self._kills, 'kill')} in {format_count(len(self._domains), 'domain')} in {_duration(seconds)}"
         if self._kills:
             text += f", {self._overlaps} estimated to come before an earlier victim's memory was free"
         if missing.sequence_gaps:
             text += f"; {missing.sequence_gaps} records of the kernel log were lost"
         if missing.forged_kills:
-            text += f"; {missing.forged_kills} lines of user space look like a kill, but are not"
+            text += f"; {missing.forged_kills} lines of user space look like a kill but are not"
         self._out.summary(text, totals)
 
 

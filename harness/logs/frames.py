@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import msgspec
 import pandas as pd
 import pyarrow as pa
 
 from ..oomlog.assemble import Output
 from ..oomlog.reading import Reader
-from ..oomlog.records import Kill, Other, Release, Report
+from ..oomlog.records import Kill, OtherEvent, Release, Report
 from ..tables.log import (
     LOG_EVENTS,
     LOG_KILLS,
@@ -27,9 +28,9 @@ from ..tables.log import (
     release_row,
     report_row,
     tasks_table,
-    totals,
     zone_rows,
 )
+from ..tables.logtotals import totals_of
 from .files import open_log
 
 
@@ -75,9 +76,9 @@ def parse_log(source: str | os.PathLike[str] | BinaryIO) -> OomLog:
         kills=LOG_KILLS.frame(rows(Kill, kill_row)),
         releases=LOG_RELEASES.frame(rows(Release, release_row)),
         tasks=tasks_table(reports).to_pandas(types_mapper=types.get),
-        events=LOG_EVENTS.frame(rows(Other, event_row)),
+        events=LOG_EVENTS.frame(rows(OtherEvent, event_row)),
         zones=LOG_ZONES.frame([row for report in reports for row in zone_rows(report)]),
         memory_stats=LOG_STATS.frame(stats),
         missing=missing_row(reader.missing),
-        totals=totals(reader.missing, len(kills), decisions, len(reports)),
+        totals=msgspec.to_builtins(totals_of(reader.missing, len(kills), decisions, len(reports))),
     )

@@ -47,13 +47,13 @@ class Metrics:
         )
         self._overlaps = prometheus_client.Counter(
             "oomtrial_oom_kills_overlap_estimated",
-            "Kills that by the kernel log came before an earlier victim's memory was free.",
+            "Kills that came before an earlier victim's memory was free, estimated from the kernel log.",
             _LABELS,
             registry=self.registry,
         )
         self._unknown = prometheus_client.Counter(
             "oomtrial_oom_kills_overlap_unknown",
-            "Kills of which the kernel log does not tell whether they came too early.",
+            "Kills for which the kernel log does not show whether an earlier victim's memory was free.",
             _LABELS,
             registry=self.registry,
         )

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import pyarrow as pa
 from rich.console import Console
@@ -20,12 +20,13 @@ from ..oomlog.assemble import Output
 from ..oomlog.reading import Reader
 from ..oomlog.records import Kill
 from ..report.logexplain import LogExplain
-from ..report.logjson import JsonDocument, JsonLines
+from ..report.logjson import JsonDocument, JsonLines, LogFooter
 from ..report.logtable import LogTable
 from ..system.machine import machine_budget
-from ..tables.log import LOG_KILLS, Row, kill_row, missing_row, totals
+from ..tables.log import LOG_KILLS, Row, kill_row
 from ..tables.logrows import LogCounts
 from ..tables.logstore import LogStore, csv_bytes
+from ..tables.logtotals import LogTotals, totals_of
 from .files import STDIN, OpenLog, open_log
 from .filter import Moment, Renumbering, Selection
 
@@ -161,7 +162,7 @@ def _say_nothing_found(log: OpenLog, reader: Reader, say: Callable[[str], None])
     if not reader.bytes:
         say(f"{log.name} is empty")
     elif log.looks_binary:
-        raise EvidenceError(f"{log.name} is binary, and no OOM line is in it", "give the kernel log as text")
+        raise EvidenceError(f"{log.name} is binary and has no OOM line", "give the kernel log as text")
     else:
         say(f"{log.name}: no OOM line in {reader.lines} lines")
 
@@ -208,21 +209,14 @@ def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tup
     stack.callback(sink.close)
 
     def finish_json(reader: Reader, counts: LogCounts) -> None:
-        sink.finish(
-            {
-                "missing": missing_row(reader.missing),
-                "totals": _totals(reader, counts),
-                "boots": reader.assembler.boots,
-                "files": list(request.files),
-            }
-        )
+        sink.finish(LogFooter(reader.missing, _totals(reader, counts), reader.assembler.boots, list(request.files)))
         keep()
 
     return sink, finish_json
 
 
-def _totals(reader: Reader, counts: LogCounts) -> dict[str, Any]:
-    return totals(reader.missing, counts.kills, counts.decisions + 1, counts.reports)
+def _totals(reader: Reader, counts: LogCounts) -> LogTotals:
+    return totals_of(reader.missing, counts.kills, counts.decisions + 1, counts.reports)
 
 
 def _open_output(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[IO[bytes], Callable[[], None]]:

@@ -42,7 +42,7 @@ class Finding:
     topic: str
     state: str  # ok; missing: nothing works without it; note: only something that can be left out does not
     text: str
-    remedy: str = ""  # the command that mends it, or what to do where none does
+    remedy: str = ""  # the command that fixes it, or what to do where none does
 
     @property
     def is_fatal(self) -> bool:
@@ -116,7 +116,7 @@ def _acceleration() -> Finding:
         topic,
         "note",
         f"{probe.reason}; guests are emulated, which is slower",
-        "no command mends it: it takes bare metal, or a virtual machine with nested VMX or SVM",
+        "no command fixes it: it needs bare metal, or a virtual machine with nested VMX or SVM",
     )
 
 
@@ -160,7 +160,9 @@ def _memory() -> Finding:
     state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
     quota = f" (a cgroup limits CPU time to {budget.quota:g} cores)" if budget.quota else ""
     text = f"{available / 1024:.1f} GiB available, a guest needs 2 GiB; {budget.cores} cores{quota}"
-    return Finding("memory, cores", state, text, "end what takes memory (ps aux --sort -rss), or use another machine")
+    return Finding(
+        "memory, cores", state, text, "stop processes that use memory (ps aux --sort -rss), or use another machine"
+    )
 
 
 def _sources() -> Finding:
@@ -204,7 +206,7 @@ def diagnose() -> list[Finding]:
 
 
 def print_findings(console: Console, findings: list[Finding]) -> None:
-    """A checklist; below each "no" the command that mends it."""
+    """A checklist; below each "no" the command that fixes it."""
     words = {"ok": "[green]yes[/]", "note": "[yellow]no[/]", "missing": "[red]NO[/]"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "works", "what was found"):
@@ -216,7 +218,7 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
     fatal = [finding.topic for finding in findings if finding.is_fatal]
     without = [finding.topic for finding in findings if finding.state == "note"]
     if fatal:
-        console.print(f"guests cannot run yet: mend {', '.join(fatal)}", style="bold red", highlight=False)
+        console.print(f"guests cannot run yet: fix {', '.join(fatal)}", style="bold red", highlight=False)
     else:
         text = f"; {', '.join(without)}: optional" if without else ""
         console.print(f"guests can run: oomtrial demo{text}", highlight=False)

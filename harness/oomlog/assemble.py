@@ -12,19 +12,19 @@ from typing import Any
 
 from .boots import Boots, BootState, Caller, Group
 from .events import Boot, Event
-from .found import Forged, Found, Orphans, Parts, Unread, Where
 from .header import Header
 from .infer import KNOWN
 from .kill import Chosen, GroupKill, Killed, Sharing, Skipped, is_memcg
 from .killers import UserKill
+from .located import Forged, LocatedRecord, Location, Orphans, Parts, Unread
 from .losses import KERNEL_DROPS, Dropped, Suppressed
 from .overlap import WINDOW_S, copy_estimate, estimate
 from .parts import FILL, opens
-from .records import Kill, Missing, Other, Release, Report
+from .records import Kill, KnownLosses, OtherEvent, Release, Report
 from .release import Reaped
 from .tasks import TaskTable
 
-Output = Report | Kill | Release | Other
+Output = Report | Kill | Release | OtherEvent
 
 _GROUP_GAP_S = 0.25  # between two kills of one group; more where the console is slow, as its first lines tell
 _GROUP_GAPS = 5
@@ -36,15 +36,15 @@ _CALLERS = 1024  # tasks whose last lines are remembered
 
 
 class Assembler:
-    """Feed it what `read_block` finds, in order; it gives what is settled. `close` gives the rest."""
+    """Feed it what `read_chunk` finds, in order; it gives what is settled. `close` gives the rest."""
 
     def __init__(self) -> None:
-        self.missing = Missing()
+        self.missing = KnownLosses()
         self._boots = Boots(self._end_boot)
         self._reports: deque[Report] = deque()
         self._kills: deque[tuple[Kill, BootState]] = deque()
         self._releases = self._decisions = self._report_count = self._kill_count = 0
-        self._out: deque[Release | Other] = deque()
+        self._out: deque[Release | OtherEvent] = deque()
 
     @property
     def boots(self) -> int:
@@ -56,7 +56,7 @@ class Assembler:
         self._end_choices()
         self._boots.forget()
 
-    def feed(self, found: Found, line_base: int = 0) -> Iterable[Output]:
+    def feed(self, found: LocatedRecord, line_base: int = 0) -> Iterable[Output]:
         """Takes one record; gives the outputs that it settled. `line_base` is added to its line number."""
         where = found.where
         record: Any = found.record
@@ -99,7 +99,7 @@ class Assembler:
         self._take(boot, where, record)
         return self._settle(where) if self._can_settle(where) else ()
 
-    def _headless(self, boot: BootState | None, where: Where, part: Any, line_base: int) -> Report | None:
+    def _headless(self, boot: BootState | None, where: Location, part: Any, line_base: int) -> Report | None:
         """A report whose beginning is not in the log: it has what follows. None for a copy of one.
 
         `boot` is given where parts of a report are left after its end, as another's kill was taken for it.
@@ -115,7 +115,7 @@ class Assembler:
         boot.callers[where.caller] = Caller(report=report, last_line=where.line)
         return report
 
-    def _new_report(self, boot: BootState, where: Where, head: Header) -> Report:
+    def _new_report(self, boot: BootState, where: Location, head: Header) -> Report:
         report = Report(self._report_count, boot.number, where, head, kernel=boot.kernel, nodemask=head.nodemask)
         self._report_count += 1
         self._reports.append(report)
@@ -167,7 +167,7 @@ class Assembler:
         if len(self.missing.unread_lines) < _SHOWN_LINES:
             self.missing.unread_lines.append(line)
 
-    def _take(self, boot: BootState, where: Where, record: Any) -> None:
+    def _take(self, boot: BootState, where: Location, record: Any) -> None:
         caller = self._caller_of(boot, where)
         match record:
             case Header():
@@ -204,7 +204,7 @@ class Assembler:
                 pass
         caller.last_line = where.line
 
-    def _caller_of(self, boot: BootState, where: Where) -> Caller:
+    def _caller_of(self, boot: BootState, where: Location) -> Caller:
         caller = boot.callers.get(where.caller)
         if caller is None:
             if len(boot.callers) >= _CALLERS:
@@ -215,11 +215,11 @@ class Assembler:
         return caller
 
     def _other(
-        self, boot: BootState, where: Where, kind: str, pid: int | None, text: str, report: Report | None
+        self, boot: BootState, where: Location, kind: str, pid: int | None, text: str, report: Report | None
     ) -> None:
-        self._out.append(Other(boot.number, where, kind, pid, text, report.index if report else None))
+        self._out.append(OtherEvent(boot.number, where, kind, pid, text, report.index if report else None))
 
-    def _header(self, boot: BootState, caller: Caller, where: Where, record: Header) -> None:
+    def _header(self, boot: BootState, caller: Caller, where: Location, record: Header) -> None:
         self._end_choice(boot, caller)
         self._close_report(caller, "none")
         report = self._new_report(boot, where, record)
@@ -231,7 +231,7 @@ class Assembler:
             caller.report.is_closed = True
         caller.report = None
 
-    def _killed(self, boot: BootState, caller: Caller, where: Where, killed: Killed) -> None:
+    def _killed(self, boot: BootState, caller: Caller, where: Location, killed: Killed) -> None:
         group = self._group_of(caller, where, killed)
         if group is not None:
             if killed.pid == group.chosen_pid:
@@ -269,7 +269,13 @@ class Assembler:
         self._kills.append((kill, boot))
 
     def _new_kill(
-        self, boot: BootState, where: Where, killed: Killed, decision: int, report: Report | None, chosen: Kill | None
+        self,
+        boot: BootState,
+        where: Location,
+        killed: Killed,
+        decision: int,
+        report: Report | None,
+        chosen: Kill | None,
     ) -> Kill:
         kill = Kill(self._kill_count, boot.number, where, killed, decision, report, killed.pid, message=killed.message)
         self._kill_count += 1
@@ -280,7 +286,7 @@ class Assembler:
         return kill
 
     @staticmethod
-    def _group_of(caller: Caller, where: Where, killed: Killed) -> Group | None:
+    def _group_of(caller: Caller, where: Location, killed: Killed) -> Group | None:
         """The group kill that a kill is part of, by the same caller and at once."""
         group = caller.group
         if group is None or killed.pid in group.pids or is_memcg(killed.message) is False:
@@ -293,7 +299,7 @@ class Assembler:
         return group
 
     @staticmethod
-    def _report_of(caller: Caller, where: Where, killed: Killed) -> Report | None:
+    def _report_of(caller: Caller, where: Location, killed: Killed) -> Report | None:
         """The open report that this kill ends; None when the log shows that it is another's."""
         report = caller.report
         if report is None or report.is_closed:
@@ -312,7 +318,7 @@ class Assembler:
             return report if near else None
         return report
 
-    def _group_kill(self, boot: BootState, caller: Caller, where: Where, record: GroupKill) -> None:
+    def _group_kill(self, boot: BootState, caller: Caller, where: Location, record: GroupKill) -> None:
         """What follows is one decision with the kill before it, which a group before it may have claimed."""
         chosen = caller.last_kill if caller.skipped is None else None
         if (
@@ -347,7 +353,7 @@ class Assembler:
         caller.group = Group(record.memcg, pid, self._decisions, caller.report, where.time_s, set())
         self._decisions += 1
 
-    def _reaped(self, boot: BootState, where: Where, record: Reaped) -> None:
+    def _reaped(self, boot: BootState, where: Location, record: Reaped) -> None:
         kill = next((k for k in reversed(boot.recent) if k.killed.pid == record.pid), None)
         release = Release(self._releases, boot.number, where, record, kill.index if kill else None)
         self._releases += 1
@@ -359,14 +365,14 @@ class Assembler:
 
     # output
 
-    def _can_settle(self, now: Where) -> bool:
+    def _can_settle(self, now: Location) -> bool:
         return bool(
             (self._out and self._is_placed(self._out[0]))
             or (self._reports and self._is_over(self._reports[0], now))
             or (self._kills and self._is_old(self._kills[0][0], now))
         )
 
-    def _settle(self, now: Where | None) -> Iterator[Output]:
+    def _settle(self, now: Location | None) -> Iterator[Output]:
         """Reports that are over, kills whose releases can no more be printed, and what speaks of these: in this order,
 
         so that whoever reads them one by one knows what an index means.
@@ -388,13 +394,13 @@ class Assembler:
         while self._out and (now is None or self._is_placed(self._out[0])):
             yield self._out.popleft()
 
-    def _is_placed(self, output: Release | Other) -> bool:
+    def _is_placed(self, output: Release | OtherEvent) -> bool:
         """Whether what it speaks of was given."""
         if isinstance(output, Release):
             return output.kill is None or not self._kills or output.kill < self._kills[0][0].index
         return output.report is None or not self._reports or output.report < self._reports[0].index
 
-    def _is_over(self, report: Report, now: Where) -> bool:
+    def _is_over(self, report: Report, now: Location) -> bool:
         if report.is_closed or max(len(self._reports), len(self._kills), len(self._out)) > _PENDING:
             return True
         began, time_s = report.where.time_s, now.time_s
@@ -405,7 +411,7 @@ class Assembler:
             and not 0 <= time_s - began <= _REPORT_AGE_S
         )
 
-    def _is_old(self, kill: Kill, now: Where) -> bool:
+    def _is_old(self, kill: Kill, now: Location) -> bool:
         if kill.report is not None and self._reports and kill.report.index >= self._reports[0].index:
             return False
         if max(len(self._kills), len(self._out)) > _PENDING:
@@ -419,7 +425,7 @@ class Assembler:
         )
 
 
-def _is_copy(caller: Caller, where: Where) -> bool:
+def _is_copy(caller: Caller, where: Location) -> bool:
     """A group's head pasted twice."""
     group = caller.group
     return (

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .events import Boot
-from .found import Where
 from .infer import DomainMemory
 from .kill import Chosen, Killed, Skipped
+from .located import Location
 from .records import Kill, Report
 
 _BACK_S = 1.0  # a kernel's stamps that go back further are of another boot
@@ -39,7 +39,7 @@ class Caller:
     report: Report | None = None  # no kill of it yet
     last_line: int = 0
     chosen: Chosen | None = None
-    chosen_where: Where | None = None  # of a choice whose kill is not there yet
+    chosen_where: Location | None = None  # of a choice whose kill is not there yet
     is_copy: bool = False  # what follows is a report that was pasted twice
     last_kill: Kill | None = None
     skipped: Skipped | None = None
@@ -60,7 +60,7 @@ class BootState:
     seen_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
     domains: DomainMemory = field(default_factory=DomainMemory)
     kernel: str | None = None
-    banner: tuple[Where, str] | None = None  # the kernel's first line
+    banner: tuple[Location, str] | None = None  # the kernel's first line
     judged: Kill | None = None  # the last
 
 
@@ -99,7 +99,7 @@ class Boots:
         self._host = host
         return host
 
-    def boot_of(self, where: Where, record: Any) -> BootState | None:
+    def boot_of(self, where: Location, record: Any) -> BootState | None:
         """The boot that a record belongs to, or None for a copy of a record that is there already."""
         host = self.host_of(where.host)
         boot = self._hosts.get(host)
@@ -148,7 +148,7 @@ class Boots:
         return BootState(self.count, boot_id)
 
     @staticmethod
-    def _goes_back(boot: BootState, where: Where) -> bool:
+    def _goes_back(boot: BootState, where: Location) -> bool:
         if where.uptime_s is not None:
             return boot.last_uptime_s is not None and where.uptime_s < boot.last_uptime_s - _BACK_S
         if where.wall_s is None or boot.last_wall_s is None or boot.last_uptime_s is not None:
@@ -157,7 +157,7 @@ class Boots:
         return back > _WALL_BACK_S and not (where.wall_is_yearless and back > _YEAR_TURN_S)
 
     @staticmethod
-    def _is_duplicate(boot: BootState, where: Where, key: tuple[Any, ...], record: Any) -> bool:
+    def _is_duplicate(boot: BootState, where: Location, key: tuple[Any, ...], record: Any) -> bool:
         """A record that stood a little above with the same stamp: log and copy were pasted into one file."""
         before = boot.seen_keys.get(key)
         if before is None or where.line - before > _DUPLICATE_LINES:
@@ -167,7 +167,7 @@ class Boots:
         return where.uptime_s is not None and boot.last_uptime_s is not None and where.uptime_s <= boot.last_uptime_s
 
 
-def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
+def _key(where: Location, record: Any) -> tuple[Any, ...] | None:
     """What makes a record the same as another; None for records without a stamp."""
     if where.time_s is None or isinstance(record, Boot):
         return None
@@ -183,7 +183,7 @@ def _key(where: Where, record: Any) -> tuple[Any, ...] | None:
     )
 
 
-def _is_same_banner(boot: BootState, where: Where, release: str) -> bool:
+def _is_same_banner(boot: BootState, where: Location, release: str) -> bool:
     """Whether a kernel's first line is a copy of the last one: uptime is 0 in all of them."""
     assert boot.banner is not None
     before, was = boot.banner

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from . import domain, header, kill, meminfo, release, tasks
 from .native.build import LIBRARY as _NAME
 from .native.build import SOURCES, source_hash
-from .words import PATTERNS, WORDS, Marked, Parser, encoded, parsers_of
+from .triggers import PATTERNS, TRIGGERS, Marked, Parser, encoded, parsers_of
 
 LIBRARY = SOURCES / _NAME
 NO_COMPILED = "OOMTRIAL_NO_COMPILED_READER"  # set: the reader of scan.py alone
@@ -88,7 +88,7 @@ class _Library(NamedTuple):
     words: ctypes.c_void_p
 
 
-def is_there() -> bool:
+def exists() -> bool:
     """Whether the compiled reader is used."""
     return _library() is not None
 
@@ -124,7 +124,7 @@ def _library() -> _Library | None:
     words = calls.oomtrial_new_words()
     if not words:
         return None
-    for number, (word, parsers) in enumerate((*WORDS, *PATTERNS)):
+    for number, (word, parsers) in enumerate((*TRIGGERS, *PATTERNS)):
         form = _FORMS.get(parsers[0], _OTHER) if parsers else _NOTHING
         if word.startswith(b'"MESSAGE'):
             form = _OTHER  # of a message that is given as numbers
@@ -147,8 +147,8 @@ def find_last(data: bytearray, word: bytes, end: int) -> int:
 _kept: list[bytes] = []  # words live as long as the table of them
 
 
-class CompiledBlock:
-    """A block that is read line by line, by the compiled reader and by Python in turn. Close it."""
+class CompiledChunk:
+    """A chunk that is read line by line, by the compiled reader and by Python in turn. Close it."""
 
     def __init__(self, data: bytes, end: int, offset: int, line: int) -> None:
         """Raises MemoryError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 
@@ -45,7 +45,7 @@ _SUMMARY_CUT = re.compile(
 )
 
 
-@form(
+@line_format(
     "summary",
     "oom-kill:constraint=C,nodemask=N[,cpuset=P,mems_allowed=L][,oom_memcg=P|,global_oom][,task_memcg=P],task=COMM,pid=N,uid=N",
     "5.0 to 6.18; RHEL 8",
@@ -81,7 +81,7 @@ class TaskIn(Record, frozen=True):
 _TASK_IN = re.compile(r"Task in (.*) killed as a result of limit of (.+)", re.DOTALL)
 
 
-@form("memcg", "Task in TASK_MEMCG killed as a result of limit of OOM_MEMCG", "2.6.30 to 4.20")
+@line_format("memcg", "Task in TASK_MEMCG killed as a result of limit of OOM_MEMCG", "2.6.30 to 4.20")
 def parse_task_in(text: str) -> TaskIn | None:
     """Both memcgs (mem_cgroup_print_oom_info(), mm/memcontrol.c)."""
     match = _TASK_IN.fullmatch(text)
@@ -97,7 +97,7 @@ class LimitReached(Record, frozen=True):
 _LIMIT_REACHED = re.compile(r"Memory limit reached of cgroup (.+)", re.DOTALL)
 
 
-@form("memcg", "Memory limit reached of cgroup OOM_MEMCG", "4.4 to 4.20", "no victim was chosen")
+@line_format("memcg", "Memory limit reached of cgroup OOM_MEMCG", "4.4 to 4.20", "no victim was chosen")
 def parse_limit_reached(text: str) -> LimitReached | None:
     """The memcg that ran out when there is no victim (mem_cgroup_print_oom_info(), mm/memcontrol.c)."""
     match = _LIMIT_REACHED.fullmatch(text)
@@ -124,10 +124,10 @@ class Usage(Record, frozen=True):
 _USAGE = re.compile(r"(memory|memory\+swap|kmem|swap): usage (\d{1,18})kB, limit (\d{1,18})kB(?:, failcnt (\d{1,18}))?")
 
 
-@form("memcg", "memory: usage NkB, limit NkB, failcnt N", "2.6.30 to 6.18")
-@form("memcg", "memory+swap: usage NkB, limit NkB, failcnt N", "2.6.30 to 5.2 on v1 and v2, later on v1")
-@form("memcg", "kmem: usage NkB, limit NkB, failcnt N", "3.8 to 6.18", "from 5.3 on v1 only")
-@form("memcg", "swap: usage NkB, limit NkB, failcnt N", "5.3 to 6.18", "v2 only")
+@line_format("memcg", "memory: usage NkB, limit NkB, failcnt N", "2.6.30 to 6.18")
+@line_format("memcg", "memory+swap: usage NkB, limit NkB, failcnt N", "2.6.30 to 5.2 on v1 and v2, later on v1")
+@line_format("memcg", "kmem: usage NkB, limit NkB, failcnt N", "3.8 to 6.18", "from 5.3 on v1 only")
+@line_format("memcg", "swap: usage NkB, limit NkB, failcnt N", "5.3 to 6.18", "v2 only")
 def parse_usage(text: str) -> Usage | None:
     """One counter (mem_cgroup_print_oom_meminfo(), mm/memcontrol.c)."""
     match = _USAGE.match(text)
@@ -148,12 +148,12 @@ _STATS_KB = re.compile(r"(\w+):(\d{1,18})KB")
 STAT = re.compile(r"([a-z]\w*) (\d{1,18})")
 
 
-@form("memcg", "Memory cgroup stats for MEMCG: cache:NKB rss:NKB ...", "3.9 to 5.2", "a line for every descendant")
-@form(
+@line_format("memcg", "Memory cgroup stats for MEMCG: cache:NKB rss:NKB ...", "3.9 to 5.2", "one line per descendant")
+@line_format(
     "memcg",
     "Memory cgroup stats for MEMCG: and lines NAME VALUE",
     "5.3 to 6.18",
-    "one record of many lines to 6.1, a record a line from 6.5",
+    "one record of many lines to 6.1, one record per line from 6.5",
 )
 def parse_stats_head(text: str) -> StatsHead | None:
     """Statistics of a memcg (memory_stat_format(), mm/memcontrol.c); sizes in bytes."""
@@ -173,7 +173,7 @@ class Protection(Record, frozen=True):
 _PROTECTION = re.compile(r"Memory cgroup min protection (\d{1,18})kB -- low protection (\d{1,18})kB")
 
 
-@form(
+@line_format(
     "memcg",
     "Memory cgroup min protection NkB -- low protection NkB",
     "6.19 to 7.3",

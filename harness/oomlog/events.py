@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 
@@ -38,25 +38,27 @@ _KINDS = (
 TROUBLE = ("soft-lockup", "hung-task")
 
 
-@form(
+@line_format(
     "end",
     "Kernel panic - not syncing: Out of memory ...",
     "2.6.11 to 6.18",
     "panic_on_oom, no killable processes, or deadlocked on memory",
 )
-@form(
+@line_format(
     "end",
     "Kernel panic - not syncing: Attempted to kill init! ...",
     "2.6.11 to 6.18",
     "init was the victim, or died of a fault",
 )
-@form("end", "Out of memory and no killable processes...", "4.18 to 6.18", "a panic to 4.17")
-@form("end", "sysrq: Manual OOM execution / OOM request ignored. No task eligible", "2.6.11 to 6.18", "SysRq-F")
-@form("end", "oom killer PID (COMM) has mm pinned by PID (COMM)", "4.8 to 6.18")
-@form("end", "Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF", "6.1 to 6.18; 4.15 and 5.4 stable")
-@form("end", "OOM killer enabled. / OOM killer disabled.", "4.12 to 6.18")
-@form("end", "Purging GPU memory, N pages freed, ...", "4.0 to 6.18", "i915 gave memory back: nobody was killed")
-@form("end", "watchdog: BUG: soft lockup / INFO: task ... blocked for more than N seconds", "2.6.30 to 6.18")
+@line_format("end", "Out of memory and no killable processes...", "4.18 to 6.18", "a panic to 4.17")
+@line_format("end", "sysrq: Manual OOM execution / OOM request ignored. No task eligible", "2.6.11 to 6.18", "SysRq-F")
+@line_format("end", "oom killer PID (COMM) has mm pinned by PID (COMM)", "4.8 to 6.18")
+@line_format("end", "Huh VM_FAULT_OOM leaked out to the #PF handler. Retrying PF", "6.1 to 6.18; 4.15 and 5.4 stable")
+@line_format("end", "OOM killer enabled. / OOM killer disabled.", "4.12 to 6.18")
+@line_format(
+    "end", "Purging GPU memory, N pages freed, ...", "4.0 to 6.18", "i915 returned memory: no process was killed"
+)
+@line_format("end", "watchdog: BUG: soft lockup / INFO: task ... blocked for more than N seconds", "2.6.30 to 6.18")
 def parse_event(text: str) -> Event | None:
     """One of the other lines."""
     text = text.strip()
@@ -77,8 +79,8 @@ _BOOT = re.compile(r"Linux version (\S+).*", re.DOTALL)
 _JOURNAL_BOOT = re.compile(r"-- Boot ([0-9a-f]{32}) --|-- Reboot --")
 
 
-@form("boot", "Linux version RELEASE ...", "2.6.11 to 6.18")
-@form("boot", "-- Boot ID -- / -- Reboot --", "journalctl")
+@line_format("boot", "Linux version RELEASE ...", "2.6.11 to 6.18")
+@line_format("boot", "-- Boot ID -- / -- Reboot --", "journalctl")
 def parse_boot(text: str) -> Boot | None:
     """A new boot (start_kernel(), or journalctl's mark)."""
     text = text.strip()

@@ -31,11 +31,11 @@ _WORDS = re.compile(SPEAKS.pattern + rb"|ut of memory|oom_reaper: ")
 
 
 class Expanded(NamedTuple):
-    """A block written out."""
+    """A chunk written out."""
 
     data: bytes
-    end: int  # lines that begin here or later belong to the next block
-    lines: list[int]  # of each line: how many lines of the block stand before the one that it came from
+    end: int  # lines that begin here or later belong to the next chunk
+    lines: list[int]  # of each line: how many lines of the chunk stand before the one that it came from
     offsets: list[int]  # and where that begins
 
 
@@ -60,7 +60,7 @@ def is_document(raw: bytes) -> bool:
 
 
 def expand(data: bytes, end: int) -> Expanded:
-    """The block, written out."""
+    """The chunk, written out."""
     lines = _lines(data)
     for step in (_without_grep_colours, _without_soft_breaks, _decoded, _broken, _documents):
         lines = step(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 
@@ -40,18 +40,22 @@ _ADJ = re.compile(r"\boom_score_adj ?[=:] ?(-?\d{1,18})(?=[,; ]|$)")
 _BARE = re.compile(r"(?P<comm>.*) invoked oom-killer\.?", re.DOTALL)
 
 
-@form("header", "oom-killer: gfp_mask=0xX[, order=N]", "2.6.11 to 2.6.18", "no name; order came on the way to 2.6.18")
-@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oomkilladj=N", "2.6.20 to 2.6.30")
-@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_adj=N", "2.6.32 to 2.6.34")
-@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_adj=N, oom_score_adj=N", "2.6.36 to 3.6; RHEL 6")
-@form("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_score_adj=N", "3.7 to 4.5; RHEL 7")
-@form(
+@line_format(
+    "header", "oom-killer: gfp_mask=0xX[, order=N]", "2.6.11 to 2.6.18", "no task name; order= was added before 2.6.18"
+)
+@line_format("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oomkilladj=N", "2.6.20 to 2.6.30")
+@line_format("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_adj=N", "2.6.32 to 2.6.34")
+@line_format(
+    "header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_adj=N, oom_score_adj=N", "2.6.36 to 3.6; RHEL 6"
+)
+@line_format("header", "COMM invoked oom-killer: gfp_mask=0xX, order=N, oom_score_adj=N", "3.7 to 4.5; RHEL 7")
+@line_format(
     "header",
     "COMM invoked oom-killer: gfp_mask=0xX(FLAGS), order=N, oom_score_adj=N",
     "4.6 to 4.8, 5.0 to 6.18",
     "gfp_mask=0x0() is pagefault_out_of_memory(), order=-1 is SysRq-F",
 )
-@form(
+@line_format(
     "header",
     "COMM invoked oom-killer: gfp_mask=0xX(FLAGS), nodemask=N, order=N, oom_score_adj=N",
     "4.9 to 4.20",
@@ -109,9 +113,9 @@ _CPU = re.compile(
 )
 
 
-@form("header", "Pid: N, comm: COMM Not tainted RELEASE", "to 3.8")
-@form("header", "CPU: N PID: N Comm: COMM Not tainted RELEASE", "3.9 to 6.10")
-@form("header", "CPU: N UID: N PID: N Comm: COMM Not tainted RELEASE", "6.11 to 6.18; RHEL 10")
+@line_format("header", "Pid: N, comm: COMM Not tainted RELEASE", "to 3.8")
+@line_format("header", "CPU: N PID: N Comm: COMM Not tainted RELEASE", "3.9 to 6.10")
+@line_format("header", "CPU: N UID: N PID: N Comm: COMM Not tainted RELEASE", "6.11 to 6.18; RHEL 10")
 def parse_cpu_line(text: str) -> CpuLine | None:
     """The task that was running (dump_stack_print_info(), lib/dump_stack.c)."""
     match = _CPU.fullmatch(text)
@@ -129,7 +133,7 @@ class Cpuset(Record, frozen=True):
 _CPUSET = re.compile(r"(?:(.*) )?cpuset=(.*) mems_allowed=([\d,-]*)", re.DOTALL)
 
 
-@form("header", "COMM cpuset=NAME mems_allowed=LIST", "2.6.3x to 4.20", "from 5.0 a part of the summary")
+@line_format("header", "COMM cpuset=NAME mems_allowed=LIST", "2.6.3x to 4.20", "part of the summary from 5.0")
 def parse_cpuset(text: str) -> Cpuset | None:
     """The trigger's cpuset (cpuset_print_current_mems_allowed(), kernel/cgroup/cpuset.c)."""
     match = _CPUSET.fullmatch(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 _MESSAGE = (
@@ -66,24 +66,24 @@ def _int(value: str | None) -> int | None:
     return None if value is None else int(value)
 
 
-@form(
+@line_format(
     "kill",
     "Out of Memory: Killed process PID (COMM).",
     "2.6.11 to 2.6.18",
     "any message before it; without it to 2.6.32",
 )
-@form("kill", "Killed process PID (COMM) vsz:NkB, anon-rss:NkB, file-rss:NkB", "2.6.33 to 2.6.35")
-@form("kill", "Killed process PID (COMM) total-vm:NkB, anon-rss:NkB, file-rss:NkB", "2.6.36 to 4.4")
-@form("kill", "Killed process PID (COMM) total-vm:..., shmem-rss:NkB", "4.5 to 5.0; RHEL 7 from 3.10.0-514")
-@form("kill", "Killed process PID, UID N, (COMM) total-vm:...", "RHEL 6")
-@form("kill", "Killed process PID (COMM), UID N, total-vm:...", "late RHEL 7 and its kin")
-@form(
+@line_format("kill", "Killed process PID (COMM) vsz:NkB, anon-rss:NkB, file-rss:NkB", "2.6.33 to 2.6.35")
+@line_format("kill", "Killed process PID (COMM) total-vm:NkB, anon-rss:NkB, file-rss:NkB", "2.6.36 to 4.4")
+@line_format("kill", "Killed process PID (COMM) total-vm:..., shmem-rss:NkB", "4.5 to 5.0; RHEL 7 from 3.10.0-514")
+@line_format("kill", "Killed process PID, UID N, (COMM) total-vm:...", "RHEL 6")
+@line_format("kill", "Killed process PID (COMM), UID N, total-vm:...", "late RHEL 7 and derivatives")
+@line_format(
     "kill",
     "MESSAGE: Killed process PID (COMM) total-vm:..., shmem-rss:NkB",
     "5.1 to 5.3; RHEL 8.1",
     "MESSAGE: Out of memory, Out of memory (oom_kill_allocating_task), Memory cgroup out of memory",
 )
-@form(
+@line_format(
     "kill",
     "MESSAGE: Killed process PID (COMM) total-vm:..., shmem-rss:NkB, UID:N pgtables:NkB oom_score_adj:N",
     "5.4 to 6.18; RHEL 8",
@@ -146,9 +146,9 @@ _CHOSEN = re.compile(
 )
 
 
-@form("kill", "MESSAGE: Kill process PID (COMM) score N and children.", "2.6.18")
-@form("kill", "MESSAGE: kill process PID (COMM) score N or a child", "2.6.20 to 2.6.32")
-@form("kill", "MESSAGE: Kill process PID (COMM) score N or sacrifice child", "2.6.36 to 5.0")
+@line_format("kill", "MESSAGE: Kill process PID (COMM) score N and children.", "2.6.18")
+@line_format("kill", "MESSAGE: kill process PID (COMM) score N or a child", "2.6.20 to 2.6.32")
+@line_format("kill", "MESSAGE: Kill process PID (COMM) score N or sacrifice child", "2.6.36 to 5.0")
 def parse_chosen(text: str) -> Chosen | None:
     """The process that was chosen (oom_kill_process(), mm/oom_kill.c)."""
     match = _CHOSEN.fullmatch(text.strip())
@@ -165,11 +165,11 @@ class Sharing(Record, frozen=True):
 _SHARING = re.compile(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", re.DOTALL)
 
 
-@form(
+@line_format(
     "kill",
     "Kill process PID (COMM) sharing same memory",
     "3.0 to 4.3",
-    "kept apart: later kernels kill them in silence",
+    "counted separately: later kernels kill them without a line",
 )
 def parse_sharing(text: str) -> Sharing | None:
     """A process with the victim's mm (oom_kill_process(), mm/oom_kill.c)."""
@@ -186,7 +186,7 @@ class GroupKill(Record, frozen=True):
 _GROUP = re.compile(r"Tasks in (.+) are going to be killed due to memory\.oom\.group set", re.DOTALL)
 
 
-@form(
+@line_format(
     "kill",
     "Tasks in MEMCG are going to be killed due to memory.oom.group set",
     "4.19 to 6.18; RHEL 8.1",
@@ -211,7 +211,7 @@ _SKIPPED = re.compile(
 )
 
 
-@form("kill", "MESSAGE: OOM victim PID (COMM) is already exiting. Skip killing the task", "5.9 to 6.18")
+@line_format("kill", "MESSAGE: OOM victim PID (COMM) is already exiting. Skip killing the task", "5.9 to 6.18")
 def parse_skipped(text: str) -> Skipped | None:
     """A victim without an mm (__oom_kill_process(), mm/oom_kill.c)."""
     match = _SKIPPED.fullmatch(text.strip())

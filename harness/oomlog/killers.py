@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 KILLERS = ("systemd-oomd", "earlyoom", "nohang", "oomd", "lmkd", "lowmemorykiller", "kubelet")
@@ -40,9 +40,9 @@ _TAG = re.compile(
 )
 
 
-@form("user space", "systemd-oomd[N]: Killed CGROUP due to memory pressure for ...", "any")
-@form("user space", 'earlyoom[N]: sending SIGTERM to process PID uid N "NAME": ...', "any")
-@form("user space", "nohang, oomd, lmkd, Android's lowmemorykiller, evictions by the kubelet", "any")
+@line_format("user space", "systemd-oomd[N]: Killed CGROUP due to memory pressure for ...", "any")
+@line_format("user space", 'earlyoom[N]: sending SIGTERM to process PID uid N "NAME": ...', "any")
+@line_format("user space", "nohang, oomd, lmkd, Android's lowmemorykiller, evictions by the kubelet", "any")
 def parse_user_kill(text: str) -> UserKill | None:
     """A kill by a program. The text may begin with the program's tag."""
     text = text.strip()

@@ -1,4 +1,4 @@
-"""Lines of a block as text."""
+"""Lines of a chunk as text."""
 
 from __future__ import annotations
 

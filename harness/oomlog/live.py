@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .assemble import Assembler, Output
-from .records import Missing
-from .scan import Block, read_and_count
+from .records import KnownLosses
+from .scan import Chunk, read_and_count
 
 _QUIET_S = 0.25  # the lines of one kill, its group and its release are printed in less
 _PATIENCE_S = 2.0  # with a report that has no kill yet; on a slow console its lines come slowly
@@ -35,7 +35,7 @@ class LiveLog:
         self._sequence: int | None = None
 
     @property
-    def missing(self) -> Missing:
+    def missing(self) -> KnownLosses:
         """What the log read so far is known to lack."""
         return self._assembler.missing
 
@@ -78,7 +78,7 @@ class LiveLog:
     def _read(self, end: int) -> Iterator[Output]:
         data = bytes(self._waiting[:end])
         del self._waiting[:end]
-        found, lines = read_and_count(Block(data, len(data), 0, 0))
+        found, lines = read_and_count(Chunk(data, len(data), 0, 0))
         for item in found:
             yield from self._assembler.feed(item, self._lines + 1)
         self._lines += lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 
@@ -20,11 +20,11 @@ _SUPPRESSED = re.compile(
 _PRINTK = re.compile(r"printk: (\d{1,18}) messages suppressed\.?")
 
 
-@form(
+@line_format(
     "loss",
     "oom_kill_process: N callbacks suppressed",
     "3.4 to 6.18",
-    "10 reports in 5 s; printed when the next report is",
+    "limit of 10 reports in 5 s; printed with the next report",
 )
 def parse_suppressed(text: str) -> Suppressed | None:
     """Reports kept back (___ratelimit(), lib/ratelimit.c)."""
@@ -51,11 +51,16 @@ _DROPS = (
 KERNEL_DROPS = ("printk", "journald")
 
 
-@form("loss", "** N printk messages dropped **", "3.18 to 6.18", "also glued in front of the next line")
-@form("loss", "printk: N messages suppressed.", "2.6.11 to 3.0", "reports and others, by printk_ratelimit()")
-@form("loss", "systemd-journald[N]: Missed N kernel messages", "any")
-@form(
-    "loss", "rsyslogd: imuxsock lost N messages from pid N due to rate-limiting", "any", "of user space; counted apart"
+@line_format("loss", "** N printk messages dropped **", "3.18 to 6.18", "also glued in front of the next line")
+@line_format(
+    "loss", "printk: N messages suppressed.", "2.6.11 to 3.0", "reports and other messages, by printk_ratelimit()"
+)
+@line_format("loss", "systemd-journald[N]: Missed N kernel messages", "any")
+@line_format(
+    "loss",
+    "rsyslogd: imuxsock lost N messages from pid N due to rate-limiting",
+    "any",
+    "messages of user space; counted separately",
 )
 def parse_dropped(text: str) -> Dropped | None:
     """Records dropped, by whom."""

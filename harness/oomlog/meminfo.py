@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 
@@ -27,7 +27,7 @@ _ZONE = re.compile(
 )
 
 
-@form(
+@line_format(
     "Mem-Info", "[Node N ]ZONE free:NkB [boost:NkB ]min:NkB low:NkB high:NkB ...", "2.6.11 to 6.18", "boost from 5.18"
 )
 def parse_zone(text: str) -> Zone | None:
@@ -64,7 +64,7 @@ class Reserve(Record, frozen=True):
 _RESERVE = re.compile(r"(?:lowmem_reserve|protections)\[\]:((?: \d{1,18})+)")
 
 
-@form("Mem-Info", "lowmem_reserve[]: N N ...", "2.6.11 to 6.18", "protections[] in early 2.6")
+@line_format("Mem-Info", "lowmem_reserve[]: N N ...", "2.6.11 to 6.18", "protections[] in early 2.6")
 def parse_reserve(text: str) -> Reserve | None:
     """lowmem_reserve of the zone before (show_free_areas())."""
     match = _RESERVE.match(text)
@@ -97,11 +97,11 @@ _BUDDY = re.compile(r"(?:Node (\d{1,18}) )?(\w+): (\d{1,18}\*\d{1,18}kB [^=\n]*)
 _BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
 
 
-@form(
+@line_format(
     "Mem-Info",
     "[Node N ]ZONE: N*4kB (UME) N*8kB (UM) ... = NkB",
     "2.6.11 to 6.18",
-    "letters from 3.9: lists that have such a block",
+    "letters from 3.9: free lists that have a block of that order",
 )
 def parse_buddy(text: str) -> Buddy | None:
     """Free blocks of a zone (show_free_areas())."""
@@ -126,13 +126,13 @@ _LISTS = re.compile(r"(?:active_anon|unevictable|mapped):\d{1,18} ", re.IGNORECA
 _LIST = re.compile(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
 
 
-@form(
+@line_format(
     "Mem-Info",
     "active_anon:N inactive_anon:N isolated_anon:N",
     "2.6.28 to 6.18",
     "pages; the first to 2.6.32 is Active_anon",
 )
-@form("Mem-Info", "unevictable:N dirty:N ... / mapped:N shmem:N pagetables:N ...", "2.6.28 to 6.18", "pages")
+@line_format("Mem-Info", "unevictable:N dirty:N ... / mapped:N shmem:N pagetables:N ...", "2.6.28 to 6.18", "pages")
 def parse_lists(text: str) -> Lists | None:
     """Pages of the whole machine, by list (show_free_areas())."""
     text = text.lstrip()
@@ -147,7 +147,7 @@ class Swap(Record, frozen=True):
 _SWAP = re.compile(r"(Free|Total) swap *(?:=|:) *(\d{1,18})kB")
 
 
-@form("Mem-Info", "Free swap  = NkB / Total swap = NkB", "2.6.11 to 6.18")
+@line_format("Mem-Info", "Free swap  = NkB / Total swap = NkB", "2.6.11 to 6.18")
 def parse_swap(text: str) -> Swap | None:
     """Swap of the machine (show_swap_cache_info(), mm/swap_state.c)."""
     match = _SWAP.match(text)
@@ -161,7 +161,7 @@ class Ram(Record, frozen=True):
 _RAM = re.compile(r"(\d{1,18}) pages (?:of )?RAM")
 
 
-@form("Mem-Info", "N pages RAM", "2.6.11 to 6.18", "pages of the kernel's page size")
+@line_format("Mem-Info", "N pages RAM", "2.6.11 to 6.18", "pages of the kernel's page size")
 def parse_ram(text: str) -> Ram | None:
     """Pages of the machine (show_mem())."""
     match = _RAM.fullmatch(text)

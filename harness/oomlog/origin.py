@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .found import Where
+from .located import Location
 from .logline import LogLine
-from .words import BARE_PART_PARSERS, PART_PARSERS, Parser
+from .triggers import BARE_PART_PARSERS, PART_PARSERS, Parser
 
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 
@@ -19,11 +19,11 @@ class Origin(NamedTuple):
     caller: bytes
     host: bytes
     line: LogLine
-    where: Where
+    where: Location
     parsers: frozenset[Parser]  # of parts that can be read behind such a prefix, without peeling it off
 
     @classmethod
-    def of(cls, raw: bytes, line: LogLine, where: Where) -> Origin | None:
+    def of(cls, raw: bytes, line: LogLine, where: Location) -> Origin | None:
         """None where digits mean more than time: levels, numbers of records."""
         if line.is_bare:
             return cls(b"", 0, b"", b"", line, where, BARE_PART_PARSERS)

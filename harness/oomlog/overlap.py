@@ -18,8 +18,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from .found import Where
 from .infer import in_subtree
+from .located import Location
 from .records import DEFAULT_PAGE_KB, Kill, Release, Report
 from .tasks import TaskTable
 
@@ -304,17 +304,17 @@ def _released_before(before: Kill, kill: Kill) -> bool:
     return any(not _is_young(r.where, where) for r in _reaps(before, where))
 
 
-def _reaped_before(before: Kill, where: Where) -> bool:
+def _reaped_before(before: Kill, where: Location) -> bool:
     return any(True for _ in _reaps(before, where))
 
 
-def _reaps(before: Kill, where: Where) -> Iterator[Release]:
+def _reaps(before: Kill, where: Location) -> Iterator[Release]:
     """Reapings that left nothing, printed before a place."""
     for release in before.released:
         if release.reaped.kind == "reaped" and release.where.is_before(where) and not release.reaped.anon_rss_kb:
             yield release
 
 
-def _is_young(then: Where, now: Where) -> bool:
+def _is_young(then: Location, now: Location) -> bool:
     """Whether one place stands just before another, by stamps of microseconds; coarser ones do not say."""
     return then.uptime_s is not None and now.uptime_s is not None and now.uptime_s - then.uptime_s <= _FRESH_S

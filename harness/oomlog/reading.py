@@ -1,4 +1,4 @@
-"""A log, from a stream of bytes to records; blocks are read side by side where that pays."""
+"""A log, from a stream of bytes to records; chunks are read side by side where that pays."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from .assemble import Assembler, Output
-from .blocks import BLOCK_BYTES, Span, split_blocks, split_spans
+from .chunks import CHUNK_BYTES, Span, split_chunks, split_spans
 from .kmsg import KmsgRecord
-from .records import Kill, Missing, Other, Release, Report
-from .scan import Block, read_and_count, read_compiled
-from .wire import ReadBlock, Sequences, decode_records, pack, pack_records, unpack
+from .records import Kill, KnownLosses, OtherEvent, Release, Report
+from .scan import Chunk, read_and_count, read_compiled
+from .wire import ReadChunk, Sequences, decode_records, pack, pack_records, unpack
 
 _PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _SPARSE_BYTES = 4096  # of a log for each record, or more: most of its time goes to the search
-_AHEAD = 2  # blocks a worker has waiting
-_Task = TypeVar("_Task", Block, Span)
+_AHEAD = 2  # chunks a worker has waiting
+_Task = TypeVar("_Task", Chunk, Span)
 _SWITCH_S = 0.0005
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -42,7 +42,7 @@ class Reader:
         self._workers = workers
 
     @property
-    def missing(self) -> Missing:
+    def missing(self) -> KnownLosses:
         """What the logs read so far are known to lack."""
         return self.assembler.missing
 
@@ -51,7 +51,7 @@ class Reader:
         self.assembler.begin_file()
         self.lines = self.bytes = 0
         if self._workers == 1 or 0 < size < _PARALLEL_BYTES:
-            results = _read_here(split_blocks(stream))
+            results = _read_here(split_chunks(stream))
         elif path is not None:
             results = _read_file(stream, path, self._workers)
         else:
@@ -71,8 +71,8 @@ class Reader:
         yield from self.assembler.close()
 
 
-def count_gaps(missing: Missing, sequences: Sequences | None, last: int | None) -> int | None:
-    """Counts the numbers that are left out in a block, and between it and the one before, which ended with `last`."""
+def count_gaps(missing: KnownLosses, sequences: Sequences | None, last: int | None) -> int | None:
+    """Counts the numbers that are left out in a chunk, and between it and the one before, which ended with `last`."""
     if sequences is None:
         return last
     missing.sequence_gaps += sequences.gaps
@@ -84,11 +84,11 @@ def count_gaps(missing: Missing, sequences: Sequences | None, last: int | None) 
 _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
-def _read(block: Block) -> ReadBlock:
-    end, sequences = block.offset + block.end, _sequences(block.data, block.end)
-    if (records := read_compiled(block)) is not None:
+def _read(chunk: Chunk) -> ReadChunk:
+    end, sequences = chunk.offset + chunk.end, _sequences(chunk.data, chunk.end)
+    if (records := read_compiled(chunk)) is not None:
         return decode_records(records), records.lines, end, sequences
-    found, lines = read_and_count(block)
+    found, lines = read_and_count(chunk)
     return found, lines, end, sequences
 
 
@@ -100,45 +100,45 @@ def _sequences(data: bytes, end: int) -> Sequences | None:
     return Sequences(numbers[0], numbers[-1], gaps) if numbers else None
 
 
-def read_and_pack(block: Block) -> bytes:
-    """Reads a block that was sent."""
-    if (records := read_compiled(block)) is not None:
-        return pack_records(records, block.offset + block.end, _sequences(block.data, block.end))
-    return pack(_read(block))
+def read_and_pack(chunk: Chunk) -> bytes:
+    """Reads a chunk that was sent."""
+    if (records := read_compiled(chunk)) is not None:
+        return pack_records(records, chunk.offset + chunk.end, _sequences(chunk.data, chunk.end))
+    return pack(_read(chunk))
 
 
 def read_span(path: Path, span: Span) -> bytes:
-    """Reads one block of a plain file.
+    """Reads one chunk of a plain file.
 
     Raises OSError when it cannot be read.
     """
     with path.open("rb") as stream:
         stream.seek(span.offset)
-        return read_and_pack(Block(stream.read(span.length), span.end, span.offset, 0))
+        return read_and_pack(Chunk(stream.read(span.length), span.end, span.offset, 0))
 
 
-def _read_here(blocks: Iterable[Block]) -> Generator[ReadBlock, None, None]:
-    yield from map(_read, blocks)
+def _read_here(chunks: Iterable[Chunk]) -> Generator[ReadChunk, None, None]:
+    yield from map(_read, chunks)
 
 
-def _read_stream(stream: BinaryIO, workers: int) -> Generator[ReadBlock, None, None]:
-    """Blocks in order, sent to worker processes; a short log is read here after all."""
-    blocks = split_blocks(stream)
-    first = list(_take(blocks, _PARALLEL_BYTES))
+def _read_stream(stream: BinaryIO, workers: int) -> Generator[ReadChunk, None, None]:
+    """Chunks in order, sent to worker processes; a short log is read here after all."""
+    chunks = split_chunks(stream)
+    first = list(_take(chunks, _PARALLEL_BYTES))
     is_sparse = bool(first) and _is_sparse(first[0])
-    following = next(blocks, None)
+    following = next(chunks, None)
     if following is None:
         yield from map(_read, first)
         return
-    blocks = _draining(first, following, blocks)
+    chunks = _draining(first, following, chunks)
     if is_sparse:
-        yield from _read_in_threads(blocks, workers)
+        yield from _read_in_threads(chunks, workers)
     else:
-        yield from _read_parallel(read_and_pack, blocks, workers)
+        yield from _read_parallel(read_and_pack, chunks, workers)
 
 
-def _draining(first: list[Block], following: Block, rest: Iterator[Block]) -> Iterator[Block]:
-    """All blocks; none is kept here once it is given."""
+def _draining(first: list[Chunk], following: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+    """All chunks; none is kept here once it is given."""
     first.reverse()
     while first:
         yield first.pop()
@@ -147,28 +147,28 @@ def _draining(first: list[Block], following: Block, rest: Iterator[Block]) -> It
     yield from rest
 
 
-def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadBlock, None, None]:
-    """Blocks in order, which worker processes read out of the file themselves, unless little is in it."""
+def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadChunk, None, None]:
+    """Chunks in order, which worker processes read out of the file themselves, unless little is in it."""
     with path.open("rb") as file:
-        data = file.read(BLOCK_BYTES)
-    if _is_sparse(Block(data, data.rfind(b"\n") + 1, 0, 0)):
-        yield from _read_in_threads(split_blocks(stream), workers)
+        data = file.read(CHUNK_BYTES)
+    if _is_sparse(Chunk(data, data.rfind(b"\n") + 1, 0, 0)):
+        yield from _read_in_threads(split_chunks(stream), workers)
         return
     yield from _read_parallel(partial(read_span, path), split_spans(stream), workers)
 
 
-def _is_sparse(block: Block) -> bool:
+def _is_sparse(chunk: Chunk) -> bool:
     """Whether a log is one that the compiled reader searches, and finds little: threads are enough, and soon there."""
-    records = read_compiled(block)
-    return records is not None and records.number * _SPARSE_BYTES < block.end
+    records = read_compiled(chunk)
+    return records is not None and records.number * _SPARSE_BYTES < chunk.end
 
 
-def _read_in_threads(blocks: Iterable[Block], workers: int) -> Generator[ReadBlock, None, None]:
-    waiting: deque[Future[ReadBlock]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="blocks") as pool:
+def _read_in_threads(chunks: Iterable[Chunk], workers: int) -> Generator[ReadChunk, None, None]:
+    waiting: deque[Future[ReadChunk]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="chunks") as pool:
         try:
-            for block in blocks:
-                waiting.append(pool.submit(_read, block))
+            for chunk in chunks:
+                waiting.append(pool.submit(_read, chunk))
                 if len(waiting) > workers * _AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -180,7 +180,7 @@ def _read_in_threads(blocks: Iterable[Block], workers: int) -> Generator[ReadBlo
 
 def _read_parallel(
     read: Callable[[_Task], bytes], tasks: Iterable[_Task], workers: int
-) -> Generator[ReadBlock, None, None]:
+) -> Generator[ReadChunk, None, None]:
     waiting: deque[Future[bytes]] = deque()
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
@@ -210,10 +210,10 @@ def _begin_worker() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _take(blocks: Iterator[Block], size: int) -> Iterator[Block]:
-    for block in blocks:
-        yield block
-        size -= block.end
+def _take(chunks: Iterator[Chunk], size: int) -> Iterator[Chunk]:
+    for chunk in chunks:
+        yield chunk
+        size -= chunk.end
         if size <= 0:
             return
 
@@ -225,7 +225,7 @@ class Collected:
         self.reports: list[Report] = []
         self.kills: list[Kill] = []
         self.releases: list[Release] = []
-        self.others: list[Other] = []
+        self.others: list[OtherEvent] = []
         for output in outputs:
             match output:
                 case Report():
@@ -234,7 +234,7 @@ class Collected:
                     self.kills.append(output)
                 case Release():
                     self.releases.append(output)
-                case Other():
+                case OtherEvent():
                     self.others.append(output)
         self.missing = reader.missing
 
@@ -249,6 +249,6 @@ def collect_kmsg(records: Iterable[KmsgRecord]) -> Collected:
     """Everything that records of /dev/kmsg say."""
     data = "".join(record.raw + "\n" for record in records).encode("utf-8", "surrogateescape")
     reader = Reader()
-    found = _read(Block(data, len(data), 0, 0))[0]
+    found = _read(Chunk(data, len(data), 0, 0))[0]
     outputs = [output for item in found for output in reader.assembler.feed(item)]
     return Collected([*outputs, *reader.assembler.close()], reader)

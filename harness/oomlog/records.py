@@ -12,9 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from .found import Where
 from .header import Header
 from .kill import Killed
+from .located import Location
 from .meminfo import Buddy, Lists, Zone
 from .release import Reaped
 from .tasks import TaskTable
@@ -48,7 +48,7 @@ class Report(Struct, dict=True):
 
     index: int
     boot: int
-    where: Where  # of its header
+    where: Location  # of its header
     header: Header
     pid: int | None = None  # of the task that asked for memory
     kernel: str | None = None  # release
@@ -211,7 +211,7 @@ class Kill(Struct):
 
     index: int
     boot: int
-    where: Where
+    where: Location
     killed: Killed
     decision: int
     report: Report | None  # None: kept back by the rate limit, or lost
@@ -246,16 +246,16 @@ class Release(Struct):
 
     index: int
     boot: int
-    where: Where
+    where: Location
     reaped: Reaped
     kill: int | None  # None: its kill is not in the log
 
 
-class Other(Struct):
+class OtherEvent(Struct):
     """An event that is no kill and no release."""
 
     boot: int
-    where: Where
+    where: Location
     kind: str
     pid: int | None
     text: str
@@ -263,10 +263,10 @@ class Other(Struct):
 
 
 @dataclass(slots=True)
-class Missing:
+class KnownLosses:
     """What the log is known to lack, and what was left out of the count and why."""
 
-    suppressed_reports: int = 0  # the rate limit kept them back; their kills are printed all the same
+    suppressed_reports: int = 0  # suppressed by the rate limit; their kills are printed nevertheless
     dropped_records: int = 0  # lost by printk or journald: each may have been a kill
     dropped_by_syslog: int = 0  # lost by rsyslog, of user space
     sequence_gaps: int = 0  # records of /dev/kmsg that are not there
@@ -277,8 +277,8 @@ class Missing:
     damaged_rows: int = 0  # of task tables
     duplicate_lines: int = 0  # records pasted twice, dropped
     forged_kills: int = 0  # lines of user space that look like a kill, dropped
-    unread_kills: int = 0  # lines that speak of a kill and could not be read: each may have been one
-    unread_heads: int = 0  # lines that speak of a report and could not be read: heads and summaries
+    unread_kills: int = 0  # lines that mention a kill and could not be read: each may have been one
+    unread_heads: int = 0  # lines that mention a report and could not be read: heads and summaries
     unread_lines: list[int] = dataclass_field(default_factory=list)  # numbers of these lines, the first hundred
     forged_heads: int = 0  # lines of user space that look like a report's head or summary, dropped
     releases_without_kill: int = 0  # victims whose kill is not in the log: it begins too late, or lost it

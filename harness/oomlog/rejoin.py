@@ -11,7 +11,7 @@ from . import domain, header, kill, meminfo, release, tasks
 from .lines import decode
 from .logline import LogLine
 from .rows import PIECES, joined
-from .words import KILL_PARSERS, Marked, Parser
+from .triggers import KILL_PARSERS, Marked, Parser
 
 # Forms that a mailer or a terminal may have wrapped.
 _WRAPPABLE = frozenset(
@@ -31,7 +31,7 @@ _BEGINS = re.compile(
 
 
 class Rejoiner:
-    """Reads such lines in one block."""
+    """Reads such lines in one chunk."""
 
     def __init__(self, data: bytes, peel: Callable[[str], LogLine]) -> None:
         self._data, self._peel = data, peel

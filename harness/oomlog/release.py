@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 
@@ -32,14 +32,14 @@ _CUT = re.compile(r"oom_reaper: reaped process :?(\d{1,18}) \((?:(.*)\),? (?:now
 _UNABLE = re.compile(r"oom_reaper: (unable to reap|giving up) pid:(\d{1,18}) \((.*)\)", re.DOTALL)
 
 
-@form(
+@line_format(
     "release",
     "oom_reaper: reaped process PID (COMM), now anon-rss:NkB, file-rss:NkB, shmem-rss:NkB",
     "4.6 to 6.18",
-    "at once to 5.17, 2 s after the kill from 5.18 (e4a38402c36e) and in stable backports",
+    "immediately up to 5.17, 2 s after the kill from 5.18 (e4a38402c36e) and in stable backports",
 )
-@form("release", "oom_reaper: unable to reap pid:PID (COMM)", "4.8 to 6.18")
-@form("release", "oom_reaper: giving up pid:PID (COMM)", "4.8")
+@line_format("release", "oom_reaper: unable to reap pid:PID (COMM)", "4.8 to 6.18")
+@line_format("release", "oom_reaper: giving up pid:PID (COMM)", "4.8")
 def parse_reaped(text: str) -> Reaped | None:
     """The oom_reaper's word (oom_reap_task(), mm/oom_kill.c)."""
     text = text.strip()

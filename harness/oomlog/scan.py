@@ -1,7 +1,7 @@
-"""Finds the lines that matter in a block of a log, and reads them; the rest is never looked at as a line.
+"""Finds the lines that matter in a chunk of a log, and reads them; the rest is never looked at as a line.
 
 A compiled matcher (Hyperscan) finds the words of the forms; Python reads only the lines that hold one, and the tables
-and statistics that follow some of them. What is read here does not depend on what was read before, so that blocks of a
+and statistics that follow some of them. What is read here does not depend on what was read before, so that chunks of a
 file can be read by several processes.
 """
 
@@ -17,11 +17,12 @@ import msgspec
 import numpy as np
 
 from . import domain, header, kill, killers, losses, meminfo, release, tasks
-from .compiled import CompiledBlock, is_there
+from .compiled import CompiledChunk
+from .compiled import exists as compiled_exists
 from .expand import Expanded, expand, is_document, is_encoded, without_wrapping
 from .fields import fields_around, member_text, take_fields
-from .found import Forged, Found, Orphans, Part, Parts, Unread, Where
 from .lines import decode, pieces_of
+from .located import Forged, LocatedRecord, Location, Orphans, Part, Parts, Unread
 from .logline import LogLine
 from .origin import Origin
 from .prefix import peel
@@ -45,57 +46,57 @@ from .rescue import (
 )  # fmt: skip
 from .rows import RowReader
 from .sections import Sections
+from .triggers import KILL_PARSERS, PART_PARSERS, Marked, Parser, encoded, mark
 from .wire import Records
-from .words import KILL_PARSERS, PART_PARSERS, Marked, Parser, encoded, mark
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 # What the kernel says of itself in the words of another program.
 _FROM_USER_SPACE = (losses.Dropped, killers.UserKill)
 _WITH_ZONES = (tasks.TableHead, domain.StatsHead)  # heads of what stands on the lines that follow
-_ORPHAN_BYTES = 64 << 10  # of a block that are searched for rows without a head
+_ORPHAN_BYTES = 64 << 10  # of a chunk that are searched for rows without a head
 _FEW_BYTES, _NEWLINE = 16 << 10, ord("\n")
 _JSON = (b"{", b"[", b'"')
 _MEMBER = ('"', ",", "M", "\x1b")  # what a line of a record that is spread over lines begins with
 _ENDED = (kill.Killed, kill.Chosen, header.Header, domain.Summary)  # lines with an end that can be told
 _LONGEST_RESCUED = 64 << 10  # bytes of a line
-_SHAPES = 16  # of prefixes that a block may teach
+_SHAPES = 16  # of prefixes that a chunk may teach
 _SIZE_BYTES = 8  # before a field of journald's export format that is no text
 
 
-class Block(NamedTuple):
+class Chunk(NamedTuple):
     """Whole lines of a log, and a little of what follows, for lines that are wrapped."""
 
     data: bytes
-    end: int  # lines that begin here or later belong to the next block
+    end: int  # lines that begin here or later belong to the next chunk
     offset: int  # of the first byte in the log
     line: int  # number of the first line
 
 
-def read_block(block: Block, in_bulk: bool = True) -> Iterator[Found]:
-    """The records of a block, in order. `in_bulk` reads clean tables with one expression; the result is the same."""
-    return iter(_read(block, in_bulk)[0])
+def read_chunk(chunk: Chunk, in_bulk: bool = True) -> Iterator[LocatedRecord]:
+    """The records of a chunk, in order. `in_bulk` reads clean tables with one expression; the result is the same."""
+    return iter(_read(chunk, in_bulk)[0])
 
 
-def read_and_count(block: Block) -> tuple[list[Found], int]:
-    """The records of a block, and how many lines begin in it."""
-    found, reader = _read(block, in_bulk=True)
+def read_and_count(chunk: Chunk) -> tuple[list[LocatedRecord], int]:
+    """The records of a chunk, and how many lines begin in it."""
+    found, reader = _read(chunk, in_bulk=True)
     return found, reader.count_lines()
 
 
-def read_compiled(block: Block) -> Records | None:
-    """What `read_and_count` gives, by the compiled reader; None where it is not there, or where the block needs Python."""
-    if not is_there():
+def read_compiled(chunk: Chunk) -> Records | None:
+    """What `read_and_count` gives, by the compiled reader; None where it is not there, or where the chunk needs Python."""
+    if not compiled_exists():
         return None
-    compiled = CompiledBlock(block.data, block.end, block.offset, block.line)
+    compiled = CompiledChunk(chunk.data, chunk.end, chunk.offset, chunk.line)
     try:
-        return _read_compiled(block, compiled)
+        return _read_compiled(chunk, compiled)
     finally:
         compiled.close()
 
 
-def _read_compiled(block: Block, compiled: CompiledBlock) -> Records | None:
-    reader, state = _Reader(block, True, compiled=compiled), compiled.state
+def _read_compiled(chunk: Chunk, compiled: CompiledChunk) -> Records | None:
+    reader, state = _Reader(chunk, True, compiled=compiled), compiled.state
     if reader.is_encoded:
         return None
     pieces, count, ended = [], 0, 0
@@ -134,36 +135,36 @@ def _read_compiled(block: Block, compiled: CompiledBlock) -> Records | None:
 _encoder = msgspec.msgpack.Encoder()
 
 
-def _read(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
-    reader = _Reader(block, in_bulk)
+def _read(chunk: Chunk, in_bulk: bool) -> tuple[list[LocatedRecord], _Reader]:
+    reader = _Reader(chunk, in_bulk)
     if not reader.is_encoded:
         found = list(reader.read())
         if not (reader.is_encoded or reader.has_markup or reader.has_tails(found)):
             return (found, reader) if not reader.learnt else _read_again(reader)
-    return _read_expanded(block, in_bulk)
+    return _read_expanded(chunk, in_bulk)
 
 
-def _read_again(reader: _Reader) -> tuple[list[Found], _Reader]:
-    """With what the block taught of its prefixes: lines further up may have such a prefix too."""
-    again = _Reader(reader.block, reader.in_bulk, tuple(reader.learnt.values()), reader.is_written)
+def _read_again(reader: _Reader) -> tuple[list[LocatedRecord], _Reader]:
+    """With what the chunk taught of its prefixes: lines further up may have such a prefix too."""
+    again = _Reader(reader.chunk, reader.in_bulk, tuple(reader.learnt.values()), reader.is_written)
     return list(again.read()), again
 
 
-def _read_expanded(block: Block, in_bulk: bool) -> tuple[list[Found], _Reader]:
-    """The records of a block that holds other documents, at the places of these."""
-    written = expand(block.data, block.end)
-    reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk, is_written=True)
+def _read_expanded(chunk: Chunk, in_bulk: bool) -> tuple[list[LocatedRecord], _Reader]:
+    """The records of a chunk that holds other documents, at the places of these."""
+    written = expand(chunk.data, chunk.end)
+    reader = _Reader(Chunk(written.data, written.end, 0, 0), in_bulk, is_written=True)
     found = list(reader.read())
     if reader.has_tails(found) or reader.has_markup:
         written = without_wrapping(written, list(reader.tails.values()), reader.has_markup)
-        reader = _Reader(Block(written.data, written.end, 0, 0), in_bulk, is_written=True)
+        reader = _Reader(Chunk(written.data, written.end, 0, 0), in_bulk, is_written=True)
         found = list(reader.read())
     if reader.learnt:
         found, _ = _read_again(reader)
-    return [_at_its_place(one, written, block) for one in found], _Reader(block, in_bulk)
+    return [_at_its_place(one, written, chunk) for one in found], _Reader(chunk, in_bulk)
 
 
-def _at_its_place(found: Found, written: Expanded, block: Block) -> Found:
+def _at_its_place(found: LocatedRecord, written: Expanded, chunk: Chunk) -> LocatedRecord:
     where, record = found.where, found.record
     if not written.lines:
         return found
@@ -172,17 +173,17 @@ def _at_its_place(found: Found, written: Expanded, block: Block) -> Found:
     # records of one line keep their order
     begin = written.offsets[number]
     within = number - bisect.bisect_left(written.offsets, begin) if written.offsets[last] >= begin else 0
-    where = where.at(block.line + written.lines[number], block.offset + begin + max(within, 0))
+    where = where.at(chunk.line + written.lines[number], chunk.offset + begin + max(within, 0))
     if isinstance(record, tasks.TaskTable):
-        record = _table_at(record, written, block.line)
+        record = _table_at(record, written, chunk.line)
     elif isinstance(record, Parts):
         record = Parts(
             tuple(
-                _table_at(part, written, block.line) if isinstance(part, tasks.TaskTable) else part
+                _table_at(part, written, chunk.line) if isinstance(part, tasks.TaskTable) else part
                 for part in record.records
             )
         )
-    return Found(where, record)
+    return LocatedRecord(where, record)
 
 
 def _table_at(table: tasks.TaskTable, written: Expanded, first_line: int) -> tasks.TaskTable:
@@ -206,39 +207,39 @@ def _weak(method: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result
 class _Reader:
     def __init__(
         self,
-        block: Block,
+        chunk: Chunk,
         in_bulk: bool,
         shapes: tuple[Shape, ...] = (),
         is_written: bool = False,
-        compiled: CompiledBlock | None = None,
+        compiled: CompiledChunk | None = None,
     ) -> None:
         self.is_written = is_written  # what other documents held is written out
-        self.block, self.data, self.in_bulk, self.shapes = block, block.data, in_bulk, shapes
+        self.chunk, self.data, self.in_bulk, self.shapes = chunk, chunk.data, in_bulk, shapes
         self.has_markup = False  # of a page or a forum, around its lines
         self.tails: dict[str, re.Pattern[str]] = {}  # of what stands behind the texts, by their patterns
         self.tail_count = 0  # lines that had one
         self.learnt: dict[str, Shape] = {}  # of prefixes, by their patterns
-        self.marked: list[Marked] | CompiledBlock
+        self.marked: list[Marked] | CompiledChunk
         self.is_compiled = compiled is not None
         # whether lines of a log are within other documents, which must be written out first
         if compiled is not None:
             self.marked, self.is_encoded = compiled, bool(compiled.state.is_encoded)
         else:
-            self.marked = mark(block.data, block.end)
+            self.marked = mark(chunk.data, chunk.end)
             parsers = {marked.parsers for marked in self.marked}
             self.is_encoded = not is_written and any(encoded in each for each in parsers)
-        # Weakly: a cycle would keep the block for ever, as nobody looks for cycles while logs are read.
+        # Weakly: a cycle would keep the chunk for ever, as nobody looks for cycles while logs are read.
         peel, line_of = _weak(self._peel), _weak(self._line_of)
-        self.sections = Sections(block.data, block.end, self.marked, peel, line_of, in_bulk)
-        self.rejoiner = Rejoiner(block.data, peel)
+        self.sections = Sections(chunk.data, chunk.end, self.marked, peel, line_of, in_bulk)
+        self.rejoiner = Rejoiner(chunk.data, peel)
         self.used = -1  # end of what wrapped lines have taken
-        self.counted, self.line_number = 0, block.line
+        self.counted, self.line_number = 0, chunk.line
         self.origin: Origin | None = None  # of the last header
-        self.head: Where | None = None  # of the last header
+        self.head: Location | None = None  # of the last header
         self.parts: list[Part] = []  # of its report, not given yet
         self.part_start = 0  # of the last
 
-    def continue_from(self, compiled: CompiledBlock) -> None:
+    def continue_from(self, compiled: CompiledChunk) -> None:
         """Takes what the compiled reader has learnt: the next line and its number, and the header before it."""
         state = compiled.state
         self.counted, self.line_number = compiled[state.index].start, state.line_number
@@ -247,11 +248,11 @@ class _Reader:
             marked = compiled[state.header]
             raw = self.data[marked.start : marked.end]
             line = self._peel(decode(raw))
-            self.head = _where(line, state.header_line, self.block.offset + marked.start)
+            self.head = _where(line, state.header_line, self.chunk.offset + marked.start)
             self.origin = Origin.of(raw, line, self.head)
             state.header = -1
 
-    def tell_header(self, compiled: CompiledBlock) -> None:
+    def tell_header(self, compiled: CompiledChunk) -> None:
         """Gives the compiled reader the header that was read here."""
         assert self.head is not None
         where, origin = self.head, self.origin
@@ -276,12 +277,12 @@ class _Reader:
         return self.line_number
 
     def count_lines(self) -> int:
-        """Lines that begin in the block; what `read` has counted is not counted again."""
-        end = self.block.end
-        lines = self._line_of(end) - self.block.line
+        """Lines that begin in the chunk; what `read` has counted is not counted again."""
+        end = self.chunk.end
+        lines = self._line_of(end) - self.chunk.line
         return lines + (end == len(self.data) and not self.data.endswith(b"\n"))
 
-    def read(self) -> Iterator[Found]:
+    def read(self) -> Iterator[LocatedRecord]:
         if orphans := self.orphans():
             yield orphans
         for index in range(len(self.marked)):
@@ -291,9 +292,9 @@ class _Reader:
         if self.parts:
             yield from self.take_parts()
 
-    def read_marked(self, index: int) -> Iterator[Found]:
+    def read_marked(self, index: int) -> Iterator[LocatedRecord]:
         """What one line that holds a word says, and what follows it. `is_encoded` is set where it cannot be read so."""
-        data, offset, marked = self.data, self.block.offset, self.marked[index]
+        data, offset, marked = self.data, self.chunk.offset, self.marked[index]
         start, parsers = marked.start, marked.parsers
         if start <= self.used or not parsers:
             return
@@ -323,13 +324,13 @@ class _Reader:
             return  # a row of a table: the words are the task's name
         where = _where(line, self._line_of(start), offset + start)
         if line.dropped:
-            yield Found(where, losses.Dropped(line.dropped, "printk"))
+            yield LocatedRecord(where, losses.Dropped(line.dropped, "printk"))
         if ("\n" in text or "#012" in text) and len(pieces := pieces_of(text)) > 1:
             records = list(_of_pieces(text, pieces))
             if not records and (spoken := SPEAKS.search(raw)):
                 records.append(Unread(spoken.lastgroup or ""))
             for record in records:
-                yield Found(where, record)
+                yield LocatedRecord(where, record)
             return
         is_rescued = False
         record = parsers[0](text)
@@ -355,17 +356,17 @@ class _Reader:
             self.origin = None if line.is_member else Origin.of(raw, line, where)
         elif isinstance(record, _WITH_ZONES):
             record = self.sections.read(index, record, line, max(self.used, marked.end))
-        yield Found(where, record)
+        yield LocatedRecord(where, record)
         if is_rescued:
             yield from self._glued(marked, raw, where)
 
-    def has_tails(self, found: list[Found]) -> bool:
+    def has_tails(self, found: list[LocatedRecord]) -> bool:
         """Whether most lines of reports and kills have something behind their texts: one may be glued to the next."""
         if not self.tails:
             return False
         return 2 * self.tail_count > sum(isinstance(one.record, _ENDED) for one in found)
 
-    def _glued(self, marked: Marked, raw: bytes, where: Where) -> Iterator[Found]:
+    def _glued(self, marked: Marked, raw: bytes, where: Location) -> Iterator[LocatedRecord]:
         """What a line that was glued to the end of another says."""
         text = glued_text(decode(raw)) or tail_text(decode(raw))
         spoken = SPEAKS.search(text.encode("utf-8", "surrogateescape"))
@@ -376,7 +377,7 @@ class _Reader:
             return
         record, _ = self._parse_attempt(marked, line)
         where = _where(line, where.line, where.offset + len(raw) - len(text.encode("utf-8", "surrogateescape")))
-        yield Found(where, record if record is not None else Unread(spoken.lastgroup or ""))
+        yield LocatedRecord(where, record if record is not None else Unread(spoken.lastgroup or ""))
 
     def _peel(self, text: str) -> LogLine:
         """The line without its prefix, by what is known of prefixes, or by what this log has taught."""
@@ -502,18 +503,18 @@ class _Reader:
         found, end = self.rejoiner.parse(marked, line, cut) if line.is_kernel else (cut, -1)
         return (None, -1) if isinstance(found, header.Header) and not is_comm(found.comm) else (found, end)
 
-    def take_parts(self, is_summary: bool = False) -> Iterator[Found]:
+    def take_parts(self, is_summary: bool = False) -> Iterator[LocatedRecord]:
         """The parts so far. The line of a summary tells whether a kill stands next to it; of the others, bare ones do."""
         origin = self.origin
         assert origin is not None
         where = origin.where
         if is_summary or origin.is_bare:
-            where = where.at(self._line_of(self.part_start), self.block.offset + self.part_start)
-        yield Found(where, Parts(tuple(self.parts)))
+            where = where.at(self._line_of(self.part_start), self.chunk.offset + self.part_start)
+        yield LocatedRecord(where, Parts(tuple(self.parts)))
         self.parts.clear()
 
-    def orphans(self) -> Found | None:
-        end = min(self._first_table(), _ORPHAN_BYTES, self.block.end)
+    def orphans(self) -> LocatedRecord | None:
+        end = min(self._first_table(), _ORPHAN_BYTES, self.chunk.end)
         rows = 0
         for match in tasks.ROW_SHAPE.finditer(self.data, 0, end):
             begin = self.data.rfind(b"\n", 0, match.start()) + 1
@@ -521,11 +522,11 @@ class _Reader:
             text = self._peel(decode(self.data[begin : stop if stop >= 0 else len(self.data)])).text
             row = tasks.ROW_TEXT.match(text)  # "pcpu-alloc: [0] 0 1 2 ..." is none
             rows += row is not None and bool(text[row.end() :].strip())
-        where = Where(self.block.line, self.block.offset, None, None, False, "", "", "", None)
-        return Found(where, Orphans(rows)) if rows else None
+        where = Location(self.chunk.line, self.chunk.offset, None, None, False, "", "", "", None)
+        return LocatedRecord(where, Orphans(rows)) if rows else None
 
     def _first_table(self) -> int:
-        if isinstance(self.marked, CompiledBlock):
+        if isinstance(self.marked, CompiledChunk):
             first = self.marked.state.first_table
             return first if first >= 0 else _ORPHAN_BYTES
         heads = (marked.start for marked in self.marked if tasks.parse_table_head in marked.parsers)
@@ -544,16 +545,16 @@ class _Reader:
             return self.sections.read(index, record, origin.line, marked.end)
         return record
 
-    def _user_space(self, marked: Marked, line: LogLine) -> Iterator[Found]:
-        where = _where(line, self._line_of(marked.start), self.block.offset + marked.start)
+    def _user_space(self, marked: Marked, line: LogLine) -> Iterator[LocatedRecord]:
+        where = _where(line, self._line_of(marked.start), self.chunk.offset + marked.start)
         for parser in marked.parsers:
             is_killer = parser is killers.parse_user_kill
             record = parser(f"{line.tag}: {line.text}" if is_killer and line.tag else line.text)
             if (forged := _forged(record)) is not None:
-                yield Found(where, forged)
+                yield LocatedRecord(where, forged)
                 return
             if isinstance(record, _FROM_USER_SPACE):
-                yield Found(where, record)
+                yield LocatedRecord(where, record)
                 return
 
 
@@ -563,8 +564,8 @@ def _forged(record: Any) -> Forged | None:
     return Forged("head") if isinstance(record, (header.Header, domain.Summary)) else None
 
 
-def _where(line: LogLine, number: int, offset: int) -> Where:
-    return Where(
+def _where(line: LogLine, number: int, offset: int) -> Location:
+    return Location(
         number, offset, line.uptime_s, line.wall_s, line.wall_is_yearless, line.caller, line.host, line.boot_id, line.sequence
     )  # fmt: skip
 

@@ -12,14 +12,14 @@ from . import domain, tasks
 from .lines import decode, lines, pieces_of
 from .logline import LogLine
 from .rows import RowReader
-from .words import Marked
+from .triggers import Marked
 
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 
 
 class Marks(Protocol):
-    """The lines of a block that hold words, in order."""
+    """The lines of a chunk that hold words, in order."""
 
     def __len__(self) -> int: ...
 
@@ -27,7 +27,7 @@ class Marks(Protocol):
 
 
 class Sections:
-    """Reads them in one block."""
+    """Reads them in one chunk."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Sections:
         line_of: Callable[[int], int],
         in_bulk: bool,
     ) -> None:
-        """`end` of the block; `line_of` gives the number of the line at a position."""
+        """`end` of the chunk; `line_of` gives the number of the line at a position."""
         self._data, self._end, self._marked = data, end, marked
         self._peel, self._line_of, self._in_bulk = peel, line_of, in_bulk
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .forms import form
+from .line_formats import line_format
 from .record import Record
 
 if TYPE_CHECKING:
@@ -51,17 +51,17 @@ class TableHead(Record, frozen=True):
 _HEAD = re.compile(r"\[ *pid *\] +(uid +tgid +total_vm .*)", re.DOTALL)
 
 
-@form("task table", "[ pid ] uid tgid total_vm rss cpu oom_adj name", "2.6.25 to 2.6.35")
-@form("task table", "[ pid ] uid tgid total_vm rss cpu oom_adj oom_score_adj name", "2.6.36 to 3.5; RHEL 6")
-@form("task table", "[ pid ] uid tgid total_vm rss nr_ptes swapents oom_score_adj name", "3.6 to 3.19; RHEL 7")
-@form("task table", "[ pid ] uid tgid total_vm rss nr_ptes nr_pmds swapents oom_score_adj name", "4.0 to 4.14")
-@form(
+@line_format("task table", "[ pid ] uid tgid total_vm rss cpu oom_adj name", "2.6.25 to 2.6.35")
+@line_format("task table", "[ pid ] uid tgid total_vm rss cpu oom_adj oom_score_adj name", "2.6.36 to 3.5; RHEL 6")
+@line_format("task table", "[ pid ] uid tgid total_vm rss nr_ptes swapents oom_score_adj name", "3.6 to 3.19; RHEL 7")
+@line_format("task table", "[ pid ] uid tgid total_vm rss nr_ptes nr_pmds swapents oom_score_adj name", "4.0 to 4.14")
+@line_format(
     "task table",
     "[ pid ] uid tgid total_vm rss pgtables_bytes swapents oom_score_adj name",
     "4.15 to 6.7",
     "from 4.19 after the line Tasks state (memory values in pages):",
 )
-@form(
+@line_format(
     "task table",
     "[ pid ] uid tgid total_vm rss rss_anon rss_file rss_shmem pgtables_bytes swapents oom_score_adj name",
     "6.8 to 6.18",
@@ -126,7 +126,7 @@ _NUMBER = r"\d{1,18}+"
 
 @cache
 def bulk_rows(columns: int) -> re.Pattern[bytes]:
-    """Finds the rows of a table of so many numeric columns in a block of lines: the numbers (``12]  0  12 ...``), and the name."""
+    """Finds the rows of a table of so many numeric columns in a chunk of lines: the numbers (``12]  0  12 ...``), and the name."""
     return re.compile((rf"\[ *+({_NUMBER}\]" + rf" ++-?{_NUMBER}" * (columns - 1) + r") ([^\r\n]*+)").encode())
 
 

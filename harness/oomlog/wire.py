@@ -1,4 +1,4 @@
-"""What a worker found in a block, as bytes for another process: pickle takes four times as long."""
+"""What a worker found in a chunk, as bytes for another process: pickle takes four times as long."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from .found import Found
+from .located import LocatedRecord
 
 
 class Sequences(NamedTuple):
-    """Numbers of the /dev/kmsg records of a block."""
+    """Numbers of the /dev/kmsg records of a chunk."""
 
     first: int
     last: int
@@ -19,38 +19,38 @@ class Sequences(NamedTuple):
 
 
 class Records(NamedTuple):
-    """Records of a block, as MessagePack one after the other."""
+    """Records of a chunk, as MessagePack one after the other."""
 
     body: bytes
     number: int
-    lines: int  # that begin in the block
+    lines: int  # that begin in the chunk
 
 
-# records, lines of the block, where it ends in the log, numbers of records
-ReadBlock = tuple[list[Found], int, int, Sequences | None]
+# records, lines of the chunk, where it ends in the log, numbers of records
+ReadChunk = tuple[list[LocatedRecord], int, int, Sequences | None]
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(ReadBlock)
-_records_decoder = msgspec.msgpack.Decoder(list[Found])
+_decoder = msgspec.msgpack.Decoder(ReadChunk)
+_records_decoder = msgspec.msgpack.Decoder(list[LocatedRecord])
 _PICKLED = b"\x80"  # how a pickle begins; MessagePack has an empty map there, and four values here
 
 
-def pack(block: ReadBlock) -> bytes:
-    """The block as bytes."""
+def pack(chunk: ReadChunk) -> bytes:
+    """The chunk as bytes."""
     try:
-        return _encoder.encode(block)
+        return _encoder.encode(chunk)
     except (UnicodeEncodeError, OverflowError):  # bytes that are no UTF-8, numbers of more than 64 bits
-        return pickle.dumps(block, pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(chunk, pickle.HIGHEST_PROTOCOL)
 
 
 def pack_records(records: Records, end: int, sequences: Sequences | None) -> bytes:
-    """The same of a block whose records are MessagePack already."""
+    """The same of a chunk whose records are MessagePack already."""
     return b"".join(
         (b"\x94", _array_head(records), records.body, *map(_encoder.encode, (records.lines, end, sequences)))
     )
 
 
-def decode_records(records: Records) -> list[Found]:
+def decode_records(records: Records) -> list[LocatedRecord]:
     """The records themselves."""
     return _records_decoder.decode(_array_head(records) + records.body)
 
@@ -59,10 +59,10 @@ def _array_head(records: Records) -> bytes:
     return b"\xdd" + records.number.to_bytes(4, "big")
 
 
-def unpack(data: bytes) -> ReadBlock:
-    """The block that `pack` was given."""
+def unpack(data: bytes) -> ReadChunk:
+    """The chunk that `pack` was given."""
     if data.startswith(_PICKLED):
-        block: ReadBlock = pickle.loads(data)
+        chunk: ReadChunk = pickle.loads(data)
     else:
-        block = _decoder.decode(data)
-    return block
+        chunk = _decoder.decode(data)
+    return chunk

@@ -148,5 +148,5 @@ def _wait(container: Container, deadline_s: float) -> bool:
 def _limits(memory: str | int, swap: str | int, cpus: float | None) -> dict[str, Any]:
     limit, beside = (size if isinstance(size, int) else parse_size(size) for size in (memory, swap))
     if limit <= 0 or beside < 0:
-        raise UsageError(f"a limit of {limit} bytes with {beside} of swap is none", 'write it as memory="64M"')
+        raise UsageError(f"a limit of {limit} bytes with {beside} of swap is not a limit", 'write it as memory="64M"')
     return {"mem_limit": limit, "memswap_limit": limit + beside} | ({"nano_cpus": round(cpus * 1e9)} if cpus else {})

@@ -65,10 +65,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("oomtrial_kernels", "kernels of tests without --kernel", type="linelist", default=[])
     parser.addini(
         "oomtrial_vcpus",
-        "vCPUs of a guest; more than cores widens the window for a second kill [default: 4]",
+        "virtual CPUs per guest; more than cores widens the window for a second kill [default: 4]",
         default="",
     )
-    parser.addini("oomtrial_memory", "memory of a guest, such as 2G [default: 2G]", default="")
+    parser.addini("oomtrial_memory", "memory per guest, such as 2G [default: 2G]", default="")
     parser.addini("oomtrial_accel", "auto, kvm or tcg", default="auto")
 
 

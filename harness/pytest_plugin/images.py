@@ -88,7 +88,9 @@ def _from_tar(engine: KernelEngine, path: Path) -> str:
         with tarfile.open(path) as archive:
             names = set(archive.getnames())
     except (tarfile.TarError, OSError) as error:
-        raise UsageError(f"no image: {path} is no tar ({error})", "docker save -o FILE.tar IMAGE makes one") from error
+        raise UsageError(
+            f"no image: {path} is not a tar archive ({error})", "docker save -o FILE.tar IMAGE makes one"
+        ) from error
     if names & {"manifest.json", "oci-layout", "index.json"}:
         before = {tag for image in engine.client.images.list() for tag in image.tags}
         with path.open("rb") as content:

@@ -64,7 +64,7 @@ class OomWatch:
     def __repr__(self) -> str:
         lines = [f"{len(self.kills)} OOM kills on {self.kernel}", *(f"  {kill}" for kill in self.kills)]
         if self.foreign:
-            lines.append(f"  and {len(self.foreign)} in containers that are not ours")
+            lines.append(f"  and {len(self.foreign)} in containers outside this test")
         if self.lost_records:
             lines.append(f"  {self.lost_records} records of the kernel log were lost")
         return "\n".join(lines)

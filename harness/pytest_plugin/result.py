@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..analysis.arm import Arm
 from ..analysis.bounds import Bounds, bounds_of, rounds_that_decide
+from ..analysis.killclass import KillClass
 from ..analysis.tally import by_boot, counted
 from ..collectors.rounds import TrialEvidence, read_evidence
 from ..errors import EvidenceError, UsageError
@@ -94,7 +95,7 @@ class TrialResult:
 
     @property
     def kernel(self) -> str:
-        return self.arm.kernel
+        return self.arm.arm
 
     @property
     def scenario(self) -> str:
@@ -128,13 +129,13 @@ class TrialResult:
         would not be zero.
         """
         self._require_classes()
-        return Count(self.arm.redundant_kills, "redundant kills", self, "redundant")
+        return Count(self.arm.redundant_kills, "redundant kills", self, KillClass.REDUNDANT)
 
     @property
     def redundant_rounds(self) -> Count:
         """Completed rounds with a redundant kill."""
         self._require_classes()
-        return Count(self.arm.rounds_with_redundant, "rounds with a redundant kill", self, "redundant")
+        return Count(self.arm.rounds_with_redundant, "rounds with a redundant kill", self, KillClass.REDUNDANT)
 
     @property
     def surplus_kills(self) -> Count:
@@ -145,12 +146,12 @@ class TrialResult:
     @property
     def unknown_kills(self) -> Count:
         """Kills whose evidence was lost."""
-        return Count(self.arm.unknown_kills, "kills of unknown class", self, "unknown")
+        return Count(self.arm.unknown_kills, "kills of unknown class", self, KillClass.UNKNOWN)
 
     @property
     def collateral_kills(self) -> Count:
         """Victims that were none of the workload's hogs."""
-        return Count(self.arm.collateral_kills, "collateral kills", self, "collateral")
+        return Count(self.arm.collateral_kills, "collateral kills", self, KillClass.COLLATERAL)
 
     @property
     def failed_rounds(self) -> Count:

@@ -11,7 +11,7 @@ _COSTS = "Time and costs of a round"
 _GROUPS = {
     "rounds / boots": _OPEN,
     "outcomes": _OPEN,
-    "redundant a round": _OPEN,
+    "redundant kills per round": _OPEN,
     "rounds with a redundant kill": _OPEN,
     "kill to release, median": _OPEN,
     "kills": "Kills, by class and mechanism",

@@ -65,7 +65,7 @@ def draw_charts(
     arms: Sequence[Arm], rounds: pd.DataFrame, kills: pd.DataFrame, names: Mapping[str, str] | None = None
 ) -> list[Chart]:
     """Every picture of a run. `arms` in the order of the summary; `names`: what to call them, by their own names."""
-    labels = {arm.kernel: label(place, (names or {}).get(arm.kernel, arm.kernel)) for place, arm in enumerate(arms)}
+    labels = {arm.arm: label(place, (names or {}).get(arm.arm, arm.arm)) for place, arm in enumerate(arms)}
     with look():
         return [
             _rates(arms, labels),
@@ -91,7 +91,7 @@ def _rates(arms: Sequence[Arm], labels: Mapping[str, str]) -> Chart:
     _place(figure, axes, 0.15, 1.45, 0.08, 0.5)
     for index, arm in enumerate(arms):
         style = arm_style(index)
-        axes.text(0, index - 0.34, labels[arm.kernel], va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
+        axes.text(0, index - 0.34, labels[arm.arm], va="center", fontsize=8.5, transform=axes.get_yaxis_transform())
         if arm.rate is None or arm.ci_low is None or arm.ci_high is None:
             axes.text(
                 1.02, index, "no completed round", transform=axes.get_yaxis_transform(), va="center", fontsize=8.5
@@ -127,7 +127,7 @@ def _rates(arms: Sequence[Arm], labels: Mapping[str, str]) -> Chart:
     methods = "; ".join(dict.fromkeys(arm.ci_method for arm in arms))
     caption = f"Share of completed rounds, with its 95 % interval ({methods})."
     if any(arm.unknown_kills for arm in arms):
-        caption += " Hollow: kills of unknown class may be redundant, and are not in the share."
+        caption += " Hollow points: kills of unknown class may be redundant and are not in the share."
     return Chart("rates", "Rounds with a redundant kill", caption, figure)
 
 
@@ -151,7 +151,7 @@ def _kills_per_round(
         axes = figure.add_subplot()
         above = 0.24 + place * (height + 0.24)
         _place(figure, axes, 0.45, 0.15, above, total - above - height)
-        mine = counts[counts["arm"] == arm.kernel]
+        mine = counts[counts["arm"] == arm.arm]
         scale, at = 100 / max(len(mine), 1), edges[:-1] + (step - 1) / 2
         below = np.zeros(len(at))
         unknown = mine["unknown"] & ~mine["redundant"]
@@ -162,7 +162,7 @@ def _kills_per_round(
             seen = share > 0
             axes.bar(at[seen], share[seen], 0.8 * step, below[seen], linewidth=0.6, **look_of)
             below += share
-        axes.set_title(f"{labels[arm.kernel]}, n = {len(mine)}", loc="left", fontsize=8.5, pad=3)
+        axes.set_title(f"{labels[arm.arm]}, n = {len(mine)}", loc="left", fontsize=8.5, pad=3)
         axes.set_xlim(-0.6 * step, edges[-1] - 1 + 0.6 * step)
         panels.append((axes, below.max()))
         axes.tick_params(axis="y", labelsize=7.5)
@@ -194,10 +194,10 @@ def _releases(arms: Sequence[Arm], labels: Mapping[str, str], kills: pd.DataFram
     open_ended = 0
     for place, arm in enumerate(arms):
         style = arm_style(place)
-        mine = latency[traced["arm"] == arm.kernel]
+        mine = latency[traced["arm"] == arm.arm]
         known = np.sort(mine.dropna().to_numpy(dtype=float))
         open_ended += len(mine) - len(known)
-        says = f"{labels[arm.kernel]}: {len(mine)} kills"
+        says = f"{labels[arm.arm]}: {len(mine)} kills"
         if len(known) < len(mine):
             says += f", {len(mine) - len(known)} not released"
         if len(known):
@@ -227,9 +227,9 @@ def _releases(arms: Sequence[Arm], labels: Mapping[str, str], kills: pd.DataFram
     axes.grid(color=PALE, linewidth=0.5)
     figure.legend(loc="lower left", bbox_to_anchor=(0.02, 0), borderpad=0.2, labelspacing=0.25, handlelength=3.2)
     untraced = len(kills) - len(traced)
-    caption = "Share of kills whose memory was free again after so long."
+    caption = "Share of kills whose memory was free again, by the time since the kill."
     if open_ended:
-        caption += f" {open_ended} kills have no release in their round: their arm's line ends below 100 %."
+        caption += f" {open_ended} kills have no release in their round, so the line of their arm ends below 100 %."
     if untraced:
         caption += f" {untraced} kills without a trace are left out."
     return Chart("release", "From kill to release", caption, figure)
@@ -252,7 +252,7 @@ def _costs(arms: Sequence[Arm], labels: Mapping[str, str], rounds: pd.DataFrame)
         left = 0.3 if position % 2 == 0 else _WIDTH / 2 + 0.3
         _place(figure, axes, left, _WIDTH - left - (_WIDTH / 2 - 0.45), above, total - above - panel)
         for place, arm in enumerate(arms):
-            every = completed.loc[completed["arm"] == arm.kernel, column]
+            every = completed.loc[completed["arm"] == arm.arm, column]
             values = every.dropna().to_numpy(dtype=float) / divisor
             missing += len(every) - len(values)
             if len(values):
@@ -265,7 +265,7 @@ def _costs(arms: Sequence[Arm], labels: Mapping[str, str], rounds: pd.DataFrame)
         axes.grid(axis="x", color=PALE, linewidth=0.5)
         axes.set_axisbelow(True)
         axes.locator_params(axis="x", nbins=4)
-    handles = [_arm_handle(place, labels[arm.kernel]) for place, arm in enumerate(arms)]
+    handles = [_arm_handle(place, labels[arm.arm]) for place, arm in enumerate(arms)]
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.02, 0), borderpad=0.2, labelspacing=0.25)
     caption = "Of completed rounds: the median, half of all rounds (thick), 90 % of them (thin)."
     if missing:

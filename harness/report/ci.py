@@ -20,7 +20,7 @@ def cases(summary: Summary, checks: list[Check]) -> list[Check]:
     if checks:
         return checks
     return [
-        Check(each.scenario, each.kernel, "verdict", False, f"{each.verdict}: {each.because}")
+        Check(each.scenario, each.arm, "verdict", False, f"{each.verdict}: {each.because}")
         for each in summary.comparisons
     ]
 

@@ -10,6 +10,7 @@ from ..analysis.checks import Check
 from ..analysis.families import p_words
 from ..analysis.planning import ALPHA
 from ..analysis.verdict import Comparison
+from ..analysis.verdicts import DECIDED
 from .visible import visible
 
 _WORDS = {True: "FAILED", False: "passed", None: "not decided"}
@@ -21,7 +22,7 @@ def _percent(value: float | None) -> str:
 
 def _p_value(raw: float | None, adjusted: float | None, comparisons: int) -> str:
     if raw is None or adjusted is None:
-        return "nothing to test"
+        return "not tested"
     if p_words(raw) == p_words(adjusted):
         return p_words(adjusted)
     return f"{p_words(adjusted)} ({p_words(raw)} before the correction for {comparisons} comparisons)"
@@ -40,20 +41,24 @@ def _likeness(comparison: Comparison) -> str:
     """How alike rounds of a boot are, and at what likeness the verdict would turn."""
     if comparison.design_effect is None:
         return ""
-    seen = "" if comparison.icc is None else f"ICC {max(0.0, comparison.icc):.3f} seen, "
+    seen = "" if comparison.icc is None else f"estimated ICC {max(0.0, comparison.icc):.3f}, "
     turns = comparison.icc_turns
-    if comparison.verdict in ("better", "worse", "mixed"):
-        said = f"the verdict holds up to an ICC of {turns:.2f}" if turns is not None else "no ICC turns the verdict"
+    if comparison.verdict in DECIDED:
+        said = (
+            f"the verdict holds up to an ICC of {turns:.2f}" if turns is not None else "no ICC would change the verdict"
+        )
     else:
-        said = f"below an ICC of {turns:.3f} the difference would be shown" if turns is not None else ""
-    return f"rounds of a boot: {seen}design effect {comparison.design_effect:.2f}" + (f"; {said}" if said else "")
+        said = f"the difference would be significant with an ICC below {turns:.3f}" if turns is not None else ""
+    return f"correlation of rounds within a boot: {seen}design effect {comparison.design_effect:.2f}" + (
+        f"; {said}" if said else ""
+    )
 
 
 def comparison_lines(comparison: Comparison, *, with_tests: bool) -> list[str]:
     """A verdict: the first line is its heading."""
     difference = difference_words(comparison)
     lines = [
-        f"{comparison.kernel} against {comparison.baseline}: {comparison.verdict}{f' ({difference})' if difference else ''}",
+        f"{comparison.arm} against {comparison.baseline}: {comparison.verdict}{f' ({difference})' if difference else ''}",
         f"  {comparison.because}",
         *(f"  at a cost: {cost}" for cost in comparison.costs),
     ]
@@ -81,9 +86,9 @@ def _test_lines(comparison: Comparison) -> Iterator[str]:
     if likeness := _likeness(comparison):
         yield likeness
     if comparison.permutation_p_value is not None:
-        yield f"beside it: permutation of boots, {p_words(comparison.permutation_p_value)} uncorrected"
+        yield f"for comparison: permutation test of boots, {p_words(comparison.permutation_p_value)}, uncorrected"
     for each in comparison.secondary:
-        yield f"secondary, decides nothing: {each.words}"
+        yield f"secondary endpoint, not part of the verdict: {each.words}"
 
 
 def print_comparison(console: Console, comparison: Comparison, *, with_tests: bool = False) -> None:

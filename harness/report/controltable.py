@@ -49,12 +49,12 @@ def print_controls(console: Console, results: list[ControlResult], machine: str)
         low, high = result.claim
         what = "would have told" if result.direction == "alike" else "must tell"
         console.print(
-            f"{result.control}: {result.says}; {what} {100 * low:.0f} % from {100 * high:.0f} % of rounds",
+            f"{result.control}: {result.description}; {what} {100 * low:.0f} % from {100 * high:.0f} % of rounds",
             highlight=False,
         )
     failed = [result.control for result in results if not result.passed]
     console.print(
-        f"{len(results) - len(failed)} of {len(results)} controls come out as claimed"
+        f"{len(results) - len(failed)} of {len(results)} controls behave as claimed"
         f" (Fisher's exact test, level {ALPHA}; the difference is a 95 % interval in points; power is for the claimed shares)",
         highlight=False, style="bold" if not failed else "bold red",
     )  # fmt: skip

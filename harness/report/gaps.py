@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pandas as pd
 
 from ..analysis.arm import Arm
+from ..analysis.killclass import KillClass
 
 _ROUNDS: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
     ("completed rounds that lack a witness", lambda r: _count((r["outcome"] == "completed") & ~r["witnesses_checked"].fillna(False))),
-    ("records of the kernel log lost", lambda r: int(r["lost_kmsg_records"].sum())),
-    ("events of the trace lost", lambda r: int(r["lost_trace_events"].sum())),
-    ("probe hits missed", lambda r: int(r["missed_probes"].sum())),
-    ("reports kept back by the kernel's rate limit", lambda r: int(r["suppressed_reports"].sum())),
+    ("lost records of the kernel log", lambda r: int(r["lost_kmsg_records"].sum())),
+    ("lost trace events", lambda r: int(r["lost_trace_events"].sum())),
+    ("missed probe hits", lambda r: int(r["missed_probes"].sum())),
+    ("reports suppressed by the kernel's rate limit", lambda r: int(r["suppressed_reports"].sum())),
     ("lines of user space that look like a kill", lambda r: int(r["forged_kills"].sum())),
     ("soft lockup and hung task lines", lambda r: int(r["trouble_lines"].sum())),
     ("rounds in which the supervisor itself ran out of memory", lambda r: _count(r["supervisor_invoked"].fillna(False))),
@@ -23,7 +24,7 @@ _KILLS: tuple[tuple[str, Callable[[pd.DataFrame], int]], ...] = (
     ("kills without a report", lambda k: _count(k["report"].isna())),
     ("kills without a trace", lambda k: _count(k["mark_time_us"].isna())),
     ("traced kills without a release in their round", lambda k: _count(k["mark_time_us"].notna() & k["release_time_us"].isna())),
-    ("kills of unknown class", lambda k: _count(k["kill_class"] == "unknown")),
+    ("kills of unknown class", lambda k: _count(k["kill_class"] == KillClass.UNKNOWN)),
 )  # fmt: skip
 
 
@@ -34,10 +35,10 @@ def _count(condition: pd.Series) -> int:
 def gap_lines(arms: list[Arm], rounds: pd.DataFrame, kills: pd.DataFrame) -> list[tuple[str, list[int]]]:
     """A label and a count for each arm."""
     lines = [
-        ("rounds planned, never begun", [arm.rounds_not_run for arm in arms]),
+        ("rounds planned but never begun", [arm.rounds_not_run for arm in arms]),
         ("trials that ended early", [arm.trials_ended_early for arm in arms]),
     ]
     for frame, questions in ((rounds, _ROUNDS), (kills, _KILLS)):
-        mine = [frame[frame["arm"] == arm.kernel] for arm in arms]
+        mine = [frame[frame["arm"] == arm.arm] for arm in arms]
         lines += [(text, [question(part) for part in mine]) for text, question in questions]
     return lines

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from ..analysis.arm import Arm
 from ..analysis.summary import Summary
 from ..analysis.verdict import Comparison
+from ..analysis.verdicts import Verdict
 
 # A shape for each verdict: colour is never alone.
 _VERDICTS = {
-    "better": ("good", "▼"),
-    "worse": ("bad", "▲"),
-    "mixed": ("open", "◆"),
-    "no difference shown": ("open", "≈"),
-    "not enough rounds": ("open", "?"),
+    Verdict.BETTER: ("good", "▼"),
+    Verdict.WORSE: ("bad", "▲"),
+    Verdict.MIXED: ("open", "◆"),
+    Verdict.NO_DIFFERENCE: ("open", "≈"),
+    Verdict.NOT_ENOUGH: ("open", "?"),
 }
 
 
@@ -30,7 +31,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgedShares:
     """One arm against the baseline."""
 
     kind: str  # good, bad or open: how it looks
@@ -43,8 +44,8 @@ class Verdict:
 def title_of(summary: Summary, names: Mapping[str, str], date: str) -> str:
     """What was found, for a tab or a bookmark: the shares of the baseline and of the first arm that was compared with it."""
     first = summary.comparisons[0] if summary.comparisons else None
-    wanted = [first.baseline, first.kernel] if first else [summary.arms[0].kernel]
-    arms = {arm.kernel: arm for arm in summary.arms}
+    wanted = [first.baseline, first.arm] if first else [summary.arms[0].arm]
+    arms = {arm.arm: arm for arm in summary.arms}
     shares = ", ".join(f"{names.get(name, name)} {_percent(arms[name])}" for name in wanted)
     others = len(summary.arms) - len(wanted)
     more = f" and {others} more" if others else ""
@@ -55,7 +56,7 @@ def title_of(summary: Summary, names: Mapping[str, str], date: str) -> str:
 
 def heading_of(arms: Sequence[Arm], names: Mapping[str, str]) -> str:
     """The question that the run answers."""
-    kernels = " and ".join(names.get(arm.kernel, arm.kernel) for arm in arms)
+    kernels = " and ".join(names.get(arm.arm, arm.arm) for arm in arms)
     if len(arms) == 1:
         return f"How often {kernels} kills a process needlessly at a memory limit"
     if len(arms) == 2:
@@ -63,13 +64,13 @@ def heading_of(arms: Sequence[Arm], names: Mapping[str, str]) -> str:
     return f"Needless kills at a memory limit: {len(arms)} kernels side by side"
 
 
-def verdicts_of(summary: Summary, names: Mapping[str, str]) -> list[Verdict]:
+def verdicts_of(summary: Summary, names: Mapping[str, str]) -> list[JudgedShares]:
     """Every comparison, in the order of the summary."""
-    arms = {arm.kernel: arm for arm in summary.arms}
+    arms = {arm.arm: arm for arm in summary.arms}
     return [
-        Verdict(
+        JudgedShares(
             *_VERDICTS.get(each.verdict, ("open", "•")),
-            (share_of(arms[each.baseline], names), share_of(arms[each.kernel], names)),
+            (share_of(arms[each.baseline], names), share_of(arms[each.arm], names)),
             each,
             _difference(each),
         )
@@ -79,7 +80,7 @@ def verdicts_of(summary: Summary, names: Mapping[str, str]) -> list[Verdict]:
 
 def share_of(arm: Arm, names: Mapping[str, str]) -> Share:
     """The share with its counts and its interval; where the class of some kills is not known, as bounds."""
-    name = names.get(arm.kernel, arm.kernel)
+    name = names.get(arm.arm, arm.arm)
     high = arm.ci_high_at_most if arm.rounds_with_unknown else arm.ci_high
     if not arm.has_oracle:
         return Share(name, "-", "the scenario declares no demand", "")

@@ -18,18 +18,18 @@ from rich.text import Text
 
 from ..analysis.planning import ALPHA
 from ..analysis.verdict import Comparison
+from ..analysis.verdicts import DECIDED, Verdict
 from .visible import visible
 
-DECIDED = frozenset({"better", "worse", "mixed"})
 _MAX_ROWS = 12  # of several scenarios, beyond that many rows only the one that was measured last
 _GAUGE = 10
 _FIGURES = 56  # columns that the figures take beside the name
-_STYLES = {"better": "green", "worse": "red", "mixed": "yellow"}
+_STYLES = {Verdict.BETTER: "green", Verdict.WORSE: "red", Verdict.MIXED: "yellow"}
 _LEAST_S = 1.0  # a block that took less was not run: it had been before, or its scenario was refused
 
 
 @dataclass(frozen=True)
-class Standing:
+class ArmProgress:
     """One arm of one scenario, as far as it has come. Counts are of rounds."""
 
     arm: str
@@ -79,14 +79,14 @@ class LiveView:
     def __init__(self, names: Mapping[str, str], pace: Pace, *, until_decided: bool) -> None:
         """`names`: what to call the arms, by their own names."""
         self._names, self.pace, self._until_decided = names, pace, until_decided
-        self._standings: Sequence[Standing] = ()
+        self._arms: Sequence[ArmProgress] = ()
         self._comparisons: Sequence[Comparison] = ()
         self._latest, self._version = "", 0
         self._drawn: tuple[tuple[object, ...], list[Segment]] | None = None
 
-    def update(self, standings: Iterable[Standing], comparisons: Iterable[Comparison], latest: str) -> None:
+    def update(self, arms: Iterable[ArmProgress], comparisons: Iterable[Comparison], latest: str) -> None:
         """`latest`: the scenario that was measured last."""
-        self._standings, self._comparisons, self._latest = tuple(standings), tuple(comparisons), latest
+        self._arms, self._comparisons, self._latest = tuple(arms), tuple(comparisons), latest
         self._version += 1
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -99,19 +99,17 @@ class LiveView:
         yield from self._drawn[1]
 
     def _parts(self, width: int) -> Iterable[Table | Text]:
-        if not self._standings:
-            yield Text("No figures yet: they come after each block.", style="dim")
+        if not self._arms:
+            yield Text("No figures yet: they appear after each block.", style="dim")
             return
-        scenarios = list(dict.fromkeys(each.scenario for each in self._standings))
-        shown = scenarios if len(self._standings) <= _MAX_ROWS else [self._latest]
+        scenarios = list(dict.fromkeys(each.scenario for each in self._arms))
+        shown = scenarios if len(self._arms) <= _MAX_ROWS else [self._latest]
         for scenario in shown:
             if len(scenarios) > 1:
                 yield Text(
                     scenario if len(shown) > 1 else f"{scenario} (one of {len(scenarios)} scenarios)", style="bold"
                 )
-            yield self._table(
-                [each for each in self._standings if each.scenario == scenario], max(12, width - _FIGURES)
-            )
+            yield self._table([each for each in self._arms if each.scenario == scenario], max(12, width - _FIGURES))
         for comparison in self._comparisons if self._until_decided else ():
             if comparison.scenario in shown and not comparison.is_null:
                 yield self._nearness(comparison)
@@ -123,18 +121,18 @@ class LiveView:
             style="dim",
         )
 
-    def _table(self, standings: Sequence[Standing], name_letters: int) -> Table:
+    def _table(self, arms: Sequence[ArmProgress], name_letters: int) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("", overflow="fold")
         for heading in ("rounds", "redundant", "surplus", "share", "95 % interval"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for each in standings:
+        for each in arms:
             name = visible(self._names.get(each.arm, each.arm))
             table.add_row(Text("\n".join(_lines(name, name_letters))), *_cells(each))
         return table
 
     def _nearness(self, comparison: Comparison) -> Text:
-        name = visible(self._names.get(comparison.kernel, comparison.kernel))
+        name = visible(self._names.get(comparison.arm, comparison.arm))
         text = Text(f"{name}: ")
         p_value = deciding_p(comparison)
         said = "" if p_value is None else "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
@@ -144,9 +142,9 @@ class LiveView:
         share = nearness(p_value)
         filled = math.floor(share * _GAUGE)
         text.append("█" * filled + "░" * (_GAUGE - filled))
-        text.append(f" open, {said or 'nothing to test'} (decided below {ALPHA:g})")
+        text.append(f" open, {said or 'not tested'} (decided below {ALPHA:g})")
         if comparison.rounds_wanted:
-            text.append(f"; about {comparison.rounds_wanted} more rounds per arm if it goes on so")
+            text.append(f"; about {comparison.rounds_wanted} more rounds per arm at this rate")
         return text
 
 
@@ -170,7 +168,7 @@ def nearness(p_value: float | None) -> float:
     return min(1.0, max(0.0, math.log(p_value) / math.log(ALPHA)))
 
 
-def _cells(each: Standing) -> tuple[str, ...]:
+def _cells(each: ArmProgress) -> tuple[str, ...]:
     rounds = f"{each.completed + each.failed}/{each.planned}"
     if not each.completed:
         return rounds, "-", "-", "-", "-"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from ..oomlog import records, scan
-from ..oomlog.forms import FORMS, Form
+from ..oomlog.line_formats import LINE_FORMATS, LineFormat
 from ..tables.log import LOG_TABLES
 from ..tables.schema import Table
 
@@ -36,12 +36,12 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Made from the code by `python -m harness.report.logdocs`; a test keeps it true. How to read it: [oom-log.md](oom-log.md)."
     yield ""
-    yield "## Line forms"
+    yield "## Line formats"
     yield ""
     yield "| where | line | kernels | remarks |"
     yield "|---|---|---|---|"
-    for form in _ordered_forms():
-        yield f"| {form.group} | `{_cell(form.line)}` | {_cell(form.versions)} | {_cell(form.note)} |"
+    for entry in _ordered_formats():
+        yield f"| {entry.group} | `{_cell(entry.line)}` | {_cell(entry.versions)} | {_cell(entry.note)} |"
     for table in LOG_TABLES:
         yield from table_lines(table)
     yield ""
@@ -51,18 +51,18 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "| name | meaning |"
     yield "|---|---|"
-    comments = _field_comments(records.Missing)
-    for field in fields(records.Missing):
+    comments = _field_comments(records.KnownLosses)
+    for field in fields(records.KnownLosses):
         yield f"| `{field.name}` | {_cell(comments.get(field.name, ''))} |"
 
 
-def _ordered_forms() -> Iterator[Form]:
+def _ordered_formats() -> Iterator[LineFormat]:
     """By place in a report; the register has the last function first."""
     assert scan  # importing it fills the register
-    parsers = list(dict.fromkeys(form.parser for form in FORMS))[::-1]
+    parsers = list(dict.fromkeys(entry.parser for entry in LINE_FORMATS))[::-1]
     for group in _GROUPS:
         for parser in parsers:
-            yield from (form for form in FORMS if form.group == group and form.parser == parser)
+            yield from (entry for entry in LINE_FORMATS if entry.group == group and entry.parser == parser)
 
 
 def table_lines(table: Table) -> Iterator[str]:

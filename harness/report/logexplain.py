@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -11,7 +10,8 @@ from rich.text import Text
 from ..oomlog.assemble import Output
 from ..oomlog.killers import KILLERS
 from ..oomlog.owner import NOBODY, owner_of
-from ..oomlog.records import Kill, Missing, Other, Report
+from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
+from ..tables.logtotals import LogTotals
 from ..units import format_count
 from .killwords import VERDICTS, domain_of
 from .logwhy import why_of
@@ -34,7 +34,7 @@ class LogExplain:
         self._decisions: dict[int, int] = {}  # kills of each
         self._chosen: list[Report] = []
         self._listed: list[tuple[Report, int]] = []  # reports whose table has the process, and its size in kB
-        self._others: list[Other] = []
+        self._others: list[OtherEvent] = []
 
     def add(self, output: Output, file: str) -> None:
         """Takes one record of the log."""
@@ -46,7 +46,7 @@ class LogExplain:
                     self._kills.append(output)
             case Report():
                 self._take_report(output)
-            case Other() if output.kind in KILLERS or output.kind == "skipped":
+            case OtherEvent() if output.kind in KILLERS or output.kind == "skipped":
                 named = output.pid == self._pid if self._pid is not None else self._wanted in output.text
                 if named:
                     self._others.append(output)
@@ -79,7 +79,7 @@ class LogExplain:
             rss = table.column("rss")
             self._listed.append((report, int(rss[row]) * (report.page_kb or 4) if rss is not None else 0))
 
-    def finish(self, totals: dict[str, Any], missing: Missing) -> None:
+    def finish(self, totals: LogTotals, missing: KnownLosses) -> None:
         """Prints what the log proves."""
         for kill in self._kills[-_SHOWN:]:
             self._explain(kill)
@@ -95,7 +95,9 @@ class LogExplain:
         if kill.killed.pid != self._pid and self._pid in kill.sharing_pids:
             self._say(f"pid {self._pid} shared its memory and was killed with it")
         elif self._pid is not None and kill.killed.pid != self._pid:
-            self._say(f"pid {self._pid} was chosen, and another was killed in its place: a child, or its main thread")
+            self._say(
+                f"pid {self._pid} was chosen, but another process was killed instead: a child, or its main thread"
+            )
         memcg = kill.task_memcg or kill.group or kill.oom_memcg
         if memcg is not None:
             owner = owner_of(memcg)
@@ -109,7 +111,7 @@ class LogExplain:
                 ("runtime", owner.runtime),
             )
             parts = [f"{label} {visible(value)}" for label, value in labels if value] if owner != NOBODY else []
-            self._say(f"whose: {', '.join([*parts, f'memcg {visible(memcg)}'])}")
+            self._say(f"owner: {', '.join([*parts, f'memcg {visible(memcg)}'])}")
         self._say(f"OOM domain: {domain_of(kill)} ({kill.domain_source})")
         members = self._decisions[kill.decision]
         if kill.group is not None:
@@ -119,7 +121,7 @@ class LogExplain:
         else:
             self._say("one process was killed by this decision, not a group")
         if kill.report is None:
-            self._say("its report is not in the log: the rate limit kept it back, or it was cut")
+            self._say("its report is not in the log: it was suppressed by the rate limit, or cut")
         else:
             for reason in why_of(kill.report):
                 self._say(reason)
@@ -129,30 +131,31 @@ class LogExplain:
             f"before an earlier victim's memory was free: {VERDICTS[kill.overlap_estimated][0]} ({kill.overlap_evidence})"
         )
 
-    def _nothing(self, totals: dict[str, Any], missing: Missing) -> None:
+    def _nothing(self, totals: LogTotals, missing: KnownLosses) -> None:
         wanted = f"pid {self._pid}" if self._pid is not None else visible(self._wanted)
         self._console.print(
-            Text(f"no line of this log says that the kernel's OOM killer killed {wanted}", style="bold"), soft_wrap=True
+            Text(f"no line of this log shows that the kernel's OOM killer killed {wanted}", style="bold"),
+            soft_wrap=True,
         )
         for report in self._chosen[-_SHOWN:]:
             self._say(
-                f"it was chosen, and its kill is not in the log: line {report.where.line} (outcome: {report.outcome})"
+                f"it was chosen, but its kill is not in the log: line {report.where.line} (outcome: {report.outcome})"
             )
         for other in self._others[-_SHOWN:]:
             who = "user space" if other.kind in KILLERS else "the kernel"
             self._say(f"{who}, line {other.where.line}: {visible(other.text)}")
         for report, size_kb in self._listed[-1:]:
             self._say(f"it was alive at line {report.where.line}, in the task table of a report, with {size_kb} kB")
-        kills = totals["kills"]
-        if kills["at_most"] > kills["printed"]:
-            more = kills["at_most"] - kills["printed"]
+        kills = totals.kills
+        if kills.at_most > kills.printed:
+            more = kills.at_most - kills.printed
             self._say(f"up to {format_count(more, 'kill')} may be missing from the log, so it may be one of these")
             if missing.unread_lines:
                 self._say(f"lines that could not be read: {', '.join(map(str, missing.unread_lines[:12]))}")
         else:
             self._say("nothing is known to be missing from the log")
         self._say(
-            "exit code 137 only says SIGKILL: a stop that took too long, a failed probe, an eviction or another program sends it too"
+            "exit code 137 only means SIGKILL: a stop that took too long, a failed probe, an eviction or another program also sends it"
         )
 
     def _say(self, text: str) -> None:

@@ -11,8 +11,9 @@ from typing import IO, Any
 import msgspec
 
 from ..oomlog.assemble import Output
-from ..oomlog.records import Kill, Other, Release, Report
+from ..oomlog.records import Kill, KnownLosses, OtherEvent, Release, Report
 from ..tables.log import Row, event_row, kill_row, release_row, report_row, task_rows, zone_rows
+from ..tables.logtotals import LogTotals
 
 _ARRAYS = ("reports", "kills", "releases", "tasks", "events")
 _IN_MEMORY_BYTES = 8 << 20
@@ -36,8 +37,21 @@ def _rows(output: Output, file: str) -> list[tuple[str, Row]]:
             return [("kills", kill_row(output, file))]
         case Release():
             return [("releases", release_row(output, file))]
-        case Other():
+        case OtherEvent():
             return [("events", event_row(output, file))]
+
+
+class LogFooter(msgspec.Struct, frozen=True):
+    """What follows the records."""
+
+    missing: KnownLosses
+    totals: LogTotals
+    boots: int
+    files: list[str]
+
+    def values(self) -> dict[str, Any]:
+        """As builtin types: names of files may hold bytes that are no UTF-8."""
+        return dict(msgspec.to_builtins(self))
 
 
 class JsonDocument:
@@ -58,8 +72,8 @@ class JsonDocument:
             array.write(b",\n " if array.tell() else b"\n ")
             array.write(encode(row))
 
-    def finish(self, rest: dict[str, Any]) -> None:
-        """Writes the document; `rest` are the keys besides the arrays."""
+    def finish(self, footer: LogFooter) -> None:
+        """Writes the document."""
         self._out.write(b"{")
         for name, array in self._arrays.items():
             is_empty = not array.tell()
@@ -67,7 +81,9 @@ class JsonDocument:
             self._out.write(f'"{name}": ['.encode())
             shutil.copyfileobj(array, self._out)
             self._out.write(b"],\n" if is_empty else b"\n],\n")
-        self._out.write(b",\n".join(encode(key) + b": " + encode(value) for key, value in rest.items()) + b"}\n")
+        self._out.write(
+            b",\n".join(encode(key) + b": " + encode(value) for key, value in footer.values().items()) + b"}\n"
+        )
         self._out.flush()
 
     def close(self) -> None:
@@ -85,11 +101,11 @@ class JsonLines:
         for name, row in _rows(output, file):
             self._out.write(encode({"type": name.removesuffix("s"), **row}) + b"\n")
 
-    def finish(self, rest: dict[str, Any]) -> None:
+    def finish(self, footer: LogFooter) -> None:
         """Writes the last lines: what is missing, and totals."""
-        for key, value in rest.items():
-            if isinstance(value, dict):
-                self._out.write(encode({"type": key, **value}) + b"\n")
+        values = footer.values()
+        for key in ("missing", "totals"):
+            self._out.write(encode({"type": key, **values[key]}) + b"\n")
         self._out.flush()
 
     def close(self) -> None:

@@ -6,16 +6,16 @@ from collections import Counter, deque
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ..oomlog.assemble import Output
-from ..oomlog.found import Where
 from ..oomlog.killers import KILLERS
-from ..oomlog.records import Kill, Missing, Other, Report
+from ..oomlog.located import Location
+from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
+from ..tables.logtotals import LogTotals
 from ..units import format_count
 from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from .visible import visible
@@ -28,30 +28,30 @@ _EVENTS = {
     "no-victim": "no killable process",
     "panic": "panic",
     "init-killed": "init was killed",
-    "sysrq": "by hand (SysRq-F)",
-    "sysrq-ignored": "by hand (SysRq-F), without effect",
-    "skipped": "the chosen process was exiting already",
+    "sysrq": "manual (SysRq-F)",
+    "sysrq-ignored": "manual (SysRq-F), without effect",
+    "skipped": "the chosen process was already exiting",
     "oom-disabled": "the OOM killer was disabled",
 }
 
 _ENDS = {
-    "none": "cut, or without an end",
-    "no-victim": "without a victim to choose",
-    "skipped": "whose victim was gone",
+    "none": "cut or without an end",
+    "no-victim": "without a killable process",
+    "skipped": "whose victim had already exited",
 }
 # What is missing, in words; the reader need not know the names of the fields.
 _LOSSES = (
-    ("suppressed_reports", "reports kept back by the kernel's rate limit (their kills are printed all the same)"),
+    ("suppressed_reports", "reports suppressed by the kernel's rate limit (their kills are printed nevertheless)"),
     ("unended_reports", "reports whose end is not in the log: each may have been a kill"),
     ("kills_without_report", "kills without a report: domain and margin are inferred or unknown"),
     ("dropped_records", "records dropped by printk or journald: each may have been a kill"),
     ("sequence_gaps", "records missing from /dev/kmsg: each may have been a kill"),
     ("dropped_by_syslog", "messages of user space dropped by rsyslog"),
-    ("releases_without_kill", "victims reaped without a kill in the log"),
-    ("partial_kills", "lines of kills cut"),
-    ("partial_reports", "reports without all their parts"),
-    ("damaged_rows", "rows of task tables unreadable"),
-    ("duplicate_lines", "records pasted twice, counted once"),
+    ("releases_without_kill", "victims that were reaped but whose kill is not in the log"),
+    ("partial_kills", "kill lines that are cut"),
+    ("partial_reports", "incomplete reports"),
+    ("damaged_rows", "unreadable rows of task tables"),
+    ("duplicate_lines", "duplicate records, counted once"),
     ("forged_kills", "lines of user space that look like a kill, not counted"),
     ("forged_heads", "lines of user space that look like a report's head or summary, not counted"),
 )
@@ -67,7 +67,7 @@ class LogTable:
         self._verdicts: Counter[bool | None] = Counter()
         self._sources: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
-        self._events: deque[tuple[Where, str]] = deque(maxlen=_SHOWN_EVENTS)
+        self._events: deque[tuple[Location, str]] = deque(maxlen=_SHOWN_EVENTS)
         self._user_kills: Counter[str] = Counter()
         self._event_count = self._by_hand = self._page_faults = 0
         self._boots: set[int] = set()
@@ -89,45 +89,45 @@ class LogTable:
             self._outcomes[output.outcome] += 1
             self._boots.add(output.boot)
 
-        elif isinstance(output, Other) and output.kind in KILLERS:
+        elif isinstance(output, OtherEvent) and output.kind in KILLERS:
             self._user_kills[output.kind] += 1
             self._event(output.where, f"in user space: {visible(output.text)}")
             self._boots.add(output.boot)
-        elif isinstance(output, Other) and output.kind in _EVENTS:
+        elif isinstance(output, OtherEvent) and output.kind in _EVENTS:
             self._event(output.where, f"{_EVENTS[output.kind]}: {visible(output.text)}")
             self._boots.add(output.boot)
 
-    def _event(self, where: Where, text: str) -> None:
+    def _event(self, where: Location, text: str) -> None:
         self._events.append((where, text))
         self._event_count += 1
 
-    def finish(self, totals: dict[str, Any], missing: Missing, is_whole: bool = True) -> None:
+    def finish(self, totals: LogTotals, missing: KnownLosses, is_whole: bool = True) -> None:
         """Prints the summary and the kills."""
         for file, kills in groupby(self._kills, key=lambda entry: entry[1]):
             if len(self._files) > 1:
                 self._console.print(Text(visible(file), style="bold"))
             self._console.print(self._table([kill for kill, _ in kills]))
         if self._kills:
-            hidden = totals["kills"]["printed"] - len(self._kills)
+            hidden = totals.kills.printed - len(self._kills)
             if hidden:
                 self._console.print(f"{hidden} kills before these are not shown; --format csv gives them all")
             self._console.print()
         for line in self._summary(totals, missing, is_whole):
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _summary(self, totals: dict[str, Any], missing: Missing, is_whole: bool) -> list[Text]:
-        kills, reports = totals["kills"], totals["reports"]
+    def _summary(self, totals: LogTotals, missing: KnownLosses, is_whole: bool) -> list[Text]:
+        kills, reports = totals.kills, totals.reports
         head = (
-            f"{format_count(kills['printed'], 'kill')} in {format_count(totals['decisions']['printed'], 'decision')}, "
-            f"{format_count(reports['printed'], 'report')}, {format_count(len(self._boots), 'boot')}"
+            f"{format_count(kills.printed, 'kill')} in {format_count(totals.decisions.printed, 'decision')}, "
+            f"{format_count(reports.printed, 'report')}, {format_count(len(self._boots), 'boot')}"
         )
         lines = [Text(head, style="bold")]
-        if kills["at_least"] != kills["printed"] or kills["at_most"] != kills["at_least"]:
-            more = f"at least {kills['at_least']}"
-            if kills["at_most"] != kills["at_least"]:
-                more = f"between {kills['at_least']} and {kills['at_most']}"
-            lines.append(Text(f"  in truth {more}: see what is missing"))
-        if kills["printed"]:
+        if kills.at_least != kills.printed or kills.at_most != kills.at_least:
+            more = f"at least {kills.at_least}"
+            if kills.at_most != kills.at_least:
+                more = f"between {kills.at_least} and {kills.at_most}"
+            lines.append(Text(f"  true number {more}: see what is missing"))
+        if kills.printed:
             verdicts = ", ".join(f"{self._verdicts[key]} {VERDICTS[key][0]}" for key in (True, False, None))
             lines.append(Text(f"  before an earlier victim's memory was free (estimated): {verdicts}"))
             sources = ", ".join(
@@ -149,7 +149,7 @@ class LogTable:
             if number:
                 lines.append(
                     Text(
-                        f"  {format_count(number, 'line')} that speak{'s' * (number == 1)} of {words} could not be read"
+                        f"  {format_count(number, 'line')} that mention{'s' * (number == 1)} {words} could not be read"
                     )
                 )
         if missing.unread_lines:
@@ -163,16 +163,16 @@ class LogTable:
         lines = []
         if self._user_kills:
             by = ", ".join(f"{number} of {name}" for name, number in self._user_kills.most_common())
-            lines.append(Text(f"  lines of killers in user space, which are no kills by the kernel: {by}"))
+            lines.append(Text(f"  kills by user-space OOM killers, which are not kernel OOM kills: {by}"))
         if self._by_hand:
             lines.append(
-                Text(f"  {format_count(self._by_hand, 'report')} asked for by hand (SysRq-F): no memory was short")
+                Text(f"  {format_count(self._by_hand, 'report')} requested manually (SysRq-F): memory was not short")
             )
         if self._page_faults:
             lines.append(
                 Text(
-                    f"  {format_count(self._page_faults, 'report')} of a page fault (gfp_mask 0): a fault failed after a memcg's or another's "
-                    "kill; free memory says nothing"
+                    f"  {format_count(self._page_faults, 'report')} of a page fault (gfp_mask 0): a fault failed after a kill in a memcg or "
+                    "elsewhere; free memory is not evidence"
                 )
             )
         if self._events:
@@ -213,7 +213,7 @@ class LogTable:
         return table
 
 
-def _time(where: Where) -> str:
+def _time(where: Location) -> str:
     if where.time_s is None:
         return ""
     if where.clock == "uptime":

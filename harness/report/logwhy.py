@@ -13,11 +13,11 @@ def why_of(report: Report) -> list[str]:
     """What the report shows of the reason, most telling first."""
     header = report.header
     if header.order is not None and header.order < 0:
-        return ["by hand (SysRq-F): no memory was short"]
+        return ["requested manually (SysRq-F): memory was not short"]
     if header.gfp_mask == 0:
         return [
-            "a page fault failed (gfp_mask 0, pagefault_out_of_memory()): which allocation it was, and whose limit, the report does "
-            "not say; free memory is no contradiction"
+            "a page fault failed (gfp_mask 0, pagefault_out_of_memory()): the report does not show which allocation "
+            "it was or whose limit; free memory does not contradict that"
         ]
     return list(_limits(report) if report.is_memcg else _machine(report))
 
@@ -29,7 +29,7 @@ def _limits(report: Report) -> Iterator[str]:
             continue
         usage, limit, _ = report.counters[counter]
         if limit - usage < (report.page_kb or DEFAULT_PAGE_KB) << max(report.header.order or 0, 0):
-            yield f"{memcg} reached its limit of {name}: {usage} of {limit} kB; how much the machine had left does not matter"
+            yield f"{memcg} reached its limit of {name}: {usage} of {limit} kB; free memory of the machine does not matter"
     if report.margin_kb is not None and report.margin_kb >= (report.page_kb or DEFAULT_PAGE_KB):
         yield f"{report.margin_kb} kB were free under the limit of {memcg} when the report was printed, after the decision"
 
@@ -40,13 +40,13 @@ def _machine(report: Report) -> Iterator[str]:
         yield "the machine ran out; the report does not show its zones or what was asked for"
         return
     free_kb = sum(view.zone.free_kb for view in views)
-    usable, room_kb = "how much of that it could use cannot be told", report.zone_margin_kb
+    usable, room_kb = "how much of that it could use is unknown", report.zone_margin_kb
     if room_kb is not None:
-        usable = f"it could use {room_kb} kB" if room_kb > 0 else "it could use nothing"
+        usable = f"it could use {room_kb} kB" if room_kb > 0 else "it could use none of it"
     yield f"the machine ran out: {free_kb} kB were free, the request was for {_asked(report)}, and above the watermarks {usable}"
     others = [view for view in views if view.zone.free_kb > view.zone.high_kb and not view.is_its_zone]
     if others:
-        yield f"{_free(others)} are in zones that it may not use ({_names(others)}): memory of the kernel must lie lower"
+        yield f"{_free(others)} are in zones that it may not use ({_names(others)}): kernel memory must be in a lower zone"
     others = [
         view for view in views if view.is_its_zone and not view.is_its_node and view.zone.free_kb > view.zone.high_kb
     ]

@@ -25,7 +25,7 @@ _DEFINITIONS = (
     " panicked or were lost. The second table counts processes; release: median from a kill until the victim's memory was"
     " free; round: mean duration; lost: records of log and trace; disagree: rounds in which the four witnesses of a kill do."
 )
-_EMULATED = "guests were emulated in software (QEMU TCG): durations are not those of hardware"
+_EMULATED = "guests were emulated in software (QEMU TCG): durations differ from those on hardware"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def mail_text(summary: Summary, facts: MailFacts) -> str:
         lines += ["", *_wrap(f"{scenario}: {facts.scenarios[scenario]}")]
         lines += ["", *_main_table(arms, facts.names)]
         lines += ["", *_other_table(arms, facts.names)]
-        said = [f"{facts.names[arm.kernel]}: {says}." for arm in arms if (says := mechanism_sentence(arm))]
+        said = [f"{facts.names[arm.arm]}: {says}." for arm in arms if (says := mechanism_sentence(arm))]
         lines += [line for text in said for line in ["", *_wrap(text)]]
         if comparisons:
             lines += ["", *_comparison_lines(comparisons, facts.names)]
@@ -149,7 +149,7 @@ def _main_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
             str(arm.rounds_with_surplus) if told else "-",
             str(arm.failed_rounds),
         ]
-        rows.append((names[arm.kernel], row))
+        rows.append((names[arm.arm], row))
     return _table(heads, rows)
 
 
@@ -173,7 +173,7 @@ def _other_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
             str(arm.lost_records),
             str(arm.witness_disagreements),
         ]
-        rows.append((names[arm.kernel], row))
+        rows.append((names[arm.arm], row))
     return _table(heads, rows)
 
 
@@ -208,7 +208,7 @@ def _comparison_lines(comparisons: Sequence[Comparison], names: Mapping[str, str
             points = f", {100 * each.difference:+.1f} points ({100 * each.confidence:.4g} %: {100 * low:+.1f} to {100 * high:+.1f})"
         p_value = "" if each.p_adjusted is None else p_words(each.p_adjusted)
         p_value = f", {p_value}" if p_value and p_value not in each.because else ""
-        lines += _wrap(f"{names[each.kernel]}: {each.verdict}{points}{p_value}", "  ", "    ")
+        lines += _wrap(f"{names[each.arm]}: {each.verdict}{points}{p_value}", "  ", "    ")
         for text in (each.because, *(f"at a cost: {cost}" for cost in each.costs)):
             lines += _wrap(text, "    ")
     return lines

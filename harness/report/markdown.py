@@ -40,9 +40,9 @@ def _heading(summary: Summary, scenario: str) -> str:
 
 
 def _table(summary: Summary, scenario: str) -> str:
-    verdicts = {each.kernel: each.verdict for each in summary.comparisons if each.scenario == scenario}
+    verdicts = {each.arm: each.verdict for each in summary.comparisons if each.scenario == scenario}
     rows = [_HEADINGS, ["---", *["---:"] * (len(_HEADINGS) - 2), "---"]]
-    rows += [[*_cells(arm), verdicts.get(arm.kernel, "")] for arm in summary.arms if arm.scenario == scenario]
+    rows += [[*_cells(arm), verdicts.get(arm.arm, "")] for arm in summary.arms if arm.scenario == scenario]
     return "\n".join(_row(row) for row in rows)
 
 
@@ -59,7 +59,7 @@ def _cells(arm: Arm) -> list[str]:
         str(arm.rounds_with_surplus),
     ]
     return [
-        _plain(arm.kernel).replace("|", "\\|"),
+        _plain(arm.arm).replace("|", "\\|"),
         f"{arm.rounds} / {arm.boots}",
         *(oracle if arm.has_oracle else ["-"] * len(oracle)),
         str(arm.failed_rounds),

@@ -10,8 +10,8 @@ _SAYS = {
     " earlier victim's memory was back by then",
     Mechanism.HIDDEN_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer passed over it",
     Mechanism.GIVEN_UP_VICTIM: "the earlier victim was still exiting when the next was chosen{}, and the OOM killer no longer waited"
-    " for it: the oom_reaper had been over it",
-    Mechanism.UNKNOWN: "the trace does not tell why",
+    " for it: the oom_reaper had already reaped it",
+    Mechanism.UNKNOWN: "the trace does not show why",
 }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def mechanism_cells(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         return []
     lines = [
         ("    decider stalled", [_kills(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
-        ("      for, median", [_median(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
+        ("      stall, median", [_median(arm, Mechanism.STALLED_DECIDER) for arm in arms]),
         ("    victim passed over", [_kills(arm, Mechanism.HIDDEN_VICTIM) for arm in arms]),
     ]
     for mechanism, label in (

@@ -36,7 +36,7 @@ _KINDS = {
     Mechanism.HIDDEN_VICTIM: "The OOM killer passed over a victim that was still exiting",
     Mechanism.STALLED_DECIDER: "The OOM killer stalled, and the earlier victim's memory was back when it chose",
     Mechanism.GIVEN_UP_VICTIM: "The OOM killer had given up an earlier victim that was still exiting",
-    Mechanism.UNKNOWN: "A redundant kill, and the trace does not tell why",
+    Mechanism.UNKNOWN: "A redundant kill whose reason the trace does not show",
 }
 
 
@@ -96,13 +96,13 @@ def render_page(
         title=title_of(summary, names, circumstances.date),
         heading=heading_of(summary.arms, names),
         arms=[
-            (letter(index), _MARKERS[arm_style(index).marker], arm_style(index).color, _breakable(names.get(arm.kernel, arm.kernel)))
+            (letter(index), _MARKERS[arm_style(index).marker], arm_style(index).color, _breakable(names.get(arm.arm, arm.arm)))
             for index, arm in enumerate(summary.arms)
         ],
         verdicts=verdicts_of(summary, names),
         only=share_of(summary.arms[0], names),
         groups=group_rows(arm_lines(summary.arms)),
-        mechanisms=[(names.get(arm.kernel, arm.kernel), says) for arm in summary.arms if (says := mechanism_sentence(arm))],
+        mechanisms=[(names.get(arm.arm, arm.arm), says) for arm in summary.arms if (says := mechanism_sentence(arm))],
         charts=charts,
         picks=picks,
         drawn=drawn,

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..analysis.killclass import KillClass
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#767676", "#D9D9D9"
@@ -20,12 +22,12 @@ class Mark:
 
 # Kills by class; what is to be seen first is dark and dense.
 CLASSES = {
-    "redundant": Mark(VERMILLION, "xxxx"),
-    "fruitless": Mark(PURPLE, "\\\\\\\\"),
-    "premature": Mark(YELLOW, "...."),
-    "necessary": Mark(SKY, "////"),
-    "collateral": Mark(BLUE, "--"),
-    "unknown": Mark(PALE, ""),
+    KillClass.REDUNDANT: Mark(VERMILLION, "xxxx"),
+    KillClass.FRUITLESS: Mark(PURPLE, "\\\\\\\\"),
+    KillClass.PREMATURE: Mark(YELLOW, "...."),
+    KillClass.NECESSARY: Mark(SKY, "////"),
+    KillClass.COLLATERAL: Mark(BLUE, "--"),
+    KillClass.UNKNOWN: Mark(PALE, ""),
 }
 
 # No arm has the colour of redundant kills.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ..analysis.killclass import KillClass
+
 _KINDS = ("redundant kill", "witnesses disagree", "not completed")
 
 
@@ -36,7 +38,7 @@ class Picks:
 def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap: int) -> Picks:
     """Arms and kinds take turns, the first rounds first; an arm without any gives one ordinary round, for contrast."""
     at = rounds.set_index(["trial_id", "round"])
-    redundant = kills.loc[kills["kill_class"] == "redundant", ["trial_id", "round"]]
+    redundant = kills.loc[kills["kill_class"] == KillClass.REDUNDANT, ["trial_id", "round"]]
     kinds = pd.DataFrame(
         {
             "redundant kill": at.index.isin(pd.MultiIndex.from_frame(redundant)),
@@ -61,6 +63,6 @@ def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap:
         picks += [Pick(where[0], where[1], tuple(kind for kind in _KINDS if kinds.loc[where, kind])) for where in mine]
         if not (arm_of == arm).any() and (at["arm"] == arm).any():
             trial_id, number = at.index[at["arm"] == arm][0]
-            picks.append(Pick(trial_id, number, ("for contrast: this arm has none of these",)))
+            picks.append(Pick(trial_id, number, ("for contrast: this arm has no such round",)))
     found = {kind: int(kinds[kind].sum()) for kind in _KINDS}
     return Picks(tuple(picks), found, frozenset(interesting.index))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -12,22 +11,39 @@ from ..spec.scenario import Scenario
 from ..units import format_size
 
 
-def scenario_row(scenario: Scenario) -> dict[str, Any]:
-    """What `oomtrial scenarios --format json` prints of one; sizes in bytes."""
-    return {
-        "name": scenario.name,
-        "summary": scenario.summary,
-        "limits": {limit.name: limit.bytes for limit in scenario.limits},
-        "swap": scenario.swap_bytes,
-        "cpus": scenario.file.cpus or None,
-        "hogs": len(scenario.hogs),
-        "kills_needed": _needed(scenario),
-        "oracle": scenario.file.oracle,
-        "expect": scenario.file.expect,
-        "cgroup": scenario.file.cgroup,
-        "where": scenario.file.where,
-        "version": scenario.version,
-    }
+class ScenarioRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario of `oomtrial scenarios --format json`."""
+
+    name: str
+    summary: str
+    limits: dict[str, int]  # bytes, by the container's name
+    swap: int  # bytes
+    cpus: float | None  # None: no limit
+    hogs: int
+    kills_needed: int | None  # None: the scenario declares no demand
+    oracle: str
+    expect: tuple[str, ...]
+    cgroup: str
+    where: str
+    version: str
+
+
+def scenario_row(scenario: Scenario) -> ScenarioRow:
+    """A scenario as it is printed in JSON."""
+    return ScenarioRow(
+        name=scenario.name,
+        summary=scenario.summary,
+        limits={limit.name: limit.bytes for limit in scenario.limits},
+        swap=scenario.swap_bytes,
+        cpus=scenario.file.cpus or None,
+        hogs=len(scenario.hogs),
+        kills_needed=_needed(scenario),
+        oracle=scenario.file.oracle,
+        expect=scenario.file.expect,
+        cgroup=scenario.file.cgroup,
+        where=scenario.file.where,
+        version=scenario.version,
+    )
 
 
 def _needed(scenario: Scenario) -> int | None:

@@ -74,7 +74,7 @@ def _draw(series: Series) -> Chart:
         ]
     )
     if any(each.arm.rounds_with_unknown for each in versions):
-        caption += " Hollow: kills of unknown class may be redundant, and are not in the share."
+        caption += " Hollow points: kills of unknown class may be redundant and are not in the share."
     return Chart("series", "Rounds with a redundant kill, by kernel version", caption, figure)
 
 

@@ -83,7 +83,9 @@ def change_lines(series: Series) -> list[str]:
             series.steps, key=lambda step: 1.0 if step.comparison.p_value is None else step.comparison.p_value
         )
         where = f"{labels[nearest.older]} to {labels[nearest.newer]}"
-        lines.append(f"no change shown between neighbours; nearest to one: {where}, {_p_value(nearest, series.steps)}")
+        lines.append(
+            f"no change shown between neighbours; the smallest p-value is from {where}, {_p_value(nearest, series.steps)}"
+        )
     return lines
 
 
@@ -110,6 +112,6 @@ def _difference(step: Step, series: Series) -> str:
 def _p_value(step: Step, steps: Sequence[Step]) -> str:
     found = step.comparison
     if found.p_adjusted is None:
-        return "nothing to test"
+        return "not tested"
     many = f" (Holm, {len(steps)} steps)" if len(steps) > 1 else ""
     return f"{p_words(found.p_adjusted)}{many}"

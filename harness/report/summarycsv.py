@@ -30,11 +30,11 @@ def csv_text(summary: Summary, specs: Mapping[str, str]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    compared = {(each.kernel, each.scenario): each for each in summary.comparisons}
+    compared = {(each.arm, each.scenario): each for each in summary.comparisons}
     for arm in summary.arms:
-        row: dict[str, object] = {"scenario": arm.scenario, "arm": arm.kernel, "kernel": specs.get(arm.kernel, "")}
+        row: dict[str, object] = {"scenario": arm.scenario, "arm": arm.arm, "kernel": specs.get(arm.arm, "")}
         row |= {name: getattr(arm, name) for name in _names(arm)}
-        if comparison := compared.get((arm.kernel, arm.scenario)):
+        if comparison := compared.get((arm.arm, arm.scenario)):
             row |= {name: getattr(comparison, name) for name in _OF_COMPARISON}
         writer.writerow({key: "" if value is None else value for key, value in row.items()})
     return out.getvalue()

@@ -70,7 +70,7 @@ def _per_round(arm: Arm) -> str:
 def _estimated(arm: Arm) -> str:
     """Kills that the log alone takes to overlap; of how many it does not say."""
     return (
-        f"{arm.overlaps_estimated}, {arm.overlaps_not_told} not told"
+        f"{arm.overlaps_estimated}, {arm.overlaps_not_told} unknown"
         if arm.overlaps_not_told
         else str(arm.overlaps_estimated)
     )
@@ -83,9 +83,9 @@ def _native_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     return [
         ("overlap estimated from the log", [_estimated(arm) for arm in arms]),
         ("  in rounds", [f"{arm.rounds_with_overlap_estimated} of {arm.completed_rounds}" for arm in arms]),
-        ("kills of others meanwhile", [str(arm.foreign_kills) for arm in arms]),
-        ("rounds a minute", [_number(arm.rounds_per_minute) for arm in arms]),
-        ("  a survivor waited for a page", [f"{_ms(arm.waited_ms_per_round)} a round" for arm in arms]),
+        ("kills outside the run", [str(arm.foreign_kills) for arm in arms]),
+        ("rounds per minute", [_number(arm.rounds_per_minute) for arm in arms]),
+        ("  a survivor waited for a page", [f"{_ms(arm.waited_ms_per_round)} per round" for arm in arms]),
     ]
 
 
@@ -148,7 +148,7 @@ def _print_overview(console: Console, summary: Summary) -> None:
     """One line for each scenario and arm: kills, rounds with a redundant one, kill to release, stall after a decision."""
     _print_title(console, summary, f"{len({arm.scenario for arm in summary.arms})} scenarios")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    several = len({arm.kernel for arm in summary.arms}) > 1
+    several = len({arm.arm for arm in summary.arms}) > 1
     table.add_column("scenario", no_wrap=True)
     if several:
         table.add_column("arm")
@@ -156,14 +156,14 @@ def _print_overview(console: Console, summary: Summary) -> None:
     for heading in ("kills", "redundant", "rounds", "95 % interval", "surplus", "release", "stall"):
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in summary.arms:
-        cells = [arm.scenario, *([_heading(arm.kernel)] if several else []), _outcomes(arm).replace(", ", "\n")]
+        cells = [arm.scenario, *([_heading(arm.arm)] if several else []), _outcomes(arm).replace(", ", "\n")]
         cells += [str(arm.kills), _told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
         cells += [_told(arm, _hits(arm, "-")), _told(arm, _interval(arm))]
         table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
     console.print(table)
     for comparison in summary.comparisons:
         console.print(
-            f"{comparison.scenario}: {comparison.kernel} against {comparison.baseline}: {comparison.verdict}, {comparison.because}",
+            f"{comparison.scenario}: {comparison.arm} against {comparison.baseline}: {comparison.verdict}, {comparison.because}",
             highlight=False,
         )
 
@@ -180,7 +180,7 @@ def _print_scenario(console: Console, summary: Summary, scenario: str, *, with_t
         console.print(_arms_table(beside))
     for arm in arms:
         if says := mechanism_sentence(arm):
-            console.print(f"{arm.kernel}: {says}", highlight=False, markup=False)
+            console.print(f"{arm.arm}: {says}", highlight=False, markup=False)
     for comparison in summary.comparisons:
         if comparison.scenario == scenario:
             print_comparison(console, comparison, with_tests=with_tests)
@@ -190,8 +190,8 @@ def _tables_of(arms: list[Arm], baseline: str | None) -> list[list[Arm]]:
     """The arms of each table; every table has the baseline, as all others are compared with it."""
     if len(arms) <= _ARMS_BESIDE:
         return [arms]
-    first = [arm for arm in arms if arm.kernel == baseline]
-    others = [arm for arm in arms if arm.kernel != baseline]
+    first = [arm for arm in arms if arm.arm == baseline]
+    others = [arm for arm in arms if arm.arm != baseline]
     room = _ARMS_BESIDE - len(first)
     return [first + others[place : place + room] for place in range(0, len(others), room)]
 
@@ -220,7 +220,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ),
         ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills)) for arm in arms]),
         *mechanism_cells(arms),
-        ("  surplus in all", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
+        ("  surplus, in total", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
         (
             "  premature",
             [_told(arm, _up_to(arm.premature_kills, arm.unknown_kills - arm.maybe_redundant_kills)) for arm in arms],
@@ -228,7 +228,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ("  collateral", [str(arm.collateral_kills) for arm in arms]),
         ("  unknown", [str(arm.unknown_kills) for arm in arms]),
         (
-            "redundant a round",
+            "redundant kills per round",
             [_told(arm, _per_round(arm)) for arm in arms],
         ),
         (
@@ -239,10 +239,10 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ("  95 % interval", [_told(arm, _interval(arm)) for arm in arms]),
         *_native_lines(arms),
         ("kill to release, median", [_latency(arm) for arm in arms]),
-        ("round, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
+        ("round duration, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
         ("  system time", [_ms(arm.system_ms_per_round) for arm in arms]),
         ("  memory PSI full", [_ms(arm.memory_full_ms_per_round) for arm in arms]),
-        ("  stalled after a decision", [_ms(arm.stall_ms_per_round) for arm in arms]),
+        ("  stall after a decision", [_ms(arm.stall_ms_per_round) for arm in arms]),
         ("  kernel time of waiters", [_ms(arm.stall_system_ms_per_round) for arm in arms]),
         ("  OOM entries without a kill", [_number(arm.oom_without_kill_per_round) for arm in arms]),
         ("soft lockups, hung tasks", [str(arm.trouble_lines) for arm in arms]),
@@ -255,7 +255,7 @@ def _arms_table(arms: list[Arm]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for arm in arms:
-        table.add_column(_heading(arm.kernel), justify="right", overflow="fold")
+        table.add_column(_heading(arm.arm), justify="right", overflow="fold")
     for label, cells in arm_lines(arms):
         table.add_row(label, *cells)
     return table

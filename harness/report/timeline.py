@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.mechanism import is_held
+from ..analysis.killclass import KillClass
+from ..analysis.tracedkill import TracedKill
 from ..collectors.rounds import RoundEvidence, TrialEvidence
 from ..errors import UsageError
 from ..oomlog.reading import collect_kmsg
@@ -53,7 +54,7 @@ class Teardown:
     order: int  # in the kernel's own order, from 1
     pid: int
     name: str
-    kill_class: str
+    kill_class: KillClass
     decider_pid: int | None
     decider_name: str
     decision_us: int | None  # entry of out_of_memory(); None: no trace of it
@@ -67,7 +68,7 @@ class Teardown:
 
     @property
     def is_redundant(self) -> bool:
-        return self.kill_class == "redundant"
+        return self.kill_class == KillClass.REDUNDANT
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def round_timeline(
         outcome=row["outcome"],
         disagreement=row["witness_disagreement"],
         start_us=start_us,
-        origin="the round began" if raw and raw.start else "the first that is known of it",
+        origin="the round began" if raw and raw.start else "the first event that is known",
         end_us=end_us,
         has_end=has_end,
         lives=lives,
@@ -198,7 +199,7 @@ def _teardowns(kills: list[Row], names: dict[int, str]) -> tuple[Teardown, ...]:
             order=kill["order"],
             pid=kill["pid"],
             name=names[kill["pid"]],
-            kill_class=kill["kill_class"] or "unknown",
+            kill_class=KillClass(kill["kill_class"] or KillClass.UNKNOWN),
             decider_pid=kill["decider_pid"],
             decider_name=names.get(kill["decider_pid"], ""),
             decision_us=kill["decision_time_us"],
@@ -220,13 +221,12 @@ def _sum(time_us: int | None, later_us: int | None) -> int | None:
 
 def _inside(kill: Row, earlier: list[Row]) -> tuple[int, ...]:
     """Which earlier victims of its domain were not released; that one was, `overlapping` says."""
-    decided = kill["decision_time_us"]
+    this, decided_us = TracedKill.of(kill), kill["decision_time_us"]
+    others = [(row["order"], TracedKill.of(row)) for row in earlier]
     return tuple(
-        other["order"]
-        for other in earlier
-        if kill["domain"] in ("0x0", other["domain"])
-        and (other["decider_pid"], other["decision_time_us"]) != (kill["decider_pid"], decided)
-        and is_held(other, decided)
+        order
+        for order, other in others
+        if this.domain in ("0x0", other.domain) and not other.has_decision_of(this) and other.is_held(decided_us)
     )
 
 
@@ -331,10 +331,10 @@ def _usage(
 def _notes(row: Row, raw: RoundEvidence | None, teardowns: tuple[Teardown, ...], unplaced: int) -> list[str]:
     notes = []
     if raw is None:
-        notes.append("no raw evidence: the other processes, and entries without a kill, are not shown")
+        notes.append("no raw evidence: other processes and entries without a kill are not shown")
     else:
         if raw.end is None:
-            notes.append("the round has no end: its last sign of life is shown as one")
+            notes.append("the round has no end: its last known event is shown as its end")
         if not raw.trace_marked:
             notes.append("the trace lacks a marker of this round")
     losses = Counter(
@@ -346,11 +346,11 @@ def _notes(row: Row, raw: RoundEvidence | None, teardowns: tuple[Teardown, ...],
     )
     notes += [f"lost: {count} {what}" for what, count in losses.items() if count]
     if untraced := sum(teardown.mark_us is None for teardown in teardowns):
-        notes.append(f"{untraced} kills without a trace have no place in time")
+        notes.append(f"{untraced} kills without a trace have no known time")
     if unreleased := sum(t.mark_us is not None and t.release_us is None for t in teardowns):
         notes.append(f"{unreleased} kills without a release in this round")
     if unplaced:
-        notes.append(f"{unplaced} reports without a traced kill have no place in time")
+        notes.append(f"{unplaced} reports without a traced kill have no known time")
     if row.get("silent_marks"):
         notes.append(f"{row['silent_marks']} victims marked without a kill: they were dying already")
     return notes

@@ -5,13 +5,19 @@ from __future__ import annotations
 from rich.cells import set_cell_size
 from rich.text import Text
 
+from ..analysis.killclass import KillClass
 from ..analysis.mechanism import Mechanism
 from .timeline import Life, Teardown, Timeline
 from .visible import shorten, visible
 
 _MAX_KILLS = 20
 _NAME_CELLS, _SAY_CELLS = 22, 16
-_STYLES = {"redundant": "bold red", "necessary": "cyan", "premature": "yellow", "fruitless": "magenta"}
+_STYLES = {
+    KillClass.REDUNDANT: "bold red",
+    KillClass.NECESSARY: "cyan",
+    KillClass.PREMATURE: "yellow",
+    KillClass.FRUITLESS: "magenta",
+}
 
 
 def timeline_text(timeline: Timeline, width: int = 100) -> Text:
@@ -24,7 +30,7 @@ def timeline_text(timeline: Timeline, width: int = 100) -> Text:
     if timeline.has_times:
         _append_chart(text, timeline, shown, max(width - _NAME_CELLS - _SAY_CELLS - 2, 20))
     else:
-        text.append("nothing of it was seen on the trace's clock\n")
+        text.append("the trace shows no event of this round\n")
     _append_kills(text, timeline, shown, width)
     if len(timeline.teardowns) > len(shown):
         text.append(f"{len(timeline.teardowns) - len(shown)} more kills are not shown\n")
@@ -49,7 +55,9 @@ def explain(timeline: Timeline, teardown: Teardown) -> str:
         return ""
     open_ones = [other.order for other in others if other.release_us is None]
     if open_ones:
-        return f"decided while kill {open_ones[0]}'s memory was not free, nor was it later in this round"
+        return (
+            f"decided while the memory of kill {open_ones[0]} was not free; it was not free later in this round either"
+        )
     last = max(others, key=lambda other: other.release_us or 0)
     early = ((last.release_us or 0) - teardown.decision_us) / 1000
     room = f"; {_size(teardown.margin_bytes)} room as reported" if teardown.margin_bytes else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Protocol
 
+import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
@@ -19,6 +20,17 @@ from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
 from .logjson import encode
 from .place import Place
 from .visible import visible
+
+
+class WatchTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What `oomtrial watch` saw until it was interrupted."""
+
+    kills: int
+    domains: int
+    overlaps_estimated: int  # kills estimated to come before an earlier victim's memory was free
+    records_lost: int  # of the kernel log: each may have been a kill
+    forged_kills: int  # lines of user space that look like a kill
+    seconds: float
 
 
 class Seen(Protocol):
@@ -124,7 +136,7 @@ class WatchText:
     def note(self, text: str) -> None:
         self._say(f"note: {visible(text)}")
 
-    def summary(self, text: str, _totals: dict[str, object]) -> None:
+    def summary(self, text: str, _totals: WatchTotals) -> None:
         if self._console.is_terminal:
             self._say("")  # the line on which the terminal shows ^C
         self._say(text)
@@ -217,8 +229,8 @@ class WatchJson:
     def note(self, text: str) -> None:
         self._put({"event": "note", "text": text})
 
-    def summary(self, _text: str, totals: dict[str, object]) -> None:
-        self._put({"event": "summary", **totals})
+    def summary(self, _text: str, totals: WatchTotals) -> None:
+        self._put({"event": "summary", **msgspec.structs.asdict(totals)})
 
     def _put(self, row: dict[str, object]) -> None:
         self._out.write(encode(row) + b"\n")

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from ..analysis.arm import OUTCOMES
-from ..analysis.redundancy import CLASSES
+from ..analysis.armcounts import OUTCOMES
+from ..analysis.killclass import KillClass
 from ..analysis.summary import Summary
 from ..tables.schema import FOREIGN_KILLS, MEMORY_EVENTS, RUNS, TASKS, TRACE_EVENTS, TRIALS, Table
 from ..tables.store import load_table, load_tables
@@ -124,7 +124,7 @@ def _dressed(table: pd.DataFrame, record: RunRecord, timedeltas: bool) -> pd.Dat
         "baseline": arms,
         "scenario": [scenario.name for scenario in record.scenarios],
         "outcome": list(OUTCOMES),
-        "kill_class": list(CLASSES),
+        "kill_class": [str(each) for each in KillClass],
     }
     changed: dict[str, pd.Series] = {
         "run_id": pd.Series(record.run_id, index=table.index, dtype=pd.StringDtype()),

@@ -100,8 +100,8 @@ def _entry(run: Path, record: RunRecord, arm: Arm) -> Entry:
         engine=str(record.engine),
         cpu=record.host.cpu,
         cores=record.host.cores,
-        arm=arm.kernel,
-        probes=next(found.probes for found in record.arms if found.name == arm.kernel),
+        arm=arm.arm,
+        probes=next(found.probes for found in record.arms if found.name == arm.arm),
         scenario=arm.scenario,
         scenario_version=versions[arm.scenario],
         rounds=arm.rounds,
@@ -126,7 +126,7 @@ def _last_time(entries: list[Entry], before: list[Entry]) -> list[str]:
     for entry in entries:
         if old := next(filter(partial(_is_comparable, entry), reversed(before)), None):
             rates = ["-" if one.rounds_per_minute is None else f"{one.rounds_per_minute:.0f}" for one in (old, entry)]
-            words = f"{entry.scenario} {rates[0]} rounds a minute, now {rates[1]}"
+            words = f"{entry.scenario} {rates[0]} rounds per minute, now {rates[1]}"
             found.setdefault(old.directory, (old, []))[1].append(words)
     return [
         f"last time on this kernel ({old.time[:16].replace('T', ' ')} UTC): {'; '.join(words[:_NAMED])}"

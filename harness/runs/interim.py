@@ -10,9 +10,10 @@ from ..analysis.rates import rate_of
 from ..analysis.redundancy import classify
 from ..analysis.summary import Summary
 from ..analysis.tally import BootCount, by_boot, count_boots, counted
+from ..analysis.verdicts import DECIDED
 from ..collectors.rounds import read_evidence
 from ..errors import EvidenceError
-from ..report.liveview import DECIDED, Standing
+from ..report.liveview import ArmProgress
 from ..spec.scenario import decode
 from ..tables.build import trial_rows
 from ..tables.schema import KILLS, ROUNDS
@@ -58,16 +59,16 @@ class InterimAnalysis:
         self._counts.setdefault((arm, scenario), []).extend(count_boots(*counted(rounds, kills), {}))
         self.latest = scenario
 
-    def standings(self) -> list[Standing]:
+    def progress(self) -> list[ArmProgress]:
         """Each arm of each scenario as far as it was read, in the order of the run."""
         record = read_run(self._run)
         planned: dict[tuple[str, str], int] = {}
         for block in record.blocks:
             planned[block.arm, block.scenario] = planned.get((block.arm, block.scenario), 0) + block.rounds
         keys = [(arm.name, scenario.name) for scenario in record.scenarios for arm in record.arms]
-        return [self._standing(key, planned.get(key, 0)) for key in keys if key in planned]
+        return [self._progress_of(key, planned.get(key, 0)) for key in keys if key in planned]
 
-    def _standing(self, key: tuple[str, str], planned: int) -> Standing:
+    def _progress_of(self, key: tuple[str, str], planned: int) -> ArmProgress:
         boots = by_boot(self._counts.get(key, []))
         completed, redundant = [boot.completed for boot in boots], [boot.redundant for boot in boots]
         unknown = [boot.unknown for boot in boots]
@@ -75,7 +76,7 @@ class InterimAnalysis:
         high = rate.high
         if any(unknown):
             high = rate_of([sure + maybe for sure, maybe in zip(redundant, unknown, strict=True)], completed).high
-        return Standing(
+        return ArmProgress(
             arm=key[0],
             scenario=key[1],
             planned=planned,
@@ -96,8 +97,8 @@ class InterimAnalysis:
         self._tables = {"rounds": [rounds], "kills": [kills]}
         summary = self.summary = summarize_pool(pool_tables(read_run(self._run), rounds, kills))
         # A scenario that was refused on an arm has no rounds there, and never will have.
-        running = {(arm.kernel, arm.scenario) for arm in summary.arms if arm.rounds}
+        running = {(arm.arm, arm.scenario) for arm in summary.arms if arm.rounds}
         verdicts = [
-            each.verdict for each in summary.comparisons if (each.kernel, each.scenario) in running and not each.is_null
+            each.verdict for each in summary.comparisons if (each.arm, each.scenario) in running and not each.is_null
         ]
         return bool(verdicts) and DECIDED.issuperset(verdicts)

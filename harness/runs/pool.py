@@ -148,17 +148,15 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
         raise UsageError(f"run {twice} is named twice", "name each run once")
     if len(records) > 1 and (sequential := [record for record in records if record.until_decided]):
         raise UsageError(
-            f"run {sequential[0].run_id} went on until it was decided, and cannot be pooled",
-            "compare it by itself: what ended it would count twice",
+            f"run {sequential[0].run_id} ran until it was decided and cannot be pooled",
+            "compare it alone: the result that stopped it would count twice",
         )
     if len(records) > 1 and (disturbed := [record for record in records if record.disturbed]):
-        raise UsageError(
-            f"run {disturbed[0].run_id} cannot be pooled: {disturbed[0].disturbed}", "look at it by itself"
-        )
+        raise UsageError(f"run {disturbed[0].run_id} cannot be pooled: {disturbed[0].disturbed}", "use it alone")
     if len(records) > 1 and (amplified := [record for record in records if record.amplified]):
         raise UsageError(
-            f"run {amplified[0].run_id} was amplified, and cannot be pooled",
-            "look at it by itself: its shares are those of slow deciders",
+            f"run {amplified[0].run_id} was amplified and cannot be pooled",
+            "use it alone: its shares are those of slow deciders",
         )
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for record in records:

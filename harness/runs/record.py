@@ -85,7 +85,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     blocks: list[PlannedBlock]
     append: str = ""  # to the guests' kernel command line
     until_decided: bool = False  # it was looked at after every turn of its arms; `blocks` are those that it came to
-    disturbed: str = ""  # what else ran on this machine, as "kernels were being built beside it": never pooled
+    disturbed: str = ""  # what else ran on this machine, as "kernels were being built at the same time": never pooled
     engine: EngineInfo | None = None  # of the arm host; None where guests ran
     # the most other guests on this machine when one of the run's own started
     concurrent_guests: int = msgspec.field(default=0, name="beside")
@@ -108,7 +108,7 @@ def hold_run(directory: Path) -> int:
     descriptor = open_lock(directory)
     if not try_lock(descriptor):
         os.close(descriptor)
-        raise UsageError(f"another process is writing {directory}", "wait for its end, or end it")
+        raise UsageError(f"another process is writing {directory}", "wait until it ends, or stop it")
     return descriptor
 
 

@@ -87,7 +87,7 @@ def _choose(record: RunRecord, name: str | None) -> ScenarioRecord:
     found = [scenario for scenario in record.scenarios if name in (None, scenario.name)]
     if len(found) != 1:
         names = ", ".join(scenario.name for scenario in record.scenarios)
-        what = f"it has no scenario {name!r}" if name else "a report is of one scenario, and it has several"
+        what = f"the run has no scenario {name!r}" if name else "a report covers one scenario, and the run has several"
         raise UsageError(f"run {record.run_id}: {what}", f"choose one with --scenario: {names}")
     return found[0]
 
@@ -186,6 +186,6 @@ def _circumstances(record: RunRecord, scenario: ScenarioRecord) -> Circumstances
             ("compiler", kernel.compiler),
         ]
         made_of += [(f"patch {name}", key) for name, key in kernel.patches.items()]
-        made_of.append(("options that did not take", ", ".join(kernel.config_not_taken)))
+        made_of.append(("options that had no effect", ", ".join(kernel.config_not_taken)))
         kernels.append((kernel.spec, [(name, value) for name, value in made_of if value]))
     return Circumstances(_date(record), _measured(record, scenario), facts, kernels, shlex.join(record.command))

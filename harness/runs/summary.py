@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..analysis.arm import Arm, summarize_arm
+from ..analysis.arm import Arm, ArmRun, summarize_arm
 from ..analysis.summary import Summary
 from ..analysis.verdict import compare_all
 from ..collectors.files import TrialRecord
 from ..errors import unknown
 from ..spec.arm import AMPLIFIER
-from ..spec.boots import DEFAULT_ICC, LOOK_ROUNDS, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, INTERIM_ROUNDS, MIN_BOOTS
 from ..spec.scenario import Scenario, decode
 from .pool import Pool, pool_runs
 from .record import RunStatus
@@ -31,15 +31,15 @@ def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bo
 def summarize_pool(pool: Pool, baseline: str | None = None) -> Summary:
     """The summary of runs that are read."""
     arms = [_arm(pool, name, scenario) for scenario in _scenarios(pool) for name in _arm_names(pool, scenario.name)]
-    names = list(dict.fromkeys(arm.kernel for arm in arms))
+    names = list(dict.fromkeys(arm.arm for arm in arms))
     if baseline is not None and baseline not in names:
         by_kernel = next((arm.name for run in pool.records for arm in run.arms if arm.kernel == baseline), None)
         if by_kernel is None:
             raise unknown("arm", baseline, names)
         baseline = by_kernel
     stock = baseline or _first_stock(pool)
-    base = {arm.scenario: arm for arm in arms if arm.kernel == stock}
-    pairs = [(arm, base[arm.scenario]) for arm in arms if arm.kernel != stock and arm.scenario in base]
+    base = {arm.scenario: arm for arm in arms if arm.arm == stock}
+    pairs = [(arm, base[arm.scenario]) for arm in arms if arm.arm != stock and arm.scenario in base]
     nulls = _same_as(pool, stock)
     states = list(dict.fromkeys(record.state for record in pool.records))
     return Summary(
@@ -97,20 +97,20 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
     record = pool.records[0]  # the machine is that of every run
     planned: dict[str, int] = {}
     ended = set()
-    for run in pool.records:
-        for block in run.blocks:
+    for each in pool.records:
+        for block in each.blocks:
             if (block.arm, block.scenario) == (name, scenario.name):
-                key = pool.block(run, block.boot)
+                key = pool.block(each, block.boot)
                 planned[key] = planned.get(key, 0) + block.rounds
-                if run.state == RunStatus.COMPLETE:
+                if each.state == RunStatus.COMPLETE:
                     ended.add(key)
-    return summarize_arm(
-        name,
-        scenario.name,
-        {"vcpus": record.vcpus, "accel": record.accel, "host_cores": record.host.cores},
-        planned,
-        _of(pool.rounds, name, scenario.name),
-        _of(pool.kills, name, scenario.name),
+    run = ArmRun(
+        arm=name,
+        scenario=scenario.name,
+        vcpus=record.vcpus,
+        accel=record.accel,
+        host_cores=record.host.cores,
+        planned=planned,
         ended=ended,
         trials_ended_early=sum((trial.arm, trial.scenario) == (name, scenario.name) for trial in pool.ended_early),
         rounds_per_minute=_rounds_per_minute(pool, name, scenario.name),
@@ -119,6 +119,7 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
         has_oracle=scenario.has_oracle,
         deadline_s=scenario.round_deadline_s,
     )
+    return summarize_arm(run, _of(pool.rounds, name, scenario.name), _of(pool.kills, name, scenario.name))
 
 
 def _rounds_per_minute(pool: Pool, arm: str, scenario: str) -> float | None:
@@ -155,36 +156,36 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
         notes.append(f"host: {record.kernels[0].source}; {record.engine}; processor {record.host.cpu}")
         if any(arm.kills for arm in arms) and not any(arm.decisions_traced for arm in arms):
             notes.append(
-                "host: no kill's decision is in the trace (this kernel has no kprobe events, or --probes none), so a second"
-                " kill of a round is of unknown class; overlap is estimated from the kernel log"
+                "host: the trace shows no decision (this kernel has no kprobe events, or --probes none), so the class of a"
+                " second kill in a round is unknown; overlap is estimated from the kernel log"
             )
     several = len({arm.scenario for arm in arms}) > 1
     if record.vcpus > record.host.cores:
         notes.append(
-            f"{record.vcpus} vCPUs on {record.host.cores} cores: a vCPU that waits for its core widens the window for a second kill"
+            f"{record.vcpus} vCPUs on {record.host.cores} cores: vCPUs wait for a core, which widens the window for a second kill"
         )
     if record.disturbed:
         notes.append(
-            f"{record.disturbed}, which widens the window for a second kill: not to be compared with other runs"
+            f"{record.disturbed}, which widens the window for a second kill: do not compare this run with others"
         )
     if record.concurrent_guests:
         notes.append(
-            f"up to {record.concurrent_guests} other guests ran beside: they take cores, and widen the window too"
+            f"up to {record.concurrent_guests} other guests ran at the same time and used cores, which widens the window too"
         )
     if any(arm.boots < MIN_BOOTS for arm in arms):
         notes.append(
-            f"fewer than {MIN_BOOTS} boots per arm: how alike rounds of one boot are is assumed (ICC {DEFAULT_ICC}), not estimated"
+            f"fewer than {MIN_BOOTS} boots per arm: the correlation of rounds within a boot is assumed (ICC {DEFAULT_ICC}), not estimated"
         )
     notes += _notes_of_design(pool, arms)
     stock = _unpatched(pool)
     notes += _apart(pool, baseline)
     for arm in arms:
-        name = f"{arm.kernel}, {arm.scenario}" if several else arm.kernel
+        name = f"{arm.arm}, {arm.scenario}" if several else arm.arm
         if not arm.has_oracle:
-            notes.append(f"{name}: the scenario declares no demand, so no kill is called redundant or surplus")
-        if arm.unexpected_outcomes and arm.kernel in stock:
+            notes.append(f"{name}: the scenario declares no demand, so no kill is classified as redundant or surplus")
+        if arm.unexpected_outcomes and arm.arm in stock:
             notes.append(
-                f"{name}: {arm.unexpected_outcomes} rounds ended otherwise than the scenario says of a stock kernel"
+                f"{name}: {arm.unexpected_outcomes} rounds had an outcome that the scenario does not expect of a stock kernel"
             )
         if (
             not several
@@ -194,13 +195,13 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
             and arm.ci_high_at_most is not None
         ):
             notes.append(
-                f"{name}: none seen is not none; {arm.completed_rounds} rounds leave room for up to {100 * arm.ci_high_at_most:.1f} %"
+                f"{name}: 0 of {arm.completed_rounds}: the true rate could still be up to {100 * arm.ci_high_at_most:.1f} % (95 % CI)"
             )
         if arm.starved_rounds or arm.maybe_starved_rounds:
             notes.append(f"{name}: {_starved(arm)}")
         if arm.foreign_kills:
             notes.append(
-                f"{name}: {arm.foreign_kills} kills of others in the span of its rounds count for nothing (table foreign_kills)"
+                f"{name}: {arm.foreign_kills} kills of other processes on the machine during its rounds are not counted (table foreign_kills)"
             )
         if arm.witnesses_unchecked:
             notes.append(f"{name}: {arm.witnesses_unchecked} completed rounds lack a witness")
@@ -228,7 +229,7 @@ def _not_taken(pool: Pool) -> list[str]:
         if options := built.get(kernel):
             lacking.setdefault(options, []).append(name)
     return [
-        f"{'every arm' if len(arms) == len(names) and len(arms) > 1 else ', '.join(arms)}: config options that did not take: {options}"
+        f"{'every arm' if len(arms) == len(names) and len(arms) > 1 else ', '.join(arms)}: config options that had no effect: {options}"
         for options, arms in lacking.items()
     ]
 
@@ -238,24 +239,26 @@ def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
     notes = []
     if any(record.amplified for record in pool.records):
         notes.append(
-            f"amplified: every arm has {AMPLIFIER}, so shares are P(redundant kill | slow decider), and no rates of the field"
+            f"amplified: every arm has {AMPLIFIER}, so shares are P(redundant kill | slow decider), not rates in the field"
         )
     if pool.is_sequential:
         notes.append(
-            "the run ended when it was decided: its differences are biased upwards, by 15 to 20 % if that took many blocks"
-            " (docs/statistics.md), and the intervals do not account for the looks"
+            "the run stopped once it was decided: its differences are biased upwards, by 15 to 20 % if that took many blocks"
+            " (docs/statistics.md), and the intervals do not account for the interim analyses"
         )
         if (
             longest := max((block.rounds for record in pool.records for block in record.blocks), default=0)
-        ) > LOOK_ROUNDS:
-            notes.append(f"{longest} rounds between looks: blocks of 4 to {LOOK_ROUNDS} decide sooner")
+        ) > INTERIM_ROUNDS:
+            notes.append(
+                f"{longest} rounds between interim analyses: blocks of 4 to {INTERIM_ROUNDS} rounds decide sooner"
+            )
     warm_up = sum(arm.warm_up_rounds for arm in arms)
     if warm_up:
         failed = sum(arm.warm_up_failed for arm in arms)
         not_completed = f", {failed} of which did not complete" if failed else ""
-        notes.append(f"{warm_up} warm-up rounds, the first of each boot, are recorded and not counted{not_completed}")
+        notes.append(f"{warm_up} warm-up rounds, the first of each boot, are recorded but not counted{not_completed}")
     elif any(arm.rounds for arm in arms) and all(record.engine is None for record in pool.records):
-        notes.append("no warm-up: the first rounds of each boot are counted, and are not like the others")
+        notes.append("no warm-up: the first rounds of each boot are counted, and they differ from the others")
     return notes
 
 

@@ -12,7 +12,7 @@ MIN_BOOTS = 8
 # Correlation of two rounds of one boot: 0.012 over results/comparison, 95 % 0.000 to 0.029.
 DEFAULT_ICC = 0.03
 LEAST, MOST = 4, 25  # rounds per boot that the rule gives
-LOOK_ROUNDS = 8  # rounds per boot, at most, with --until-decided: a look comes after each boot
+INTERIM_ROUNDS = 8  # rounds per boot, at most, with --until-decided: an interim analysis follows each boot
 WARM_UP = 1  # rounds at the start of a boot that are recorded and not counted
 
 
@@ -30,5 +30,5 @@ def default_boots(rounds: int, *, restored: bool, until_decided: bool = False) -
     """
     per_boot = rounds_per_boot((1.1 if restored else 9.5) + WARM_UP * 0.3, 0.3)
     if until_decided:
-        per_boot = min(per_boot, LOOK_ROUNDS)
+        per_boot = min(per_boot, INTERIM_ROUNDS)
     return min(rounds, max(MIN_BOOTS, math.ceil(rounds / per_boot)))

@@ -35,7 +35,7 @@ class Control:
     effect: str  # redundant, second-kill, hung, or retries: see analysis/effects.py
     direction: str  # more, or alike
     claim: tuple[float, float]  # shares of rounds with the effect, reference and control
-    says: str
+    description: str
     rounds: int | None = None  # per arm; None: as the user asks
     kernels: tuple[str, str] = ("", "")  # the first and the last version it is for; empty: no bound
     is_repaired: bool = True  # where upstream hides exiting victims its arm has REPAIR, as the reference has
@@ -48,7 +48,7 @@ class Control:
 
 
 CONTROLS = (
-    Control("A/A", "", Probes.ALL, "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock is like stock"),
+    Control("A/A", "", Probes.ALL, "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock does not differ from stock"),
     Control("observer", "", Probes.NONE, "", _MAIN, "second-kill", "alike", (0.10, 0.40), "with probes and without, as many rounds have a second kill, within the interval"),
     Control(
         "hidden-victims", "", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),

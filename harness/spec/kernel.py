@@ -73,7 +73,7 @@ def parse_kernel_spec(text: str) -> KernelSpec:
 def _parse_version(text: str, kind: str, rest: str) -> KernelSpec:
     match = _VERSION.fullmatch(rest)
     if match is None and kind == "debian":
-        raise UsageError(f"{text!r} names no Debian kernel", "write debian:VERSION, such as debian:6.1")
+        raise UsageError(f"{text!r} is not a Debian kernel", "write debian:VERSION, such as debian:6.1")
     if match is None:
         raise UsageError(f"unknown kernel spec {text!r}", f"write {FORMS}")
     version, suite = match["version"], match["suite"]

@@ -80,7 +80,7 @@ def _read(directory: Path) -> tuple[Path, Any]:
         except msgspec.DecodeError as error:
             if name == SHARED_FILE and _TABLE not in text:
                 continue  # others will say so
-            raise UsageError(f"{path} is no TOML: {error}") from error
+            raise UsageError(f"{path} is not valid TOML: {error}") from error
         if name == OWN_FILE:
             return path, found
         if (table := found.get("tool", {}).get("oomtrial")) is not None:

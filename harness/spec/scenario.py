@@ -115,7 +115,7 @@ class ScenarioFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     hogs: Annotated[list[HogGroup], _says("Groups of processes.")]
     oracle: Annotated[
         Literal["demand", "none"],
-        _says("none: nobody knows how many kills are needed, so no kill is called redundant or surplus."),
+        _says("none: nobody knows how many kills are needed, so no kill is classified as redundant or surplus."),
     ] = "demand"
     base_overhead: Annotated[
         str, _size("Upper bound of what the supervisor and the containers themselves are charged.")
@@ -419,7 +419,7 @@ class _Checker:
             self._refuse(f"hog {group.name}: kind readmem and reads (the name of a group) belong together")
         earlier = [other.name for other in self._file.hogs if other.phase < group.phase]
         if group.reads and group.reads not in earlier:
-            self._refuse(f"hog {group.name} reads {group.reads!r}, which is no group of an earlier phase")
+            self._refuse(f"hog {group.name} reads {group.reads!r}, which is not a group of an earlier phase")
 
 
 def _key(limit: Limit) -> str:

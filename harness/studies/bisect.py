@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -58,12 +59,23 @@ class BisectPlan(msgspec.Struct, frozen=True, kw_only=True):
     bad_seen: tuple[int, int] = (0, 0)
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class CommitVerdict(StrEnum):
+    """What `git bisect` is told of a commit."""
+
+    GOOD = "good"
+    BAD = "bad"
+    SKIP = "skip"
+
+
+_EXIT_CODES = {CommitVerdict.GOOD: GOOD, CommitVerdict.BAD: BAD, CommitVerdict.SKIP: SKIP}
+
+
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What one commit showed."""
 
     commit: str
     subject: str
-    verdict: str  # good, bad or skip
+    verdict: CommitVerdict
     hits: int
     rounds: int
     reason: str = ""
@@ -96,15 +108,15 @@ def plan_bisection(
     accel: Accel,
     warm_up: int = WARM_UP,
 ) -> BisectPlan:
-    """Raises UsageError when the tree is no git tree, or lacks a commit, or good is no ancestor of bad."""
+    """Raises UsageError when the tree is no git tree, or lacks a commit, or good is not an ancestor of bad."""
     if not tree.is_dir():
-        raise UsageError(f"{tree} is no directory", "give a git tree of the kernel")
+        raise UsageError(f"{tree} is not a directory", "give a git tree of the kernel")
     good_commit, bad_commit = _commit(tree, good), _commit(tree, bad)
     try:
         _git(tree, "merge-base", "--is-ancestor", good_commit, bad_commit)
     except HostError as error:
         raise UsageError(
-            f"{good} is no ancestor of {bad}", "git bisects between an older and a newer commit"
+            f"{good} is not an ancestor of {bad}", "git bisects between an older and a newer commit"
         ) from error
     return BisectPlan(
         tree=str(tree.resolve()),
@@ -120,7 +132,7 @@ def plan_bisection(
     )
 
 
-def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> tuple[str | None, list[Verdict]]:
+def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> tuple[str | None, list[StepResult]]:
     """Bisects; returns the first bad commit, or None when only skipped ones are left, and what each commit showed.
 
     Raises CheckFailedError when the two ends do not differ, UsageError when `out` holds another bisection.
@@ -140,8 +152,10 @@ def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
     finally:
         _git(clone, "bisect", "reset")
     if status >= _STOPPED:
-        raise EvidenceError("a step could not be measured", f"mend that, and run the same command again: {out} goes on")
-    return first_bad, _verdicts(out)
+        raise EvidenceError(
+            "a step could not be measured", f"fix that and run the same command again: it resumes {out}"
+        )
+    return first_bad, _results(out)
 
 
 def _begin(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> BisectPlan:
@@ -152,7 +166,7 @@ def _begin(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
         if asked != kept:
             raise UsageError(f"{out} holds another bisection", "give the options of that one, or choose another --out")
         if kept.effect:
-            progress.say(f"going on with the bisection in {out}")
+            progress.say(f"resuming the bisection in {out}")
             return kept
     out.mkdir(parents=True, exist_ok=True)
     _write(path, plan)
@@ -180,7 +194,7 @@ def _measure(
 ) -> None:
     """A run of these commits, unless it is there.
 
-    Raises _CannotMeasureError when a commit is no kernel tree, or cannot be built, or boots in no guest.
+    Raises _CannotMeasureError when a commit is no kernel tree, or cannot be built, or does not boot in a guest.
     """
     if (directory / RUN_FILE).is_file():
         if read_run(directory).state == RunStatus.COMPLETE:
@@ -201,7 +215,7 @@ def _measure(
     try:
         experiment.measure(prepared)
     except GuestError as error:
-        raise _CannotMeasureError("boots in no guest", error) from error
+        raise _CannotMeasureError("does not boot in a guest", error) from error
 
 
 def _seen(plan: BisectPlan, directory: Path, commit: str, effect: str) -> tuple[int, int]:
@@ -228,7 +242,7 @@ def _measure_ends(plan: BisectPlan, out: Path, effect: str | None, progress: Rep
     if p_value >= _ALPHA:
         raise CheckFailedError(
             f"good and bad do not differ: {bad[0]} of {bad[1]} rounds {_what(name)} against {good[0]} of {good[1]}",
-            "take more --rounds in another --out, or another scenario",
+            "use more --rounds with another --out, or another scenario",
         )
     return msgspec.structs.replace(plan, effect=name, good_seen=good, bad_seen=bad)
 
@@ -247,31 +261,31 @@ def step(out: Path, progress: Reporter) -> int:
         progress.say(f"step {number} of about {steps}: {commit[:12]} {subject}")
     path = out / "steps" / commit / _VERDICT
     if path.is_file():
-        verdict = msgspec.json.decode(path.read_bytes(), type=Verdict)
+        result = msgspec.json.decode(path.read_bytes(), type=StepResult)
     else:
-        verdict = _judge(plan, out, commit, progress)
-        _write(path, verdict)
+        result = _judge(plan, out, commit, progress)
+        _write(path, result)
     progress.say(
-        f"{commit[:12]} {verdict.subject}: {verdict.verdict}"
-        f" ({verdict.hits} of {verdict.rounds} rounds{', ' + verdict.reason if verdict.reason else ''})"
+        f"{commit[:12]} {result.subject}: {result.verdict}"
+        f" ({result.hits} of {result.rounds} rounds{', ' + result.reason if result.reason else ''})"
     )
-    return {"good": GOOD, "bad": BAD, "skip": SKIP}[verdict.verdict]
+    return _EXIT_CODES[result.verdict]
 
 
 def _place(clone: Path) -> tuple[int, int]:
     """Which step the bisection is at, and how many git estimates in all."""
     log = _git(clone, "bisect", "log").splitlines()
-    number = 1 + sum(line.startswith(tuple(f"git bisect {word} " for word in ("good", "bad", "skip"))) for line in log)
+    number = 1 + sum(line.startswith(tuple(f"git bisect {word} " for word in CommitVerdict)) for line in log)
     good = _git(clone, "for-each-ref", "--format=%(objectname)", "refs/bisect/good-*").splitlines()
     known = _git(clone, "rev-list", "--bisect-vars", "refs/bisect/bad", "--not", *good)
     left = next((int(line.partition("=")[2]) for line in known.splitlines() if line.startswith("bisect_steps=")), 0)
     return number, number + left
 
 
-def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> Verdict:
-    def result(verdict: str, reason: str = "") -> Verdict:
+def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> StepResult:
+    def result(verdict: CommitVerdict, reason: str = "") -> StepResult:
         subject = _git(out / "clone.git", "log", "-1", "--format=%s", commit)
-        return Verdict(commit=commit, subject=subject, verdict=verdict, hits=hits, rounds=rounds, reason=reason)
+        return StepResult(commit=commit, subject=subject, verdict=verdict, hits=hits, rounds=rounds, reason=reason)
 
     hits = rounds = 0
     for number, size in enumerate(_batch_sizes(plan.rounds), start=1):
@@ -279,15 +293,15 @@ def _judge(plan: BisectPlan, out: Path, commit: str, progress: Reporter) -> Verd
         try:
             _measure(plan, (commit,), size, 1, batch, progress)
         except _CannotMeasureError as error:
-            return result("skip", str(error))
+            return result(CommitVerdict.SKIP, str(error))
         batch_hits, batch_rounds = _seen(plan, batch, commit, plan.effect)
         hits, rounds = hits + batch_hits, rounds + batch_rounds
         if side := decide(likelihood_ratio(hits, rounds, plan.good_seen, plan.bad_seen)):
-            return result("bad" if side > 0 else "good")
+            return result(CommitVerdict.BAD if side > 0 else CommitVerdict.GOOD)
         if not rounds:
-            return result("skip", f"no round of {size} counts")
+            return result(CommitVerdict.SKIP, f"none of {size} rounds counts")
     lost = plan.rounds - rounds
-    return result("skip", f"undecided; {lost} rounds more do not count" if lost else "undecided")
+    return result(CommitVerdict.SKIP, f"undecided; {lost} rounds more do not count" if lost else "undecided")
 
 
 def _batch_sizes(rounds: int) -> list[int]:
@@ -304,21 +318,23 @@ def _first_bad(clone: Path) -> str | None:
     return None
 
 
-def _verdicts(out: Path) -> list[Verdict]:
+def _results(out: Path) -> list[StepResult]:
     paths = sorted((out / "steps").glob(f"*/{_VERDICT}"), key=lambda path: path.stat().st_mtime_ns)
-    return [msgspec.json.decode(path.read_bytes(), type=Verdict) for path in paths]
+    return [msgspec.json.decode(path.read_bytes(), type=StepResult) for path in paths]
 
 
-def describe(plan_path: Path, first_bad: str | None, verdicts: list[Verdict], say: Callable[[str], None]) -> None:
+def describe(plan_path: Path, first_bad: str | None, results: list[StepResult], say: Callable[[str], None]) -> None:
     """Prints what a bisection found."""
     plan = msgspec.json.decode((plan_path / _PLAN).read_bytes(), type=BisectPlan)
     say(f"rounds {_what(plan.effect)} in {plan.scenario}, {plan.vcpus} vCPUs:")
     ends = ((plan.good, "good", plan.good_seen), (plan.bad, "bad", plan.bad_seen))
     for commit, name, (hits, rounds) in ends:
         say(f"  {commit[:12]}  {name:4}  {hits:4} of {rounds:<4} (given)")
-    for found in verdicts:
-        reason = f" ({found.reason})" if found.reason else ""
-        say(f"  {found.commit[:12]}  {found.verdict:4}  {found.hits:4} of {found.rounds:<4} {found.subject}{reason}")
+    for result in results:
+        reason = f" ({result.reason})" if result.reason else ""
+        say(
+            f"  {result.commit[:12]}  {result.verdict:4}  {result.hits:4} of {result.rounds:<4} {result.subject}{reason}"
+        )
     if first_bad:
         subject = _git(Path(plan.tree), "log", "-1", "--format=%s", first_bad)
         say(f"first bad commit: {first_bad[:12]} {subject}")

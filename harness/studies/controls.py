@@ -75,7 +75,7 @@ def run_controls(
     for name, members in _runs(controls).items():
         if (out / name / "run.json").is_file():
             if read_run(out / name).state != RunStatus.COMPLETE:
-                raise UsageError(f"{out / name} holds a run that did not end", "remove it, or choose another --out")
+                raise UsageError(f"{out / name} holds an incomplete run", "remove it, or choose another --out")
             progress.say(f"{name}: measured already, {out / name}")
             continue
         arms = dict.fromkeys(

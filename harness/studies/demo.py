@@ -34,7 +34,7 @@ FIXES = ("see-exiting-victims", "recheck-margin", "wait-for-victim")
 CONTROL = "ignore-pending-victim"
 FIRST_ROUNDS = 24
 _BUILDS_NICE = 10
-_DISTURBED = "kernels were being built beside it"
+_DISTURBED = "kernels were being built at the same time"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def choose(offers: Iterable[Offer]) -> Choice:
         passed.append(replace(offer, why_not=why))
     raise BuildError(
         f"no kernel for the demo: {_reasons(passed)}",
-        "Debian 12 and 13 offer some; `oomtrial run --kernel tree:PATH` takes a tree of yours",
+        "Debian 12 and 13 offer some; `oomtrial run --kernel tree:PATH` uses your own tree",
     )
 
 
@@ -126,7 +126,7 @@ class FirstFigure:
         return [
             f"first figure: {self.kernel}: {arm.rounds_with_redundant} of {arm.completed_rounds} rounds with a redundant"
             f" kill{share}",
-            f"  {_DISTURBED}, which widens the window for a second kill: it is pooled with nothing; {self.directory}",
+            f"  {_DISTURBED}, which widens the window for a second kill: it is not pooled with other runs; {self.directory}",
         ]
 
 

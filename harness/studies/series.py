@@ -72,7 +72,7 @@ def choose_kernels(texts: Sequence[str], progress: Reporter, user_fragments: Seq
     Raises UsageError for what is no kernel spec, or for fewer than two; the first kernel's error when none can be had.
     """
     if len(texts) < _LEAST:
-        raise UsageError("a series has two or more versions", "such as `oomtrial series 6.1 6.12`")
+        raise UsageError("a series needs two or more versions", "such as `oomtrial series 6.1 6.12`")
     wanted = [(text, specs_of(text)) for text in texts]  # before anything is built
     choice, first = Choice([], []), None
     for text, specs in wanted:
@@ -137,7 +137,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     names = list(dict.fromkeys(arm.scenario for arm in summary.arms))
     if scenario not in names and (scenario is not None or len(names) != 1):
         raise UsageError(
-            "a series is of one scenario" if scenario is None else f"the runs have no scenario {scenario!r}",
+            "a series covers one scenario" if scenario is None else f"the runs have no scenario {scenario!r}",
             f"choose one with --scenario: {', '.join(names)}",
         )
     scenario = scenario or names[0]
@@ -147,17 +147,17 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     specs = {arm.name: arm for record in pool.records for arm in record.arms}
     short = {
         name: text if "/" in name or len(name) > _NAME_LETTERS else name
-        for name, text in short_names([specs[arm.kernel] for arm in taken]).items()
+        for name, text in short_names([specs[arm.arm] for arm in taken]).items()
     }
     kernels = {kernel.spec: kernel for record in pool.records for kernel in record.kernels}
-    known = {arm.kernel: _version_of_arm(kernels, specs[arm.kernel].kernel) for arm in taken}
-    versions = [version_of(arm, known[arm.kernel] or short[arm.kernel], short[arm.kernel]) for arm in taken]
+    known = {arm.arm: _version_of_arm(kernels, specs[arm.arm].kernel) for arm in taken}
+    versions = [version_of(arm, known[arm.arm] or short[arm.arm], short[arm.arm]) for arm in taken]
     if all(known.values()):
         versions.sort(key=lambda each: version_order(each.version))
     steps = steps_of(versions, is_sequential=pool.is_sequential)
     notes = [note for note in summary.notes if not _is_of_others(note, summary.arms, taken)]
-    if len({specs[arm.kernel].kernel.partition(":")[0] for arm in taken}) > 1:
-        notes.append("kernels of several kinds: their configs differ, and may be what makes a difference")
+    if len({specs[arm.arm].kernel.partition(":")[0] for arm in taken}) > 1:
+        notes.append("kernels of several kinds: their configs differ, which may explain a difference")
     return Series(
         run_id=summary.run_id,
         state=summary.state,
@@ -174,8 +174,8 @@ def _take(pool: Pool, arms: list[Arm], asked: Sequence[_Asked | None]) -> tuple[
     whole = {arm.name for record, one in zip(pool.records, asked, strict=True) if one for arm in record.arms}
     patched = {kernel.spec for record in pool.records for kernel in record.kernels if kernel.patches}
     plain = {arm.name for record in pool.records for arm in record.arms if arm.kernel not in patched}
-    taken = [arm for arm in arms if arm.kernel in whole | plain] or arms
-    return taken, [f"{arm.kernel}: patched" for arm in arms if arm not in taken]
+    taken = [arm for arm in arms if arm.arm in whole | plain] or arms
+    return taken, [f"{arm.arm}: patched" for arm in arms if arm not in taken]
 
 
 def _version_of_arm(kernels: dict[str, Kernel], spec: str) -> str | None:
@@ -184,8 +184,8 @@ def _version_of_arm(kernels: dict[str, Kernel], spec: str) -> str | None:
 
 def _is_of_others(note: str, arms: Sequence[Arm], taken: Sequence[Arm]) -> bool:
     """Notes begin with the name of the arm that they are about."""
-    names = [arm.kernel for arm in arms if note.startswith((f"{arm.kernel}:", f"{arm.kernel},", f"{arm.kernel} and "))]
-    return bool(names) and max(names, key=len) not in [arm.kernel for arm in taken]
+    names = [arm.arm for arm in arms if note.startswith((f"{arm.arm}:", f"{arm.arm},", f"{arm.arm} and "))]
+    return bool(names) and max(names, key=len) not in [arm.arm for arm in taken]
 
 
 def write_picture(series: Series, directory: Path, kind: str) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..analysis.killclass import KillClass
 from ..analysis.summary import Summary
 from ..errors import BuildError, UsageError
 from ..experiment.driver import run_experiment
@@ -34,7 +35,7 @@ class Choice:
     """What is compared: the first arm is the baseline."""
 
     arms: tuple[ArmSpec, ...]
-    says: str  # in a sentence
+    description: str  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class Tried:
 def choose_arms(tree: Path, base: str, patches: Sequence[str], progress: Reporter) -> Choice:
     """The arms of a trial of a tree. `base`: a ref of the tree, or empty. `patches`: names of the library, or paths.
 
-    Raises UsageError when the tree is no directory, BuildError when nothing can be had that it could be compared with.
+    Raises UsageError when the tree is not a directory, BuildError when nothing can be had that it could be compared with.
     """
     if not tree.is_dir():
-        raise UsageError(f"{tree} is no directory", "name the top of a kernel tree with --tree")
+        raise UsageError(f"{tree} is not a directory", "name the top of a kernel tree with --tree")
     path = _escaped(str(tree), "+@")
     as_it_is = f"tree:{path}"
     before = f"{as_it_is}@{base}" if base else as_it_is
@@ -67,9 +68,7 @@ def choose_arms(tree: Path, base: str, patches: Sequence[str], progress: Reporte
         )
     release = newest_release(listed_kernels(Offers(progress)))
     arms = name_arms([release.spec, f"tree={as_it_is}"])
-    return Choice(
-        arms, f"{release.spec} ({release.version}), the newest release that can be had; tree: {tree} as it is"
-    )
+    return Choice(arms, f"{release.spec} ({release.version}), the newest release available; tree: {tree} as it is")
 
 
 def newest_release(listed: Iterable[Listed]) -> Listed:
@@ -80,7 +79,7 @@ def newest_release(listed: Iterable[Listed]) -> Listed:
     sources = [one for one in listed if one.spec.startswith("source:") and not is_candidate(one.version)]
     if not sources:
         raise BuildError(
-            "no released kernel can be had to compare the tree with", "name one of its commits with --base"
+            "no released kernel is available to compare the tree with", "name one of its commits with --base"
         )
     return sources[-1]  # the oldest come first
 
@@ -107,7 +106,7 @@ def run_try(choice: Choice, request: Request, progress: Reporter) -> Tried:
 
     Raises what the parts of Experiment raise.
     """
-    progress.say(choice.says)
+    progress.say(choice.description)
     progress.say(
         f"{', '.join(request.scenarios)}; {request.vcpus} vCPUs on {machine_budget().cores} host cores;"
         f" up to {request.rounds} rounds in {request.boots} boots per arm, until it is decided"
@@ -127,7 +126,7 @@ def read_try(run: Path) -> Tried:
 
 def one_round_per_arm(rounds: pd.DataFrame, kills: pd.DataFrame) -> list[tuple[str, int]]:
     """For each arm the first round with a redundant kill, else the first that completed, else none."""
-    redundant = kills[kills["kill_class"] == "redundant"]
+    redundant = kills[kills["kill_class"] == KillClass.REDUNDANT]
     chosen = []
     for arm in rounds["arm"].drop_duplicates():
         for table in (

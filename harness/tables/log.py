@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ..oomlog.found import Where
+from ..oomlog.located import Location
 from ..oomlog.owner import NOBODY, Owner, owner_of
-from ..oomlog.records import Kill, Missing, Other, Release, Report
+from ..oomlog.records import Kill, KnownLosses, OtherEvent, Release, Report
 from ..oomlog.tasks import COLUMNS, TaskTable
 from .schema import Column, Table, printable
 
@@ -19,21 +19,25 @@ Row = dict[str, Any]
 Values = tuple[Any, ...]  # of a row, in the order of its table's columns: of millions, no dict each
 _NEWLINE = ord("\n")
 
-_BOOT = Column("boot", "int", "", "boot of a kernel, from 1 in order of appearance; every file begins a new one")
+_BOOT = Column(
+    "boot", "int", "", "number of the kernel's boot, from 1 in order of appearance; every file begins a new one"
+)
 _PLACE = (
-    Column("time_s", "float", "s", "its stamp, on `clock`", "the line has no stamp, or one that cannot be read"),
+    Column(
+        "time_s", "float", "s", "timestamp of its line, on `clock`", "the line has no timestamp, or an unreadable one"
+    ),
     Column(
         "clock",
         "string",
         "",
         "uptime: since boot; wall: since 1970, UTC where no zone is given; yearless: since 1 January",
-        "no stamp",
+        "no timestamp",
     ),
     Column("line", "int", "", "number of its line, from 1"),
-    Column("offset", "int", "bytes", "where its line begins in the decompressed log"),
-    Column("host", "string", "", "host that the line names", "the line names none"),
+    Column("offset", "int", "bytes", "offset of its line in the decompressed log"),
+    Column("host", "string", "", "host named in the line", "no host in the line"),
 )
-_FILE = Column("file", "string", "", "the log it is in")
+_FILE = Column("file", "string", "", "log file")
 
 _OWNER = (
     Column(
@@ -41,10 +45,14 @@ _OWNER = (
         "string",
         "",
         "Kubernetes pod, from the path of the memcg",
-        "the path names none, or no memcg is known",
+        "no pod in the path, or the memcg is unknown",
     ),
     Column(
-        "container_id", "string", "", "container, or the name of an LXC or libvirt machine, from the path", "as pod_uid"
+        "container_id",
+        "string",
+        "",
+        "container ID, or the name of an LXC or libvirt machine, from the path",
+        "as pod_uid",
     ),
     Column("unit", "string", "", "innermost systemd unit of the path: a service or a scope", "as pod_uid"),
     Column(
@@ -63,23 +71,29 @@ LOG_REPORTS = Table(
         Column("report", "int", "", "index, in order of appearance"),
         _BOOT,
         *_PLACE,
-        Column("comm", "string", "", "task that asked for memory", "2.6.11 to 2.6.18, or the line is cut"),
-        Column("pid", "int", "", "of that task", "no CPU line"),
+        Column("comm", "string", "", "name of the task that requested memory", "2.6.11 to 2.6.18, or the line is cut"),
+        Column("pid", "int", "", "PID of that task", "no CPU line"),
         Column("kernel", "string", "", "release of the kernel", "no CPU line"),
-        Column("gfp_mask", "int", "", "of the failed allocation; 0 is pagefault_out_of_memory()", "cut"),
-        Column("gfp_flags", "string", "", "its names", "to 4.5"),
-        Column("order", "int", "", "of the failed allocation, 2^order pages; -1 is SysRq-F", "2.6.11, or cut"),
-        Column("oom_score_adj", "int", "", "of that task", "to 2.6.35, or cut"),
+        Column("gfp_mask", "int", "", "gfp mask of the failed allocation; 0 is pagefault_out_of_memory()", "cut"),
+        Column("gfp_flags", "string", "", "names of the flags in gfp_mask", "to 4.5"),
+        Column("order", "int", "", "order of the failed allocation: 2^order pages; -1 is SysRq-F", "2.6.11, or cut"),
+        Column("oom_score_adj", "int", "", "oom_score_adj of that task", "to 2.6.35, or cut"),
         Column("constraint", "string", "", "CONSTRAINT_MEMCG, CONSTRAINT_NONE, ...", "to 4.20"),
-        Column("domain", "string", "", "oom_memcg, or global", "the report does not say"),
-        Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or the report does not say"),
-        Column("task_memcg", "string", "", "memcg of the chosen process", "the report does not say"),
+        Column("domain", "string", "", "oom_memcg, or global", "not in the report"),
+        Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or not in the report"),
+        Column("task_memcg", "string", "", "memcg of the chosen process", "not in the report"),
         *_OWNER,
-        Column("cpuset", "string", "", "of the task", "no CONFIG_CPUSETS"),
-        Column("mems_allowed", "string", "", "nodes it may use", "no CONFIG_CPUSETS"),
-        Column("chosen_pid", "int", "", "the process that was chosen", "nobody was, or the line is missing"),
-        Column("chosen_comm", "string", "", "its name", "as chosen_pid"),
-        Column("usage_kb", "int", "kB", "charged to the OOM domain", "global, or the line is missing"),
+        Column("cpuset", "string", "", "cpuset of the task", "no CONFIG_CPUSETS"),
+        Column("mems_allowed", "string", "", "NUMA nodes that the task may use", "no CONFIG_CPUSETS"),
+        Column(
+            "chosen_pid",
+            "int",
+            "",
+            "PID of the process that was chosen",
+            "no process was chosen, or the line is missing",
+        ),
+        Column("chosen_comm", "string", "", "name of that process", "as chosen_pid"),
+        Column("usage_kb", "int", "kB", "memory charged to the OOM domain", "global, or the line is missing"),
         Column("limit_kb", "int", "kB", "memory.max of the OOM domain", "as usage_kb"),
         Column("failcnt", "int", "", "failed charges so far", "as usage_kb"),
         Column("memsw_usage_kb", "int", "kB", "memory+swap charged", "v2 from 5.3, or no swap accounting"),
@@ -98,8 +112,8 @@ LOG_REPORTS = Table(
             "zone_margin_kb",
             "int",
             "kB",
-            "free memory above high watermark and reserve, in the best zone that the request may use; 0 or less where no block of its order is free",
-            "no zone lines, no allocation (SysRq, a page fault), no zone in the report that it may use, or a policy not named decides",
+            "free memory above high watermark and reserve, in the best zone that the request may use; 0 or less if no block of its order is free",
+            "no zone lines, no allocation (SysRq, a page fault), no zone in the report that it may use, or an unnamed policy decides",
         ),
         Column("anon_kb", "int", "kB", "anonymous memory charged to the OOM domain", "no statistics"),
         Column(
@@ -109,18 +123,18 @@ LOG_REPORTS = Table(
             "charged anonymous memory that no listed task owns; a lower bound",
             "no statistics or no whole table",
         ),
-        Column("tasks", "int", "", "rows of the task table", "no table, or none of its rows"),
-        Column("page_kb", "int", "kB", "page size of the kernel, from the victim's sizes", "not to be told"),
+        Column("tasks", "int", "", "number of rows of the task table", "no table, or no row of it"),
+        Column("page_kb", "int", "kB", "page size of the kernel, from the victim's sizes", "unknown"),
         Column("total_swap_kb", "int", "kB", "swap of the machine", "no Mem-Info"),
-        Column("free_swap_kb", "int", "kB", "of which free", "no Mem-Info"),
+        Column("free_swap_kb", "int", "kB", "free swap of the machine", "no Mem-Info"),
         Column(
             "outcome",
             "string",
             "",
-            "killed, skipped (the chosen was gone), panic, no-victim, or none: the log does not say",
+            "killed, skipped (the chosen process had exited), panic, no-victim, or none (not in the log)",
         ),
         Column("complete", "bool", "", "every part that a report of its kind has is there and whole"),
-        Column("missing", "string", "", "the parts that are not, with commas", "complete"),
+        Column("missing", "string", "", "missing parts, separated by commas", "complete"),
         _FILE,
     ),
 )
@@ -130,20 +144,20 @@ LOG_KILLS = Table(
     "one process killed; a victim printed twice for one group kill is one row",
     (
         Column("kill", "int", "", "index, in order of appearance"),
-        Column("pid", "int", "", "the process that was killed"),
-        Column("comm", "string", "", "its name", "the line is cut within it"),
+        Column("pid", "int", "", "PID of the process that was killed"),
+        Column("comm", "string", "", "name of the victim", "the line is cut within the name"),
         *_PLACE,
         _BOOT,
         Column("decision", "int", "", "index of the decision; the members of a group kill share one"),
-        Column("report", "int", "", "index of its report", "kept back by the rate limit, or lost"),
+        Column("report", "int", "", "index of its report", "suppressed by the rate limit, or lost"),
         Column(
             "chosen_pid",
             "int",
             "",
-            "the process that was chosen: another than pid for a sacrificed child (to 5.0), a thread, a group",
+            "PID of the process that was chosen; it differs from pid for a sacrificed child (to 5.0), a thread, a group",
         ),
-        Column("domain", "string", "", "oom_memcg, or global", "not known"),
-        Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or not known"),
+        Column("domain", "string", "", "oom_memcg, or global", "unknown"),
+        Column("oom_memcg", "string", "", "memcg whose limit was hit", "global, or unknown"),
         Column("domain_source", "string", "", "known, inferred: HOW, or unknown"),
         Column(
             "task_memcg",
@@ -154,25 +168,25 @@ LOG_KILLS = Table(
         ),
         Column("group_memcg", "string", "", "memcg with memory.oom.group", "no group kill"),
         *_OWNER,
-        Column("total_vm_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
-        Column("anon_rss_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
-        Column("file_rss_kb", "int", "kB", "of the victim", "to 2.6.32, or cut"),
-        Column("shmem_rss_kb", "int", "kB", "of the victim", "to 4.4, or cut"),
-        Column("uid", "int", "", "of the victim", "to 5.3 but for Red Hat's, or cut"),
-        Column("pgtables_kb", "int", "kB", "of the victim", "to 5.3, or cut"),
-        Column("oom_score_adj", "int", "", "of the victim", "to 5.3, or cut"),
-        Column("margin_kb", "int", "kB", "of its report", "no report, or global"),
+        Column("total_vm_kb", "int", "kB", "virtual memory of the victim", "to 2.6.32, or cut"),
+        Column("anon_rss_kb", "int", "kB", "anonymous memory of the victim", "to 2.6.32, or cut"),
+        Column("file_rss_kb", "int", "kB", "file-backed memory of the victim", "to 2.6.32, or cut"),
+        Column("shmem_rss_kb", "int", "kB", "shared memory of the victim", "to 4.4, or cut"),
+        Column("uid", "int", "", "UID of the victim", "to 5.3 but for Red Hat's, or cut"),
+        Column("pgtables_kb", "int", "kB", "page tables of the victim", "to 5.3, or cut"),
+        Column("oom_score_adj", "int", "", "oom_score_adj of the victim", "to 5.3, or cut"),
+        Column("margin_kb", "int", "kB", "margin_kb of its report", "no report, or global"),
         Column(
             "in_flight_kb",
             "int",
             "kB",
-            "memory that no listed task owns: of its report, or, where the machine ran out, of an earlier victim by two reports",
-            "no report, or they lack the parts",
+            "memory that no listed task owns: from its report; where the machine ran out, memory of an earlier victim from two reports",
+            "no report, or the parts are missing",
         ),
-        Column("overlap_estimated", "bool", "", "came before an earlier victim's memory was free", "unknown"),
-        Column("overlap_evidence", "string", "", "why, or why not known"),
+        Column("overlap_estimated", "bool", "", "estimate: came before an earlier victim's memory was free", "unknown"),
+        Column("overlap_evidence", "string", "", "evidence for the estimate, or why there is none"),
         Column("earlier_kills", "list", "", "indices of the kills of the domain that may not have been released"),
-        Column("sharing_pids", "list", "", "processes killed with it as they share its memory (to 4.3)"),
+        Column("sharing_pids", "list", "", "PIDs of processes killed with it because they share its memory (to 4.3)"),
         Column("complete", "bool", "", "its line is whole"),
         _FILE,
     ),
@@ -180,18 +194,18 @@ LOG_KILLS = Table(
 
 LOG_RELEASES = Table(
     "releases",
-    "what the log says of a victim's memory after the kill: one oom_reaper line",
+    "one oom_reaper line about a victim's memory",
     (
         Column("release", "int", "", "index, in order of appearance"),
         Column("kind", "string", "", "reaped, unable or giving-up"),
-        Column("pid", "int", "", "of the victim"),
-        Column("comm", "string", "", "its name", "cut"),
+        Column("pid", "int", "", "PID of the victim"),
+        Column("comm", "string", "", "name of the victim", "cut"),
         *_PLACE,
         _BOOT,
         Column("kill", "int", "", "index of its kill", "the kill is not in the log"),
-        Column("anon_rss_kb", "int", "kB", "left after reaping", "kind is not reaped, or cut"),
-        Column("file_rss_kb", "int", "kB", "left after reaping", "kind is not reaped, or cut"),
-        Column("shmem_rss_kb", "int", "kB", "left after reaping", "kind is not reaped, or cut"),
+        Column("anon_rss_kb", "int", "kB", "anonymous memory left after reaping", "kind is not reaped, or cut"),
+        Column("file_rss_kb", "int", "kB", "file-backed memory left after reaping", "kind is not reaped, or cut"),
+        Column("shmem_rss_kb", "int", "kB", "shared memory left after reaping", "kind is not reaped, or cut"),
         Column("complete", "bool", "", "its line is whole"),
         _FILE,
     ),
@@ -203,14 +217,14 @@ LOG_TASKS = Table(
     "one row of a task table; a page is `page_kb` of the report",
     (
         Column("report", "int", "", "index of the report"),
-        Column("pid", "int", "", "of the task"),
-        Column("comm", "string", "", "its name"),
+        Column("pid", "int", "", "PID of the task"),
+        Column("comm", "string", "", "name of the task"),
         *(
             Column(
                 name,
                 "int",
                 _TASK_UNITS.get(name.rpartition("_")[2], ""),
-                f"column {kernel} of the kernel",
+                f"the kernel's column {kernel}",
                 "this kernel has no such column",
             )
             for kernel, name in COLUMNS.items()
@@ -221,19 +235,19 @@ LOG_TASKS = Table(
 
 LOG_EVENTS = Table(
     "events",
-    "a line that is no kill by the kernel and no release: a panic, a victim that was gone, no victim, a lockup, a kill by user space",
+    "one line that is neither a kernel OOM kill nor a release: a panic, a victim that had exited, no victim, a lockup, a kill by user space",
     (
         Column(
             "kind",
             "string",
             "",
-            "skipped, panic, init-killed, no-victim, sysrq, sysrq-ignored, mm-pinned, page-fault-oom, oom-disabled, oom-enabled, purged, soft-lockup or hung-task; of a killer in user space its name: systemd-oomd, earlyoom, nohang, oomd, lmkd, lowmemorykiller, kubelet",
+            "skipped, panic, init-killed, no-victim, sysrq, sysrq-ignored, mm-pinned, page-fault-oom, oom-disabled, oom-enabled, purged, soft-lockup or hung-task; for a user-space OOM killer its name: systemd-oomd, earlyoom, nohang, oomd, lmkd, lowmemorykiller, kubelet",
         ),
-        Column("pid", "int", "", "that the line names", "none"),
-        Column("text", "string", "", "of the line"),
+        Column("pid", "int", "", "PID in the line", "none"),
+        Column("text", "string", "", "text of the line"),
         *_PLACE,
         _BOOT,
-        Column("report", "int", "", "index of the report it stands in", "none"),
+        Column("report", "int", "", "index of the report that contains the line", "none"),
         _FILE,
     ),
 )
@@ -243,15 +257,15 @@ LOG_ZONES = Table(
     "one memory zone of a global report",
     (
         Column("report", "int", "", "index of the report"),
-        Column("node", "int", "", "NUMA node", "a kernel without"),
+        Column("node", "int", "", "NUMA node", "a kernel without NUMA"),
         Column("zone", "string", "", "DMA, DMA32, Normal, ..."),
         Column("free_kb", "int", "kB", "free memory"),
-        Column("min_kb", "int", "kB", "watermark"),
-        Column("low_kb", "int", "kB", "watermark"),
-        Column("high_kb", "int", "kB", "watermark of the last attempt before a kill"),
-        Column("reserve_pages", "list", "pages", "lowmem_reserve, by the zone that is asked for"),
-        Column("highatomic_kb", "int", "kB", "kept for atomic requests", "not printed: to 4.19"),
-        Column("free_cma_kb", "int", "kB", "of the free memory, for movable pages only", "no CONFIG_CMA"),
+        Column("min_kb", "int", "kB", "minimum watermark"),
+        Column("low_kb", "int", "kB", "low watermark"),
+        Column("high_kb", "int", "kB", "high watermark, which the last attempt before a kill uses"),
+        Column("reserve_pages", "list", "pages", "lowmem_reserve, by the requested zone"),
+        Column("highatomic_kb", "int", "kB", "memory reserved for atomic requests", "not printed: to 4.19"),
+        Column("free_cma_kb", "int", "kB", "free memory for movable pages only (CMA)", "no CONFIG_CMA"),
         Column("free_blocks", "list", "", "free blocks by order, from 0", "no buddy line"),
     ),
 )
@@ -261,7 +275,7 @@ LOG_STATS = Table(
     "one statistic of the OOM domain",
     (
         Column("report", "int", "", "index of the report"),
-        Column("name", "string", "", "as the kernel names it"),
+        Column("name", "string", "", "name of the statistic, as printed by the kernel"),
         Column("value", "int", "", "bytes, or a count"),
     ),
 )
@@ -269,7 +283,7 @@ LOG_STATS = Table(
 LOG_TABLES = (LOG_REPORTS, LOG_KILLS, LOG_RELEASES, LOG_TASKS, LOG_EVENTS, LOG_ZONES, LOG_STATS)
 
 
-def _place(where: Where) -> Values:
+def _place(where: Location) -> Values:
     """The values of _PLACE."""
     return where.time_s, where.clock or None, where.line, where.offset, where.host or None
 
@@ -397,7 +411,7 @@ def release_row(release: Release, file: str = "") -> Row:
     return LOG_RELEASES.row_of(release_values(release, file))
 
 
-def event_values(event: Other, file: str = "") -> Values:
+def event_values(event: OtherEvent, file: str = "") -> Values:
     """An event as values in the order of LOG_EVENTS."""
     return (
         event.kind,
@@ -410,7 +424,7 @@ def event_values(event: Other, file: str = "") -> Values:
     )
 
 
-def event_row(event: Other, file: str = "") -> Row:
+def event_row(event: OtherEvent, file: str = "") -> Row:
     """An event as a row of LOG_EVENTS."""
     return LOG_EVENTS.row_of(event_values(event, file))
 
@@ -505,23 +519,6 @@ def _numbers(tables: Sequence[TaskTable], counts: list[int]) -> dict[str, Any]:
     return {name: pa.array(values, mask=absent[name]) for name, values in numbers.items()}
 
 
-def totals(missing: Missing, kills: int, decisions: int, reports: int) -> Row:
-    """What the log shows, and how much more there may have been.
-
-    A victim that was reaped though its kill is not in the log was killed all the same. A lost record may have been a
-    kill, and so may a line that could not be read, and the end of a report that is not in the log. Victims that were dying already (task_will_free_mem()) and, from 4.4, processes that share a victim's memory
-    are printed by no kernel and not counted here.
-    """
-    at_least = kills + missing.releases_without_kill
-    lost = missing.dropped_records + missing.sequence_gaps
-    lost += missing.unread_kills + missing.unread_heads + missing.unended_reports
-    return {
-        "kills": {"printed": kills, "at_least": at_least, "at_most": at_least + lost},
-        "decisions": {"printed": decisions, "at_most": decisions + missing.unended_reports},
-        "reports": {"printed": reports, "at_least": reports + missing.suppressed_reports},
-    }
-
-
-def missing_row(missing: Missing) -> Row:
+def missing_row(missing: KnownLosses) -> Row:
     """What is missing, by name."""
     return asdict(missing)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..oomlog.assemble import Output
-from ..oomlog.records import Kill, Other, Release, Report
+from ..oomlog.records import Kill, OtherEvent, Release, Report
 from .log import (
     LOG_EVENTS,
     LOG_KILLS,
@@ -80,7 +80,7 @@ class LogRows:
                 self._put(LOG_KILLS, kill_values(output, file))
             case Release():
                 self._put(LOG_RELEASES, release_values(output, file))
-            case Other():
+            case OtherEvent():
                 self._put(LOG_EVENTS, event_values(output, file))
 
     def _put(self, table: Table, values: Values) -> None:

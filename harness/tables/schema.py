@@ -108,14 +108,14 @@ class Table:
 
 
 _WHERE = (
-    Column("arm", "string", "", "kernel spec of the arm"),
+    Column("arm", "string", "", "name of the arm"),
     Column("scenario", "string", "", "name of the scenario"),
-    Column("trial_id", "string", "", "one container's life"),
+    Column("trial_id", "string", "", "name of the trial: the life of one container"),
     Column(
         "boot",
         "int",
         "",
-        "planned boot within the arm, from 1; a trial that follows one that ended early has a boot_id of its own",
+        "planned boot within the arm, from 1; a trial that follows one that ended early has its own boot_id",
     ),
     Column("round", "int", "", "number of the round within its block, from 1"),
 )
@@ -125,13 +125,15 @@ ROUNDS = Table(
     "one round",
     (
         *_WHERE,
-        Column("boot_id", "string", "", "of the kernel: one boot is one cluster, whatever the plan called it"),
+        Column(
+            "boot_id", "string", "", "ID of the kernel's boot; one boot is one cluster, whatever its number in the plan"
+        ),
         Column(
             "warm_up",
             "bool",
             "",
-            "one of the first of its boot, and its trial went on: recorded, and in no figure of the summary",
-            "a run of before there was warm-up: every round counts",
+            "a warm-up round (one of the first of its boot, in a trial that continued): recorded, but in no figure of the summary",
+            "the run is older than warm-up rounds: every round counts",
         ),
         Column("outcome", "string", "", "completed, hung, panicked, lost or harness_error"),
         Column("hogs", "int", "", "processes of the workload", "the round never began"),
@@ -153,12 +155,12 @@ ROUNDS = Table(
             "witness_disagreement",
             "string",
             "",
-            "who departs from the expected relation, and how",
-            "they agree, or it cannot be checked",
+            "which witness departs from the expected relation, and how",
+            "they agree, or cannot be compared",
         ),
-        Column("witnesses_checked", "bool", "", "all four witnesses were there to be compared"),
+        Column("witnesses_checked", "bool", "", "all four witnesses were available for comparison"),
         Column("reports", "int", "", "printed reports (rate-limited to 10 in 5 s)"),
-        Column("suppressed_reports", "int", "", "reports that the kernel says it kept back"),
+        Column("suppressed_reports", "int", "", "reports that the kernel suppressed, by its own count"),
         Column("oom_entries", "int", "", "entries of out_of_memory() in the trace"),
         Column(
             "memory_events_oom",
@@ -177,7 +179,11 @@ ROUNDS = Table(
             "baseline_clean", "bool", "", "the memcg's usage came back to its baseline afterwards", "not asked any more"
         ),
         Column(
-            "duration_us", "int", "us", "from the supervisor's start to its end of the round", "the round has no end"
+            "duration_us",
+            "int",
+            "us",
+            "time from the supervisor's start of the round to its end",
+            "the round has no end",
         ),
         Column("memory_full_us", "int", "us", "growth of the memcg's PSI memory full", "no snapshot after the round"),
         Column("system_us", "int", "us", "growth of the memcg's system CPU time", "no snapshot after the round"),
@@ -185,8 +191,8 @@ ROUNDS = Table(
             "stall_us",
             "int",
             "us",
-            "from decisions to the next page that a survivor got, together",
-            "the round has no end, or a kill no decision in the trace",
+            "total time from decisions to the next page that a survivor got",
+            "the round has no end, or the trace lacks the decision of a kill",
         ),
         Column(
             "stall_system_us",
@@ -196,24 +202,33 @@ ROUNDS = Table(
             "the round has no end",
         ),
         Column(
-            "waited_us", "int", "us", "in which some survivor waited 1 ms or longer for a page", "the round has no end"
+            "waited_us",
+            "int",
+            "us",
+            "time in which at least one survivor waited 1 ms or longer for a page",
+            "the round has no end",
         ),
         Column(
             "longest_wait_us",
             "int",
             "us",
-            "longest wait of a survivor for one page; 0: none of 1 ms. A wait without an end is not in it",
+            "longest wait of a survivor for one page; 0: no wait of 1 ms or longer. Waits without an end are not included",
             "the round has no end",
         ),
         Column(
             "waits_jain",
             "float",
             "",
-            "Jain's index over the waiting times of survivors: 1 where all waited alike, 1/n where one of n waited",
+            "Jain's index over the waiting times of survivors: 1 if all waited equally long, 1/n if one of n waited",
             "no survivor waited, or the round has no end",
         ),
-        Column("foreign_kills", "int", "", "kills of others in its span, which count for nothing; 0 in a guest"),
-        Column("stalls_lost", "int", "", "waits of hogs that were not kept", "the round has no end"),
+        Column(
+            "foreign_kills",
+            "int",
+            "",
+            "kills of other processes on the machine during the round, not counted elsewhere; 0 in a guest",
+        ),
+        Column("stalls_lost", "int", "", "waits of hogs that were not recorded", "the round has no end"),
         Column("failed_hogs", "int", "", "hogs that could not do their work", "the round has no end"),
     ),
 )
@@ -223,86 +238,98 @@ KILLS = Table(
     'one process killed: one "Killed process" record',
     (
         *_WHERE,
-        Column("order", "int", "", "place in the kernel's own order of kills in the round, from 1"),
-        Column("pid", "int", "", "in the initial pid namespace"),
+        Column("order", "int", "", "position in the kernel's own order of kills in the round, from 1"),
+        Column("pid", "int", "", "PID of the victim, in the initial PID namespace"),
         Column("comm", "string", "", "name of the victim"),
         Column("hog", "int", "", "number of the hog", "the victim is none of the workload's hogs"),
         Column("demand_bytes", "int", "bytes", "declared demand of the victim", "the victim is no hog"),
-        Column("kmsg_sequence", "int", "", "of its record"),
-        Column("kmsg_time_us", "int", "us", "of its record, on the kernel log's clock"),
-        Column("report", "int", "", "index into the round's reports", "the report was kept back by the rate limit"),
+        Column("kmsg_sequence", "int", "", "sequence number of the kill's record in the kernel log"),
+        Column("kmsg_time_us", "int", "us", "time of that record, on the kernel log's clock"),
+        Column(
+            "report", "int", "", "index of its report within the round", "the report was suppressed by the rate limit"
+        ),
         Column("oom_memcg", "string", "", "memcg whose limit was hit", "no report, or global OOM"),
         Column("task_memcg", "string", "", "memcg of the victim", "no report"),
         Column(
             "domain", "string", "", "address of the OOM domain's memcg, 0x0 for global OOM", "no trace of the decision"
         ),
         Column("margin_kb", "int", "kB", "room under the limit when the report was printed", "no report"),
-        Column("total_vm_kb", "int", "kB", "of the victim"),
-        Column("anon_rss_kb", "int", "kB", "of the victim"),
-        Column("file_rss_kb", "int", "kB", "of the victim"),
-        Column("shmem_rss_kb", "int", "kB", "of the victim"),
-        Column("oom_score_adj", "int", "", "of the victim"),
-        Column("decider_pid", "int", "", "the task that ran the OOM killer", "no trace of the kill"),
+        Column("total_vm_kb", "int", "kB", "virtual memory of the victim"),
+        Column("anon_rss_kb", "int", "kB", "anonymous memory of the victim"),
+        Column("file_rss_kb", "int", "kB", "file-backed memory of the victim"),
+        Column("shmem_rss_kb", "int", "kB", "shared memory of the victim"),
+        Column("oom_score_adj", "int", "", "oom_score_adj of the victim"),
+        Column("decider_pid", "int", "", "PID of the task that ran the OOM killer", "no trace of the kill"),
         Column(
             "decision_time_us",
             "int",
             "us",
-            "entry of out_of_memory(), on the trace's clock",
+            "time at which out_of_memory() was entered, on the trace's clock",
             "no trace of the decision",
         ),
-        Column("mark_time_us", "int", "us", "oom:mark_victim, on the trace's clock", "no trace of the kill"),
+        Column("mark_time_us", "int", "us", "time of oom:mark_victim, on the trace's clock", "no trace of the kill"),
         Column(
             "decision_to_choice_us",
             "int",
             "us",
-            "from the decision to the choice of the victim: the end of the scan of the domain's tasks",
+            "time from the decision to the choice of the victim: the end of the scan of the domain's tasks",
             "no trace of the decision or of the scan (--probes kills, an older run), or a global OOM",
         ),
         Column(
             "choice_to_mark_us",
             "int",
             "us",
-            "from the choice to the mark; the report is printed meanwhile",
+            "time from the choice to the mark, in which the report is printed",
             "decision_to_choice_us is null",
         ),
         Column(
-            "mark_to_return_us", "int", "us", "from the mark to the return of out_of_memory()", "no trace of the return"
+            "mark_to_return_us",
+            "int",
+            "us",
+            "time from the mark to the return of out_of_memory()",
+            "no trace of the return",
         ),
         Column(
             "release_time_us",
             "int",
             "us",
-            "its memory is back: return of exit_mmap(), or the end of a reaping that was over before exit_mmap() began, on the"
+            "time at which its memory was free: return of exit_mmap(), or the end of a reaping that ended before exit_mmap() began, on the"
             " trace's clock",
-            "not released by the end of the round, or by another process that had the mm pinned, or lost",
+            "not released by the end of the round, or released by another process that had the mm pinned, or the event is lost",
         ),
-        Column("released_by", "string", "", "exit_mmap or oom_reaper", "release_time_us is null"),
+        Column(
+            "released_by", "string", "", "what freed the memory: exit_mmap or oom_reaper", "release_time_us is null"
+        ),
         Column(
             "reaped_time_us",
             "int",
             "us",
-            "oom:finish_task_reaping, on the trace's clock; from then on the kernel does not wait for it",
-            "the oom_reaper did not have it",
+            "time of oom:finish_task_reaping, on the trace's clock; from then on the kernel does not wait for this victim",
+            "the oom_reaper did not reap it",
         ),
         Column(
             "exit_time_us",
             "int",
             "us",
-            "sched:sched_process_exit of its last thread, on the trace's clock: after its exit_mmap() up to 6.12, before it on 7.x",
-            "it had not exited by the end of the round, or lost",
+            "time of sched:sched_process_exit of its last thread, on the trace's clock: after its exit_mmap() up to 6.12, before it on 7.x",
+            "it had not exited by the end of the round, or the event is lost",
         ),
         Column(
             "stall_us",
             "int",
             "us",
-            "from the decision to the next page that a survivor got; 0: less than 1 ms",
-            "no decision, or nobody who survived wanted a page",
+            "time from the decision to the next page that a survivor got; 0: less than 1 ms",
+            "no decision in the trace, or no survivor wanted a page",
         ),
         Column(
             "overlapping", "bool", "", "decided before an earlier victim of the domain was released", "evidence missing"
         ),
         Column(
-            "surplus", "bool", "", "what was alive fitted under the limit when it was decided", "no declared demand"
+            "surplus",
+            "bool",
+            "",
+            "the processes that were alive already fitted under the limit when it was decided",
+            "no declared demand",
         ),
         Column("kill_class", "string", "", "redundant, fruitless, premature, necessary, collateral or unknown"),
         Column(
@@ -310,17 +337,17 @@ KILLS = Table(
             "string",
             "",
             "why it overlaps: stalled-decider (the earlier victims were released by the time of the choice), hidden-victim (one"
-            " was not, and the scan passed over it), given-up-victim (the same, but the oom_reaper had been over it), or unknown",
-            "the kill does not overlap, or it is not known whether it does",
+            " was not, and the scan passed over it), given-up-victim (the same, but the oom_reaper had already reaped it), or unknown",
+            "the kill does not overlap, or it is unknown whether it does",
         ),
         Column(
             "overlap_estimated",
             "bool",
             "",
-            "what the kernel log alone makes of `overlapping`: an estimate (docs/oom-log.md)",
-            "the log does not say",
+            "estimate of `overlapping` from the kernel log alone (docs/oom-log.md)",
+            "the log does not show it",
         ),
-        Column("overlap_evidence", "string", "", "what the estimate rests on"),
+        Column("overlap_evidence", "string", "", "evidence for the estimate"),
     ),
 )
 
@@ -329,32 +356,32 @@ REPORTS = Table(
     "one printed OOM report",
     (
         *_WHERE,
-        Column("report", "int", "", "index within the round"),
-        Column("kmsg_sequence", "int", "", "of its header"),
-        Column("kmsg_time_us", "int", "us", "of its header, on the kernel log's clock"),
-        Column("comm", "string", "", "the task that triggered it"),
-        Column("gfp_mask", "int", "", "of the failed charge"),
-        Column("order", "int", "", "of the failed charge"),
-        Column("usage_kb", "int", "kB", "charged to the OOM domain", "the line is missing"),
-        Column("limit_kb", "int", "kB", "of the OOM domain", "the line is missing"),
+        Column("report", "int", "", "index of the report within the round"),
+        Column("kmsg_sequence", "int", "", "sequence number of its header in the kernel log"),
+        Column("kmsg_time_us", "int", "us", "time of its header, on the kernel log's clock"),
+        Column("comm", "string", "", "name of the task that triggered it"),
+        Column("gfp_mask", "int", "", "gfp mask of the failed charge"),
+        Column("order", "int", "", "order of the failed charge"),
+        Column("usage_kb", "int", "kB", "memory charged to the OOM domain", "the line is missing"),
+        Column("limit_kb", "int", "kB", "limit of the OOM domain", "the line is missing"),
         Column("failcnt", "int", "", "failed charges so far", "the line is missing"),
         Column("margin_kb", "int", "kB", "limit minus usage", "the line is missing"),
         Column("constraint", "string", "", "CONSTRAINT_MEMCG, CONSTRAINT_NONE, ...", "the summary line is missing"),
         Column("oom_memcg", "string", "", "memcg whose limit was hit", "the summary line is missing, or global OOM"),
-        Column("victim_pid", "int", "", "the process it chose", "the summary line is missing"),
-        Column("complete", "bool", "", "every part of a report is there and whole"),
+        Column("victim_pid", "int", "", "PID of the process that was chosen", "the summary line is missing"),
+        Column("complete", "bool", "", "every part of the report is there and whole"),
     ),
 )
 
 RELEASES = Table(
     "releases",
-    "one mm gone: the return of exit_mmap() for a hog, or the oom_reaper's word about a victim",
+    "one mm freed: the return of exit_mmap() for a hog, or an oom_reaper line about a victim",
     (
         *_WHERE,
-        Column("pid", "int", "", "of the process"),
-        Column("kind", "string", "", "exit_mmap (trace's clock) or oom_reaper (kernel log's clock)"),
-        Column("time_us", "int", "us", "when"),
-        Column("anon_rss_kb", "int", "kB", "left after reaping", "kind is exit_mmap"),
+        Column("pid", "int", "", "PID of the process"),
+        Column("kind", "string", "", "source: exit_mmap (trace's clock) or oom_reaper (kernel log's clock)"),
+        Column("time_us", "int", "us", "time of the release"),
+        Column("anon_rss_kb", "int", "kB", "anonymous memory left after reaping", "kind is exit_mmap"),
     ),
 )
 
@@ -363,45 +390,47 @@ RUNS = Table(
     "the run",
     (
         Column("run_id", "string", "", "name of the run"),
-        Column("state", "string", "", "running (one that was killed stays so), interrupted or complete"),
-        Column("oomtrial", "string", "", "version that measured it"),
-        Column("seed", "int", "", "of the order in which the arms took turns"),
-        Column("rounds", "int", "", "asked for, an arm and scenario"),
-        Column("boots", "int", "", "asked for, an arm and scenario"),
-        Column("vcpus", "int", "", "of a guest"),
-        Column("memory_mib", "int", "MiB", "of a guest"),
-        Column("accel", "string", "", "kvm, tcg, or native where no guest ran"),
-        Column("host_cores", "int", "", "that the run could use"),
-        Column("host_cpu", "string", "", "model"),
-        Column("qemu", "string", "", "version"),
-        Column("append", "string", "", "to the guests' kernel command line"),
+        Column("state", "string", "", "running (also after SIGKILL), interrupted or complete"),
+        Column("oomtrial", "string", "", "version of oomtrial that measured it"),
+        Column("seed", "int", "", "seed of the order in which the arms took turns"),
+        Column("rounds", "int", "", "requested rounds per arm and scenario"),
+        Column("boots", "int", "", "requested boots per arm and scenario"),
+        Column("vcpus", "int", "", "virtual CPUs per guest"),
+        Column("memory_mib", "int", "MiB", "memory per guest"),
+        Column("accel", "string", "", "acceleration: kvm, tcg, or native where no guest ran"),
+        Column("host_cores", "int", "", "cores that the run could use"),
+        Column("host_cpu", "string", "", "model of the processor"),
+        Column("qemu", "string", "", "version of QEMU"),
+        Column("append", "string", "", "text appended to the guests' kernel command line"),
     ),
 )
 
 TRIALS = Table(
     "trials",
-    "one container's life",
+    "one trial: the life of one container",
     (
         *(column for column in _WHERE if column.name != "round"),
-        Column("block", "int", "", "of the plan; one whose trial ended early has more than one trial"),
-        Column("boot_id", "string", "", "of the kernel", "the collector never got ready"),
-        Column("token", "string", "", "in the markers of kernel log and trace"),
+        Column(
+            "block", "int", "", "number of its block in the plan; a block whose trial ended early has several trials"
+        ),
+        Column("boot_id", "string", "", "ID of the kernel's boot", "the collector never got ready"),
+        Column("token", "string", "", "token in the markers of kernel log and trace"),
         Column("first_round", "int", "", "number of its first round"),
-        Column("rounds", "int", "", "planned, from the first one on"),
-        Column("rounds_begun", "int", "", "of these"),
+        Column("rounds", "int", "", "planned rounds, from the first one on"),
+        Column("rounds_begun", "int", "", "planned rounds that began"),
         Column(
             "warm_up",
             "int",
             "",
-            "of its rounds, the first ones, which do not count",
-            "a run of before there was warm-up",
+            "warm-up rounds at its start, which are not counted",
+            "the run is older than warm-up rounds",
         ),
         Column("outcome", "string", "", "completed, hung, panicked, lost, harness_error or refused"),
-        Column("reason", "string", "", "why, if there is something to say"),
-        Column("started", "string", "", "cold, restored from a snapshot, or host: in no guest"),
-        Column("guest_start_s", "float", "s", "until the engine answered"),
-        Column("containers_start_s", "float", "s", "until the supervisor began, or waited for its job"),
-        Column("rounds_s", "float", "s", "all of its rounds, with calibration and clean-up"),
+        Column("reason", "string", "", "reason of the outcome, if known"),
+        Column("started", "string", "", "how the guest started: cold, restored from a snapshot, or host (no guest)"),
+        Column("guest_start_s", "float", "s", "time until the engine answered"),
+        Column("containers_start_s", "float", "s", "time until the supervisor began, or waited for its job"),
+        Column("rounds_s", "float", "s", "time of all its rounds, with calibration and clean-up"),
     ),
 )
 
@@ -411,14 +440,14 @@ TASKS = Table(
     (
         *_WHERE,
         Column("report", "int", "", "index of the report within the round"),
-        Column("pid", "int", "", "of the task"),
-        Column("comm", "string", "", "its name"),
+        Column("pid", "int", "", "PID of the task"),
+        Column("comm", "string", "", "name of the task"),
         *(
             Column(
                 name,
                 "int",
                 name.rpartition("_")[2] if name.endswith(("_pages", "_bytes")) else "",
-                f"column {kernel} of the kernel",
+                f"the kernel's column {kernel}",
                 "this kernel has no such column",
             )
             for kernel, name in TASK_COLUMNS.items()
@@ -432,10 +461,10 @@ MEMORY_EVENTS = Table(
     " (memory.stat is in the raw evidence)",
     (
         *_WHERE,
-        Column("file", "string", "", "of the memcg; on cgroup v1 by its name on v2, where that counts the same"),
-        Column("key", "string", "", "within the file; of pressure some or full", "the file holds a number alone"),
-        Column("before", "int", "", "when the round began; pressure in us of stall", "not read"),
-        Column("after", "int", "", "when it had ended", "not read, as the round had no end"),
+        Column("file", "string", "", "file of the memcg; on cgroup v1 the name of the v2 file that counts the same"),
+        Column("key", "string", "", "key within the file; for pressure some or full", "the file holds a single number"),
+        Column("before", "int", "", "value when the round began; pressure in us of stall", "not read"),
+        Column("after", "int", "", "value after the round ended", "not read, as the round had no end"),
     ),
 )
 
@@ -444,14 +473,20 @@ TRACE_EVENTS = Table(
     "one event of the private trace between the markers of a round",
     (
         *_WHERE,
-        Column("time_us", "int", "us", "on the trace's clock (mono)"),
-        Column("cpu", "int", "", "that it happened on"),
-        Column("comm", "string", "", "of the running thread"),
-        Column("pid", "int", "", "of the running thread, in the initial pid namespace"),
-        Column("tgid", "int", "", "its process", "the kernel did not know it"),
-        Column("event", "string", "", "oom_entry, mark_victim, mm_release, sched_process_exit, ..."),
-        Column("subject_pid", "int", "", "field pid=: the victim of mark_victim", "the event has none"),
-        Column("fields", "string", "", "all of its fields, as printed"),
+        Column("time_us", "int", "us", "time of the event, on the trace's clock (mono)"),
+        Column("cpu", "int", "", "CPU of the event"),
+        Column("comm", "string", "", "name of the running thread"),
+        Column("pid", "int", "", "ID of the running thread, in the initial PID namespace"),
+        Column("tgid", "int", "", "ID of its process", "unknown to the kernel"),
+        Column("event", "string", "", "name of the event: oom_entry, mark_victim, mm_release, sched_process_exit, ..."),
+        Column(
+            "subject_pid",
+            "int",
+            "",
+            "field pid= of the event; for mark_victim the victim",
+            "the event has no such field",
+        ),
+        Column("fields", "string", "", "all fields of the event, as printed"),
     ),
 )
 
@@ -461,7 +496,7 @@ _FROM_LOG = (
 )  # fmt: skip
 FOREIGN_KILLS = Table(
     "foreign_kills",
-    "one process killed in the span of a round on `host` that was none of the trial's; kept, and counted for nothing",
+    "one process killed during a round on `host` that was not part of the trial; recorded, but not counted",
     (*_WHERE, *(column for column in KILLS.columns if column.name in _FROM_LOG)),
 )
 

@@ -26,9 +26,9 @@ sys.path.insert(0, str(ROOT))
 from harness.logs.files import open_log  # noqa: E402
 from harness.oomlog import compiled  # noqa: E402
 from harness.oomlog.native.build import build  # noqa: E402
-from harness.oomlog.scan import Block, read_and_count, read_compiled  # noqa: E402
+from harness.oomlog.scan import Chunk, read_and_count, read_compiled  # noqa: E402
+from harness.oomlog.triggers import TRIGGERS  # noqa: E402
 from harness.oomlog.wire import decode_records  # noqa: E402
-from harness.oomlog.words import WORDS  # noqa: E402
 
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 LARGEST_BYTES = 24 << 10
@@ -65,7 +65,7 @@ def damaged(data: bytes, order: random.Random) -> bytes:
             case 0:
                 lines[at] = line[:place] + order.choice(ODD) + line[place + order.choice((0, 1, 2, 8)) :]
             case 1:
-                lines[at] = line[:place] + order.choice(WORDS)[0] + line[place:]
+                lines[at] = line[:place] + order.choice(TRIGGERS)[0] + line[place:]
             case 2:
                 lines[at], lines[other] = lines[other], lines[at]
             case 3:
@@ -92,11 +92,11 @@ def damaged(data: bytes, order: random.Random) -> bytes:
 
 def differs(data: bytes) -> str:
     """What the readers disagree on."""
-    block = Block(data, len(data), 0, 0)
-    records = read_compiled(block)
+    chunk = Chunk(data, len(data), 0, 0)
+    records = read_compiled(chunk)
     if records is None:
         return ""
-    expected, lines = read_and_count(block)
+    expected, lines = read_and_count(chunk)
     found = decode_records(records)
     if records.lines != lines:
         return f"{records.lines} lines, not {lines}"
@@ -120,7 +120,7 @@ def start_sanitized(arguments: list[str]) -> int:
             **os.environ,
             "LD_PRELOAD": " ".join(preload),
             "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1",  # the interpreter's own are none of ours: growth tells
-            "PYTHONMALLOC": "malloc",  # so that a byte read behind a block is seen
+            "PYTHONMALLOC": "malloc",  # so that a byte read behind a chunk is seen
             "OOMTRIAL_FUZZED_READER": str(library),
         }
         return subprocess.run([sys.executable, __file__, *arguments], env=env, check=False).returncode
@@ -135,7 +135,7 @@ def main() -> int:
     if "OOMTRIAL_FUZZED_READER" not in os.environ:
         return start_sanitized(sys.argv[1:])
     compiled.LIBRARY = Path(os.environ["OOMTRIAL_FUZZED_READER"])
-    if not compiled.is_there():
+    if not compiled.exists():
         raise SystemExit("the sanitized reader cannot be loaded")
     if options.input:
         print(differs(options.input.read_bytes()) or "the same")
@@ -152,7 +152,7 @@ def main() -> int:
             print(f"{kept}: {problem}", flush=True)
             return 1
         count += 1
-        taken += read_compiled(Block(data, len(data), 0, 0)) is not None
+        taken += read_compiled(Chunk(data, len(data), 0, 0)) is not None
         if count == WARM_UP:
             before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb if before_kb else 0

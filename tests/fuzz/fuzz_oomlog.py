@@ -30,9 +30,9 @@ with atheris.instrument_imports(include=["harness"]):
     from harness.oomlog.kmsg import parse_kmsg
     from harness.oomlog.prefix import peel
     from harness.oomlog.reading import collect, collect_kmsg
-    from harness.oomlog.records import Kill, Other, Release, Report
-    from harness.oomlog.scan import Block, read_block
-    from harness.oomlog.words import WORDS
+    from harness.oomlog.records import Kill, OtherEvent, Release, Report
+    from harness.oomlog.scan import Chunk, read_chunk
+    from harness.oomlog.triggers import TRIGGERS
     from harness.report.logjson import encode
     from harness.tables.log import (
         LOG_EVENTS,
@@ -89,8 +89,8 @@ def check(data: bytes) -> None:
 def _kills(data: bytes, in_bulk: bool) -> list[object]:
     assembler = Assembler()
     assembler.begin_file()
-    block = Block(data, len(data), 0, 0)
-    found = [output for item in read_block(block, in_bulk) for output in assembler.feed(item)]
+    chunk = Chunk(data, len(data), 0, 0)
+    found = [output for item in read_chunk(chunk, in_bulk) for output in assembler.feed(item)]
     return [_identity(output) for output in (*found, *assembler.close()) if isinstance(output, Kill)]
 
 
@@ -99,7 +99,7 @@ def _identity(kill: Kill) -> object:
     return repr((kill.killed, kill.where, kill.decision, kill.chosen_pid, kill.group))
 
 
-def _write(reports: list[Report], kills: list[Kill], releases: list[Release], others: list[Other]) -> None:
+def _write(reports: list[Report], kills: list[Kill], releases: list[Release], others: list[OtherEvent]) -> None:
     for table, outputs, row in (
         (LOG_REPORTS, reports, report_row),
         (LOG_KILLS, kills, kill_row),
@@ -141,7 +141,7 @@ def seed(directory: Path) -> None:
 
 
 def _dictionary(stream: io.TextIOBase) -> None:
-    words = [word for word, _ in WORDS] + [text.encode() for text in AROUND]
+    words = [word for word, _ in TRIGGERS] + [text.encode() for text in AROUND]
     for word in words:
         stream.write('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n')
     stream.flush()

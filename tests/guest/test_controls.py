@@ -14,7 +14,7 @@ def test_a_control_comes_out_as_claimed_and_is_not_measured_twice(oomtrial, vers
     arguments += ["--rounds", 30, "--boots", 1, "--out", tmp_path / "out"]
     done = oomtrial(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "2 of 2 controls come out as claimed" in done.stdout
+    assert "2 of 2 controls behave as claimed" in done.stdout
     again = oomtrial(*arguments, "--format", "json")
     assert "measured already" in again.stderr
     results = {result["control"]: result for result in json.loads(again.stdout)}

@@ -1,12 +1,17 @@
 """Classes of kills by the definitions, and what the summary makes of them."""
 
+import json
+
+import msgspec
 import numpy as np
 import pytest
 
-from harness.analysis.arm import summarize_arm
+from harness.analysis.arm import ArmRun, summarize_arm
+from harness.analysis.killclass import KillClass
 from harness.analysis.rates import exact_interval, exact_test
 from harness.analysis.redundancy import classify
 from harness.analysis.verdict import compare
+from harness.analysis.verdicts import Verdict
 from harness.collectors.events import HogEnd
 from harness.spec.scenario import decode, load_scenario
 from harness.tables.schema import KILLS, ROUNDS
@@ -113,7 +118,8 @@ def arm(name, with_redundant, completed, hung=0, surplus_only=0):
     frame = ROUNDS.frame(rounds)
     classified = classify(KILLS.frame(kills), frame, {"t": SCENARIO})
     machine = {"vcpus": 4, "accel": "tcg", "host_cores": 2}
-    return summarize_arm(name, "t", machine, {"1": completed + hung}, frame, classified, ended=["1"])
+    run = ArmRun(arm=name, scenario="t", planned={"1": completed + hung}, ended=["1"], **machine)
+    return summarize_arm(run, frame, classified)
 
 
 def test_the_summary_counts_rounds_not_kills_for_the_rate():
@@ -121,6 +127,21 @@ def test_the_summary_counts_rounds_not_kills_for_the_rate():
     assert (found.kills, found.redundant_kills, found.rounds_with_redundant, found.rate) == (23, 3, 3, 0.15)
     assert (found.ci_low, found.ci_high) == pytest.approx((0.0174, 0.4539), abs=1e-4)  # one boot
     assert found.kill_to_release_us_median == 89
+
+
+def test_json_keeps_its_words():
+    """Files of earlier versions, and scripts that read them, know the arm's name as `kernel`."""
+    found = arm("x", 3, 20)
+    assert (found.arm, found.kernel) == ("x", "x")
+    assert next(iter(msgspec.to_builtins(found).items())) == ("kernel", "x")
+    against = msgspec.to_builtins(compare(found, arm("stock", 15, 60)))
+    assert (against["kernel"], against["baseline"]) == ("x", "stock")
+    assert json.loads(json.dumps(list(Verdict))) == [
+        "better", "worse", "mixed", "no difference shown", "not enough rounds",
+    ]  # fmt: skip
+    assert json.loads(json.dumps(list(KillClass))) == [
+        "redundant", "fruitless", "premature", "necessary", "collateral", "unknown",
+    ]  # fmt: skip
 
 
 def test_without_decisions_the_rate_has_bounds():
@@ -133,7 +154,8 @@ def test_without_decisions_the_rate_has_bounds():
     found = classify(KILLS.frame(untraced), rounds, {"t": SCENARIO})
     assert list(found["kill_class"]) == ["necessary", "unknown"] * 2
     machine = {"vcpus": 2, "accel": "native", "host_cores": 2}
-    arm = summarize_arm("host", "t", machine, {"1": 2}, rounds, found, ended=["1"])
+    run = ArmRun(arm="host", scenario="t", planned={"1": 2}, ended=["1"], **machine)
+    arm = summarize_arm(run, rounds, found)
     assert (arm.unknown_kills, arm.maybe_redundant_kills, arm.rounds_with_unknown) == (2, 1, 1)
     assert (arm.rate, arm.rate_at_most, arm.decisions_traced) == (0.0, 0.5, False)
     assert (arm.stall_ms_per_round, arm.kill_to_release_us_median) == (None, None)

@@ -111,7 +111,7 @@ def test_the_baseline_may_be_named_by_its_spec(labelled):
 def test_headings_are_not_cut_within_words():
     summary = summarize(EXAMPLE)
     name = "tree:~/a-rather-long-directory/linux+patches/see-exiting-victims-7.3.patch"
-    arms = [msgspec.structs.replace(arm, kernel=name) for arm in summary.arms[:1]]
+    arms = [msgspec.structs.replace(arm, arm=name) for arm in summary.arms[:1]]
     out = io.StringIO()
     print_summary(Console(file=out, width=120), msgspec.structs.replace(summary, arms=arms, comparisons=[], notes=[]))
     rows = [line.strip() for line in out.getvalue().split("─")[0].splitlines()[1:]]
@@ -128,7 +128,7 @@ def test_three_arms_stand_on_80_columns_without_a_word_that_is_cut():
 
 def test_every_table_of_many_arms_has_the_baseline():
     summary = summarize(EXAMPLE)
-    arms = [*summary.arms, *(msgspec.structs.replace(summary.arms[1], kernel=f"other-{n}") for n in range(4))]
+    arms = [*summary.arms, *(msgspec.structs.replace(summary.arms[1], arm=f"other-{n}") for n in range(4))]
     out = io.StringIO()
     print_summary(Console(file=out, width=120), msgspec.structs.replace(summary, arms=arms))
     headings = [line for line in out.getvalue().splitlines() if "source:6.1" in line and "against" not in line]

@@ -11,7 +11,7 @@ from harness.errors import BuildError, GuestError, HostError, UsageError
 from harness.progress import Reporter
 from harness.runs.record import read_run, write_run
 from harness.studies import bisect
-from harness.studies.bisect import Verdict, plan_bisection
+from harness.studies.bisect import StepResult, plan_bisection
 from harness.tables.schema import TABLES
 from harness.tables.store import save_tables
 from tests.simulated import tables
@@ -67,7 +67,7 @@ def measured(tree, tmp_path):
             word = "skip" if number in skipped else "bad" if number >= FIRST_BAD else "good"
             place = out / "steps" / commit
             place.mkdir(parents=True)
-            verdict = Verdict(commit=commit, subject=f"commit {number}", verdict=word, hits=3, rounds=15)
+            verdict = StepResult(commit=commit, subject=f"commit {number}", verdict=word, hits=3, rounds=15)
             (place / "verdict.json").write_bytes(msgspec.json.encode(verdict))
         return ["bisect", "--tree", tree, "--good", "v1", "--bad", f"v{COMMITS}", "--out", out]
 
@@ -80,7 +80,7 @@ def test_the_first_bad_commit_is_found_and_the_tree_is_as_before(oomtrial, tree,
     assert done.returncode == 0, done.stderr
     commit = git(tree, "rev-parse", f"v{FIRST_BAD}")[:12]
     assert done.stdout.splitlines()[-1] == f"first bad commit: {commit} commit {FIRST_BAD}"
-    assert "going on with the bisection" in done.stderr
+    assert "resuming the bisection" in done.stderr
     # v5, of seven commits between the ends, and two more after it
     assert [line for line in done.stderr.splitlines() if "step 1 of about 3: " in line and "commit 5" in line]
     assert "step 3 of about 3: " in done.stderr
@@ -105,8 +105,8 @@ def test_when_only_skipped_commits_are_left_nothing_is_claimed(oomtrial, measure
     ("changes", "words"),
     [
         ({"--good": "v77"}, "has no commit 'v77'"),
-        ({"--bad": "aside", "--good": "v3"}, "v3 is no ancestor of aside"),
-        ({"--tree": "/nonexistent"}, "/nonexistent is no directory"),
+        ({"--bad": "aside", "--good": "v3"}, "v3 is not an ancestor of aside"),
+        ({"--tree": "/nonexistent"}, "/nonexistent is not a directory"),
         ({"--tree": "/"}, "/ is not a git repository"),
         ({"--rounds": "61"}, "holds another bisection"),
         ({"--rounds": "3"}, "3 is not in the range"),
@@ -175,7 +175,7 @@ def judge(tree, tmp_path, monkeypatch):
         monkeypatch.setattr(bisect, "Experiment", Stored)
         code = bisect.step(out, Reporter())
         (path,) = out.glob("steps/*/verdict.json")
-        return code, msgspec.json.decode(path.read_bytes(), type=Verdict), asked
+        return code, msgspec.json.decode(path.read_bytes(), type=StepResult), asked
 
     run.out, run.warmed = out, warmed
     return run

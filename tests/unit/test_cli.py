@@ -32,7 +32,7 @@ def one_line(done, code):
         (["run"], "Missing option '--kernel'"),
         (["run", "--kernel", "a=source:6.1", "--arm", "a=source:6.1"], "two arms are called 'a'"),
         (["run", "--kernel", "source:6.1", "--scenario", "nosuch.toml"], "there is no scenario file nosuch.toml"),
-        (["report", "x", "--out", "/nosuch/x.html"], "cannot write /nosuch/x.html: /nosuch is no directory"),
+        (["report", "x", "--out", "/nosuch/x.html"], "cannot write /nosuch/x.html: /nosuch is not a directory"),
         (["sumary", "x"], "No such command"),
     ],
 )
@@ -85,7 +85,7 @@ def test_a_run_directory_is_never_overwritten(oomtrial, tmp_path, version):
 def test_a_directory_that_cannot_be_made_is_told_at_once(oomtrial, tmp_path, version, place):
     (tmp_path / "file").touch()
     done = oomtrial("run", "--kernel", f"source:{version}", "--out", tmp_path / place)
-    assert f"{tmp_path / 'file'} is no directory; choose another --out" in one_line(done, 3)
+    assert f"{tmp_path / 'file'} is not a directory; choose another --out" in one_line(done, 3)
 
 
 def test_docs_and_errors_have_the_same_exit_codes():

@@ -19,7 +19,7 @@ def test_there_are_four():
 def test_the_controls_come_out_as_they_must(path):
     run = harness.load_run(path)
     assert all(arm.completed_rounds == 200 and arm.boots == 8 for arm in run.summary.arms)
-    verdicts = {found.kernel.split("+")[-1]: found.verdict for found in run.summary.comparisons}
+    verdicts = {found.arm.split("+")[-1]: found.verdict for found in run.summary.comparisons}
     (stock_again,) = (verdict for arm, verdict in verdicts.items() if arm.endswith("(2)"))
     assert stock_again not in {"better", "worse", "mixed"}
     assert verdicts["ignore-pending-victim"] == "worse"
@@ -30,7 +30,7 @@ def test_the_controls_come_out_as_they_must(path):
 
 def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
     found = summarize_runs(sorted(RESULTS.glob("never-better/*")))
-    verdicts = {(each.kernel.split("+")[-1], each.scenario): each for each in found.comparisons}
+    verdicts = {(each.arm.split("+")[-1], each.scenario): each for each in found.comparisons}
     assert {(arm, scenario): each.verdict for (arm, scenario), each in verdicts.items()} == {
         ("wait-forever", "no-victim-then-big"): "worse",
         ("gate-without-victim", "no-victim-then-big"): "worse",

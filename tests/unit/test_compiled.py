@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from harness.oomlog import compiled, scan
 from harness.oomlog.assemble import Assembler
-from harness.oomlog.blocks import split_blocks
-from harness.oomlog.compiled import CompiledBlock
+from harness.oomlog.chunks import split_chunks
+from harness.oomlog.compiled import CompiledChunk
 from harness.oomlog.reading import Reader
-from harness.oomlog.scan import Block, read_and_count, read_compiled
+from harness.oomlog.scan import Chunk, read_and_count, read_compiled
+from harness.oomlog.triggers import mark
 from harness.oomlog.wire import decode_records, pack_records, unpack
-from harness.oomlog.words import mark
 from tests.unit.test_oomlog_properties import WORDS, examples, read_whole, text_of
 
 DATA = Path(__file__).parent.parent / "data"
@@ -30,16 +30,16 @@ LOGS = sorted(
 )
 LARGEST_BYTES = 64 << 10  # of a log that is damaged again and again
 
-pytestmark = pytest.mark.skipif(not compiled.is_there(), reason="the compiled reader is not built")
+pytestmark = pytest.mark.skipif(not compiled.exists(), reason="the compiled reader is not built")
 
 
 def check(data):
     """Both readers give the same, record by record, and the same kills and reports in the end."""
-    for block in split_blocks(io.BytesIO(data)):
-        expected, lines = read_and_count(block)
-        records = read_compiled(block)
+    for chunk in split_chunks(io.BytesIO(data)):
+        expected, lines = read_and_count(chunk)
+        records = read_compiled(chunk)
         if records is None:
-            continue  # the block is for Python
+            continue  # the chunk is for Python
         found = decode_records(records)
         assert list(map(repr, found)) == list(map(repr, expected))
         assert records.lines == lines
@@ -61,12 +61,12 @@ def test_logs_of_people_and_of_guests_are_read_alike(path):
 def test_most_lines_of_the_corpus_are_read_by_the_compiled_reader(monkeypatch):
     handed, continue_from = [], scan._Reader.continue_from
     monkeypatch.setattr(
-        scan._Reader, "continue_from", lambda reader, block: (handed.append(block), continue_from(reader, block))
+        scan._Reader, "continue_from", lambda reader, chunk: (handed.append(chunk), continue_from(reader, chunk))
     )
     marked = 0
     for path in sorted((DATA / "corpus").glob("*.txt")):
         data = read_whole(path)
-        assert read_compiled(Block(data, len(data), 0, 0)) is not None, path.name
+        assert read_compiled(Chunk(data, len(data), 0, 0)) is not None, path.name
         marked += len(mark(data, len(data)))
     assert len(handed) < marked / 10
 
@@ -120,18 +120,18 @@ def test_any_words_are_read_alike(lines):
 @examples(150)
 def test_the_same_lines_hold_words(lines, end):
     data = text_of(lines)
-    block = CompiledBlock(data, min(end, len(data)), 0, 0)
+    chunk = CompiledChunk(data, min(end, len(data)), 0, 0)
     try:
-        marks = list(block)
+        marks = list(chunk)
     finally:
-        block.close()
+        chunk.close()
     assert [(one.start, one.end) for one in marks] == [(one.start, one.end) for one in mark(data, min(end, len(data)))]
     assert [one.parsers[:1] for one in marks] == [one.parsers[:1] for one in mark(data, min(end, len(data)))]
 
 
-def test_records_of_a_worker_are_those_of_the_block():
+def test_records_of_a_worker_are_those_of_the_chunk():
     data = read_whole(DATA / "corpus" / "25-5.15.158pve-memcgv2-dmesgT-de.txt")
-    records = read_compiled(Block(data, len(data), 0, 0))
+    records = read_compiled(Chunk(data, len(data), 0, 0))
     found, lines, end, sequences = unpack(pack_records(records, len(data), None))
     assert (found, lines, end, sequences) == (decode_records(records), records.lines, len(data), None)
 
@@ -140,7 +140,7 @@ def test_without_the_library_the_result_is_the_same():
     path = DATA / "corpus" / "32-6.10rc1-global-syslog.txt"
     program = (
         "import sys, json; from harness.oomlog import compiled; from harness.oomlog.reading import collect\n"
-        f"found = collect(open({str(path)!r}, 'rb')); print(json.dumps([compiled.is_there(), repr(found.kills), repr(found.reports)]))"
+        f"found = collect(open({str(path)!r}, 'rb')); print(json.dumps([compiled.exists(), repr(found.kills), repr(found.reports)]))"
     )
 
     def run(**env):

@@ -11,9 +11,9 @@ import pytest
 import zstandard
 
 from harness.logs.files import open_log
-from harness.oomlog.found import Parts
+from harness.oomlog.located import Parts
 from harness.oomlog.reading import Collected, Reader, collect
-from harness.oomlog.scan import Block, read_block
+from harness.oomlog.scan import Chunk, read_chunk
 from harness.oomlog.tasks import TaskTable
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
@@ -248,8 +248,8 @@ def test_compressed_logs(tmp_path, pack):
 
 
 def records(data, in_bulk):
-    """What is read of a block, tables as lists."""
-    for found in read_block(Block(data, len(data), 0, 1), in_bulk):
+    """What is read of a chunk, tables as lists."""
+    for found in read_chunk(Chunk(data, len(data), 0, 1), in_bulk):
         for record in found.record.records if isinstance(found.record, Parts) else [found.record]:
             if isinstance(record, TaskTable):
                 yield record.columns, record.values.tolist(), record.names, list(record.lines), record.foreign
@@ -263,14 +263,14 @@ def test_reading_in_bulk_and_line_by_line_agree(path):
     assert list(records(data, in_bulk=True)) == list(records(data, in_bulk=False))
 
 
-@pytest.mark.parametrize("block_bytes", [9000, 20_000, 100_000])
-def test_where_a_log_is_cut_into_blocks_does_not_matter(block_bytes, monkeypatch):
+@pytest.mark.parametrize("chunk_bytes", [9000, 20_000, 100_000])
+def test_where_a_log_is_cut_into_chunks_does_not_matter(chunk_bytes, monkeypatch):
     data = b"".join(content(path) for path in FILES)
     whole = brief(parse(data))
     from harness.oomlog import reading
 
-    monkeypatch.setattr(reading, "split_blocks", lambda stream: split(stream, block_bytes))
-    from harness.oomlog.blocks import split_blocks as split
+    monkeypatch.setattr(reading, "split_chunks", lambda stream: split(stream, chunk_bytes))
+    from harness.oomlog.chunks import split_chunks as split
 
     reader = Reader()
     cut = Collected(reader.read(io.BytesIO(data)), reader)

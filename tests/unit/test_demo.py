@@ -154,16 +154,18 @@ def test_the_first_figure_comes_while_kernels_are_built(stage, tmp_path, capsys)
     said = capsys.readouterr().err
     assert "not 7.3, 7.2, 6.18: apt offers no source:7.3; taking 6.12" in said.replace("\n", "")
     assert "first figure: debian:6.12 (linux-source-6.1 6.1.192-2): 10 of 100 rounds" in said
-    assert "kernels were being built beside it" in said
+    assert "kernels were being built at the same time" in said
     assert done.directory == tmp_path / "out"
 
 
 @pytest.mark.usefixtures("stage")
 def test_the_first_figure_is_never_pooled(tmp_path):
     done = demo.run_demo(request_into(tmp_path / "out"), Reporter())
-    with pytest.raises(UsageError, match="cannot be pooled: kernels were being built beside it"):
+    with pytest.raises(UsageError, match="cannot be pooled: kernels were being built at the same time"):
         pool_runs([done.directory, done.first.directory])
-    assert any("kernels were being built beside it" in note for note in summarize_runs([done.first.directory]).notes)
+    assert any(
+        "kernels were being built at the same time" in note for note in summarize_runs([done.first.directory]).notes
+    )
     assert not any("built beside" in note for note in summarize_runs([done.directory]).notes)
 
 

@@ -41,7 +41,7 @@ def test_a_paravirtual_kvm_is_called_that(modules):
     [
         (None, "/dev/kvm: Permission denied", "note", "k"),
         (None, None, "note", "oomtrial run --kernel debian:"),
-        (Probe("tcg", "no guest boots with KVM: x"), None, "note", "no command mends it"),
+        (Probe("tcg", "no guest boots with KVM: x"), None, "note", "no command fixes it"),
         (Probe("kvm", "a guest booted with KVM"), None, "ok", ""),
     ],
 )
@@ -85,4 +85,4 @@ def test_the_checklist():
     assert "unused" not in text
     assert "not [there]" in text
     assert text.splitlines()[-1] == "guests can run: oomtrial demo; b: optional"
-    assert shown(Finding("c", "missing", "gone", "get c")).splitlines()[-1] == "guests cannot run yet: mend c"
+    assert shown(Finding("c", "missing", "gone", "get c")).splitlines()[-1] == "guests cannot run yet: fix c"

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from harness.oomlog.reading import Collected, Reader
 from harness.report.logexplain import LogExplain
-from harness.tables.log import totals
+from harness.tables.logtotals import totals_of
 
 ID = "0123456789abcdef" * 4
 MEMCG = f"/system.slice/docker-{ID}.scope"
@@ -22,7 +22,7 @@ def explain(lines, wanted, names=None):
     for output in (*found.reports, *found.kills, *found.releases, *found.others):
         sink.add(output, "-")
     decisions = len({kill.decision for kill in found.kills})
-    sink.finish(totals(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
+    sink.finish(totals_of(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
     return out.getvalue()
 
 
@@ -53,7 +53,7 @@ def test_a_group():
 def test_nothing_is_proved_by_an_exit_code():
     lines = [*report(12, MEMCG, tasks=[Task(12), Task(77, "other")]), killed(12)]
     text = explain(stamped(lines), "77")
-    assert "no line of this log says that the kernel's OOM killer killed pid 77" in text
+    assert "no line of this log shows that the kernel's OOM killer killed pid 77" in text
     assert "it was alive at line" in text
     assert "nothing is known to be missing" in text
     assert "137" in text
@@ -92,7 +92,7 @@ def test_why_a_machine_killed_though_memory_was_free():
     assert "fragmentation: no zone has a free block of 32 kB (order 3)" in text
     text = machine("0xcc0(GFP_KERNEL)", zone("Normal", 50), zone("Normal", 999000, node=1), mems="0")
     assert "999000 kB are on nodes that its cpuset or policy forbids" in text
-    assert "by hand (SysRq-F)" in machine("0xcc0(GFP_KERNEL)", zone("Normal", 8000), order=-1)
+    assert "requested manually (SysRq-F)" in machine("0xcc0(GFP_KERNEL)", zone("Normal", 8000), order=-1)
     assert "a page fault failed" in machine("0x0()", zone("Normal", 8000))
 
 

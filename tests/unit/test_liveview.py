@@ -42,12 +42,12 @@ def test_the_raw_evidence_is_read_once_and_gives_what_the_tables_give(tmp_path):
     run = write_hand_run(tmp_path)
     interim = InterimAnalysis(run)
     interim.take()
-    standings = interim.standings()
+    arms_so_far = interim.progress()
     interim.take()
-    assert interim.standings() == standings
-    for standing, arm in zip(standings, summarize(run).arms, strict=True):
-        assert (standing.arm, standing.completed, standing.redundant, standing.surplus, standing.low, standing.high) == (
-            arm.kernel, arm.completed_rounds, arm.rounds_with_redundant, arm.rounds_with_surplus, arm.ci_low,
+    assert interim.progress() == arms_so_far
+    for so_far, arm in zip(arms_so_far, summarize(run).arms, strict=True):
+        assert (so_far.arm, so_far.completed, so_far.redundant, so_far.surplus, so_far.low, so_far.high) == (
+            arm.arm, arm.completed_rounds, arm.rounds_with_redundant, arm.rounds_with_surplus, arm.ci_low,
             arm.ci_high_at_most if arm.rounds_with_unknown else arm.ci_high,
         )  # fmt: skip
 

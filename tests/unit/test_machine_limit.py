@@ -56,7 +56,7 @@ def test_the_host_is_never_filled():
     )
     refusal = arm.refusal(load_scenario(GLOBAL))
     assert refusal is not None
-    assert "takes all memory of the machine but 160M; the engine has 4096 MiB" in refusal
+    assert "takes all of the machine's memory except 160M; the engine has 4096 MiB" in refusal
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_host_is_never_filled():
         ),
         (
             'memory_max = "30M"\n[[hogs]]\nname = "a"\nsize = "20M"\ncount = 2\nkind = "readmem"\nreads = "b"\n',
-            "reads 'b', which is no group of an earlier phase",
+            "reads 'b', which is not a group of an earlier phase",
         ),
     ],
 )

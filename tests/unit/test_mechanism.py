@@ -11,6 +11,7 @@ from rich.console import Console
 import harness
 from harness.analysis.mechanism import Mechanism, count_mechanisms, mechanism_of
 from harness.analysis.redundancy import classify
+from harness.analysis.tracedkill import TracedKill
 from harness.cli import cli
 from harness.collectors.rounds import RoundEvidence, read_evidence
 from harness.collectors.trace import TraceEvent
@@ -65,11 +66,11 @@ def test_without_a_scan_there_is_no_time_of_the_choice(events, memcg):
 
 
 def victim(release, exited=None, reaped=None):
-    return {"release_time_us": release, "exit_time_us": exited, "reaped_time_us": reaped}
+    return TracedKill(release_us=release, exit_us=exited, reaped_us=reaped)
 
 
 def kill(decided, choice, marked):
-    return {"decision_time_us": decided, "decision_to_choice_us": choice, "mark_time_us": marked}
+    return TracedKill(decision_us=decided, choice_after_us=choice, mark_us=marked)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_terminal_page_and_timeline_say_it(made_run, tmp_path):  # noqa: F811
         " a victim, and the earlier victim's memory was back by then; in 1 the earlier victim was still exiting when the next"
         " was chosen, 5.0 ms after the decision, and the OOM killer passed over it"
     )
-    assert f"{arm.kernel}: {says}" in shown.getvalue()
+    assert f"{arm.arm}: {says}" in shown.getvalue()
     assert [cells[0] for _, cells in mechanism_cells([arm])] == ["1", "20.0 ms", "1"]
     sent = CliRunner().invoke(cli, ["summary", str(made_run), "--format", "mail"]).stdout
     assert says in " ".join(sent.split())

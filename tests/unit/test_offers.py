@@ -147,14 +147,14 @@ def test_list_says_what_can_be_had_and_from_where(kernels, archive):
     archive.close()
     offline = kernels("list", "--offline").stdout
     assert ["debian:7.2", "7.2.13-1", "sid", "prebuilt"] in [line.split() for line in offline.splitlines()]
-    assert "without a network; what the mirror's other suites offer is as of 0 min ago" in offline
+    assert "offers of the mirror's other suites: as of 0 min ago" in offline
 
 
 def test_list_without_a_network_says_what_the_host_has(kernels, archive):
     archive.close()
     shown = kernels("list").stdout
     assert ["debian:6.1", "6.1.192-2", "apt", "prebuilt"] in [line.split() for line in shown.splitlines()]
-    assert "is not known: no package list was read yet" in shown
+    assert "suites: unknown, as no package list has been read yet" in shown
 
 
 def test_a_version_that_nobody_offers_and_a_suite_that_the_mirror_lacks(kernels, archive):

@@ -21,9 +21,9 @@ from harness.oomlog.meminfo import Zone, parse_zone
 from harness.oomlog.prefix import peel
 from harness.oomlog.reading import collect, collect_kmsg
 from harness.oomlog.release import parse_reaped
-from harness.oomlog.scan import Block, read_block
+from harness.oomlog.scan import Chunk, read_chunk
+from harness.oomlog.triggers import BARE_PART_PARSERS
 from harness.oomlog.wire import Sequences, pack, unpack
-from harness.oomlog.words import BARE_PART_PARSERS
 
 
 def parse(lines):
@@ -542,7 +542,7 @@ def test_what_a_worker_finds_goes_to_its_parent_unchanged():
         [header(), f"Memory cgroup stats for /a: cache:{'9' * 18}KB rss:0KB"],  # no 64 bits
     ):
         data = "\n".join(stamped([*lines, killed(12), reaped(12)])).encode("utf-8", "surrogateescape")
-        found = list(read_block(Block(data, len(data), 0, 1)))
+        found = list(read_chunk(Chunk(data, len(data), 0, 1)))
         assert unpack(pack((found, 9, len(data), Sequences(1, 5, 2)))) == (found, 9, len(data), (1, 5, 2))
         assert unpack(pack((found, 9, len(data), None))) == (found, 9, len(data), None)
 

@@ -22,10 +22,10 @@ from oomtext import Task, killed, reaped, report, stamped
 from rich.console import Console
 
 from harness.logs.files import open_log
-from harness.oomlog.blocks import split_blocks
+from harness.oomlog.chunks import split_chunks
 from harness.oomlog.prefix import peel
 from harness.oomlog.reading import Collected, Reader, collect
-from harness.oomlog.scan import Block, read_block
+from harness.oomlog.scan import Chunk, read_chunk
 from harness.oomlog.tasks import TaskTable
 from harness.report.logjson import encode
 from harness.report.logtable import LogTable
@@ -42,9 +42,9 @@ from harness.tables.log import (
     report_row,
     task_rows,
     tasks_table,
-    totals,
     zone_rows,
 )
+from harness.tables.logtotals import totals_of
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
 UNSHRUNK = (Phase.generate,)  # for what is known to fail
@@ -107,7 +107,7 @@ def write_everything(found):
     for output in (*found.reports, *found.kills):
         terminal.add(output, "-")
     decisions = len({kill.decision for kill in found.kills})
-    terminal.finish(totals(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
+    terminal.finish(totals_of(found.missing, len(found.kills), decisions, len(found.reports)), found.missing)
     encode(missing_row(found.missing))
 
 
@@ -209,7 +209,7 @@ def test_a_kill_behind_any_prefix_is_never_lost(prefix):
     found = parse(f"{prefix}{killed(12)}\n".encode())
     assert len(found.kills) + found.missing.forged_kills + found.missing.unread_kills >= 1
     assert all(kill.killed.pid == 12 for kill in found.kills)
-    assert totals(found.missing, len(found.kills), 1, 0)["kills"]["at_most"] + found.missing.forged_kills >= 1
+    assert totals_of(found.missing, len(found.kills), 1, 0).kills.at_most + found.missing.forged_kills >= 1
 
 
 @examples(600)
@@ -414,7 +414,7 @@ def test_what_user_space_says_is_no_kill(damaged, draw):
 
 
 def plain(value):
-    """What `read_block` finds, comparable: a task table holds an array."""
+    """What `read_chunk` finds, comparable: a task table holds an array."""
     if isinstance(value, TaskTable):
         return value.columns, value.values.tolist(), value.names, list(value.lines), value.foreign
     value = astuple(value) if isinstance(value, msgspec.Struct) else value
@@ -425,27 +425,27 @@ def plain(value):
 @given(damaged_logs())
 def test_reading_in_bulk_and_line_by_line_agree(damaged):
     data = damaged[2]
-    block = Block(data, len(data), 0, 1)
-    assert list(map(plain, read_block(block))) == list(map(plain, read_block(block, in_bulk=False)))
+    chunk = Chunk(data, len(data), 0, 1)
+    assert list(map(plain, read_chunk(chunk))) == list(map(plain, read_chunk(chunk, in_bulk=False)))
 
 
-def kills_of(data, block_bytes):
+def kills_of(data, chunk_bytes):
     reader = Reader()
     reader.assembler.begin_file()
     found = []
     first_line = 1
-    for block in split_blocks(io.BytesIO(data), block_bytes):
-        for item in read_block(block):
+    for chunk in split_chunks(io.BytesIO(data), chunk_bytes):
+        for item in read_chunk(chunk):
             found += reader.assembler.feed(item, first_line)
-        first_line += block.data.count(b"\n", 0, block.end)
+        first_line += chunk.data.count(b"\n", 0, chunk.end)
     return [(kill.killed, kill.where.line) for kill in Collected([*found, *reader.assembler.close()], reader).kills]
 
 
 @examples(60)
 @given(st.lists(damaged_logs(most=2), min_size=2, max_size=5), st.integers(1, 40_000))
-def test_blocks_of_any_size_hold_the_same_kills(damaged, block_bytes):
+def test_chunks_of_any_size_hold_the_same_kills(damaged, chunk_bytes):
     data = b"\n".join(part for _, _, part in damaged)
-    assert kills_of(data, block_bytes) == kills_of(data, len(data) + 1)
+    assert kills_of(data, chunk_bytes) == kills_of(data, len(data) + 1)
 
 
 SINGLE_LOGS = ["16-", "24-", "26-", "29-", "32-"]  # of one kernel, lines not wrapped
@@ -710,5 +710,5 @@ def test_headers_of_two_callers_at_the_same_time_are_two():
 def test_a_row_behind_other_text_is_none_in_bulk_either():
     row = "[   12]     0    12      500      250        4        0             0 a"
     data = text_of([f"[  100.000000] {line}" for line in (HEADER, HEAD, f"x {row}")])
-    block = Block(data, len(data), 0, 1)
-    assert list(map(plain, read_block(block))) == list(map(plain, read_block(block, in_bulk=False)))
+    chunk = Chunk(data, len(data), 0, 1)
+    assert list(map(plain, read_chunk(chunk))) == list(map(plain, read_chunk(chunk, in_bulk=False)))

@@ -45,7 +45,7 @@ def test_its_own_file_goes_first(tmp_path):
         ("vcpus = 99", "vcpus is 99, between 1 and 64"),
         ("memory = 'thirty'", "memory is not a size: 'thirty'"),
         ("memory = 8", "memory is 8, at least 256 MiB"),
-        ("memory = ", "is no TOML"),
+        ("memory = ", "is not valid TOML"),
     ],
 )
 def test_what_is_wrong_names_file_and_key(tmp_path, text, says):

@@ -70,7 +70,7 @@ def test_the_second_kill_falls_inside_the_first_teardown(run):
 def test_a_round_without_end_or_raw_evidence_says_so(run):
     hung = timeline(run, number=2)
     assert (hung.outcome, hung.has_end, hung.teardowns[0].kill_class) == ("hung", False, "collateral")
-    assert {"the round has no end: its last sign of life is shown as one", "1 kills without a release in this round"} <= set(hung.notes)  # fmt: skip
+    assert {"the round has no end: its last known event is shown as its end", "1 kills without a release in this round"} <= set(hung.notes)  # fmt: skip
     bare = timeline(run, raw=False)
     assert [t.inside for t in bare.teardowns] == [(), (1,), (2,)]
     assert bare.notes[0].startswith("no raw evidence")
@@ -169,7 +169,7 @@ def test_every_line_of_the_arms_is_in_one_group():
     groups = group_rows(lines)
     assert [group.is_headline for group in groups] == [True, False, False, False]
     assert sorted(row.label for group in groups for row in group.rows) == sorted(label.strip() for label, _ in lines)
-    assert [row.label for row in groups[0].rows][:3] == ["rounds / boots", "outcomes", "redundant a round"]
+    assert [row.label for row in groups[0].rows][:3] == ["rounds / boots", "outcomes", "redundant kills per round"]
 
 
 def test_no_arm_has_the_colour_of_redundant_kills():

@@ -261,7 +261,7 @@ def test_an_undisturbed_run_is_whole_and_says_so(tmp_path):
     before = (out / "run.json").read_bytes()
     done = CliRunner().invoke(cli, ["run", "--resume", str(out)])
     assert done.exit_code == 0
-    assert "is complete: nothing is left to run" in done.stderr
+    assert "is complete: there is nothing left to run" in done.stderr
     assert (out / "run.json").read_bytes() == before
 
 

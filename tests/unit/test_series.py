@@ -119,7 +119,7 @@ def test_a_picture_of_a_kernel_without_a_completed_round_and_hostile_names(tmp_p
 
 
 def series_of(*arms):
-    return [version_of(arm, arm.kernel, arm.kernel) for arm in arms]
+    return [version_of(arm, arm.arm, arm.arm) for arm in arms]
 
 
 def test_a_version_that_only_hangs_parts_no_neighbours():

@@ -83,7 +83,7 @@ def test_versions_of_debian_and_suites_are_read(text, version, suite, patches):
         ("host:6.1", "write source:VERSION"),
         ("tree:", "write source:VERSION"),
         ("tree:linux@", "no REF after @"),
-        ("debian:bookworm", "names no Debian kernel; write debian:VERSION"),
+        ("debian:bookworm", "is not a Debian kernel; write debian:VERSION"),
         ("debian:6.1+wait-for-victim", r"prebuilt and takes no patch; build it: source:6\.1\+wait-for-victim"),
         ("image:bzImage+./fix.patch", r"prebuilt and takes no patch; build it: tree:PATH"),
     ],

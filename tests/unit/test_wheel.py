@@ -45,7 +45,7 @@ def test_the_command_line_works_outside_the_checkout(installed, tmp_path):
 def test_it_has_the_compiled_log_reader(installed, tmp_path):
     """For every Python of this platform; built where a compiler is, as on any host that builds kernels."""
     assert "-py3-none-linux_" in installed.wheel.name
-    shown = installed.run("-c", "from oomtrial.oomlog import compiled; print(compiled.is_there())", cwd=tmp_path)
+    shown = installed.run("-c", "from oomtrial.oomlog import compiled; print(compiled.exists())", cwd=tmp_path)
     assert shown.stdout == "True\n", shown.stderr
 
 

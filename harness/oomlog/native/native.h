@@ -138,7 +138,7 @@ void put_float(struct buffer *out, double value);
 void put_bool(struct buffer *out, bool value);
 void put_nothing(struct buffer *out);
 
-/* The forms of lines, as words.py numbers their parsers. */
+/* The forms of lines, as triggers.py numbers their parsers. */
 enum form {
 	OTHER, /* the Python reader has it */
 	KILL,

@@ -10,8 +10,8 @@ import pytest
 from oomtext import killed, stamped
 
 import harness
-from harness.oomlog.blocks import split_blocks
-from harness.oomlog.scan import Block, _Reader, read_and_count, read_compiled
+from harness.oomlog.chunks import split_chunks
+from harness.oomlog.scan import Chunk, _Reader, read_and_count, read_compiled
 
 KILLS = 5000
 
@@ -29,17 +29,17 @@ def test_a_stream_that_does_not_wait_is_no_end():
     reader, writer = os.pipe2(os.O_NONBLOCK)
     os.write(writer, b"a line\n")
     with io.FileIO(reader) as stream, pytest.raises(BlockingIOError):
-        list(split_blocks(stream))
+        list(split_chunks(stream))
     os.close(writer)
 
 
 def test_the_end_is_the_end():
-    (block,) = split_blocks(io.BytesIO(b"a line\n"))
-    assert block.data == b"a line\n"
+    (chunk,) = split_chunks(io.BytesIO(b"a line\n"))
+    assert chunk.data == b"a line\n"
 
 
-def test_a_block_that_was_read_is_let_go_without_a_search_for_cycles():
-    """`oomtrial parse` switches that search off: a cycle would keep every block of a log of many GB."""
+def test_a_chunk_that_was_read_is_let_go_without_a_search_for_cycles():
+    """`oomtrial parse` switches that search off: a cycle would keep every chunk of a log of many GB."""
     text = "".join(
         f"[{n:5d}.000000] Killed process {n} (x) total-vm:1kB, anon-rss:1kB\n" for n in range(1, 50)
     ).encode()
@@ -48,9 +48,9 @@ def test_a_block_that_was_read_is_let_go_without_a_search_for_cycles():
     gc.disable()
     try:
         for data in (text, mail, b"nothing of interest\n" * 10):
-            block = Block(data, len(data), 0, 0)
-            read_compiled(block)
-            read_and_count(block)
+            chunk = Chunk(data, len(data), 0, 0)
+            read_compiled(chunk)
+            read_and_count(chunk)
         assert not [each for each in gc.get_objects() if isinstance(each, _Reader)]
     finally:
         gc.enable()

@@ -1,4 +1,4 @@
-"""The words that lines of OOM hold, and the lines of a block that hold one."""
+"""The words that lines of OOM hold, and the lines of a chunk that hold one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FROM_NUMBERS: tuple[Parser, ...] = (
     *KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped, header.parse_cpu_line
 )  # fmt: skip
 # A word that every line of some forms holds, and the functions that read these forms.
-WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
+TRIGGERS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"ut of memory", KILL_PARSERS),
     (b"ut of Memory", KILL_PARSERS),
     (b"illed process ", KILL_PARSERS),
@@ -81,7 +81,7 @@ WORDS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
 
 
 def encoded(text: str) -> None:
-    """Stands for lines by which a block shows that it must be decoded first: it reads nothing itself."""
+    """Stands for lines by which a chunk shows that it must be decoded first: it reads nothing itself."""
 
 
 # The same as regular expressions, where a word would be found in other lines too.
@@ -100,13 +100,13 @@ PART_PARSERS = frozenset(
 )  # fmt: skip
 # Those whose line begins with a word of the kernel's that no prefix begins with, so that a match tells that there is none.
 BARE_PART_PARSERS = PART_PARSERS - {header.parse_cpuset, domain.parse_summary}
-_PARSERS_OF = tuple(parsers for _, parsers in (*WORDS, *PATTERNS))
+_PARSERS_OF = tuple(parsers for _, parsers in (*TRIGGERS, *PATTERNS))
 
 
 @cache
 def _database() -> hyperscan.Database:
     database = hyperscan.Database()
-    words = [*(re.escape(word) for word, _ in WORDS), *(pattern for pattern, _ in PATTERNS)]
+    words = [*(re.escape(word) for word, _ in TRIGGERS), *(pattern for pattern, _ in PATTERNS)]
     database.compile(expressions=words, ids=list(range(len(words))), elements=len(words), flags=[0] * len(words))
     return database
 

@@ -1,4 +1,4 @@
-"""The register of line forms: what is read, and which kernels print it. The docs page is made from it."""
+"""The register of line formats: what is read, and which kernels print it. The docs page is made from it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _Parser = TypeVar("_Parser", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
-class Form:
-    """One line form."""
+class LineFormat:
+    """One line format."""
 
     group: str  # where in a report it stands
     line: str  # as the kernel prints it, with names for the values
@@ -20,14 +20,14 @@ class Form:
     parser: str  # the function that reads it
 
 
-FORMS: list[Form] = []
+LINE_FORMATS: list[LineFormat] = []
 
 
-def form(group: str, line: str, versions: str, note: str = "") -> Callable[[_Parser], _Parser]:
-    """Registers the function that reads a line form; give it once for each variant."""
+def line_format(group: str, line: str, versions: str, note: str = "") -> Callable[[_Parser], _Parser]:
+    """Registers the function that reads a line format; give it once for each variant."""
 
     def register(parser: _Parser) -> _Parser:
-        FORMS.insert(0, Form(group, line, versions, note, parser.__name__))
+        LINE_FORMATS.insert(0, LineFormat(group, line, versions, note, parser.__name__))
         return parser
 
     return register

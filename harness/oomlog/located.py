@@ -21,7 +21,7 @@ Line = (
 )
 
 
-class Where(Record, frozen=True, tag=False):
+class Location(Record, frozen=True, tag=False):
     """Where a record stands in the log, and what its prefix says."""
 
     line: int  # from 1
@@ -45,13 +45,13 @@ class Where(Record, frozen=True, tag=False):
             return "uptime"
         return "" if self.wall_s is None else "yearless" if self.wall_is_yearless else "wall"
 
-    def is_before(self, other: Where) -> bool:
+    def is_before(self, other: Location) -> bool:
         """Whether it stands before another place of the same log; one line of JSON may hold several records."""
         return (self.line, self.offset) < (other.line, other.offset)
 
-    def at(self, line: int, offset: int) -> Where:
+    def at(self, line: int, offset: int) -> Location:
         """The same prefix at another place."""
-        return Where(
+        return Location(
             line, offset, self.uptime_s, self.wall_s, self.wall_is_yearless, self.caller, self.host, self.boot_id, self.sequence
         )  # fmt: skip
 
@@ -69,7 +69,7 @@ class Unread(Record, frozen=True):
 
 
 class Orphans(Record, frozen=True):
-    """Rows of a table whose head is not in the block: a report of another host was cut by the block's end."""
+    """Rows of a table whose head is not in the chunk: a report of another host was cut by the chunk's end."""
 
     rows: int
 
@@ -80,8 +80,8 @@ class Parts(Record, frozen=True):
     records: tuple[Part, ...]
 
 
-class Found(Record, frozen=True, tag=False):
+class LocatedRecord(Record, frozen=True, tag=False):
     """A record and its place."""
 
-    where: Where
+    where: Location
     record: Line | Part | Parts | Forged | Orphans | Unread

@@ -1,4 +1,4 @@
-"""A log as blocks of whole lines, cut where no report is torn apart."""
+"""A log as chunks of whole lines, cut where no report is torn apart."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from .compiled import find_last
-from .scan import Block
+from .scan import Chunk
 
-BLOCK_BYTES = 2 << 20
+CHUNK_BYTES = 2 << 20
 _LARGEST_BYTES = 32 << 20  # a report of 300,000 tasks; a longer one is cut, and marked partial
-_AHEAD_BYTES = 8 << 10  # of the next block, for lines that are wrapped
+_AHEAD_BYTES = 8 << 10  # of the next chunk, for lines that are wrapped
 _HEADER = b"oom-killer: gfp_mask="
 _KILLED = b"illed process "
 
 
 class Span(NamedTuple):
-    """Where a block stands in its log."""
+    """Where a chunk stands in its log."""
 
     offset: int
     length: int  # with a little of what follows
-    end: int  # of the block itself, from `offset`
+    end: int  # of the chunk itself, from `offset`
 
 
-def split_blocks(stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Blocks of about `block_bytes`. Line numbers count from the block's own first line."""
-    for span, data in _split(stream, block_bytes):
-        yield Block(bytes(memoryview(data)[: span.length]), span.end, span.offset, 0)
+def split_chunks(stream: BinaryIO, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Chunk]:
+    """Chunks of about `chunk_bytes`. Line numbers count from the chunk's own first line."""
+    for span, data in _split(stream, chunk_bytes):
+        yield Chunk(bytes(memoryview(data)[: span.length]), span.end, span.offset, 0)
 
 
-def split_spans(stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Iterator[Span]:
-    """Where the blocks stand, for whoever reads them out of the file."""
-    for span, _ in _split(stream, block_bytes):
+def split_spans(stream: BinaryIO, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Span]:
+    """Where the chunks stand, for whoever reads them out of the file."""
+    for span, _ in _split(stream, chunk_bytes):
         yield span
 
 
-def _split(stream: BinaryIO, block_bytes: int) -> Iterator[tuple[Span, bytearray]]:
+def _split(stream: BinaryIO, chunk_bytes: int) -> Iterator[tuple[Span, bytearray]]:
     data, offset = bytearray(), 0
     is_over = False
     while not is_over:
-        is_over = not _read_more(stream, data, block_bytes)
+        is_over = not _read_more(stream, data, chunk_bytes)
         cut = 0 if is_over else _cut(data)
         if cut:
             yield Span(offset, min(len(data), cut + _AHEAD_BYTES), cut), data
@@ -67,7 +67,7 @@ def _read_more(stream: BinaryIO, data: bytearray, size: int) -> bool:
 
 
 def _cut(data: bytearray) -> int:
-    """Where to end a block: before the last header, as its report may go on; else after the last line."""
+    """Where to end a chunk: before the last header, as its report may go on; else after the last line."""
     if len(data) <= _AHEAD_BYTES:
         return 0
     last_line = data.rfind(b"\n", 0, len(data) - _AHEAD_BYTES) + 1
