@@ -20,6 +20,7 @@ from .commands.controls import controls
 from .commands.demo import demo
 from .commands.doctor import doctor
 from .commands.kernels import kernels
+from .commands.matrix import matrix
 from .commands.parse import parse
 from .commands.report import report
 from .commands.run import run
@@ -41,7 +42,7 @@ def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
 
 
 _SECTIONS = {
-    "Measure": ("demo", "try", "run", "series", "bisect", "controls", "plan"),
+    "Measure": ("demo", "try", "run", "matrix", "series", "bisect", "controls", "plan"),
     "Look at results": ("summary", "compare", "report", "tables"),
     "Read OOM kills": ("parse", "watch"),
     "Prepare": ("doctor", "kernels", "scenarios"),
@@ -89,6 +90,7 @@ for _command in (
     bisect,
     bisect_step,
     series,
+    matrix,
     scenarios,
     kernels,
     parse,
