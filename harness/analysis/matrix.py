@@ -24,8 +24,9 @@ class Change(StrEnum):
 
     UP = "up"  # the share of rounds with a redundant kill
     DOWN = "down"
-    SURPLUS = "surplus"  # more rounds have a surplus kill
+    SURPLUS = "surplus"  # more rounds have a surplus kill, and no more are shown to have a redundant one
     FAILS = "fails"  # more rounds hang, panic or are lost
+    WORSE = "worse"  # for another reason, which the comparison says
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,8 +34,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     arm: str  # its name
     scenario: str
-    measured: Arm | None  # None where no round was to be had
-    why_not: str = ""  # why there is none
+    measured: Arm | None  # None where nothing was measured
+    why_not: str = ""  # the reason for that
     source: str = ""  # of the kernel: package and version, tree and commit
     version: str = ""  # such as 6.1.192; empty where it is not known
     key: str = ""  # of the kernel's content
@@ -47,7 +48,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changes(self) -> list[Change]:
-        """What is shown to have changed; empty is not "the same": rounds may be too few."""
+        """The changes that the tests show. An empty list does not mean "the same": the rounds may be too few."""
         found = self.comparison
         if found is None:
             return []
@@ -57,8 +58,11 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         if found.p_adjusted is not None and found.p_adjusted < ALPHA and found.difference:
             changes.append(Change.UP if found.difference > 0 else Change.DOWN)
         is_more = found.surplus_difference is not None and found.surplus_difference > 0
-        if is_more and found.surplus_p_adjusted is not None and found.surplus_p_adjusted < ALPHA:
+        is_shown = found.surplus_p_adjusted is not None and found.surplus_p_adjusted < ALPHA
+        if is_more and is_shown and Change.UP not in changes:
             changes.append(Change.SURPLUS)
+        if self.is_worse and not set(changes) - {Change.DOWN}:
+            changes.append(Change.WORSE)
         return changes
 
     @property
@@ -155,7 +159,8 @@ def _what_differs(cell: Cell, night: Night, before: Night) -> str:
 
 
 def _named(arm: Arm, name: str) -> Arm:
-    return msgspec.structs.replace(arm, kernel=name)
+    """The same figures under another name."""
+    return msgspec.convert(msgspec.to_builtins(arm) | {"kernel": name}, Arm)
 
 
 def check_night(night: Night, conditions: Sequence[Condition]) -> tuple[Summary, list[Check]]:

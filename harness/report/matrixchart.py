@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from ..analysis.matrix import Cell, Change, Night
@@ -67,8 +66,9 @@ def _draw(nights: Sequence[Night], found: Sequence[tuple[int, Night, Cell]]) -> 
     axes.set_xlim(times[0] - margin, times[-1] + margin)
     ends = [0, len(times) - 1] if len(times) > 1 else [0]
     axes.set_xticks([times[place] for place in ends], [_day(nights[place]) for place in ends], fontsize=7.5)
-    for text, side in zip(axes.get_xticklabels(), ("left", "right"), strict=False):
-        text.set_horizontalalignment(side)
+    axes.get_xticklabels()[0].set_horizontalalignment("left")
+    if len(ends) > 1:
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
     axes.tick_params(length=2)
     axes.grid(axis="y", color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
@@ -84,10 +84,10 @@ def _mark(axes: Axes, at: float, share: float, changes: Sequence[Change]) -> Non
 
 def _times(nights: Sequence[Night]) -> list[float]:
     """In days; nights whose name has no date stand a day apart."""
-    began = [began_at(night.run_id) for night in nights]
-    if not all(began):
+    began = [each for night in nights if (each := began_at(night.run_id)) is not None]
+    if len(began) < len(nights):
         return [float(place) for place in range(len(nights))]
-    return [float(date2num(each)) for each in began if each is not None]
+    return [(each - began[0]).total_seconds() / 86_400 for each in began]
 
 
 def _day(night: Night) -> str:

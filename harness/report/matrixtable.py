@@ -31,7 +31,6 @@ from .visible import visible
 _CELL_WIDTH = 18  # of "100.0 % 98.0-100.0"
 _NAME_WIDTH = 18  # of scenarios: three kernels fit 80 columns
 _GAP = 2
-_WORST = {Change.UP, Change.SURPLUS, Change.FAILS}
 
 
 def print_matrix(console: Console, matrix: Matrix) -> None:
@@ -101,6 +100,6 @@ def _cell(cell: Cell, *, is_ascii: bool) -> Text:
         shown.append(f"\n{left} rounds not run")
     for change in cell.changes:
         sign = plain_sign(SIGNS[change], is_ascii=is_ascii)
-        style = "bold red" if change in _WORST else "bold green"
+        style = "bold green" if change is Change.DOWN else "bold red"
         shown.append(f"\n{sign} {change_words(cell, change)}", style=style)
     return shown

@@ -13,7 +13,7 @@ from ..spec.arm import ArmSpec
 from .armnames import short_names
 from .comparisontable import difference_words
 
-SIGNS = {Change.UP: "▲", Change.DOWN: "▼", Change.SURPLUS: "▲", Change.FAILS: "▲"}
+SIGNS = {Change.DOWN: "▼"} | dict.fromkeys((Change.UP, Change.SURPLUS, Change.FAILS, Change.WORSE), "▲")
 _NAME_LETTERS = 18
 _ASCII_SIGNS = {"▲": "^", "▼": "v"}
 
@@ -83,6 +83,7 @@ def change_words(cell: Cell, change: Change) -> str:
         Change.DOWN: f"down from {before}",
         Change.SURPLUS: "more surplus kills",
         Change.FAILS: "more rounds fail",
+        Change.WORSE: "worse",
     }[change]
 
 
@@ -131,6 +132,8 @@ def _said(cell: Cell, change: Change) -> str:
     if change is Change.SURPLUS:
         counts = f"{now.rounds_with_surplus} of {now.completed_rounds} rounds, {before.rounds_with_surplus} of {before.completed_rounds} before"
         return f"surplus kills in more rounds: {counts}, {p_words(found.surplus_p_adjusted or 0.0)}{many}"
+    if change is Change.WORSE:
+        return f"worse: {found.because}"
     counts = f"{now.failed_rounds} of {now.completed_rounds + now.failed_rounds}, {before.failed_rounds} of {before.completed_rounds + before.failed_rounds} before"
     return f"more rounds fail: {counts}, {p_words(found.failed_p_adjusted or 0.0)}{many}"
 

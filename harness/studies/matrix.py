@@ -23,6 +23,7 @@ from ..errors import BuildError, EvidenceError, OomtrialError, UsageError
 from ..experiment.driver import run_experiment
 from ..experiment.experiment import Experiment, resume_run
 from ..experiment.host import HOST
+from ..experiment.preflight import refuse_unspeakable, require_writable
 from ..experiment.request import Request, load_scenarios
 from ..kernels.kernel import make_kernel
 from ..kernels.plan import plan_kernel
@@ -93,6 +94,8 @@ def add_night(
     scenarios = load_scenarios(request.scenarios)
     names = [arm.name for arm in request.arms]
     plan_blocks(names, list(scenarios), request.rounds, request.boots, request.seed)
+    refuse_unspeakable(out)
+    require_writable(out)
     held = hold_run(out)
     try:
         if (night := _resumed(out, request, progress, cluster, insecure=insecure)) is not None:
@@ -282,7 +285,7 @@ def _compared(run: Path, read: _Read, earlier: Sequence[Night], keys: dict[str, 
 def _night_of(run: Path, record: RunRecord) -> Night:
     asked = _asked(run) or _Asked(record.arms, {})
     pool = pool_runs([run])
-    summary = summarize_pool(pool)
+    summary = summarize_pool(pool, compare=False)
     found = {(arm.kernel, arm.scenario): arm for arm in summary.arms}
     scenarios = [scenario.name for scenario in record.scenarios]
     where = f"guests with {record.vcpus} vCPUs on {record.host.cores} host cores ({record.accel})"
