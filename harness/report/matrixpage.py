@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from ..analysis.arm import Arm
 from ..analysis.matrix import Cell, Change, Matrix, Night
 from .matrixchart import draw_cell
 from .matrixwords import (
@@ -105,7 +106,9 @@ def render_matrix(matrix: Matrix, links: Mapping[str, Mapping[str, str]]) -> str
             columns=[(names[arm.name], arm, version, news) for arm, version, news in columns],
             rows=rows,
             mood=_mood(night),
-            changes=change_lines(night, names),
+            changes=[
+                (line, links.get(night.run_id, {}).get(cell.scenario, "")) for cell, line in change_lines(night, names)
+            ],
             rest=rest_lines(night),
             shades=[*reversed(_SHADES)],
             panels=_panels(matrix, names),
@@ -122,20 +125,28 @@ def _shown(night: Night, arm: str, scenario: str) -> _Shown:
         why = cell.why_not if cell is not None else ""
         return _Shown(False, why, "", "", "", _NONE, "", 0, [])
     found = cell.measured
-    hits = str(found.rounds_with_redundant)
-    if found.rounds_with_unknown:
-        hits += f" to {found.rounds_with_redundant + found.rounds_with_unknown}"
     return _Shown(
         is_measured=True,
         why="" if len(cell.against) == 0 else cell.not_compared,
         share=share_words(found),
         interval=interval_words(found),
-        counts=f"{hits} of {found.completed_rounds} rounds" if found.has_oracle else "the scenario declares no demand",
+        counts=_counts(found),
         shade=_shade(found.ci_low) if found.has_oracle else _NONE,
         failed=failed_words(found),
         left=not_run(found),
         changes=_changes(cell),
     )
+
+
+def _counts(arm: Arm) -> str:
+    if not arm.has_oracle:
+        return "the scenario declares no demand"
+    if not arm.completed_rounds:
+        return "no completed round"
+    hits = str(arm.rounds_with_redundant)
+    if arm.rounds_with_unknown:
+        hits += f" to {arm.rounds_with_redundant + arm.rounds_with_unknown}"
+    return f"{hits} of {arm.completed_rounds} rounds"
 
 
 def _shade(low: float | None) -> str:

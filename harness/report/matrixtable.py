@@ -30,7 +30,7 @@ from .visible import visible
 
 _CELL_WIDTH = 18  # of "100.0 % 98.0-100.0"
 _NAME_WIDTH = 18  # of scenarios: three kernels fit 80 columns
-_GAP = 2
+_GAP = 2  # between columns
 
 
 def print_matrix(console: Console, matrix: Matrix) -> None:
@@ -47,10 +47,11 @@ def print_matrix(console: Console, matrix: Matrix) -> None:
     )
     columns = columns_of(night)
     most = max(1, (console.width - _NAME_WIDTH) // (_CELL_WIDTH + _GAP))
+    console.print()
     for start in range(0, len(columns), most):
         console.print(_table(night, columns[start : start + most], names, is_ascii=is_ascii))
-    lines = change_lines(night, names, is_ascii=is_ascii)
-    for line in lines:
+        console.print()
+    for _, line in change_lines(night, names, is_ascii=is_ascii):
         _say(console, line, "bold")
     for line in rest_lines(night):
         _say(console, line)
@@ -65,7 +66,7 @@ def _say(console: Console, text: str, style: str = "") -> None:
 def _table(
     night: Night, columns: Sequence[tuple[ArmSpec, str, str]], names: Mapping[str, str], *, is_ascii: bool
 ) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _GAP, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("scenario", max_width=_NAME_WIDTH, overflow="fold")
     for arm, version, news in columns:
         lines = [visible(names[arm.name]), "" if version in names[arm.name] else version, news]

@@ -91,15 +91,15 @@ def plain_sign(sign: str, *, is_ascii: bool) -> str:
     return _ASCII_SIGNS.get(sign, sign) if is_ascii else sign
 
 
-def change_lines(night: Night, names: Mapping[str, str], *, is_ascii: bool = False) -> list[str]:
-    """A sentence for each change, worst first; then what became of the other cells, counted."""
+def change_lines(night: Night, names: Mapping[str, str], *, is_ascii: bool = False) -> list[tuple[Cell, str]]:
+    """A sentence for each change with its cell, cells that are worse first."""
     lines = []
     ordered = sorted(night.cells, key=lambda cell: not cell.is_worse)
     for cell in ordered:
         for change in cell.changes:
             sign = plain_sign(SIGNS[change], is_ascii=is_ascii)
             where = f"{cell.scenario} on {names.get(cell.arm, cell.arm)}"
-            lines.append(f"{sign} {where}: {_said(cell, change)}; {_kernel_words(cell)}")
+            lines.append((cell, f"{sign} {where}: {_said(cell, change)}; {_kernel_words(cell)}"))
     return lines
 
 
