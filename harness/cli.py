@@ -21,6 +21,7 @@ from .commands.demo import demo
 from .commands.doctor import doctor
 from .commands.history import history
 from .commands.kernels import kernels
+from .commands.matrix import matrix
 from .commands.parse import parse
 from .commands.report import report
 from .commands.run import run
@@ -43,7 +44,7 @@ def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
 
 
 _SECTIONS = {
-    "Measure": ("demo", "try", "run", "series", "bisect", "controls", "plan"),
+    "Measure": ("demo", "try", "run", "matrix", "series", "bisect", "controls", "plan"),
     "Look at results": ("summary", "compare", "report", "tables", "history"),
     "Read OOM kills": ("parse", "watch"),
     "Prepare": ("doctor", "kernels", "scenarios"),
@@ -93,6 +94,7 @@ for _command in (
     bisect,
     bisect_step,
     series,
+    matrix,
     scenarios,
     kernels,
     parse,

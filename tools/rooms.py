@@ -32,7 +32,7 @@ ROOMS = {  # from the first that data passes to the last: name, and what it hold
     "logs": "kernel logs from anywhere: files, filter, parse, frames (`parse_log`), follow, accuracy of the estimator",
     "maintenance": "what this machine needs (doctor), and what killed processes left on it (cleanup)",
     "experiment": "a request becomes a run: preflight, artifacts, guests or the host, schedule, blocks, trials, resume, Dask",
-    "studies": "experiments with a judgement: controls, bisection, series, the demonstration, the trial of a tree",
+    "studies": "experiments with a judgement: controls, bisection, series, the matrix of a nightly, the demonstration, the trial of a tree",
     "pytest_plugin": "hooks and fixtures; engines, containers, images, results, the watcher",
     "commands": "a file for each command, or for a few that go together",
     "cli": "the commands together, and how the program ends",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 
 from ..errors import EvidenceError, UsageError
 from ..runs.record import RunStatus, read_run
@@ -16,6 +17,7 @@ def run_experiment(
 ) -> bool:
     """Checks, builds and measures, in this process or on a cluster. Returns whether there was anything to do: a resumed run
     that is complete is left as it is. `command`: of oomtrial, which resumes such a run; a run that is cut off says how.
+    A matrix is resumed by the command line that began the night.
 
     Raises what the parts of Experiment and of Cluster raise.
     """
@@ -48,4 +50,6 @@ def _say_how_to_resume(experiment: Experiment, command: str, where: str | None, 
             words = ["oomtrial", command, "--resume", str(experiment.directory)]
             words += ["--cluster", where] if where else []
             words += [INSECURE] if insecure else []
+            if command == "matrix":
+                words = ["oomtrial", *sys.argv[1:]]
             experiment.progress.say(f"resume with: {shlex.join(words)}")

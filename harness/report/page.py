@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..analysis.mechanism import Mechanism
@@ -21,6 +20,7 @@ from .headline import heading_of, share_of, title_of, verdicts_of
 from .mechanismwords import mechanism_sentence
 from .palette import arm_style
 from .picks import Pick, Picks
+from .templating import page_environment
 from .terminal import arm_lines
 from .timeline import Timeline
 from .timelinefigure import draw_timeline
@@ -74,14 +74,7 @@ def render_page(
     names: Mapping[str, str],
 ) -> str:
     """The page. `names`: what to call the arms, by their own names."""
-    environment = Environment(
-        loader=PackageLoader(__package__),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
+    environment = page_environment()
     charts = [
         (chart, Markup(to_svg(chart.figure, chart.name, f"{chart.title}. {chart.caption}")))
         for chart in draw_charts(summary.arms, *counted(rounds, kills), names)
@@ -115,15 +108,6 @@ def render_page(
 def _breakable(name: str) -> Markup:
     """A name that a narrow column breaks between its parts; a browser by itself breaks after a hyphen only."""
     return Markup(_AFTER.sub(r"\g<0><wbr>", str(escape(visible(name)).replace("+", Markup("<wbr>+")))))
-
-
-def _printable(value: object) -> object:
-    """What the page shows; markup of ours is left as it is."""
-    return (
-        visible(value)
-        if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable()
-        else value
-    )
 
 
 def _kind(pick: Pick, timeline: Timeline) -> str:

@@ -160,7 +160,7 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
         )
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for record in records:
-        for what, field, value in _conditions(record):
+        for what, field, value in conditions_of(record):
             other, run = seen.setdefault((what, field), (value, record.run_id))
             if other != value:
                 raise UsageError(
@@ -169,8 +169,8 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
                 )
 
 
-def _conditions(record: RunRecord) -> Iterator[tuple[str, str, str]]:
-    """What must be the same: of what, the field, its value."""
+def conditions_of(record: RunRecord) -> Iterator[tuple[str, str, str]]:
+    """What must be the same in runs that are pooled: of what, the field, its value. What is of an arm comes last."""
     for field, value in (
         ("vcpus", record.vcpus),
         ("memory_mib", record.memory_mib),

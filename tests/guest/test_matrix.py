@@ -1,0 +1,20 @@
+"""Two nights of a matrix in real guests."""
+
+import pytest
+
+from harness.runs.record import read_run
+from harness.studies.matrix import nights_in
+
+pytestmark = pytest.mark.guest
+
+
+def test_two_nights_of_a_prebuilt_kernel(oomtrial, version, tmp_path):
+    arguments = ["--kernels", f"debian:{version}", "--kernels", f"again=debian:{version}", "--rounds", 2, "--boots", 1]
+    for _ in range(2):
+        done = oomtrial("matrix", "--out", tmp_path, *arguments, "--vcpus", 2, "--fail-if", "worse")
+        assert done.returncode == 0, done.stderr
+    assert "compared with the night of" in done.stdout
+    assert "2 cells without a change that is shown" in done.stdout
+    assert [read_run(run).state for run in nights_in(tmp_path)] == ["complete", "complete"]
+    page = (tmp_path / "index.html").read_text()
+    assert all(f"nights/{run.name}/report-one-big-many-small.html" in page for run in nights_in(tmp_path))
