@@ -286,7 +286,7 @@ def _night_of(run: Path, record: RunRecord) -> Night:
     asked = _asked(run) or _Asked(record.arms, {})
     pool = pool_runs([run])
     summary = summarize_pool(pool, compare=False)
-    found = {(arm.kernel, arm.scenario): arm for arm in summary.arms}
+    found = {(arm.arm, arm.scenario): arm for arm in summary.arms}
     scenarios = [scenario.name for scenario in record.scenarios]
     where = f"guests with {record.vcpus} vCPUs on {record.host.cores} host cores ({record.accel})"
     if record.engine is not None:
