@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ..analysis.arm import OUTCOMES, Arm
+from ..analysis.arm import Arm
+from ..analysis.armcounts import OUTCOMES
 from ..analysis.families import p_words
 from ..analysis.matrix import Cell, Change, Matrix, Night
 from ..spec.arm import ArmSpec
