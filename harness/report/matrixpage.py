@@ -107,7 +107,8 @@ def render_matrix(matrix: Matrix, links: Mapping[str, Mapping[str, str]]) -> str
             rows=rows,
             mood=_mood(night),
             changes=[
-                (line, links.get(night.run_id, {}).get(cell.scenario, "")) for cell, line in change_lines(night, names)
+                (said, sure, links.get(night.run_id, {}).get(cell.scenario, ""))
+                for cell, said, sure in change_lines(night, names)
             ],
             rest=rest_lines(night),
             shades=[*reversed(_SHADES)],

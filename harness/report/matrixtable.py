@@ -51,8 +51,8 @@ def print_matrix(console: Console, matrix: Matrix) -> None:
     for start in range(0, len(columns), most):
         console.print(_table(night, columns[start : start + most], names, is_ascii=is_ascii))
         console.print()
-    for _, line in change_lines(night, names, is_ascii=is_ascii):
-        _say(console, line, "bold")
+    for _, said, sure in change_lines(night, names, is_ascii=is_ascii):
+        console.print(Text.assemble((visible(said), "bold"), f"\n  {visible(sure)}"))
     for line in rest_lines(night):
         _say(console, line)
     for text in matrix.left_out:

@@ -92,15 +92,16 @@ def plain_sign(sign: str, *, is_ascii: bool) -> str:
     return _ASCII_SIGNS.get(sign, sign) if is_ascii else sign
 
 
-def change_lines(night: Night, names: Mapping[str, str], *, is_ascii: bool = False) -> list[tuple[Cell, str]]:
-    """A sentence for each change with its cell, cells that are worse first."""
+def change_lines(night: Night, names: Mapping[str, str], *, is_ascii: bool = False) -> list[tuple[Cell, str, str]]:
+    """For each change its cell, what changed, and how sure that is and on which kernel; cells that are worse first."""
     lines = []
     ordered = sorted(night.cells, key=lambda cell: not cell.is_worse)
     for cell in ordered:
         for change in cell.changes:
             sign = plain_sign(SIGNS[change], is_ascii=is_ascii)
             where = f"{cell.scenario} on {names.get(cell.arm, cell.arm)}"
-            lines.append((cell, f"{sign} {where}: {_said(cell, change)}; {_kernel_words(cell)}"))
+            said, sure = _said(cell, change)
+            lines.append((cell, f"{sign} {where}: {said}", f"{sure}; {_kernel_words(cell)}"))
     return lines
 
 
@@ -121,22 +122,23 @@ def _cells(count: int) -> str:
     return f"{count} cell{'' if count == 1 else 's'}"
 
 
-def _said(cell: Cell, change: Change) -> str:
+def _said(cell: Cell, change: Change) -> tuple[str, str]:
+    """What changed, and what the test says of it."""
     found, now, before = cell.comparison, cell.measured, cell.earlier
     if found is None or now is None or before is None:
-        return change
+        return change, ""
     many = f" (Holm, {found.comparisons} cells)" if found.comparisons > 1 else ""
     if change in (Change.UP, Change.DOWN):
         word = "up" if change is Change.UP else "down"
         shares = f"{word} from {share_words(before)} to {share_words(now)}"
-        return f"{shares} ({difference_words(found)}), {p_words(found.p_adjusted or 0.0)}{many}"
+        return shares, f"{difference_words(found)}, {p_words(found.p_adjusted or 0.0)}{many}"
     if change is Change.SURPLUS:
-        counts = f"{now.rounds_with_surplus} of {now.completed_rounds} rounds, {before.rounds_with_surplus} of {before.completed_rounds} before"
-        return f"surplus kills in more rounds: {counts}, {p_words(found.surplus_p_adjusted or 0.0)}{many}"
-    if change is Change.WORSE:
-        return f"worse: {found.because}"
-    counts = f"{now.failed_rounds} of {now.completed_rounds + now.failed_rounds}, {before.failed_rounds} of {before.completed_rounds + before.failed_rounds} before"
-    return f"more rounds fail: {counts}, {p_words(found.failed_p_adjusted or 0.0)}{many}"
+        counts = f"{now.rounds_with_surplus} of {now.completed_rounds}, {before.rounds_with_surplus} of {before.completed_rounds} before"
+        return f"surplus kills in more rounds, {counts}", f"{p_words(found.surplus_p_adjusted or 0.0)}{many}"
+    if change is Change.FAILS:
+        counts = f"{now.failed_rounds} of {now.completed_rounds + now.failed_rounds}, {before.failed_rounds} of {before.completed_rounds + before.failed_rounds} before"
+        return f"more rounds fail, {counts}", f"{p_words(found.failed_p_adjusted or 0.0)}{many}"
+    return "worse", found.because
 
 
 def _kernel_words(cell: Cell) -> str:
@@ -159,11 +161,11 @@ def compared_words(matrix: Matrix) -> str:
 
 
 def columns_of(night: Night) -> list[tuple[ArmSpec, str, str]]:
-    """The arms with the version of their kernel, and what is new of it: a word or none."""
+    """The arms with the version of their kernel, and whether it is another one than before, in words."""
     columns = []
     for arm in night.arms:
         cells = [cell for cell in night.cells if cell.arm == arm.name]
         version = next((cell.version for cell in cells if cell.version), "")
         is_new = any(cell.earlier is not None and not cell.is_same_kernel for cell in cells)
-        columns.append((arm, version, "new since then" if is_new else ""))
+        columns.append((arm, version, "new kernel" if is_new else ""))
     return columns

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from simulated import rounds_with, simulated_arm, tables
 
 from harness.analysis import verdict
@@ -24,6 +26,7 @@ from harness.experiment.experiment import Experiment
 from harness.experiment.guests import TrialGuests
 from harness.experiment.places import GuestPlace
 from harness.kernels.kernel import Kernel
+from harness.report.matrixtable import print_matrix
 from harness.runs.record import HostRecord, PlannedBlock, RunRecord, ScenarioRecord, hold_run, read_run, write_run
 from harness.spec.arm import name_arms
 from harness.spec.scenario import load_scenario
@@ -93,26 +96,39 @@ CHANGED = ("debian:7.3", "two-at-once")
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_plans():
-    """How many boots more would decide takes seconds per cell, and nothing here asks for it."""
+    """Plans and costs take seconds per cell, and nothing here asks for them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verdict, "boots_needed", lambda *_: 99)
+        patch.setattr(verdict, "simulated_power", lambda *_: 0.5)
+        patch.setattr(verdict, "costs_of", lambda pairs: [[] for _ in pairs])
         yield
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_pages():
-    """The page of a run takes a second: one scenario has a real one."""
+    """A run's page takes seconds: one scenario of one night has a real one."""
     with pytest.MonkeyPatch.context() as patch:
-        write = made.write_page
+        opened, written = made.open_report, made.write_page
+
+        def open_one(run, rounds, most, scenario):
+            is_real = (run.name, scenario) == (night_id(2), "one-big-many-small")
+            return opened(run, rounds, most, scenario) if is_real else None
 
         def write_one(report, path):
-            if report.scenario.name == "one-big-many-small" and report.record.run_id == night_id(2):
-                write(report, path)
-            else:
+            if report is None:
                 path.write_text('<p id="rounds">')
+            else:
+                written(report, path)
 
+        patch.setattr(made, "open_report", open_one)
         patch.setattr(made, "write_page", write_one)
         yield
+
+
+@pytest.fixture
+def _no_pictures(monkeypatch):
+    """Fifteen pictures take a second."""
+    monkeypatch.setattr("harness.report.matrixpage.draw_cell", lambda *_: "<svg></svg>")
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +205,7 @@ def test_the_newest_earlier_night_that_has_the_cell_is_compared():
     assert found.cells[2].not_compared == "no earlier night has it"
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_a_share_that_falls_is_down(own):
     write_night(own, 3, {CHANGED: 0.0}, versions=SAME)
     found = read(own)
@@ -199,23 +216,24 @@ def test_a_share_that_falls_is_down(own):
     assert "▼ down from" in shown.stdout
 
 
-def test_the_terminal_shows_every_cell_in_80_columns(nights, monkeypatch):
-    monkeypatch.setattr("harness.commands.output._PLAIN_WIDTH", 80)
-    shown = invoke("--out", nights)
-    lines = shown.stdout.splitlines()
-    assert "\x1b" not in shown.stdout
-    assert sum("debian:6.1" in line and "debian:7.3" in line and "fix" in line for line in lines) == 1  # one table
-    assert all(scenario in shown.stdout for scenario in SCENARIOS)
-    assert "▲ up from" in shown.stdout
-    assert "▲ more rounds fail" in shown.stdout
-    said = " ".join(shown.stdout.split())
-    assert "▲ two-at-once on debian:7.3: up from" in said
-    assert "the kernel is linux-image 7.3.5-1, and was linux-image 1.1-1" in said
+def test_the_terminal_shows_every_cell_in_80_columns(nights):
+    shown = StringIO()
+    print_matrix(Console(file=shown, width=80), read(nights))
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in shown.getvalue()
+    assert [sum(line.startswith(scenario) for line in lines) for scenario in SCENARIOS] == [1] * 5  # in one table
+    said = " ".join(shown.getvalue().split())
+    assert "▲ up from" in said
     assert "48 of 48 failed" in said
+    assert "▲ two-at-once on debian:7.3: up from" in said
+    assert "p < 0.001 (Holm, 15 cells)" in said
+    assert "the kernel is linux-image 7.3.5-1, and was linux-image 1.1-1" in said
+    assert "▲ oom-group on fix: more rounds fail, 48 of 48, 0 of 48 before p < 0.001" in said
     assert "13 cells without a change that is shown" in said
-    assert max(len(line) for line in lines if not line.startswith("page: ")) <= 80
 
 
+@pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.parametrize("style", ["table", "json", "junit", "ktap"])
 def test_a_worse_cell_fails_if_asked(nights, style):
     assert invoke("--out", nights, "--format", style).exit_code == 0
@@ -225,6 +243,7 @@ def test_a_worse_cell_fails_if_asked(nights, style):
     assert isinstance(invoke("--out", nights, "--fail-if", "better").exception, UsageError)
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_junit_and_ktap_have_a_case_a_cell(nights):
     shown = invoke("--out", nights, "--format", "junit")
     suites = ElementTree.fromstring(shown.stdout).findall("testsuite")
@@ -286,6 +305,7 @@ def test_a_first_night_is_compared_with_nothing(tmp_path):
     assert "This is the first night." in (tmp_path / "index.html").read_text()
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_nights_of_different_machines_are_not_compared(own):
     write_night(own, 3, host=HostRecord(2, "another cpu", "qemu"))
     found = read(own)
@@ -491,6 +511,7 @@ def test_two_processes_do_not_add_to_one_matrix(guests, tmp_path):
     assert "another process is writing" in str(shown.exception)
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_json_has_the_newest_night(nights):
     shown = invoke("--out", nights, "--format", "json")
     found = json.loads(shown.stdout)
