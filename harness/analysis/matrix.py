@@ -17,6 +17,7 @@ from .checks import Check, Condition, check_summary
 from .planning import ALPHA
 from .summary import Summary
 from .verdict import Comparison, compare_all
+from .verdicts import Verdict
 
 
 class Change(StrEnum):
@@ -67,7 +68,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_worse(self) -> bool:
-        return self.comparison is not None and self.comparison.verdict == "worse"
+        return self.comparison is not None and self.comparison.verdict == Verdict.WORSE
 
 
 class Night(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +175,7 @@ def check_night(night: Night, conditions: Sequence[Condition]) -> tuple[Summary,
     reasons = {(cell.arm, cell.scenario): cell.why_not or cell.not_compared for cell in night.cells}
     found = [
         msgspec.structs.replace(check, because=f"not compared: {reasons[check.arm, check.scenario]}")
-        if check.condition == "worse" and reasons[check.arm, check.scenario]
+        if check.condition == Verdict.WORSE and reasons[check.arm, check.scenario]
         else check
         for check in checks
     ]

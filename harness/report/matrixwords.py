@@ -10,6 +10,7 @@ from ..analysis.arm import Arm
 from ..analysis.armcounts import OUTCOMES
 from ..analysis.families import p_words
 from ..analysis.matrix import Cell, Change, Matrix, Night
+from ..analysis.verdicts import Verdict
 from ..spec.arm import ArmSpec
 from .armnames import short_names
 from .comparisontable import difference_words
@@ -108,7 +109,7 @@ def change_lines(night: Night, names: Mapping[str, str], *, is_ascii: bool = Fal
 def rest_lines(night: Night) -> list[str]:
     """How many cells did not change, cannot be told, or were not compared, with why."""
     unchanged = [cell for cell in night.cells if cell.comparison is not None and not cell.changes]
-    few = [cell for cell in unchanged if cell.comparison and cell.comparison.verdict == "not enough rounds"]
+    few = [cell for cell in unchanged if cell.comparison and cell.comparison.verdict == Verdict.NOT_ENOUGH]
     lines = []
     if unchanged:
         told = f", {len(few)} of which have too few rounds to show that a share doubled or halved" if few else ""
