@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -52,7 +53,8 @@ def print_matrix(console: Console, matrix: Matrix) -> None:
         console.print(_table(night, columns[start : start + most], names, is_ascii=is_ascii))
         console.print()
     for _, said, sure in change_lines(night, names, is_ascii=is_ascii):
-        console.print(Text.assemble((visible(said), "bold"), f"\n  {visible(sure)}"))
+        _say(console, said, "bold")
+        console.print(Padding(Text(visible(sure)), (0, 0, 0, 2)), highlight=False)
     for line in rest_lines(night):
         _say(console, line)
     for text in matrix.left_out:

@@ -112,8 +112,8 @@ def rest_lines(night: Night) -> list[str]:
     few = [cell for cell in unchanged if cell.comparison and cell.comparison.verdict == Verdict.NOT_ENOUGH]
     lines = []
     if unchanged:
-        told = f", {len(few)} of which have too few rounds to show that a share doubled or halved" if few else ""
-        lines.append(f"{_cells(len(unchanged))} without a change that is shown{told}")
+        told = f"; in {len(few)} of them the rounds are too few to show a share half as large" if few else ""
+        lines.append(f"{_cells(len(unchanged))}: no change shown{told}")
     reasons = Counter(f"not compared: {cell.not_compared}" for cell in night.cells if cell.not_compared)
     reasons.update(f"not measured: {cell.why_not}" for cell in night.cells if cell.measured is None)
     return lines + [f"{_cells(count)} {why}" for why, count in reasons.items()]

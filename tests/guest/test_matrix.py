@@ -14,7 +14,7 @@ def test_two_nights_of_a_prebuilt_kernel(oomtrial, version, tmp_path):
         done = oomtrial("matrix", "--out", tmp_path, *arguments, "--vcpus", 2, "--fail-if", "worse")
         assert done.returncode == 0, done.stderr
     assert "compared with the night of" in done.stdout
-    assert "2 cells without a change that is shown" in done.stdout
+    assert "2 cells: no change shown" in done.stdout
     assert [read_run(run).state for run in nights_in(tmp_path)] == ["complete", "complete"]
     page = (tmp_path / "index.html").read_text()
     assert all(f"nights/{run.name}/report-one-big-many-small.html" in page for run in nights_in(tmp_path))

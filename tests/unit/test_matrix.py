@@ -230,7 +230,7 @@ def test_the_terminal_shows_every_cell_in_80_columns(nights):
     assert "p < 0.001 (Holm, 15 cells)" in said
     assert "the kernel is linux-image 7.3.5-1, and was linux-image 1.1-1" in said
     assert "▲ oom-group on fix: more rounds fail, 48 of 48, 0 of 48 before p < 0.001" in said
-    assert "13 cells without a change that is shown" in said
+    assert "13 cells: no change shown" in said
 
 
 @pytest.mark.usefixtures("_no_pictures")
