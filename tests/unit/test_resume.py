@@ -440,8 +440,8 @@ def test_what_differs_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says", "code"),
     [
-        (["--rounds", "3"], "--rounds cannot be given beside --resume", 2),
-        (["--kernel", "source:6.1", "--seed", "1"], "--kernel, --seed cannot be given", 2),
+        (["--rounds", "3"], "--rounds cannot be combined with --resume", 2),
+        (["--kernel", "source:6.1", "--seed", "1"], "--kernel, --seed cannot be combined", 2),
         ([], "holds no run", 6),
     ],
 )

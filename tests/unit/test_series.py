@@ -208,7 +208,7 @@ def test_nothing_to_measure_is_an_error():
         (["6.1", "6.12", "--rounds", "1", "--boots", "2"], "1 rounds cannot be spread over 2 boots"),
         (["6.1", "6.12", "--out", ROOT / "results/example"], "already holds a run"),
         (["--from"], "--from needs the directory of a run"),
-        (["6.1", "--resume", "x"], "--resume goes on with a series as its record says"),
+        (["6.1", "--resume", "x"], "--resume continues a series as recorded"),
         (["--from", ROOT / "results/example", "--scenario", "x"], "the runs have no scenario 'x'"),
     ],
 )
