@@ -462,7 +462,8 @@ def test_a_night_that_was_asked_for_otherwise_stays_as_it_is(guests, tmp_path):
     shown = invoke("--out", tmp_path, *NIGHT[:-4], "--rounds", "6", "--boots", "2")
     assert shown.exit_code == 0, shown.output
     assert "stays as it is: its rounds are 4, and now 6. A new night begins" in shown.stderr
-    assert [read_run(run).state for run in made.nights_in(tmp_path)] == ["interrupted", "complete"]
+    # both may have begun in one second, so that their names say nothing of their order
+    assert sorted(read_run(run).state for run in made.nights_in(tmp_path)) == ["complete", "interrupted"]
 
 
 def test_a_damaged_last_night_does_not_stop_the_next(guests, tmp_path):
