@@ -13,8 +13,8 @@ def test_two_nights_of_a_prebuilt_kernel(oomtrial, version, tmp_path):
     for _ in range(2):
         done = oomtrial("matrix", "--out", tmp_path, *arguments, "--vcpus", 2, "--fail-if", "worse")
         assert done.returncode == 0, done.stderr
-    assert "compared with the night of" in done.stdout
-    assert "2 cells: no change shown" in done.stdout
+    # guests of others that ran beside one of the nights forbid a comparison
+    assert "2 cells: no change shown" in done.stdout or "2 cells not compared: guests beside is" in done.stdout
     assert [read_run(run).state for run in nights_in(tmp_path)] == ["complete", "complete"]
     page = (tmp_path / "index.html").read_text()
     assert all(f"nights/{run.name}/report-one-big-many-small.html" in page for run in nights_in(tmp_path))
