@@ -278,6 +278,16 @@ class Scenario:
             first += group.count
         return counts
 
+    def read_by(self, hog: int) -> int | None:
+        """Number of the hog whose memory this one reads (kind readmem): the first one of a group."""
+        firsts, first = dict[str, int](), 0
+        for group in self.file.hogs:
+            firsts[group.name] = first
+            first += group.count
+            if hog < first:
+                return firsts.get(group.reads)
+        return None
+
     def hog_arguments(self, container_ids: dict[str, str]) -> list[str]:
         """The supervisor's ``--hog KEY=VALUE,...`` arguments; IDs of the containers beside it by their names."""
         arguments: list[str] = []

@@ -166,10 +166,12 @@ def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list
     for order, kill in enumerate(kills, start=1):
         pid = kill.killed.pid
         hog = found.hog_pids.get(pid, found.child_pids.get(pid))
-        sharers = frozenset[int]()
+        sharers, readers = frozenset[int](), frozenset[int]()
+        if hog is not None:
+            readers = frozenset(pid for pid, owner in found.hog_pids.items() if hog == scenario.read_by(owner))
         if hog is not None and scenario.hogs[hog].shares_mm:
             sharers = frozenset(pid for pid, owner in (found.hog_pids | found.child_pids).items() if owner == hog)
-        facts = traced_facts(found, marks.get(pid), sharers, pid in reaped)
+        facts = traced_facts(found, marks.get(pid), sharers, pid in reaped, readers)
         row = {"order": order, **_kill_facts(kill), **facts}
         if hog is not None:
             row |= {"hog": hog, "demand_bytes": scenario.hogs[hog].demand_bytes}

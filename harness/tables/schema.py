@@ -295,7 +295,8 @@ KILLS = Table(
             "us",
             "time at which its memory was free: return of exit_mmap(), or the end of a reaping that ended before exit_mmap() began, on the"
             " trace's clock",
-            "not released by the end of the round, or released by another process that had the mm pinned, or the event is lost",
+            "not released by the end of the round, or released by another process that had the mm pinned and is no hog of kind readmem, or the event"
+            " is lost",
         ),
         Column(
             "released_by", "string", "", "what freed the memory: exit_mmap or oom_reaper", "release_time_us is null"

@@ -10,7 +10,18 @@ from harness.spec.boots import WARM_UP
 pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]
 
 # Each reaches something that no other does; the rest differ from them in numbers.
-CHOSEN = ("oom-group", "shmem-survivor", "vm-sharers", "swap-zram", "cgroup-v1", "global-oom", "unkillable")
+CHOSEN = (
+    "oom-group",
+    "shmem-survivor",
+    "vm-sharers",
+    "swap-zram",
+    "cgroup-v1",
+    "global-oom",
+    "unkillable",
+    "pinned-victim",
+    "waiter-holds-lock",
+)
+CALIBRATED = {"oom-group", "vm-sharers", "swap-zram", "cgroup-v1", "pinned-victim", "waiter-holds-lock"}
 ROUNDS = 2
 
 
@@ -76,6 +87,13 @@ def test_a_shared_mm_is_released_by_one_of_its_users(measured):
     assert set(big["released_by"]) == {"exit_mmap"}
 
 
+def test_the_reader_of_a_pinned_victim_is_seen_to_release_it(measured):
+    *_, kills = measured
+    big = kills[(kills["scenario"] == "pinned-victim") & (kills["comm"] == "big.0")]
+    assert len(big) == ROUNDS + WARM_UP
+    assert big["released_by"].notna().all()
+
+
 def test_no_redundant_kill_is_claimed_where_nobody_knows_the_demand(measured):
     _, arms, _, _, kills = measured
     assert not arms["global-oom"]["has_oracle"]
@@ -94,7 +112,7 @@ def test_the_demand_is_calibrated_without_an_oom(measured):
                 seen += 1
                 assert event["oom"] == 0
                 assert event["fit_bytes"] <= event["capacity_bytes"] - event["reserve_bytes"] < event["over_bytes"]
-    assert seen == sum(name in ("oom-group", "vm-sharers", "swap-zram", "cgroup-v1") for name in CHOSEN)
+    assert seen == len(CALIBRATED)
 
 
 LIES = """

@@ -94,6 +94,7 @@ def test_the_reader_is_told_whom_to_read():
     hogs = scenario.hog_arguments({})
     assert [part for part in hogs[3].split(",") if part.startswith(("kind", "reads"))] == ["kind=readmem", "reads=big"]
     assert scenario.demand_fits(set(range(1, 21)))
+    assert [scenario.read_by(hog) for hog in range(21)] == [None, 0, 0, 0, 0] + 16 * [None]
 
 
 @pytest.mark.parametrize("name", ["two-at-once", "pinned-beside"])

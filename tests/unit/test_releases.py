@@ -60,6 +60,40 @@ def test_an_mm_that_is_shared_goes_with_the_last_of_its_users():
     assert marked(*trace) == (None, None, 15)
 
 
+PINNED = (event(15, "sched_process_exit", VICTIM), event(20, "mm_exit", READER), event(25, "mm_release", READER))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        (),
+        (event(30, "mm_exit", READER), *gone(31, READER)),
+        (event(30, "sched_process_exit", READER), event(31, "mm_exit", READER), event(32, "mm_release", READER)),
+    ],
+    ids=["alive", "6.1", "7.x"],
+)
+def test_a_reader_that_is_alive_tears_down_the_mm_that_it_reads(after):
+    """Seen in pinned-victim on 6.1 and 7.3: the victim has exited, and the last of its readers runs exit_mmap()."""
+    readers = frozenset({READER, CHILD})
+    assert marked(*PINNED, *after, readers=readers) == (25, "exit_mmap", 15)
+    assert marked(*PINNED, *after) == (None, None, 15)
+
+
+def test_a_reader_that_exits_tears_down_its_own_mm():
+    exited = event(15, "sched_process_exit", VICTIM)
+    on_7_x = (event(20, "sched_process_exit", READER), event(21, "mm_exit", READER), event(22, "mm_release", READER))
+    for own in (gone(20, READER), on_7_x):
+        assert marked(exited, *own, readers=frozenset({READER})) == (None, None, 15)
+    # a victim that nobody pinned any more has its own
+    assert marked(*gone(12, VICTIM), *PINNED[1:], readers=frozenset({READER})) == (12, "exit_mmap", 13)
+
+
+def test_the_oom_reaper_may_have_had_it_before_the_reader_is_done():
+    finished = event(18, "finish_task_reaping", REAPER, subject=VICTIM)
+    row = marked(PINNED[0], finished, *PINNED[1:], *gone(30, READER), readers=frozenset({READER}), reaped=True)
+    assert row == (18, "oom_reaper", 15)
+
+
 def test_the_mm_of_a_fork_or_exec_that_failed_is_not_the_victims():
     """dup_mm() and exec take down what they had made, in the victim's own context, when the kill arrives."""
     assert marked(event(15, "mm_release", VICTIM), *gone(20, VICTIM)) == (20, "exit_mmap", 21)
