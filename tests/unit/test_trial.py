@@ -54,7 +54,12 @@ def follow(lines, status=0, silent=False):
         ([round_end(4), round_end(5, hung=True)], HUNG, Outcome.HUNG, "round 5: its processes cannot be killed"),
         ([], 137, Outcome.HARNESS_ERROR, "the supervisor ended with status 137"),
         (['{"event":"error","what":"fork","errno":11}'], USAGE, Outcome.HARNESS_ERROR, "fork"),
-        (['{"event":"calibration","fit_bytes":-1}'], DEMAND, Outcome.REFUSED, "get their memory even when they run alone"),
+        (
+            ['{"event":"calibration","fit_bytes":-1}'],
+            DEMAND,
+            Outcome.REFUSED,
+            "get their memory even when they run alone",
+        ),
         (['{"event":"calibration","oom":2,"fit_bytes":1}'], DEMAND, Outcome.REFUSED, "enter the OOM killer 2 times"),
         ([round_end(4), '{"event":"round_e'], None, Outcome.GUEST_LOST, ""),
     ],
