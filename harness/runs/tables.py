@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..analysis.redundancy import classify
 from ..analysis.summary import Summary
-from ..collectors.files import edited_files, read_trial, rounds_kept
+from ..collectors.files import TrialState, edited_files, read_trial, rounds_kept
 from ..collectors.rounds import read_evidence
 from ..errors import EvidenceError
 from ..spec.scenario import decode
@@ -45,7 +45,12 @@ def rebuild_tables(run: Path, accept_edited: bool = False, record: RunRecord | N
             )
             continue
         trial = evidence.record
-        for name, found in trial_rows(evidence, scenarios[trial.scenario], kept[trial.trial_id]).items():
+        counting = kept[trial.trial_id]
+        if (
+            trial.state == TrialState.INTERRUPTED
+        ):  # the round that was cut off is not the kernel's failure: it was not run
+            counting = range(counting.start, min(counting.stop, trial.first_round + evidence.rounds_finished))
+        for name, found in trial_rows(evidence, scenarios[trial.scenario], counting).items():
             rows[name] += found
     frames = {table.name: table.frame(rows[table.name]) for table in TABLES}
     frames["kills"] = classify(frames["kills"], frames["rounds"], scenarios)

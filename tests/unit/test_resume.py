@@ -368,6 +368,30 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
     assert read_trial(out / "trials/001-1").reason == "interrupted after 1000 s of its round"
 
 
+def test_a_round_that_ctrl_c_cut_off_is_no_failed_round(tmp_path, monkeypatch):
+    """It was not run, and will be when the run is resumed: until then no arm has failed a round because of it."""
+    out = tmp_path / "run"
+
+    def stop(_client, job, evidence, _on_round, _save, progress):
+        lines = [*round_lines(job.token, 1), *list(round_lines(job.token, 2))[:8]]
+        for channel, line in lines:
+            getattr(evidence, f"{channel}_line")(line.encode())
+        progress.first_round, progress.armed = 1, (2, time.monotonic())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(block, "run_trial", stop)
+        with pytest.raises(KeyboardInterrupt):
+            start(out)
+    for _ in range(2):
+        rounds = pd.read_parquet(out / "tables/rounds.parquet")
+        assert rounds[["round", "outcome"]].values.tolist() == [[1, "completed"]]
+        assert sum(arm.failed_rounds for arm in summarize(out).arms) == 0
+        rebuild_tables(out)
+    go_on(out)
+    check_whole(out)
+
+
 def test_a_full_disk_keeps_what_fitted_and_the_run_goes_on_once_there_is_room(tmp_path):
     def mount(*options):
         return subprocess.run(["mount", *options, tmp_path], check=False).returncode == 0
