@@ -16,6 +16,7 @@ from ..errors import BuildError, HostError, OomtrialError
 from ..system.paths import cache_dir
 from ..system.process import output_of, run
 
+_ABSENT = re.compile(r"\s404\s|File not found")  # an address may hold these digits: a port, a hash
 _DOWNLOAD_DEADLINE_S = 900
 _PAUSES_S = (1, 2, 4)
 _DEPENDENCY = re.compile(r"[a-z0-9][a-z0-9+.~-]+")
@@ -176,7 +177,7 @@ def download_file(package: Package, uri: str, target: Path) -> bool:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E: ")] or ["no reason"]
-    if "404" in said[0] or "File not found" in said[0]:
+    if _ABSENT.search(said[0]):
         return False
     raise BuildError(f"download of {package.title} failed: {said[0].removeprefix('E: ')}", f"log: {log}")
 
@@ -202,7 +203,7 @@ def fetch(package: Package, arguments: Sequence[str], scratch: Path) -> None:
         return
     lines = log.read_text(errors="replace").strip().splitlines()
     first = next((line for line in lines if line.startswith("E: ")), lines[-1]).removeprefix("E: ")
-    if "404" in first or "File not found" in first:
+    if _ABSENT.search(first):
         raise NotOnMirrorError(f"the mirror lists {package.title} but does not have it: {first}", f"log: {log}")
     raise BuildError(
         f"download of {package.title} failed: {first}", f"check the network and `apt-get update`; log: {log}"

@@ -182,7 +182,7 @@ def test_what_could_hurt_the_machine_is_refused(oomtrial, engine_url, monkeypatc
     monkeypatch.setenv("DOCKER_HOST", engine_url)
     host, told = HostArm(Reporter()), HostArm(Reporter(), may_harm=True)
     for name, risk, told_says in (
-        ("unkillable", "which wait in the kernel forever; --may-harm-host", None),
+        ("unkillable", "that wait in the kernel forever; --may-harm-host", None),
         ("swap-zram", "oomtrial does not change this machine's swap", "oomtrial does not change this machine's swap"),
         ("page-cache-pressure", "reads a file that only guests have", "reads a file that only guests have"),
     ):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError
+from harness.kernels import apt
 from harness.kernels.catalog import Catalog, Index
 from harness.kernels.kernel import make_kernel
 from harness.kernels.mirror import read_host
@@ -208,6 +209,18 @@ def test_a_package_that_is_not_the_listed_one(archive, environment):
     assert "the mirror lists linux-image-7.3.1" in refusal_of("debian:7.3")
     deb.write_bytes(whole)
     assert image_of("debian:7.3") == "7.3.1+deb14-cloud-amd64"
+
+
+@pytest.mark.parametrize(
+    ("said", "absent"),
+    [
+        ("Failed to fetch http://127.0.0.1:40412/x.deb  404  Not Found [IP: 127.0.0.1 40412]", True),
+        ("Failed to fetch file:/x/y.deb  File not found - /x/y.deb (2: No such file or directory)", True),
+        ("Failed to fetch http://127.0.0.1:40412/pool/4404.deb  Hash Sum mismatch", False),
+    ],
+)
+def test_a_404_is_a_status_and_no_part_of_an_address(said, absent):
+    assert (apt._ABSENT.search(said) is not None) == absent
 
 
 def test_a_mirror_that_is_down(kernels, archive):
