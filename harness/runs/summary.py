@@ -194,8 +194,9 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
             and not arm.rounds_with_redundant
             and arm.ci_high_at_most is not None
         ):
+            hits = f"0 to {arm.rounds_with_unknown}" if arm.rounds_with_unknown else "0"
             notes.append(
-                f"{name}: 0 of {arm.completed_rounds}: the true rate could still be up to {100 * arm.ci_high_at_most:.1f} % (95 % CI)"
+                f"{name}: {hits} of {arm.completed_rounds}: the true rate could still be up to {100 * arm.ci_high_at_most:.1f} % (95 % CI)"
             )
         if arm.starved_rounds or arm.maybe_starved_rounds:
             notes.append(f"{name}: {_starved(arm)}")
