@@ -398,7 +398,8 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
         stdin=subprocess.PIPE,
     )
     # a log with many records is read by processes, any other by threads
-    lines = b"[    1.5] Memory cgroup out of memory: Killed process 12 (x) total-vm:1kB, anon-rss:1kB\n" * 30_000
+    kill = b"[    1.5] Memory cgroup out of memory: Killed process 12 (x) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB, "
+    lines = (kill + b"UID:0 pgtables:8kB oom_score_adj:0\n") * 30_000
     parent, workers = psutil.Process(process.pid), []
     while not workers:
         process.stdin.write(lines)
