@@ -94,12 +94,6 @@ def find_packages(names: Sequence[str]) -> list[Package]:
     ]
 
 
-def find_package(name: str) -> Package | None:
-    """The package that the host's apt would fetch for a name, or None."""
-    found = find_packages([name])
-    return found[0] if found else None
-
-
 def _common_prefix(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else "linux-"
 

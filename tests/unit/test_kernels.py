@@ -260,10 +260,3 @@ def test_every_patch_of_the_library_is_tried_and_the_tree_stays_as_it_is(tree):
     assert not found["stale"].is_good
     assert "mm/oom.c, hunk 1" in found["stale"].detail
     assert digest(tree) == before
-
-
-@pytest.mark.parametrize(
-    ("release", "files"), [("6.1.192", 890), ("6.18.15", 1344), ("7.3.4", 1391), ("8.0-rc1", 1391), ("5.10", 890)]
-)
-def test_the_length_of_a_first_build_is_known_about(release, files):
-    assert build._about_files(release) == files
