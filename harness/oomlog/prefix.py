@@ -14,6 +14,11 @@ from .logline import LogLine
 from .wall import calendar_seconds, iso_seconds, seconds_of_year
 
 _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
+# BusyBox's klogd asks openlog() for LOG_KERN, which is 0. musl takes that as it is; glibc and uClibc take it for no facility, and log
+# as user. Like the tag, that proves nothing of who wrote the line.
+_KERNEL_FACILITIES = {None, "kern", "user"}
+# socklog prints facility and level where others print a tag.
+_KERNEL_FACILITY_TAG = re.compile(r"kern\.(?:emerg|alert|crit|err|warn|notice|info|debug)")
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag
 _TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:[ \t]|$)"
 _HOST = r"(?P<host>[^\s{}\"=]*[^\s:{}\"=])"
@@ -261,9 +266,10 @@ def _take_tag(text: str, match: re.Match[str], line: LogLine) -> str:
     if match["tag"] in _KERNEL_WORDS:
         return text[match.start("tag") :]
     line.tag = match["tag"]
-    facility = match["facility"]
-    # busybox's klogd writes kern.LEVEL; user space may use any tag, but not that facility
-    line.is_kernel = line.is_kernel and match["tag"] in _KERNEL_TAGS and facility in (None, "kern")
+    line.is_kernel = line.is_kernel and (
+        (match["tag"] in _KERNEL_TAGS and match["facility"] in _KERNEL_FACILITIES)
+        or _KERNEL_FACILITY_TAG.fullmatch(match["tag"]) is not None
+    )
     return text[match.end() :]
 
 

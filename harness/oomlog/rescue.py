@@ -119,12 +119,17 @@ _SLASHED = re.compile(r"(\d{4})/(\d\d)/(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _YEAR_LAST = re.compile(r"([^\W\d_]{3,5})\.? +(\d{1,2}),? (\d\d):(\d\d):(\d\d)(?:\.\d+)?(?: [A-Z]{3,4})? (\d{4})")
 _NO_YEAR = re.compile(r"([^\W\d_]{3,5}\.?|\d{1,2}[月월]) +(\d{1,2})[日일]? (\d\d):(\d\d):(\d\d)")
 _CALLER = re.compile(r"\[[ \t]*([TC]\d+)\]")
+# /dev/kmsg and netconsole: level and facility, sequence, microseconds
+_KMSG = re.compile(r"(?:^|[\s|])(\d{1,9}),\d{1,18},(\d{1,18}),[^,;\s]*(?:,caller=([TC]\d+)[^;]*)?;$")
 _LEVEL = re.compile(r"(?:<|^)(\d{1,3})>")
 
 
 def line_of(prefix: str, text: str) -> LogLine:
     """A line by its prefix: what can be told of its stamps, and whether user space wrote it."""
     line = LogLine(text, is_bare=not prefix.strip())
+    if record := _KMSG.search(prefix):
+        line.uptime_s, line.caller = int(record[2]) / 1e6, record[3] or ""
+        return line
     uptimes = _UPTIME.findall(prefix) or _BARE_UPTIME.findall(prefix)
     if uptimes and float(uptimes[-1]) < _FIRST_DATE:
         line.uptime_s = float(uptimes[-1])
@@ -153,6 +158,8 @@ def is_kernels(prefix: str, raw: str) -> bool | None:
         return None  # journald's JSON, damaged: who wrote it is not to be told
     if any(tag.lower() not in _KERNEL_NAMES for tag in _PID_TAG.findall(prefix)):
         return False
+    if record := _KMSG.search(prefix):
+        return int(record[1]) >> 3 == 0
     if any(int(level) >> 3 for level in _LEVEL.findall(prefix)) or _OTHERS_FACILITY.search(prefix):
         return False
     if (match := _PLAIN_TAG.search(prefix)) and match[1].lower() not in _KERNEL_NAMES | _LEVEL_NAMES:
@@ -163,7 +170,7 @@ def is_kernels(prefix: str, raw: str) -> bool | None:
 _PID_TAG = re.compile(r"([A-Za-z0-9_][\w./@-]*)\[\d+\]:")
 _PLAIN_TAG = re.compile(r"\d:\d\d\S* +(?:\S+ +)?([a-z][\w-]*):\s*(?:$|\[)")
 _OTHERS_FACILITY = re.compile(
-    r"\b(?:user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local\d) *[.:] *(?:emerg|alert|crit|err|warn|notice|info|debug)"
+    r"\b(?:user(?! *\.\w+ kernel:)|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local\d) *[.:] *(?:emerg|alert|crit|err|warn|notice|info|debug)"
 )
 _OTHERS_TRANSPORT = re.compile(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?(?!kernel)[a-z]""")
 _KERNELS_TRANSPORT = re.compile(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?kernel""")
