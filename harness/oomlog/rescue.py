@@ -96,7 +96,10 @@ def without_trailer(text: str) -> str:
 def tail_of(text: str) -> re.Pattern[str] | None:
     """What stands behind the texts of a log, as an expression; None for blanks, which do no harm."""
     tail = tail_text(text).rstrip()
-    return re.compile(_pattern_of(tail) + r"\s*$") if tail else None
+    # an escaped line end is a mark: taken for a word it would be any word, such as the name at the end of a task's row
+    parts = re.split(r"(\\[nrt])", tail)
+    pattern = "".join(re.escape(part) if number % 2 else _pattern_of(part) for number, part in enumerate(parts))
+    return re.compile(pattern + r"\s*$") if tail else None
 
 
 def find_beginning(text: str) -> int | None:

@@ -139,6 +139,7 @@ WRAPPINGS = {
     "ec2": lambda: json.dumps({"InstanceId": "i-1", "Output": "\r\n".join(stamped_lines()), "Timestamp": "2024-03-06T00:53:34.000Z"}, indent=4),
     "ec2 on one line": lambda: json.dumps({"InstanceId": "i-1", "Output": "\r\n".join(stamped_lines())}),
     "splunk": by_line(lambda n, t: f'"Mar  6 00:53:34 host1 kernel: [  100.{n:06d}] {t}",2024-03-06'),
+    "bytes of Python": by_line(lambda n, t: f"b'[  100.{n:06d}] {t}\\n'"),
     "yaml": by_line(lambda n, t: f"  message: '[  100.{n:06d}] {t}'"),
     # markup
     "bullets": by_line(lambda n, t: f"- [  100.{n:06d}] {t}"),
