@@ -108,7 +108,7 @@ def classify(directory: Path) -> None:
     """Tables are read, and each kill gets its class anew."""
     from harness.analysis.redundancy import classify
     from harness.runs.record import read_run
-    from harness.spec.scenario import decode
+    from harness.spec.scenarios import decode
     from harness.tables.store import load_tables, save_tables
 
     scenarios = {found.name: decode(found.name, found.text) for found in read_run(directory).scenarios}

@@ -42,7 +42,7 @@ from harness.experiment.workload import TrialJob
 from harness.guest.machine import Guest, GuestConfig
 from harness.progress import Reporter
 from harness.spec.arm import name_arms
-from harness.spec.scenario import load_scenario
+from harness.spec.scenarios import load_scenario
 from harness.system.paths import content_key
 
 SOURCE = Path(__file__).with_suffix(".c")

@@ -136,7 +136,7 @@ def boot_a_test_s(machine: Machine) -> float:
     from harness.collectors.files import EvidenceWriter
     from harness.experiment.trial import run_trial
     from harness.experiment.workload import TrialJob
-    from harness.spec.scenario import load_scenario
+    from harness.spec.scenarios import load_scenario
 
     directory = Path(tempfile.mkdtemp(dir=machine.place))
     job = TrialJob(machine.prepared.images, load_scenario("one-big-many-small"), "bench", 1, 1, "all")

@@ -44,7 +44,7 @@ def scenarios() -> None:
 def show(names: tuple[str, ...], style: str | None, schema: bool) -> None:
     """List all scenarios, or print the TOML file of one. NAME is the name of a scenario, or the path of a .toml file."""
     from ..report.scenariotable import print_scenarios, scenario_row
-    from ..spec.scenario import load_scenario, scenario_names, scenario_schema
+    from ..spec.scenarios import load_scenario, scenario_names, scenario_schema
 
     if schema:
         print_json(scenario_schema())
@@ -66,7 +66,7 @@ def show(names: tuple[str, ...], style: str | None, schema: bool) -> None:
 def new(name: str) -> None:
     """Write a commented scenario file to NAME.toml. An existing file is not overwritten."""
     from ..errors import HostError, UsageError
-    from ..spec.scenario import scenario_template
+    from ..spec.scenarios import scenario_template
 
     path = Path(name if name.endswith(".toml") else f"{name}.toml")
     try:
@@ -92,7 +92,7 @@ def check(names: tuple[str, ...]) -> None:
     from ..errors import CHECK_FAILED
     from ..report.demandtable import demand_lines
     from ..spec.demand import check_demand
-    from ..spec.scenario import load_scenario
+    from ..spec.scenarios import load_scenario
 
     failed = False
     for scenario in [load_scenario(name) for name in names]:

@@ -23,7 +23,7 @@ from ..errors import EvidenceError
 from ..progress import Reporter, Task
 from ..runs.record import HostRecord
 from ..spec.plan import Block
-from ..spec.scenario import decode
+from ..spec.scenarios import decode
 from ..system.locks import held
 from ..system.scratch import BLOCK_SCRATCH, remove_leftovers
 from .artifacts import Artifacts, at_home

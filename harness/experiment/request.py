@@ -9,7 +9,8 @@ from ..errors import UsageError
 from ..runs.record import RunRecord
 from ..spec.arm import ArmSpec
 from ..spec.machine import Accel
-from ..spec.scenario import Scenario, load_scenario, scenario_names
+from ..spec.scenario import Scenario
+from ..spec.scenarios import load_scenario, scenario_names
 
 
 @dataclass(frozen=True)

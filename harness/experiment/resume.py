@@ -29,7 +29,8 @@ from ..kernels.kernel import Kernel, KernelPlan, damaged_files, read_record
 from ..runs.record import HostRecord, RunRecord
 from ..spec.outcome import Outcome
 from ..spec.plan import Block
-from ..spec.scenario import Scenario, decode
+from ..spec.scenario import Scenario
+from ..spec.scenarios import decode
 from ..system.paths import cache_dir
 from ..system.sealed import is_intact
 

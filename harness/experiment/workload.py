@@ -32,7 +32,8 @@ from ..containers.running import (
 )
 from ..errors import GuestError, HostError
 from ..spec.arm import Probes
-from ..spec.scenario import DATA_FILE, MACHINE, Limit, Scenario
+from ..spec.scenario import Limit, Scenario
+from ..spec.scenariofile import DATA_FILE, MACHINE
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET = "/run/oomtrial/collector.sock"

@@ -47,15 +47,7 @@ def scenario_row(scenario: Scenario) -> ScenarioRow:
 
 
 def _needed(scenario: Scenario) -> int | None:
-    """Kills until the rest fits, the largest first, as the kernel would."""
-    if not scenario.has_oracle:
-        return None
-    alive = set(range(len(scenario.hogs)))
-    for kills, number in enumerate(sorted(alive, key=lambda number: (-scenario.hogs[number].demand_bytes, number))):
-        if scenario.demand_fits(alive):
-            return kills
-        alive.discard(number)
-    return len(scenario.hogs)
+    return len(scenario.kills_needed()) if scenario.has_oracle else None
 
 
 def _limits(scenario: Scenario) -> str:

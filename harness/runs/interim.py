@@ -14,7 +14,7 @@ from ..analysis.verdicts import DECIDED
 from ..collectors.rounds import read_evidence
 from ..errors import EvidenceError
 from ..report.liveview import ArmProgress
-from ..spec.scenario import decode
+from ..spec.scenarios import decode
 from ..tables.build import trial_rows
 from ..tables.schema import KILLS, ROUNDS
 from .pool import pool_tables

@@ -11,7 +11,7 @@ from ..errors import unknown
 from ..report.armnames import short_names
 from ..report.mail import MailFacts, mail_text
 from ..spec.arm import ArmSpec, Probes
-from ..spec.scenario import decode
+from ..spec.scenarios import decode
 from ..units import format_size
 from .pool import Pool, pool_runs
 from .record import RunRecord

@@ -26,7 +26,7 @@ from ..report.timelinefigure import draw_timeline
 from ..report.timelinetext import heading
 from ..report.traceevents import trace_events
 from ..spec.arm import Probes
-from ..spec.scenario import decode
+from ..spec.scenarios import decode
 from ..system.paths import write_atomically
 from ..tables.store import load_tables
 from .record import RunRecord, ScenarioRecord, read_run

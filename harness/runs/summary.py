@@ -14,7 +14,8 @@ from ..collectors.files import TrialRecord
 from ..errors import unknown
 from ..spec.arm import AMPLIFIER
 from ..spec.boots import DEFAULT_ICC, INTERIM_ROUNDS, MIN_BOOTS
-from ..spec.scenario import Scenario, decode
+from ..spec.scenario import Scenario
+from ..spec.scenarios import decode
 from .pool import Pool, pool_runs
 from .record import RunStatus
 

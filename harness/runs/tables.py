@@ -11,7 +11,7 @@ from ..analysis.summary import Summary
 from ..collectors.files import TrialState, edited_files, read_trial, rounds_kept
 from ..collectors.rounds import read_evidence
 from ..errors import EvidenceError
-from ..spec.scenario import decode
+from ..spec.scenarios import decode
 from ..tables.build import trial_rows
 from ..tables.schema import TABLES
 from ..tables.store import save_tables

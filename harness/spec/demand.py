@@ -47,12 +47,8 @@ def check_demand(scenario: Scenario) -> list[DemandCheck]:
 def _check(scenario: Scenario, limit: Limit) -> DemandCheck:
     hogs = [hog for hog in scenario.hogs if limit.name in hog.containers]
     capacity = limit.bytes + scenario.swap_bytes
-    demand = left = scenario.base_overhead_bytes + sum(hog.demand_bytes for hog in hogs)
-    kills = 0
-    for hog in sorted(hogs, key=lambda hog: -hog.demand_bytes):
-        if left <= capacity:
-            break
-        left -= hog.demand_bytes - hog.outlives_bytes
-        kills += 1
+    demand = scenario.base_overhead_bytes + sum(hog.demand_bytes for hog in hogs)
+    killed = [scenario.hogs[number] for number in scenario.kills_needed([limit])]
+    left = demand - sum(hog.demand_bytes - hog.outlives_bytes for hog in killed)
     reserve = 0 if any(hog.outlives_bytes for hog in scenario.hogs) else scenario.reserve_bytes
-    return DemandCheck(limit, capacity, len(hogs), demand, kills, left, reserve)
+    return DemandCheck(limit, capacity, len(hogs), demand, len(killed), left, reserve)

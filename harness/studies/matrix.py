@@ -40,7 +40,7 @@ from ..spec.kernel import parse_kernel_spec
 from ..spec.machine import Accel
 from ..spec.outcome import Outcome
 from ..spec.plan import plan_blocks
-from ..spec.scenario import decode
+from ..spec.scenarios import decode
 from ..system.paths import content_key, write_atomically
 from ..version import __version__
 

@@ -21,7 +21,7 @@ from harness.errors import GuestError, HostError
 from harness.experiment.trial import TrialProgress, run_trial
 from harness.experiment.workload import TrialJob
 from harness.guest import machine
-from harness.spec.scenario import load_scenario
+from harness.spec.scenarios import load_scenario
 from harness.tables.build import trial_rows
 from tests.conftest import guest_maker
 

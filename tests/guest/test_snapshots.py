@@ -13,7 +13,7 @@ from harness.experiment.trial import TrialProgress, run_trial
 from harness.experiment.workload import TrialJob, prepare_engine
 from harness.guest.snapshot import Snapshot
 from harness.oomlog.reading import collect_kmsg
-from harness.spec.scenario import load_scenario
+from harness.spec.scenarios import load_scenario
 
 pytestmark = pytest.mark.guest
 

@@ -17,7 +17,7 @@ from harness.experiment.host import HostArm
 from harness.guest.local import kernel_log_trouble
 from harness.progress import Reporter
 from harness.runs.tables import rebuild_tables
-from harness.spec.scenario import decode, load_scenario
+from harness.spec.scenarios import decode, load_scenario
 from harness.system.paths import data_dir
 from harness.tables.schema import FOREIGN_KILLS, KILLS, ROUNDS
 from harness.tables.store import load_table

@@ -13,7 +13,7 @@ from harness.analysis.redundancy import classify
 from harness.analysis.verdict import compare
 from harness.analysis.verdicts import Verdict
 from harness.collectors.events import HogEnd
-from harness.spec.scenario import decode, load_scenario
+from harness.spec.scenarios import decode, load_scenario
 from harness.tables.schema import KILLS, ROUNDS
 from harness.tables.stalls import next_progress_ns, union_us
 

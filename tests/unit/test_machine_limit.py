@@ -10,7 +10,9 @@ from harness.experiment.host import HostArm
 from harness.experiment.preflight import refuse_little_memory
 from harness.experiment.trial import _why_refused
 from harness.experiment.workload import TrialJob, _supervisor_arguments
-from harness.spec.scenario import MACHINE, Scenario, decode, load_scenario
+from harness.spec.scenario import Scenario
+from harness.spec.scenariofile import MACHINE
+from harness.spec.scenarios import decode, load_scenario
 
 GLOBAL = "global-one-big-many-small"
 

@@ -29,7 +29,7 @@ from harness.kernels.kernel import Kernel
 from harness.report.matrixtable import print_matrix
 from harness.runs.record import HostRecord, PlannedBlock, RunRecord, ScenarioRecord, hold_run, read_run, write_run
 from harness.spec.arm import name_arms
-from harness.spec.scenario import load_scenario
+from harness.spec.scenarios import load_scenario
 from harness.studies import matrix as made
 from harness.tables.schema import TABLES
 from harness.tables.store import save_tables

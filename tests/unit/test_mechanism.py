@@ -22,7 +22,7 @@ from harness.report.timeline import round_timeline
 from harness.report.timelinetext import timeline_text
 from harness.runs.report import open_report, write_page
 from harness.runs.tables import summarize
-from harness.spec.scenario import load_scenario
+from harness.spec.scenarios import load_scenario
 from harness.tables.build import trial_rows
 from harness.tables.schema import KILLS, TABLES
 from harness.tables.store import load_tables

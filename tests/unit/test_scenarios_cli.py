@@ -12,16 +12,8 @@ from click.testing import CliRunner
 from harness.cli import cli
 from harness.errors import CHECK_FAILED, UsageError
 from harness.spec.demand import check_demand
-from harness.spec.scenario import (
-    ContainerLimits,
-    HogGroup,
-    ParentLimits,
-    ScenarioFile,
-    decode,
-    load_scenario,
-    scenario_names,
-    scenario_template,
-)
+from harness.spec.scenariofile import ContainerLimits, HogGroup, ParentLimits, ScenarioFile
+from harness.spec.scenarios import decode, load_scenario, scenario_names, scenario_template
 
 STRUCTS = {"": ScenarioFile, "hogs": HogGroup, "containers": ContainerLimits, "parents": ParentLimits}
 

@@ -11,7 +11,7 @@ from harness.spec.arm import amplify
 from harness.spec.boots import default_boots, rounds_per_boot
 from harness.spec.kernel import parse_kernel_spec
 from harness.spec.plan import plan_blocks
-from harness.spec.scenario import decode, load_scenario, scenario_names
+from harness.spec.scenarios import decode, load_scenario, scenario_names
 from harness.units import format_size, parse_size
 
 

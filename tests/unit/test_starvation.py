@@ -18,7 +18,7 @@ from harness.runs.interim import InterimAnalysis
 from harness.runs.pool import pool_tables
 from harness.runs.record import PlannedBlock, read_run, write_run
 from harness.runs.summary import summarize_pool
-from harness.spec.scenario import load_scenario
+from harness.spec.scenarios import load_scenario
 from harness.tables.build import trial_rows
 from tests.simulated import rounds_with, simulated_arm, tables
 

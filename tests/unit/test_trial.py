@@ -11,7 +11,7 @@ from harness.experiment.trial import TrialProgress, _follow_rounds
 from harness.experiment.workload import TrialJob
 from harness.spec.arm import Probes
 from harness.spec.outcome import Outcome
-from harness.spec.scenario import load_scenario
+from harness.spec.scenarios import load_scenario
 
 JOB = TrialJob({}, load_scenario("one-big-many-small"), "token", first_round=4, rounds=3, probes=Probes.ALL)
 HUNG, UNCLEAN, USAGE, DEMAND = 66, 67, 64, 69  # workloads/hog/hog.h
