@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.betting import log_stakes
 from harness.analysis.planning import draw_hits
 from harness.analysis.rates import rate_of
+from harness.analysis.sequential import log_stakes
 from harness.analysis.shares import clusters_of, shares_of
 
 SHARES = (0.02, 0.05, 0.1, 0.3, 0.5)
@@ -64,7 +64,7 @@ def power(shares: tuple[float, float], design: tuple[int, int], draws: int) -> f
 
 
 def stopped(base: float, share: float, rounds: int, most: int, draws: int) -> tuple[float, float, float]:
-    """Of runs that end when betting decides: how many blocks in the median, the share of runs that are decided, and the mean
+    """Of runs that end when they are decided: how many blocks in the median, the share of runs that are decided, and the mean
     difference that they show at their end over the true one."""
     generator, ends, shown = np.random.default_rng(1), [], []
     for _ in range(draws // 8):

@@ -14,8 +14,6 @@ Source: J. Ville (1939); A. Ramdas et al., "Game-theoretic statistics and safe a
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_expit, logsumexp
@@ -24,7 +22,6 @@ from .permutation import Pairs
 
 # Log odds ratios of a hit, arm against baseline, among which the stake is shared evenly.
 _THETAS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
-_DRAWS, _MOST_BLOCKS, _SEED = 200, 1000, 1  # of the simulation of how long it takes
 
 
 def log_stakes(pairs: Pairs, direction: int) -> NDArray[np.float64]:
@@ -37,25 +34,3 @@ def log_stakes(pairs: Pairs, direction: int) -> NDArray[np.float64]:
     differences = direction * (shares[0] - shares[1]) * paired
     growth = np.log(2) + log_expit(np.outer(_THETAS, differences))
     return np.asarray(logsumexp(np.cumsum(growth, axis=1), axis=0) - np.log(len(_THETAS)))
-
-
-def anytime_p(pairs: Pairs, direction: int) -> float:
-    """A one-sided p-value that holds however often was looked: one by the highest stake so far."""
-    return float(np.exp(-max(0.0, log_stakes(pairs, direction).max(initial=0.0))))
-
-
-@cache
-def blocks_needed(base_share: float, share: float, rounds: int, alpha: float, power: float) -> int | None:
-    """Blocks of so many rounds per arm within which the stake reaches 1 / alpha with a chance of `power`, by simulation of
-    independent rounds; None where a thousand are too few."""
-    generator = np.random.default_rng(_SEED)
-    direction = 1 if share > base_share else -1
-    ends = []
-    for _ in range(_DRAWS):
-        hits = np.array([generator.binomial(rounds, each, _MOST_BLOCKS) for each in (share, base_share)])
-        stakes = log_stakes(np.stack([hits, np.full_like(hits, rounds)], axis=1), direction)
-        ends.append(
-            int(np.argmax(stakes >= -np.log(alpha))) + 1 if stakes.max() >= -np.log(alpha) else _MOST_BLOCKS + 1
-        )
-    end = int(np.ceil(np.quantile(ends, power)))
-    return end if end <= _MOST_BLOCKS else None

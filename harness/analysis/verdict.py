@@ -10,7 +10,7 @@
 
 Four questions are asked of every comparison: redundant kills (two-sided), surplus kills (two-sided), failed rounds, and rounds
 that starve a survivor (one-sided, at ALPHA / 2). The answer is a score test of shares whose counts are deflated for the likeness
-of the rounds of a boot (shares.py); in a run that goes until it is decided, betting. Each question is corrected for the number
+of the rounds of a boot (shares.py); in a run that goes until it is decided, an e-process (sequential.py). Each question is corrected for the number
 of comparisons (Holm); the baseline's own kernel measured again is outside that family. "Better" needs two of them at once, which
 takes no correction: its error is at most that of either.
 
@@ -34,12 +34,13 @@ import numpy as np
 
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from .arm import Arm
-from .betting import anytime_p, blocks_needed
 from .costs import costs_of
 from .families import holm_factors, p_words
-from .permutation import boot_test, paired_blocks
+from .likelihood import MOST_ICC
+from .permutation import Pairs, boot_test, paired_blocks
 from .planning import ALPHA, EFFECT, POWER, boots_needed, simulated_power
 from .secondary import Secondary, secondary_of
+from .sequential import anytime_p, blocks_needed, turning_icc
 from .shares import PairTest
 from .tally import by_boot
 from .verdicts import Verdict
@@ -77,9 +78,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     permutation_p_value: float | None  # beside p_value: permutation of boots; None below MIN_BOOTS boots
     design_effect: float | None  # by which the counts are deflated
     icc: float | None  # estimated correlation of two rounds of one boot; None where no hit shows it
-    icc_turns: (
-        float | None
-    )  # correlation at which the verdict would turn; None where none would, or a run was sequential
+    icc_turns: float | None  # correlation at which the verdict would turn; None where none would
     boots_wanted: int | None  # more per arm, where the verdict is that there are not enough rounds
     rounds_wanted: int | None  # in those
     minutes_wanted: float | None  # of both arms; None where the run does not say how long boots and rounds take
@@ -105,6 +104,7 @@ class _Answer:
     pair: PairTest | None  # None where an arm has no round to ask
     p_value: float | None
     side: str
+    blocks: Pairs | None = None  # of a sequential run
 
 
 @dataclass(frozen=True)
@@ -215,8 +215,7 @@ def _gather(arm: Arm, base: Arm, is_sequential: bool) -> _Evidence:
         if not is_sequential:
             return _Answer(pair, pair.p_value(side), side)
         blocks = paired_blocks(arm.by_boot, base.by_boot, hits, rounds)
-        up = anytime_p(blocks, 1)
-        return _Answer(pair, up if side == "greater" else min(1.0, 2 * min(up, anytime_p(blocks, -1))), side)
+        return _Answer(pair, anytime_p(blocks, side), side, blocks)
 
     return _Evidence(
         arm,
@@ -307,7 +306,10 @@ def _intervals(answer: _Answer, alpha: float) -> tuple[_Interval, _Interval]:
 def _test_words(found: _Evidence) -> str:
     pair = found.answers["redundant"].pair
     if found.is_sequential:
-        return "betting on blocks of the plan (e-process), valid for any number of interim analyses"
+        return (
+            "e-process on blocks of the plan, valid for any number of interim analyses if rounds within a boot correlate by "
+            f"at most {MOST_ICC}"
+        )
     if pair is None:
         return "none"
     worth = "estimated" if pair.is_estimated else f"assumed (ICC {DEFAULT_ICC}): fewer than {MIN_BOOTS} boots per arm"
@@ -316,13 +318,14 @@ def _test_words(found: _Evidence) -> str:
 
 def _turning_icc(found: _Evidence, adjusted: _Adjusted, judged: _Verdict) -> float | None:
     """Of what decided the verdict, the least; of an undecided one, below which redundant kills would differ."""
-    if found.is_sequential:
-        return None
     turns = []
     for name in judged.decided_by or ("redundant",):
         answer, level = found.answers[name], ALPHA / adjusted.factors[name]
-        if answer.pair is not None:
-            turns.append(answer.pair.turning_icc(level / 2 if name in _ONE_SIDED else level, answer.side))
+        level = level / 2 if name in _ONE_SIDED else level
+        if answer.blocks is not None:
+            turns.append(turning_icc(answer.blocks, answer.side, level))
+        elif answer.pair is not None:
+            turns.append(answer.pair.turning_icc(level, answer.side))
     return min((each for each in turns if each is not None), default=None)
 
 

@@ -95,6 +95,7 @@ def try_(
         config=user_fragments,
         warm_up=WARM_UP,
         runs=context.obj.runs,
+        saves_snapshots=False,  # of a patched tree: it is seldom measured twice, and each costs more than a boot
     )
     with Reporter() as progress:
         tried = run_try(choose_arms(tree, base, patches, progress), request, progress)

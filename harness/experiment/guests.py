@@ -81,7 +81,7 @@ class TrialGuests:
             raise
         with guest:
             guest_start_s = time.monotonic() - started
-            if self._request.snapshots:
+            if self._request.snapshots and self._request.saves_snapshots:
                 prepare_engine(guest.docker, self.prepared.images, arm.probes)
                 self._save(guest, of_engine)
             yield guest, guest_start_s, partial(self._save, guest, of_scenario)
@@ -134,7 +134,7 @@ class TrialGuests:
         return Guest(config, snapshot=snapshot, job=job, slot=self._slot)
 
     def _save(self, guest: Guest, snapshot: Snapshot) -> None:
-        if not self._request.snapshots or self._cannot_save:
+        if not self._request.snapshots or not self._request.saves_snapshots or self._cannot_save:
             return
         with snapshot.lock():
             if not snapshot.exists:

@@ -18,7 +18,7 @@ _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
 # as user. Like the tag, that proves nothing of who wrote the line.
 _KERNEL_FACILITIES = {None, "kern", "user"}
 # socklog prints facility and level where others print a tag.
-_KERNEL_FACILITY_TAG = re.compile(r"kern\.(?:emerg|alert|crit|err|warn|notice|info|debug)")
+_KERNEL_FACILITY_TAG = re.compile(r"kern\.(?:emerg|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug)")
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag
 _TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:[ \t]|$)"
 _HOST = r"(?P<host>[^\s{}\"=]*[^\s:{}\"=])"

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from simulated import beta_binomial, boot_counts, rounds_with, simulated_arm
 
-from harness.analysis.betting import log_stakes
+from harness.analysis import betting, likelihood, sequential
 from harness.analysis.checks import check_summary, parse_condition
 from harness.analysis.costs import costs_of
 from harness.analysis.families import holm, holm_factors, p_words
 from harness.analysis.permutation import boot_test, paired_blocks
-from harness.analysis.planning import simulated_power
+from harness.analysis.planning import draw_hits, simulated_power
 from harness.analysis.rates import exact_interval, exact_test, rate_of
 from harness.analysis.summary import Summary
 from harness.analysis.tally import BootCount
@@ -94,16 +94,74 @@ def test_a_boot_that_two_runs_went_on_from_is_one_boot():
 def test_looking_after_every_block_keeps_the_error(correlation):
     """Sixty looks at kernels that are alike, on a machine that drifts; the bound is 5 % for both directions together."""
     generator = np.random.default_rng(6)
-    wrong = []
+    wrong, drawn = [], []
     for _ in range(1500):
         shares = np.clip(0.15 + 0.1 * np.sin(np.arange(60) / 9), 0.01, 0.9)
         scale = (1 - correlation) / correlation if correlation else None
         draw = [generator.beta(shares * scale, (1 - shares) * scale) if scale else shares for _ in "ab"]
         hits = [generator.binomial(8, share) for share in draw]
         pairs = np.array([[arm, np.full(60, 8)] for arm in hits])
-        wrong.append(max(log_stakes(pairs, 1).max(), log_stakes(pairs, -1).max()) >= np.log(40))
+        bets = [betting.log_stakes(pairs, direction) for direction in (1, -1)]
+        wrong.append(max(map(np.max, bets)) >= np.log(40))
+        if len(drawn) < 300:  # the same with the half that is a likelihood ratio: slower to compute
+            ratios = [likelihood.log_ratios(pairs, direction, is_coarse=True) for direction in (1, -1)]
+            drawn.append(np.logaddexp(bets, ratios).max() >= np.log(2 * 40))
     assert np.mean(wrong) <= 0.05
+    assert np.mean(drawn) <= 0.05
     assert np.mean(wrong) > 0  # it does bet
+
+
+@pytest.mark.parametrize("iccs", [(0.0, 0.0), (0.03, 0.03), (0.1, 0.1), (0.0, 0.1)])
+@pytest.mark.parametrize("share", [0.05, 0.6])
+def test_the_likelihood_ratio_keeps_the_error_up_to_its_icc(share, iccs):
+    """Forty looks, correlations that differ between the arms too; 5 % for both directions together."""
+    generator = np.random.default_rng(8)
+    wrong = []
+    for _ in range(200):
+        hits = [draw_hits(generator, share, icc, 8, (40,)).astype(int) for icc in iccs]
+        pairs = np.array([[arm, np.full(40, 8)] for arm in hits])
+        wrong.append(
+            max(likelihood.log_ratios(pairs, direction, is_coarse=True).max() for direction in (1, -1)) >= np.log(40)
+        )
+    assert np.mean(wrong) <= 0.05
+
+
+def test_a_large_difference_is_decided_in_two_or_three_blocks():
+    """7.x against its fix; betting on signs alone takes six blocks, whatever is seen in them."""
+    generator = np.random.default_rng(7)
+    ends = []
+    for _ in range(200):
+        hits = generator.binomial(8, 0.92, 12), generator.binomial(8, 0.08, 12)
+        pairs = np.array([[arm, np.full(12, 8)] for arm in hits])
+        stakes = sequential.log_stakes(pairs, 1)
+        ends.append(int(np.argmax(stakes >= np.log(40))) + 1)
+        assert betting.log_stakes(pairs, 1)[:5].max() < np.log(40)
+        assert sequential.log_stakes(pairs, -1).max() < 0
+    assert np.median(ends) == 2
+    assert np.quantile(ends, 0.95) <= 4
+
+
+def test_a_stake_is_the_same_however_it_is_looked_at():
+    generator = np.random.default_rng(9)
+    hits = generator.binomial(8, 0.6, 30), generator.binomial(8, 0.3, 30)
+    rounds = np.full(30, 8), generator.integers(5, 9, 30)
+    pairs = np.array([[np.minimum(h, n), n] for h, n in zip(hits, rounds, strict=True)])
+    whole = likelihood.log_ratios(pairs, 1)
+    assert likelihood.log_ratios(pairs, 1, looks=np.array([3, 29])) == pytest.approx(whole[[3, 29]])
+    assert likelihood.log_ratios(pairs[:, :, :4], 1)[-1] == pytest.approx(whole[3])
+    assert likelihood.log_ratios(pairs[::-1], -1) == pytest.approx(whole)
+    assert likelihood.log_ratios(pairs, 1, is_coarse=True) == pytest.approx(whole, abs=0.2)
+    assert (
+        likelihood.log_ratios(pairs, 1, most_icc=0.3) <= whole + 1e-9
+    ).mean() > 0.9  # more is possible without a difference
+
+
+def test_a_decision_says_up_to_which_icc_it_holds():
+    strong = np.array([[[8] * 3, [8] * 3], [[0] * 3, [8] * 3]])
+    narrow = np.array([[[8, 7], [8, 8]], [[1, 0], [8, 8]]])
+    assert 0.1 <= sequential.turning_icc(narrow, "two-sided", 0.05) < sequential.turning_icc(strong, "two-sided", 0.05)
+    assert sequential.turning_icc(narrow, "two-sided", 1e-6) is None  # not decided
+    assert sequential.turning_icc(np.repeat(strong[:, :, :1], 12, axis=2), "two-sided", 0.05) is None  # betting alone
 
 
 def test_betting_decides_soon_where_there_is_a_difference():
@@ -111,7 +169,7 @@ def test_betting_decides_soon_where_there_is_a_difference():
     ends = []
     for _ in range(200):
         hits = generator.binomial(8, 0.2, 40), np.zeros(40, dtype=int)
-        stakes = log_stakes(np.array([[arm, np.full(40, 8)] for arm in hits]), 1)
+        stakes = betting.log_stakes(np.array([[arm, np.full(40, 8)] for arm in hits]), 1)
         ends.append(int(np.argmax(stakes >= np.log(40))) + 1 if stakes.max() >= np.log(40) else 40)
     assert min(ends) >= 6
     assert np.median(ends) <= 12
@@ -311,9 +369,9 @@ def test_secondary_endpoints_decide_nothing():
     assert [each.p_value for each in found.secondary if each.endpoint == "surplus"] == [None]
 
 
-def test_a_sequential_run_is_judged_by_betting():
+def test_a_sequential_run_is_judged_by_an_e_process():
     found = compare_all([(clean("fixed", 10, 8), stock(10, 8))], is_sequential=True)[0]
-    assert "betting" in found.test
+    assert "e-process" in found.test
     assert found.verdict == "better"
     undecided = compare_all([(clean("fixed", 3, 8), stock(3, 8))], is_sequential=True)[0]
     assert (undecided.verdict, undecided.rounds_wanted > 0) == ("not enough rounds", True)
