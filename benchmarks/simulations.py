@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.analysis.anytime import log_stakes
 from harness.analysis.planning import draw_hits
 from harness.analysis.rates import rate_of
-from harness.analysis.sequential import log_stakes
 from harness.analysis.shares import clusters_of, shares_of
 
 SHARES = (0.02, 0.05, 0.1, 0.3, 0.5)

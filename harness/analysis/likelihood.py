@@ -7,7 +7,7 @@ the arms. Whatever the true shares and correlations on the other side are, the s
 1, so it ever reaches 1 / alpha with a chance of at most alpha.
 
 Unlike betting on signs (betting.py), it uses how large a difference is within one block, and so decides a large one in two or
-three blocks. It pays with the assumption on the ICC, and for small differences with many more blocks: sequential.py
+three blocks. It pays with the assumption on the ICC, and for small differences with many more blocks: anytime.py
 has both.
 
 Source: L. Wasserman, A. Ramdas, S. Balakrishnan, "Universal inference", PNAS 117, 2020 (section 8, running likelihood ratio).

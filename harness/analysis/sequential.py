@@ -1,68 +1,25 @@
-"""The test of a run that goes on until it is decided. It may be looked at after every block, for as long as one likes.
+"""Wald's sequential probability ratio test for the share of rounds that show an effect.
 
-Half of the stake is bet on the signs of differences (betting.py), which is slow and assumes nothing about how alike the rounds
-of a boot are; the other half on a likelihood ratio (likelihood.py), which decides large differences at once, for an ICC of up to
-MOST_ICC. A mean of two e-processes is one.
+Source: A. Wald, "Sequential Tests of Statistical Hypotheses", Annals of Mathematical Statistics 16 (1945).
 """
 
 from __future__ import annotations
 
-from functools import cache
+import math
 
-import numpy as np
-from numpy.typing import NDArray
-
-from .betting import log_stakes as log_bets
-from .likelihood import MOST_ICC, log_ratios
-from .permutation import Pairs
-
-_DRAWS, _MOST_BLOCKS, _SEED = 200, 1000, 1  # of the simulation of how long it takes
-_LOOKS = np.unique(np.geomspace(1, _MOST_BLOCKS, 50).astype(int)) - 1  # of it: few enough to be quick
-_ICCS = (0.15, 0.2, 0.3, 0.5, 0.8)  # for which a decision is tried again
+ERROR = 0.01  # the chance to take one share for the other, at most about
 
 
-def log_stakes(pairs: Pairs, direction: int, most_icc: float = MOST_ICC) -> NDArray[np.float64]:
-    """The log of the stake after each block, from 1 at the start, as in betting.py and likelihood.py."""
-    return _mean(log_bets(pairs, direction), log_ratios(pairs, direction, most_icc))
+def likelihood_ratio(hits: int, rounds: int, low: tuple[int, int], high: tuple[int, int]) -> float:
+    """The log of how much likelier the hits are under the share seen in `high` than under that in `low`.
+
+    Both are (hits, rounds) that were seen; half a hit is added on either side (Jeffreys), so that none is impossible.
+    """
+    share_low, share_high = ((seen + 0.5) / (total + 1) for seen, total in (low, high))
+    return hits * math.log(share_high / share_low) + (rounds - hits) * math.log((1 - share_high) / (1 - share_low))
 
 
-def _mean(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.logaddexp(one, other) - np.log(2))
-
-
-def anytime_p(pairs: Pairs, side: str, most_icc: float = MOST_ICC) -> float:
-    """A p-value that holds however often was looked: one by the highest stake so far. `side` is two-sided or greater."""
-    p_values = [
-        float(np.exp(-max(0.0, log_stakes(pairs, direction, most_icc).max(initial=0.0)))) for direction in (1, -1)
-    ]
-    return p_values[0] if side == "greater" else min(1.0, 2 * min(p_values))
-
-
-def turning_icc(pairs: Pairs, side: str, level: float) -> float | None:
-    """The ICC up to which the rounds of a boot may be alike with the p-value still below the level; None where the level is not
-    reached, or is reached whatever the ICC is."""
-    if anytime_p(pairs, side) >= level:
-        return None
-    holds = MOST_ICC
-    for icc in _ICCS:
-        if anytime_p(pairs, side, icc) >= level:
-            return holds
-        holds = icc
-    return None
-
-
-@cache
-def blocks_needed(base_share: float, share: float, rounds: int, alpha: float, power: float) -> int | None:
-    """Blocks of so many rounds per arm within which the stake reaches 1 / alpha with a chance of `power`, by simulation of
-    independent rounds; None where a thousand are too few."""
-    generator = np.random.default_rng(_SEED)
-    direction = 1 if share > base_share else -1
-    ends = []
-    for _ in range(_DRAWS):
-        hits = np.array([generator.binomial(rounds, each, _MOST_BLOCKS) for each in (share, base_share)])
-        pairs = np.stack([hits, np.full_like(hits, rounds)], axis=1)
-        ratios = log_ratios(pairs, direction, looks=_LOOKS, is_coarse=True)
-        reached = _mean(log_bets(pairs, direction)[_LOOKS], ratios) >= -np.log(alpha)
-        ends.append(int(_LOOKS[np.argmax(reached)]) + 1 if reached.any() else _MOST_BLOCKS + 1)
-    end = int(np.ceil(np.quantile(ends, power)))
-    return end if end <= _MOST_BLOCKS else None
+def decide(ratio: float) -> int:
+    """1 for the share of `high`, -1 for that of `low`, 0 for not yet, with errors of about ERROR on either side."""
+    bound = math.log((1 - ERROR) / ERROR)
+    return (ratio >= bound) - (ratio <= -bound)

@@ -27,7 +27,6 @@ class Request:
     memory_mib: int = 2048
     accel: Accel = Accel.AUTO
     snapshots: bool = True  # restore guests from snapshots of earlier boots, and save new ones
-    saves_snapshots: bool = True  # False: where there are snapshots they are used, and none is saved
     append: str = ""  # to the guest's kernel command line
     config: tuple[Path, ...] = ()  # the user's config fragments, for the kernels that are built
     may_harm_host: bool = False  # on the arm host, scenarios too that can hurt the machine
@@ -36,6 +35,7 @@ class Request:
     amplified: bool = False  # every arm has the patch AMPLIFIER; such a run is pooled with nothing
     runs: Path = Path("results") / "runs"  # where runs go that are given no directory
     disturbed: str = ""  # by what else ran on this machine, where that is known; such a run is pooled with nothing
+    saves_snapshots: bool = True  # False: where there are snapshots they are used, and none is saved
 
     @property
     def kernels(self) -> tuple[str, ...]:

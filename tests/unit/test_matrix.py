@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from simulated import rounds_with, simulated_arm, tables
 
-from harness.analysis import verdict
+from harness.analysis import judgement, verdict
 from harness.analysis.matrix import Cell, Change, Night, compare_with_earlier
 from harness.cli import cli
 from harness.errors import CHECK_FAILED, BuildError, EvidenceError, UsageError
@@ -98,8 +98,8 @@ CHANGED = ("debian:7.3", "two-at-once")
 def _no_plans():
     """Plans and costs take seconds per cell, and nothing here asks for them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verdict, "boots_needed", lambda *_: 99)
-        patch.setattr(verdict, "simulated_power", lambda *_: 0.5)
+        patch.setattr(judgement, "boots_needed", lambda *_: 99)
+        patch.setattr(judgement, "simulated_power", lambda *_: 0.5)
         patch.setattr(verdict, "costs_of", lambda pairs: [[] for _ in pairs])
         yield
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from simulated import beta_binomial, boot_counts, rounds_with, simulated_arm
 
-from harness.analysis import betting, likelihood, sequential
+from harness.analysis import anytime, betting, likelihood
 from harness.analysis.checks import check_summary, parse_condition
 from harness.analysis.costs import costs_of
 from harness.analysis.families import holm, holm_factors, p_words
@@ -133,10 +133,10 @@ def test_a_large_difference_is_decided_in_two_or_three_blocks():
     for _ in range(200):
         hits = generator.binomial(8, 0.92, 12), generator.binomial(8, 0.08, 12)
         pairs = np.array([[arm, np.full(12, 8)] for arm in hits])
-        stakes = sequential.log_stakes(pairs, 1)
+        stakes = anytime.log_stakes(pairs, 1)
         ends.append(int(np.argmax(stakes >= np.log(40))) + 1)
         assert betting.log_stakes(pairs, 1)[:5].max() < np.log(40)
-        assert sequential.log_stakes(pairs, -1).max() < 0
+        assert anytime.log_stakes(pairs, -1).max() < 0
     assert np.median(ends) == 2
     assert np.quantile(ends, 0.95) <= 4
 
@@ -159,9 +159,9 @@ def test_a_stake_is_the_same_however_it_is_looked_at():
 def test_a_decision_says_up_to_which_icc_it_holds():
     strong = np.array([[[8] * 3, [8] * 3], [[0] * 3, [8] * 3]])
     narrow = np.array([[[8, 7], [8, 8]], [[1, 0], [8, 8]]])
-    assert 0.1 <= sequential.turning_icc(narrow, "two-sided", 0.05) < sequential.turning_icc(strong, "two-sided", 0.05)
-    assert sequential.turning_icc(narrow, "two-sided", 1e-6) is None  # not decided
-    assert sequential.turning_icc(np.repeat(strong[:, :, :1], 12, axis=2), "two-sided", 0.05) is None  # betting alone
+    assert 0.1 <= anytime.turning_icc(narrow, "two-sided", 0.05) < anytime.turning_icc(strong, "two-sided", 0.05)
+    assert anytime.turning_icc(narrow, "two-sided", 1e-6) is None  # not decided
+    assert anytime.turning_icc(np.repeat(strong[:, :, :1], 12, axis=2), "two-sided", 0.05) is None  # betting alone
 
 
 def test_betting_decides_soon_where_there_is_a_difference():
