@@ -9,8 +9,8 @@ import click
 
 from ..errors import CHECK_FAILED, OomtrialError
 from ..progress import Reporter
-from ..spec.machine import ACCELERATIONS, Accel
-from .options import VCPUS, WARM_UP_ROUNDS
+from ..spec.machine import Accel
+from .options import ACCEL, SEED, VCPUS, WARM_UP_ROUNDS
 
 
 @click.command()
@@ -21,8 +21,8 @@ from .options import VCPUS, WARM_UP_ROUNDS
     metavar="PATH",
     help="Git tree of the kernel. It is only read.",
 )
-@click.option("--good", required=True, metavar="REF")
-@click.option("--bad", required=True, metavar="REF")
+@click.option("--good", required=True, metavar="REF", help="Older commit, without the effect.")
+@click.option("--bad", required=True, metavar="REF", help="Newer commit, with the effect.")
 @click.option(
     "--scenario", default="one-big-many-small", show_default=True, help="Scenario name, or path of a .toml file."
 )
@@ -40,9 +40,9 @@ from .options import VCPUS, WARM_UP_ROUNDS
     type=click.Choice(["redundant", "hung"]),
     help="What makes a round bad: a redundant kill, or that it does not complete.  [default: the one in which the endpoints differ more]",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@SEED
 @VCPUS
-@click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
+@ACCEL
 @click.option(
     "--out",
     required=True,

@@ -85,7 +85,9 @@ def compare(
     metavar="P",
     help="Probability that the test distinguishes them (power).",
 )
-@click.option("--rounds-per-boot", type=click.IntRange(1, 100_000), default=5, show_default=True)
+@click.option(
+    "--rounds-per-boot", type=click.IntRange(1, 100_000), default=5, show_default=True, help="Rounds counted per boot."
+)
 @click.option("--icc", type=click.FloatRange(0, 1), default=DEFAULT_ICC, show_default=True, metavar="R", help="Correlation of rounds within a boot (intraclass correlation).")  # fmt: skip
 @click.option("--boots", type=click.IntRange(2, 10_000), help="Boots per arm, instead of --rounds-per-boot.")
 @click.option(

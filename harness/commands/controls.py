@@ -8,8 +8,8 @@ import click
 
 from ..errors import CHECK_FAILED
 from ..progress import Reporter
-from ..spec.machine import ACCELERATIONS, Accel
-from .options import FORMAT, SEED, VCPUS, WARM_UP_ROUNDS
+from ..spec.machine import Accel
+from .options import ACCEL, FORMAT, SEED, VCPUS, WARM_UP_ROUNDS
 from .output import console_on_stdout, print_json
 
 
@@ -26,7 +26,7 @@ from .output import console_on_stdout, print_json
     help="Directory of the runs. Reuse it to judge them again without measuring.",
 )
 @VCPUS
-@click.option("--accel", type=click.Choice(ACCELERATIONS), default="auto", show_default=True)
+@ACCEL
 @FORMAT
 @click.pass_context
 def controls(

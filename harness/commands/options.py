@@ -9,7 +9,14 @@ import click
 from ..spec.boots import WARM_UP
 from ..spec.machine import ACCELERATIONS
 
-FORMAT = click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+FORMAT = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 _FORMAT_HELP = "Output format. mail: plain text of 72 columns, for a patch mail. markdown and csv: a row for each arm."
 SUMMARY_FORMAT = click.option(
     "--format",

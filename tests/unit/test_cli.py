@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from harness import cli, errors
@@ -142,6 +143,19 @@ def test_help_lists_every_command_with_its_whole_description(oomtrial, group):
     found = cli.cli if not group else cli.cli.commands[group[0]]
     for name, command in found.commands.items():
         assert command.hidden or re.search(rf"^  {name} +[A-Z]", text, re.MULTILINE)
+
+
+def options_of(command, path):
+    """Each option of a command and of its subcommands, with the words that one types to reach it."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from options_of(inner, (*path, name))
+    yield from ((" ".join((*path, each.opts[0])), each) for each in command.params if isinstance(each, click.Option))
+
+
+def test_every_option_says_what_it_is():
+    options = dict(options_of(cli.cli, ()))
+    assert "run --rounds" in options
+    assert [name for name, option in options.items() if not option.hidden and not option.help] == []
 
 
 def test_a_shell_completes_commands_and_options():
