@@ -74,16 +74,13 @@ class History:
         self.git("read-tree", "--empty")
         where = {"GIT_DIR": str(self.path.resolve() / ".git"), "GIT_WORK_TREE": str(tree)}
         listed = "\0".join(names).encode()
-        # --force: which files belong to the tree is decided, and Debian's .gitignore names all of them
+        # not `git add`, which matches each file against all names, and would ask Debian's .gitignore
+        argv = ["git", "-C", str(tree), "update-index", "--add", "-z", "--stdin"]
         done = subprocess.run(
-            ["git", "-C", str(tree), "add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"],
-            input=listed,
-            capture_output=True,
-            check=False,
-            env={**os.environ, **_GIT_ENV, **where, "GIT_LITERAL_PATHSPECS": "1"},
+            argv, input=listed, capture_output=True, check=False, env={**os.environ, **_GIT_ENV, **where}
         )
         if done.returncode:
-            raise BuildError(f"git add failed: {done.stderr.decode(errors='replace').strip()}")
+            raise BuildError(f"git update-index failed: {done.stderr.decode(errors='replace').strip()}")
 
     def change_comment(self, number: int) -> str:
         """Adds a comment to a file of the index. Returns the file's name."""
