@@ -34,7 +34,7 @@ def make_tables(rounds: int, kills: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rounds of all arms and boots, and their kills, not classified."""
     from harness.tables.schema import KILLS, ROUNDS
 
-    random, round_rows, kill_rows, each = np.random.default_rng(1), [], [], kills // rounds
+    random, round_rows, kill_rows, per_round = np.random.default_rng(1), [], [], kills // rounds
     for number in range(rounds):
         arm, boot = ARMS[number % 2], number // 2 % BOOTS + 1
         where = {
@@ -46,13 +46,18 @@ def make_tables(rounds: int, kills: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         }
         round_rows.append(
             where
-            | {"boot_id": f"{arm}-{boot}", "outcome": "completed", "hogs": each + 8, "kmsg_kills": each}
-            | {"oom_kill": each, "trace_marks": each, "supervisor_kills": each, "witnesses_checked": True}
+            | {"boot_id": f"{arm}-{boot}", "outcome": "completed", "hogs": per_round + 8, "kmsg_kills": per_round}
+            | {
+                "oom_kill": per_round,
+                "trace_marks": per_round,
+                "supervisor_kills": per_round,
+                "witnesses_checked": True,
+            }
             | {"lost_kmsg_records": 0, "lost_trace_events": 0, "missed_probes": 0, "trouble_lines": 0}
-            | {"memory_events_oom": each + 3, "duration_us": int(random.integers(100_000, 400_000))}
+            | {"memory_events_oom": per_round + 3, "duration_us": int(random.integers(100_000, 400_000))}
         )
-        decided = np.cumsum(random.integers(5_000, 20_000, size=each))
-        for order in range(each):
+        decided = np.cumsum(random.integers(5_000, 20_000, size=per_round))
+        for order in range(per_round):
             marked = int(decided[order]) + 2_000
             late = number % 2 == 0 and random.random() < 0.05
             kill_rows.append(
@@ -72,8 +77,8 @@ def write_run(directory: Path, rounds: int, kills: int) -> None:
     from harness.tables.schema import TABLES
     from harness.tables.store import save_tables
 
-    found = make_tables(rounds, kills)
-    frames = {table.name: table.frame([]) for table in TABLES} | {"rounds": found[0], "kills": found[1]}
+    tables = make_tables(rounds, kills)
+    frames = {table.name: table.frame([]) for table in TABLES} | {"rounds": tables[0], "kills": tables[1]}
     directory.mkdir(parents=True, exist_ok=True)
     per_boot = rounds // len(ARMS) // BOOTS
     blocks = [
@@ -111,7 +116,7 @@ def classify(directory: Path) -> None:
     from harness.spec.scenarios import decode
     from harness.tables.store import load_tables, save_tables
 
-    scenarios = {found.name: decode(found.name, found.text) for found in read_run(directory).scenarios}
+    scenarios = {scenario.name: decode(scenario.name, scenario.text) for scenario in read_run(directory).scenarios}
     tables = load_tables(directory / "tables")
     tables["kills"] = classify(tables["kills"], tables["rounds"], scenarios)
     save_tables(directory / "tables", tables)

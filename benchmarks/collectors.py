@@ -137,11 +137,11 @@ def run_boot(bench: Bench, prepared: Artifacts, boot: int, turns: int) -> pd.Dat
 
 def read_rounds(directory: Path) -> pd.DataFrame:
     """Cost and course of each counted round, times in milliseconds."""
-    found, starts, lasted, kills = {}, {}, {}, dict[int, int]()
+    costs, starts, lasted, kills = {}, {}, {}, dict[int, int]()
     for line in (directory / "collector.jsonl").read_bytes().splitlines():
         if line.startswith(b'{"event":"cost"'):
             cost = msgspec.json.decode(line, type=Cost)
-            found[cost.round] = cost
+            costs[cost.round] = cost
     for event in read_supervisor((directory / "supervisor.jsonl").read_text().splitlines()):
         match event:
             case RoundStart():
@@ -155,7 +155,7 @@ def read_rounds(directory: Path) -> pd.DataFrame:
     rows = [
         {name.removesuffix("_us"): value / 1000 for name, value in msgspec.structs.asdict(cost).items()}
         | {"round": number, "mode": cost.mode, "in_round_wall": lasted[number] / 1e6, "kills": kills.get(number, 0)}
-        for number, cost in found.items()
+        for number, cost in costs.items()
         if number % TURN != 1  # the round after a change of mode
     ]
     return pd.DataFrame(rows)
@@ -218,9 +218,9 @@ def print_costs(rounds: pd.DataFrame) -> None:
     ]
     print(f"\nOf their CPU time with nothing left out: {', '.join(shares)}.\n")
     print("| part of a round, nothing left out | ms | CPU ms of the collector |\n|---|---|---|")
-    for name, what in PARTS.items():
+    for name, description in PARTS.items():
         own = figures.text(0, name) if name in ("begin", "armed", "end", "clean") else ""
-        print(f"| {what} | {figures.text(0, f'{name}_wall')} | {own} |")
+        print(f"| {description} | {figures.text(0, f'{name}_wall')} | {own} |")
 
 
 def costs(bench: Bench, boots: int, turns: int, keep: Path | None) -> None:
@@ -332,7 +332,10 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
         for event in read_supervisor((path / "supervisor.jsonl").read_text().splitlines()):
             if isinstance(event, RoundStart | RoundEnd):
                 in_rounds_s += event.time_ns / 1e9 * (1 if isinstance(event, RoundEnd) else -1)
-    containers_s, rounds_s = sum(one.containers_start_s for one in records), sum(one.rounds_s for one in records)
+    containers_s, rounds_s = (
+        sum(record.containers_start_s for record in records),
+        sum(record.rounds_s for record in records),
+    )
     trials_s = parts.wall_s.pop("trials")
     # a cold guest's second snapshot is made between the start of its containers and the first round
     own_containers_s = containers_s - parts.within_s.get("trials", 0.0)
@@ -345,8 +348,8 @@ def profile(bench: Bench, boots: int, rounds: int) -> None:
         "last lines of a trial": trials_s - own_containers_s - rounds_s,
     }
     whole_s = sum(parts.wall_s.values())
-    cold = sum(one.started == "cold" for one in records)
-    counted = sum(one.rounds_begun for one in records)
+    cold = sum(record.started == "cold" for record in records)
+    counted = sum(record.rounds_begun for record in records)
     print(f"\n{counted} rounds in {len(records)} trials ({cold} booted cold), {whole_s:.1f} s:\n")
     print("| part | s | share | s a trial | CPU s of the harness |\n|---|---|---|---|---|")
     of_trials = parts.cpu_s["trials"]

@@ -17,12 +17,12 @@ from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, sc
 CAPTURED = Path(__file__).parent.parent / "tests" / "data" / "captured"
 
 
-def share(row: pd.Series, what: str) -> str:
+def share(row: pd.Series, name: str) -> str:
     """A share as it was counted, with its interval."""
-    if not row[f"{what}_of"]:
+    if not row[f"{name}_of"]:
         return "none"
-    low, high = (100 * row[f"{what}_{end}"] for end in ("low", "high"))
-    return f"{row[f'{what}_count']} of {row[f'{what}_of']} ({low:.0f} to {high:.0f} %)"
+    low, high = (100 * row[f"{name}_{end}"] for end in ("low", "high"))
+    return f"{row[f'{name}_count']} of {row[f'{name}_of']} ({low:.0f} to {high:.0f} %)"
 
 
 def table(cases: pd.DataFrame, by: str) -> Iterator[str]:
@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--by", choices=["source", "scenario"], default="source")
     arguments = parser.parse_args()
-    found = [run_cases(run) for run in arguments.runs] or [captured_cases(CAPTURED)]
-    cases = pd.concat(found, ignore_index=True)
+    frames = [run_cases(run) for run in arguments.runs] or [captured_cases(CAPTURED)]
+    cases = pd.concat(frames, ignore_index=True)
     print("\n".join([*table(cases, arguments.by), "", *evidence(cases)]))
 
 

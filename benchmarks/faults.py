@@ -229,8 +229,8 @@ def _planned_once(record: RunRecord, rounds: pd.DataFrame) -> list[str]:
     for block in record.blocks:
         planned[block.arm, block.scenario, block.boot] += block.rounds
     counted = rounds[~rounds["warm_up"].astype(bool)]
-    found = Counter(zip(*(counted[name] for name in place), strict=True))
-    missing, surplus = planned - found, found - planned
+    measured = Counter(zip(*(counted[name] for name in place), strict=True))
+    missing, surplus = planned - measured, measured - planned
     twice = int(rounds.duplicated([*place, "round"]).sum())
     return (
         [f"{sum(missing.values())} rounds are missing: {sorted(missing)[:3]}"] * bool(missing)
@@ -276,13 +276,13 @@ def disturb(plan: Plan, injections: int, seed: int, run_s: float) -> Outcome:
             begun = (out / "run.json").exists()
             arguments = ["run", "--resume", out] if begun else [*plan.arguments(), "--out", out]
             process = start(*arguments, log=log)
-            found = None
+            injection = None
             try:
                 if len(outcome.injections) < injections:
                     killed = sum(hit.kind == "QEMU" for hit in outcome.injections[hits:])
                     # a block whose guests die four times is given up, which is not what is asked here
                     kind = choose.choice(KINDS if killed < 3 else KINDS[:3])
-                    found = inject(process, kind, choose.uniform(0, run_s), out, watch)
+                    injection = inject(process, kind, choose.uniform(0, run_s), out, watch)
                 hit_at = time.monotonic()
                 status = process.wait(_DEADLINE_S)
             except subprocess.TimeoutExpired:
@@ -290,15 +290,17 @@ def disturb(plan: Plan, injections: int, seed: int, run_s: float) -> Outcome:
                 process.wait()
                 outcome.violations.append(f"{out.name}: the harness has not ended after {_DEADLINE_S:.0f} s")
                 break
-            if found is not None:
-                found.recovery_s = time.monotonic() - hit_at
-                outcome.injections.append(found)
-                if found.kind in _SIGNALS and found.recovery_s > _DIES_S:
+            if injection is not None:
+                injection.recovery_s = time.monotonic() - hit_at
+                outcome.injections.append(injection)
+                if injection.kind in _SIGNALS and injection.recovery_s > _DIES_S:
                     outcome.violations.append(
-                        f"{out.name}: ended {found.recovery_s:.1f} s after {found.kind} in {found.phase}, status {status}"
+                        f"{out.name}: ended {injection.recovery_s:.1f} s after {injection.kind} in {injection.phase}, status {status}"
                     )
-                if status not in _exit_codes(found):
-                    outcome.violations.append(f"{out.name}: exit status {status} after {found.kind} in {found.phase}")
+                if status not in _exit_codes(injection):
+                    outcome.violations.append(
+                        f"{out.name}: exit status {status} after {injection.kind} in {injection.phase}"
+                    )
             elif status:
                 outcome.violations.append(f"{out.name}: exit status {status} without a fault, see {log}")
                 break
@@ -313,10 +315,10 @@ def disturb(plan: Plan, injections: int, seed: int, run_s: float) -> Outcome:
     return outcome
 
 
-def _exit_codes(found: Injection) -> set[int]:
+def _exit_codes(injection: Injection) -> set[int]:
     """Before its handlers stand, a signal ends the interpreter; one that comes last may come too late."""
-    before = {-_SIGNALS[found.kind], 1} if found.phase == "start-up" and found.kind in _SIGNALS else set()
-    return _EXIT_CODES[found.kind] | before | {0}
+    before = {-_SIGNALS[injection.kind], 1} if injection.phase == "start-up" and injection.kind in _SIGNALS else set()
+    return _EXIT_CODES[injection.kind] | before | {0}
 
 
 def _account(outcome: Outcome, out: Path, guests_killed: int) -> None:

@@ -76,10 +76,10 @@ class Machine:
         subprocess.run([*argv, "--out", str(out), *arguments], check=True, stdout=subprocess.DEVNULL)
         wall_s = time.monotonic() - started
         argv = [sys.executable, "-m", "harness", "summary", "--format", "json", str(out)]
-        said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-        found: dict[str, Any] = json.loads(said)
+        output = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+        summary: dict[str, Any] = json.loads(output)
         started_s = [json.loads(path.read_text())["guest_start_s"] for path in out.glob("trials/*/trial.json")]
-        return found | {"wall_s": wall_s, "guest_start_s": started_s}
+        return summary | {"wall_s": wall_s, "guest_start_s": started_s}
 
 
 @contextlib.contextmanager
@@ -158,14 +158,14 @@ def main() -> None:
     arguments = parser.parse_args()
     repeat = arguments.repeat
 
-    def row(what: str, value: str, ratio: float | None = None) -> None:
-        print(f"| {what} | {value} | {'' if ratio is None else f'{ratio:.2g}'} |", flush=True)
+    def row(label: str, value: str, ratio: float | None = None) -> None:
+        print(f"| {label} | {value} | {'' if ratio is None else f'{ratio:.2g}'} |", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="oomtrial-bench-") as place:
         machine = Machine(arguments.kernel, arguments.vcpus, Path(place))
         patched = f"{arguments.kernel}+ignore-pending-victim"
-        one = ("--kernel", arguments.kernel, "--rounds", str(arguments.rounds), "--boots", "1")
-        machine.run(*one)  # leaves the snapshots
+        options = ("--kernel", arguments.kernel, "--rounds", str(arguments.rounds), "--boots", "1")
+        machine.run(*options)  # leaves the snapshots
         print(f"{arguments.kernel}, {arguments.vcpus} vCPUs on {os.cpu_count()} cores, {machine.prepared.accel}\n")
         print("| what | figure | ratio |\n|---|---|---|")
 
@@ -175,7 +175,9 @@ def main() -> None:
                 colds.append(seconds)
         cold_s = statistics.median(colds)
         warm_s = statistics.median(
-            s for _ in range(repeat) for s in machine.run(*one[:2], "--rounds", "1", "--boots", "1")["guest_start_s"]
+            s
+            for _ in range(repeat)
+            for s in machine.run(*options[:2], "--rounds", "1", "--boots", "1")["guest_start_s"]
         )
         if arguments.virtme:
             other_s = statistics.median(virtme_s(arguments.virtme, machine) for _ in range(repeat))
@@ -185,8 +187,8 @@ def main() -> None:
         row("guest from a snapshot, containers started", f"{warm_s:.1f} s", other_s and warm_s / other_s)
         row("guest from a cold boot, Docker answers", f"{cold_s:.1f} s", other_s and cold_s / other_s)
 
-        found = machine.run(*one)
-        minute = 60 * arguments.rounds / found["wall_s"]
+        summary = machine.run(*options)
+        minute = 60 * arguments.rounds / summary["wall_s"]
         loop_minute = 60 / docker_loop_s(machine, 20)
         test_s = statistics.median(boot_a_test_s(machine) for _ in range(3))
         row("rounds per minute, oomtrial run", f"{minute:.0f}", 1)
@@ -196,11 +198,11 @@ def main() -> None:
         kernels = ("--kernel", arguments.kernel, "--kernel", patched)
         most = ("--rounds", "200", "--boots", "25", "--until-decided")
         machine.run(*kernels, *most)  # builds, and leaves the snapshots
-        found = machine.run(*kernels, *most)
-        (verdict,) = {comparison["verdict"] for comparison in found["comparisons"]}
-        rounds = sum(arm["completed_rounds"] for arm in found["arms"])
-        row(f"until decided ({verdict}, {rounds} rounds)", f"{found['wall_s']:.0f} s", 1)
-        row("as many rounds, one boot per test", f"{rounds * test_s:.0f} s", rounds * test_s / found["wall_s"])
+        summary = machine.run(*kernels, *most)
+        (verdict,) = {comparison["verdict"] for comparison in summary["comparisons"]}
+        rounds = sum(arm["completed_rounds"] for arm in summary["arms"])
+        row(f"until decided ({verdict}, {rounds} rounds)", f"{summary['wall_s']:.0f} s", 1)
+        row("as many rounds, one boot per test", f"{rounds * test_s:.0f} s", rounds * test_s / summary["wall_s"])
 
 
 if __name__ == "__main__":

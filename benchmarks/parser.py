@@ -45,13 +45,13 @@ PROGRAMS = (
 
 def reports(with_storm: bool) -> list[bytes]:
     """The files of the corpus."""
-    found = []
+    files = []
     for path in sorted(CORPUS.iterdir()):
         if ".txt" not in path.name or (path.name.startswith(STORM) and not with_storm):
             continue
         data = path.read_bytes()
-        found.append(lzma.decompress(data) if path.suffix == ".xz" else data)
-    return found
+        files.append(lzma.decompress(data) if path.suffix == ".xz" else data)
+    return files
 
 
 def write_reports(path: Path, size: int, with_storm: bool) -> None:
@@ -97,9 +97,9 @@ def run(command: list[str]) -> tuple[float, int]:
         nonlocal peak
         while not done.wait(0.1):
             total = 0
-            for one in [process, *_children(process)]:
+            for member in [process, *_children(process)]:
                 try:
-                    total += one.memory_full_info().pss
+                    total += member.memory_full_info().pss
                 except psutil.Error:
                     continue
             peak = max(peak, total)
@@ -123,14 +123,14 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def compare(name: str, log: Path, ours: list[str], theirs: list[str], repeats: int) -> None:
+def compare(name: str, log: Path, command: list[str], reference: list[str], repeats: int) -> None:
     """Prints one row: both in MB/s, the ratio, memory."""
     size = log.stat().st_size / 1e6
     times: dict[str, list[float]] = {"ours": [], "theirs": []}
     memory = 0
     for _ in range(repeats):
-        times["theirs"].append(run(theirs)[0])
-        seconds, peak = run(ours)
+        times["theirs"].append(run(reference)[0])
+        seconds, peak = run(command)
         times["ours"].append(seconds)
         memory = max(memory, peak)
     best, other = min(times["ours"]), min(times["theirs"])

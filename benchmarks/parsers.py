@@ -218,13 +218,13 @@ def captured(directory: Path) -> Iterator[Log]:
 
 def count(program: Program, logs: list[Log]) -> tuple[int, int]:
     """Kills found of all that there are, and records that are no kill, or one counted again."""
-    found = beside = 0
+    kills = beside = 0
     for log in logs:
         pids, number = program.find(log.path)
         right = (Counter(pids) & Counter(log.pids)).total() if pids else min(number, len(log.pids))
-        found += right
+        kills += right
         beside += number - right
-    return found, beside
+    return kills, beside
 
 
 def found_rows(compared: list[Program], logs: dict[str, list[Log]]) -> Iterator[str]:
@@ -236,8 +236,8 @@ def found_rows(compared: list[Program], logs: dict[str, list[Log]]) -> Iterator[
     for program in compared:
         cells = []
         for name, some in logs.items():
-            found, beside = count(program, some)
-            cells.append(f"{found} ({100 * found / totals[name]:.0f} %) | {beside}")
+            kills, beside = count(program, some)
+            cells.append(f"{kills} ({100 * kills / totals[name]:.0f} %) | {beside}")
         yield f"| {program.name} | {program.version} | {' | '.join(cells)} |"
 
 

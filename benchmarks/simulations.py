@@ -53,8 +53,8 @@ def coverage(shares: tuple[float, float], iccs: tuple[float, float], design: tup
 def coverage_of_share(share: float, icc: float, design: tuple[int, int], draws: int) -> float:
     boots, per_boot = design
     hits = draw_hits(np.random.default_rng(1), share, icc, per_boot, (draws // 8, boots)).astype(int)
-    found = [rate_of(each.tolist(), [per_boot] * boots) for each in hits]
-    return float(np.mean([(rate.low or 0) <= share <= (rate.high or 0) for rate in found]))
+    rates = [rate_of(each.tolist(), [per_boot] * boots) for each in hits]
+    return float(np.mean([(rate.low or 0) <= share <= (rate.high or 0) for rate in rates]))
 
 
 def power(shares: tuple[float, float], design: tuple[int, int], draws: int) -> float:

@@ -62,13 +62,13 @@ def run(kernel: str, rounds: int, boots: int, out: Path) -> list[Sample]:
     argv += ["--rounds", str(rounds), "--boots", str(boots), "--out", str(out)]
     with Path(f"{out}.log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
-        found = []
+        samples = []
         while process.poll() is None:
-            found += [one] if (one := sample(psutil.Process(process.pid), out)) else []
+            samples += [latest] if (latest := sample(psutil.Process(process.pid), out)) else []
             time.sleep(_EVERY_S)
     if process.returncode:
         raise SystemExit(f"the run failed: {out}.log")
-    return found
+    return samples
 
 
 def print_samples(samples: list[Sample]) -> None:
@@ -83,7 +83,7 @@ def print_samples(samples: list[Sample]) -> None:
         ("private_mib", "private directory of the guest, MiB"),
         ("evidence_mib", "evidence, MiB"),
     ):
-        values = [float(getattr(one, field)) for one in samples]
+        values = [float(getattr(moment, field)) for moment in samples]
         first, last = statistics.median(values[:tenth]), statistics.median(values[-tenth:])
         print(f"| {name} | {first:.1f} | {last:.1f} | {max(values):.1f} |")
 

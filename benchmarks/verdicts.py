@@ -78,9 +78,9 @@ def measure(pair: Pair, options: Sequence[str], place: Path) -> Found:
 
 def read_found(summary: str, seconds: float, cold: int) -> Found:
     """What the summary of a run says, as JSON."""
-    found = json.loads(summary)
-    (comparison,) = found["comparisons"]
-    arms = found["arms"]
+    document = json.loads(summary)
+    (comparison,) = document["comparisons"]
+    arms = document["arms"]
     return Found(
         comparison["verdict"],
         seconds,
@@ -90,7 +90,7 @@ def read_found(summary: str, seconds: float, cold: int) -> Found:
     )
 
 
-def row(what: str, how: str, expected: str, runs: Sequence[Found]) -> str:
+def row(label: str, how: str, expected: str, runs: Sequence[Found]) -> str:
     """One line of the table; `runs` differ in their seed."""
 
     def spread(values: Sequence[float], digits: int) -> str:
@@ -98,7 +98,7 @@ def row(what: str, how: str, expected: str, runs: Sequence[Found]) -> str:
         return f"{middle:.{digits}f}" + (f" ({low:.{digits}f} to {high:.{digits}f})" if low < high else "")
 
     verdicts = [run.verdict for run in runs]
-    said = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
     wrong = sum(verdict in _DECIDED and verdict != expected for verdict in verdicts)
     minutes, rounds, boots, cold = (
         spread(values, digits)
@@ -109,7 +109,7 @@ def row(what: str, how: str, expected: str, runs: Sequence[Found]) -> str:
             ([run.cold for run in runs], 0),
         )
     )
-    return f"| {what} | {how} | {said} | {wrong} | {minutes} | {rounds} | {boots} | {cold} |"
+    return f"| {label} | {how} | {counts} | {wrong} | {minutes} | {rounds} | {boots} | {cold} |"
 
 
 def main() -> None:

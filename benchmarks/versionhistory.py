@@ -125,9 +125,9 @@ def add_kernel(history: History, text: str, progress: Reporter) -> str:
         base.fetch(progress)
         lay_over(base.tree, plan.patches, base.name)
         try:
-            found = find_tree(KernelSpec(f"tree:{base.tree}", "tree", str(base.tree)), progress)
+            tree = find_tree(KernelSpec(f"tree:{base.tree}", "tree", str(base.tree)), progress)
             with progress.task(f"commit {text}"):
-                history.take_tree(base.tree, [name for name in found.manifest if not name.startswith(_OWN_FILES)])
+                history.take_tree(base.tree, [name for name in tree.manifest if not name.startswith(_OWN_FILES)])
         finally:
             restore(base.tree)
     patches = "".join(f" with {patch.name}" for patch in plan.patches)

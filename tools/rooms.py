@@ -42,11 +42,11 @@ ENTRANCES = {"__init__", "__main__", "plugin"}  # thin: they import from any roo
 
 def modules(package: Path) -> dict[str, Path]:
     """Modules of a package by dotted name below it; a package's own is that of its `__init__.py`."""
-    found = {}
+    paths = {}
     for path in package.rglob("*.py"):
         parts = path.relative_to(package).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
-    return found
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)] = path
+    return paths
 
 
 def imports(package: Path) -> dict[str, set[str]]:
@@ -77,11 +77,11 @@ def room_of(module: str) -> str:
 
 def rooms(package: Path) -> dict[str, set[str]]:
     """Which rooms each room imports."""
-    found: dict[str, set[str]] = {}
+    graph: dict[str, set[str]] = {}
     for name, imported in imports(package).items():
         room = room_of(name)
-        found.setdefault(room, set()).update({room_of(other) for other in imported} - {room})
-    return found
+        graph.setdefault(room, set()).update({room_of(other) for other in imported} - {room})
+    return graph
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
@@ -89,7 +89,7 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     numbers: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
-    found = []
+    groups = []
 
     def visit(node: str) -> None:
         numbers[node] = lowest[node] = len(numbers)
@@ -104,12 +104,12 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
             group = stack[stack.index(node) :]
             del stack[stack.index(node) :]
             if len(group) > 1:
-                found.append(sorted(group))
+                groups.append(sorted(group))
 
     for node in graph:
         if node not in numbers:
             visit(node)
-    return found
+    return groups
 
 
 def floors(graph: Mapping[str, set[str]]) -> list[list[str]]:

@@ -26,8 +26,8 @@ def log_stakes(pairs: Pairs, direction: int, most_icc: float = MOST_ICC) -> NDAr
     return _mean(log_bets(pairs, direction), log_ratios(pairs, direction, most_icc))
 
 
-def _mean(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.logaddexp(one, other) - np.log(2))
+def _mean(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.logaddexp(first, second) - np.log(2))
 
 
 def anytime_p(pairs: Pairs, side: str, most_icc: float = MOST_ICC) -> float:

@@ -57,10 +57,10 @@ def _high(share: float, effective: float, confidence: float) -> float:
     return float(beta.ppf(confidence, hits + 1, effective - hits)) if hits < effective else 1.0
 
 
-def rounds_that_decide(found: Bounds, limit: float, confidence: float) -> int | None:
+def rounds_that_decide(bounds: Bounds, limit: float, confidence: float) -> int | None:
     """Rounds in all, of the same worth each, with which a share as it was seen would be shown to lie below the limit, or
     not to; None where no number would: it is the limit."""
-    share, worth = found.share, found.effective_rounds / found.rounds if found.rounds else 1.0
+    share, worth = bounds.share, bounds.effective_rounds / bounds.rounds if bounds.rounds else 1.0
 
     def is_enough(rounds: int) -> bool:
         effective = rounds * worth
@@ -70,4 +70,4 @@ def rounds_that_decide(found: Bounds, limit: float, confidence: float) -> int | 
 
     if share == limit or not 0 < limit < 1:
         return None
-    return least_enough(is_enough, max(1, found.rounds), _MOST_ROUNDS)
+    return least_enough(is_enough, max(1, bounds.rounds), _MOST_ROUNDS)

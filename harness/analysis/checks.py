@@ -69,8 +69,8 @@ def parse_condition(text: str) -> Condition:
 
 def check_summary(summary: Summary, conditions: Iterable[Condition]) -> list[Check]:
     """Every condition on every arm but the baseline; on that one too where it is alone."""
-    verdicts = {(each.arm, each.scenario): each for each in summary.comparisons}
-    baselines = {(each.baseline, each.scenario) for each in summary.comparisons}
+    verdicts = {(comparison.arm, comparison.scenario): comparison for comparison in summary.comparisons}
+    baselines = {(comparison.baseline, comparison.scenario) for comparison in summary.comparisons}
     checks = []
     for condition in conditions:
         for arm in summary.arms:
@@ -86,8 +86,8 @@ def check_summary(summary: Summary, conditions: Iterable[Condition]) -> list[Che
 def _worse(comparison: Comparison | None) -> tuple[bool | None, str]:
     if comparison is None:
         return None, "there is no baseline to compare with"
-    said = f"{comparison.verdict}: {comparison.because}"
-    return (None if comparison.verdict == Verdict.NOT_ENOUGH else comparison.verdict == Verdict.WORSE), said
+    because = f"{comparison.verdict}: {comparison.because}"
+    return (None if comparison.verdict == Verdict.NOT_ENOUGH else comparison.verdict == Verdict.WORSE), because
 
 
 def _above(arm: Arm, limit: float) -> tuple[bool | None, str]:

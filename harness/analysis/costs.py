@@ -26,13 +26,13 @@ _WORDS = {"duration": "rounds take", "stall": "stalls after a decision last", "s
 
 def costs_of(pairs: Sequence[tuple[Arm, Arm]]) -> list[list[str]]:
     """In words, of each arm against its baseline."""
-    said: list[list[str]] = [[] for _ in pairs]
+    costs: list[list[str]] = [[] for _ in pairs]
     for cost in COSTS:
-        found = holm([_p_value(arm, base, cost) for arm, base in pairs])
-        for words, p_value, (arm, base) in zip(said, found, pairs, strict=True):
+        p_values = holm([_p_value(arm, base, cost) for arm, base in pairs])
+        for words, p_value, (arm, base) in zip(costs, p_values, pairs, strict=True):
             if p_value < ALPHA and (mine := _marked(arm, base, cost)):
                 words.append(f"{_WORDS[cost]} {mine}, {p_words(p_value)}")
-    return said
+    return costs
 
 
 def _marked(arm: Arm, base: Arm, cost: str) -> str:

@@ -77,11 +77,11 @@ def gather(arm: Arm, base: Arm, is_sequential: bool) -> Evidence:
 
 def adjust(family: Sequence[Evidence]) -> list[Adjusted]:
     """The p-values of comparisons that belong together, each question corrected by Holm's method."""
-    found = {name: holm_factors([each.answers[name].p_value for each in family], ALPHA) for name in QUESTIONS}
+    corrected = {name: holm_factors([each.answers[name].p_value for each in family], ALPHA) for name in QUESTIONS}
     return [
         Adjusted(
-            **{name: found[name][place][0] for name in QUESTIONS},
-            factors={name: found[name][place][1] for name in QUESTIONS},
+            **{name: corrected[name][place][0] for name in QUESTIONS},
+            factors={name: corrected[name][place][1] for name in QUESTIONS},
             comparisons=len(family),
         )
         for place in range(len(family))

@@ -14,7 +14,7 @@ def holm_factors(values: Sequence[float | None], alpha: float) -> list[tuple[flo
     """Each corrected p-value, and the number of tests by which its level is divided: an interval at the level alpha over
     that number excludes "no difference" exactly when the corrected p-value is below alpha."""
     order = sorted(range(len(values)), key=lambda n: _known(values[n]))
-    found, highest, factor = [(1.0, 1)] * len(values), 0.0, len(values)
+    corrected, highest, factor = [(1.0, 1)] * len(values), 0.0, len(values)
     for place, number in enumerate(order):
         own = len(values) - place
         adjusted = min(1.0, own * _known(values[number]))
@@ -22,8 +22,8 @@ def holm_factors(values: Sequence[float | None], alpha: float) -> list[tuple[flo
         if adjusted >= highest or highest < alpha:
             factor = own
         highest = max(highest, adjusted)
-        found[number] = highest, factor
-    return found
+        corrected[number] = highest, factor
+    return corrected
 
 
 def _known(value: float | None) -> float:

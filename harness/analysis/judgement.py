@@ -43,14 +43,14 @@ class Judgement:
     wanted: _Wanted | None = None
 
 
-def judge(found: Evidence, adjusted: Adjusted) -> Judgement:
+def judge(evidence: Evidence, adjusted: Adjusted) -> Judgement:
     """The verdict on a pair, from p-values that are corrected already."""
-    arm, base = found.arm, found.base
+    arm, base = evidence.arm, evidence.base
     if adjusted.failed < ALPHA / 2:
         because = f"{_failures(arm)} did not complete, against {_failures(base)}, {p_words(adjusted.failed)}"
         return Judgement(Verdict.WORSE, because, ("failed",))
     if adjusted.starved < ALPHA / 2:
-        return Judgement(Verdict.WORSE, f"{_starved_words(found)}, {p_words(adjusted.starved)}", ("starved",))
+        return Judgement(Verdict.WORSE, f"{_starved_words(evidence)}, {p_words(adjusted.starved)}", ("starved",))
     if arm.rate is None or base.rate is None:
         return Judgement(Verdict.NOT_ENOUGH, "an arm has no completed round")
     if not (arm.has_oracle and base.has_oracle):
@@ -63,62 +63,62 @@ def judge(found: Evidence, adjusted: Adjusted) -> Judgement:
     is_more = adjusted.redundant < ALPHA and arm.rate > base.rate
     if adjusted.surplus < ALPHA and _share(arm, "surplus") > _share(base, "surplus"):
         more = "redundant kills in more rounds, surplus kills too" if is_more else "surplus kills in more rounds"
-        because = f"{more}: {_counts(found, 'surplus')}, {p_words(adjusted.surplus)}{note}"
+        because = f"{more}: {_counts(evidence, 'surplus')}, {p_words(adjusted.surplus)}{note}"
         return Judgement(Verdict.WORSE, because, ("redundant", "surplus")[not is_more :])
     if is_more:
         return Judgement(
             Verdict.WORSE, f"redundant kills in more rounds, {p_words(adjusted.redundant)}{note}", ("redundant",)
         )
     if adjusted.redundant >= ALPHA:
-        return _undecided(found, adjusted, "redundant", note)
-    if reason := _not_better(found):
+        return _undecided(evidence, adjusted, "redundant", note)
+    if reason := _not_better(evidence):
         return Judgement(Verdict.NO_DIFFERENCE, f"fewer redundant kills, but {reason}{note}")
     if adjusted.surplus >= ALPHA:
         if 2 * arm.rounds_with_surplus * base.completed_rounds <= base.rounds_with_surplus * arm.completed_rounds:
-            judged = _undecided(found, adjusted, "surplus", note)
+            judged = _undecided(evidence, adjusted, "surplus", note)
             because = f"fewer redundant kills, but surplus kills: {judged.because}"
             return Judgement(judged.verdict, because, wanted=judged.wanted)
-        because = f"fewer redundant kills, but not fewer surplus kills: {_counts(found, 'surplus')}{note}"
+        because = f"fewer redundant kills, but not fewer surplus kills: {_counts(evidence, 'surplus')}{note}"
         return Judgement(Verdict.NO_DIFFERENCE, because)
     because = f"redundant kills in fewer rounds, {p_words(adjusted.redundant)}; surplus kills too, {p_words(adjusted.surplus)}"
     return Judgement(Verdict.BETTER, f"{because}; as many rounds complete{note}", ("redundant", "surplus"))
 
 
-def _share(arm: Arm, what: str) -> float:
-    hits = arm.rounds_with_surplus if what == "surplus" else arm.rounds_with_redundant
+def _share(arm: Arm, question: str) -> float:
+    hits = arm.rounds_with_surplus if question == "surplus" else arm.rounds_with_redundant
     return hits / arm.completed_rounds
 
 
-def _counts(found: Evidence, what: str) -> str:
+def _counts(evidence: Evidence, question: str) -> str:
     mine, others = (
-        f"{round(_share(side, what) * side.completed_rounds)} of {side.completed_rounds}"
-        for side in (found.arm, found.base)
+        f"{round(_share(side, question) * side.completed_rounds)} of {side.completed_rounds}"
+        for side in (evidence.arm, evidence.base)
     )
     return f"{mine} rounds against {others}"
 
 
-def _not_better(found: Evidence) -> str:
+def _not_better(evidence: Evidence) -> str:
     """What forbids the word "better" even if redundant and surplus kills come in fewer rounds."""
-    arm, base = found.arm, found.base
+    arm, base = evidence.arm, evidence.base
     if (arm.surplus_per_round or 0) > (base.surplus_per_round or 0):
         return "not fewer surplus kills"
-    if harm := harm_of(found):
+    if harm := harm_of(evidence):
         return harm
-    if arm.rounds_with_unknown and not _falls_at_worst(found):
+    if arm.rounds_with_unknown and not _falls_at_worst(evidence):
         return f"{arm.rounds_with_unknown} rounds have kills of unknown class, which may be redundant"
     return ""
 
 
-def harm_of(found: Evidence) -> str:
+def harm_of(evidence: Evidence) -> str:
     """What speaks against an arm though no test shows it: a larger share of rounds failed, or starved a survivor. Where waits
     were not all kept, the arm's count as starved, and the baseline's do not."""
-    arm, base = found.arm, found.base
+    arm, base = evidence.arm, evidence.base
     attempted, base_attempted = (side.completed_rounds + side.failed_rounds for side in (arm, base))
     if arm.failed_rounds * base_attempted > base.failed_rounds * attempted:
         return f"{_failures(arm)} did not complete, against {_failures(base)}"
     maybe = arm.starved_rounds + arm.maybe_starved_rounds
     if maybe * max(1, _with_waits(base)) > base.starved_rounds * _with_waits(arm):
-        return _starved_words(found)
+        return _starved_words(evidence)
     return ""
 
 
@@ -126,8 +126,8 @@ def _with_waits(arm: Arm) -> int:
     return sum(boot.waits_known + boot.waits_lost for boot in arm.by_boot)
 
 
-def _starved_words(found: Evidence) -> str:
-    arm, base = found.arm, found.base
+def _starved_words(evidence: Evidence) -> str:
+    arm, base = evidence.arm, evidence.base
     mine, others = (f"{side.starved_rounds} of {_with_waits(side)}" for side in (arm, base))
     limit = (
         "too long" if arm.starved_after_s is None else f"longer than {arm.starved_after_s:g} s, half of the deadline,"
@@ -136,25 +136,26 @@ def _starved_words(found: Evidence) -> str:
     return f"{mine} rounds starved a survivor{maybe}, against {others}: it waited {limit} for one page"
 
 
-def _falls_at_worst(found: Evidence) -> bool:
+def _falls_at_worst(evidence: Evidence) -> bool:
     """Whether redundant kills would have fallen if every kill of unknown class were one, on this arm alone."""
     counts = [
-        msgspec.structs.replace(boot, redundant=boot.redundant + boot.unknown, unknown=0) for boot in found.arm.by_boot
+        msgspec.structs.replace(boot, redundant=boot.redundant + boot.unknown, unknown=0)
+        for boot in evidence.arm.by_boot
     ]
-    worst = gather(msgspec.structs.replace(found.arm, by_boot=counts), found.base, found.is_sequential)
+    worst = gather(msgspec.structs.replace(evidence.arm, by_boot=counts), evidence.base, evidence.is_sequential)
     answer = worst.answers["redundant"]
     if answer.pair is None or answer.p_value is None:
         return False
     return answer.p_value < ALPHA and bool(answer.pair.shares.share < answer.pair.shares.base_share)
 
 
-def _undecided(found: Evidence, adjusted: Adjusted, what: str, note: str) -> Judgement:
+def _undecided(evidence: Evidence, adjusted: Adjusted, question: str, note: str) -> Judgement:
     """No difference, or too few rounds to tell EFFECT times the baseline's share from it: an effect that was declared before,
     as the one that was seen is the larger the fewer rounds there are."""
-    share, base_share = round(_share(found.arm, what), 3), round(_share(found.base, what), 3)
-    said = f"{p_words(getattr(adjusted, what))}{note}"
+    share, base_share = round(_share(evidence.arm, question), 3), round(_share(evidence.base, question), 3)
+    finding = f"{p_words(getattr(adjusted, question))}{note}"
     if not share and not base_share:
-        because = f"none in {found.base.completed_rounds} rounds of the baseline, and none here{note}"
+        because = f"none in {evidence.base.completed_rounds} rounds of the baseline, and none here{note}"
         return Judgement(Verdict.NO_DIFFERENCE, because)
     # where the baseline has none, half of what is seen here
     expected = base_share * EFFECT if base_share else share * EFFECT
@@ -162,46 +163,46 @@ def _undecided(found: Evidence, adjusted: Adjusted, what: str, note: str) -> Jud
     shares = f"{100 * expected:.1f} % against {100 * base_share:.1f} %"
     # Each comparison by itself at the level that Holm's method asks of the first.
     level = ALPHA / adjusted.comparisons
-    boots, per_boot = _boots(found)
-    if found.is_sequential:
+    boots, per_boot = _boots(evidence)
+    if evidence.is_sequential:
         wanted = blocks_needed(base_share, expected, per_boot, level / 2, POWER)
     else:
-        icc = _planned_icc(found, what)
+        icc = _planned_icc(evidence, question)
         power = simulated_power(base_share, expected, boots, per_boot, icc, level)
         if power >= POWER:
-            because = f"{said}; a difference of {shares} would have been detected with power {power:.2f}"
+            because = f"{finding}; a difference of {shares} would have been detected with power {power:.2f}"
             return Judgement(Verdict.NO_DIFFERENCE, because)
         wanted = boots_needed(base_share, expected, POWER, per_boot, icc, level)
     if wanted is None:
-        return Judgement(Verdict.NOT_ENOUGH, f"{said}; detecting {goal} would take more than 10,000 boots: {shares}")
-    if found.is_sequential and wanted <= boots:
+        return Judgement(Verdict.NOT_ENOUGH, f"{finding}; detecting {goal} would take more than 10,000 boots: {shares}")
+    if evidence.is_sequential and wanted <= boots:
         return Judgement(
-            Verdict.NO_DIFFERENCE, f"{said}; a difference of {shares} would have been detected with power {POWER}"
+            Verdict.NO_DIFFERENCE, f"{finding}; a difference of {shares} would have been detected with power {POWER}"
         )
     more = max(1, wanted - boots)
-    wants = _Wanted(more, more * per_boot, _time_of(found, more, per_boot))
-    because = f"{said}; detecting {goal} with power {POWER} takes {wants.words}: {shares}"
+    wants = _Wanted(more, more * per_boot, _time_of(evidence, more, per_boot))
+    because = f"{finding}; detecting {goal} with power {POWER} takes {wants.words}: {shares}"
     return Judgement(Verdict.NOT_ENOUGH, because, wanted=wants)
 
 
-def _boots(found: Evidence) -> tuple[int, int]:
+def _boots(evidence: Evidence) -> tuple[int, int]:
     """Boots of the arm that has fewer, and rounds per boot."""
-    sides = [[boot for boot in by_boot(side.by_boot) if boot.completed] for side in (found.arm, found.base)]
+    sides = [[boot for boot in by_boot(side.by_boot) if boot.completed] for side in (evidence.arm, evidence.base)]
     fewer = min(sides, key=len)
     return len(fewer), max(1, round(sum(boot.completed for boot in fewer) / len(fewer)))
 
 
-def _planned_icc(found: Evidence, what: str) -> float:
+def _planned_icc(evidence: Evidence, question: str) -> float:
     """What was seen, if it is more than what is assumed of any machine."""
-    pair = found.answers[what].pair
+    pair = evidence.answers[question].pair
     seen = float(np.nan_to_num(pair.clusters.icc)) if pair is not None else 0.0
     return round(min(_MOST_ICC, max(DEFAULT_ICC, seen)), 2)
 
 
-def _time_of(found: Evidence, boots: int, per_boot: int) -> float | None:
+def _time_of(evidence: Evidence, boots: int, per_boot: int) -> float | None:
     """Minutes of both arms."""
     seconds = 0.0
-    for side in (found.arm, found.base):
+    for side in (evidence.arm, evidence.base):
         if side.boot_s is None or not side.rounds_per_minute:
             return None
         # the warm-up round is one of them
@@ -217,14 +218,14 @@ def _failures(arm: Arm) -> str:
     return f"{arm.failed_rounds} of {arm.completed_rounds + arm.failed_rounds} rounds"
 
 
-def icc_that_turns(found: Evidence, adjusted: Adjusted, judged: Judgement) -> float | None:
+def icc_that_turns(evidence: Evidence, adjusted: Adjusted, judged: Judgement) -> float | None:
     """Of what decided the verdict, the least; of an undecided one, below which redundant kills would differ."""
     turns = []
     for name in judged.decided_by or ("redundant",):
-        answer, level = found.answers[name], ALPHA / adjusted.factors[name]
+        answer, level = evidence.answers[name], ALPHA / adjusted.factors[name]
         level = level / 2 if name in ONE_SIDED else level
         if answer.blocks is not None:
             turns.append(turning_icc(answer.blocks, answer.side, level))
         elif answer.pair is not None:
             turns.append(answer.pair.turning_icc(level, answer.side))
-    return min((each for each in turns if each is not None), default=None)
+    return min((icc for icc in turns if icc is not None), default=None)

@@ -50,16 +50,16 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def changes(self) -> list[Change]:
         """The changes that the tests show. An empty list does not mean "the same": the rounds may be too few."""
-        found = self.comparison
-        if found is None:
+        comparison = self.comparison
+        if comparison is None:
             return []
         changes = []
-        if found.failed_p_adjusted is not None and found.failed_p_adjusted < ALPHA / 2:
+        if comparison.failed_p_adjusted is not None and comparison.failed_p_adjusted < ALPHA / 2:
             changes.append(Change.FAILS)
-        if found.p_adjusted is not None and found.p_adjusted < ALPHA and found.difference:
-            changes.append(Change.UP if found.difference > 0 else Change.DOWN)
-        is_more = found.surplus_difference is not None and found.surplus_difference > 0
-        is_shown = found.surplus_p_adjusted is not None and found.surplus_p_adjusted < ALPHA
+        if comparison.p_adjusted is not None and comparison.p_adjusted < ALPHA and comparison.difference:
+            changes.append(Change.UP if comparison.difference > 0 else Change.DOWN)
+        is_more = comparison.surplus_difference is not None and comparison.surplus_difference > 0
+        is_shown = comparison.surplus_p_adjusted is not None and comparison.surplus_p_adjusted < ALPHA
         if is_more and is_shown and Change.UP not in changes:
             changes.append(Change.SURPLUS)
         if self.is_worse and not set(changes) - {Change.DOWN}:
@@ -112,8 +112,8 @@ def compare_with_earlier(night: Night, earlier: Sequence[Night]) -> Night:
         for cell in (cells[number] for number in numbers)
         if cell.measured is not None and cell.earlier is not None
     ]
-    found = compare_all(pairs) if pairs else []
-    for number, comparison in zip(numbers, found, strict=True):
+    comparisons = compare_all(pairs) if pairs else []
+    for number, comparison in zip(numbers, comparisons, strict=True):
         cells[number] = msgspec.structs.replace(cells[number], comparison=comparison)
     return msgspec.structs.replace(night, cells=cells)
 
@@ -173,7 +173,7 @@ def check_night(night: Night, conditions: Sequence[Condition]) -> tuple[Summary,
     )
     checks = check_summary(summary, conditions)
     reasons = {(cell.arm, cell.scenario): cell.why_not or cell.not_compared for cell in night.cells}
-    found = [
+    explained = [
         msgspec.structs.replace(check, because=f"not compared: {reasons[check.arm, check.scenario]}")
         if check.condition == Verdict.WORSE and reasons[check.arm, check.scenario]
         else check
@@ -185,4 +185,4 @@ def check_night(night: Night, conditions: Sequence[Condition]) -> tuple[Summary,
         for cell in night.cells
         if cell.measured is None
     ]
-    return summary, found + absent
+    return summary, explained + absent

@@ -50,12 +50,12 @@ def mechanism_of(kill: TracedKill, pending: Sequence[TracedKill]) -> Mechanism:
     if kill.choice_after_us is None:
         assert kill.mark_us is not None  # a decision is found by the mark of its kill
         latest_choice = kill.mark_us
-    found = {_passed(victim, earliest_choice, latest_choice) for victim in pending}
-    if Mechanism.HIDDEN_VICTIM in found:
+    mechanisms = {_passed(victim, earliest_choice, latest_choice) for victim in pending}
+    if Mechanism.HIDDEN_VICTIM in mechanisms:
         return Mechanism.HIDDEN_VICTIM
-    if Mechanism.UNKNOWN in found or not found:
+    if Mechanism.UNKNOWN in mechanisms or not mechanisms:
         return Mechanism.UNKNOWN
-    return Mechanism.GIVEN_UP_VICTIM if Mechanism.GIVEN_UP_VICTIM in found else Mechanism.STALLED_DECIDER
+    return Mechanism.GIVEN_UP_VICTIM if Mechanism.GIVEN_UP_VICTIM in mechanisms else Mechanism.STALLED_DECIDER
 
 
 def _passed(victim: TracedKill, earliest_choice: int, latest_choice: int) -> Mechanism:

@@ -59,7 +59,7 @@ def boot_test(
     def difference(mine: NDArray[np.int64], others: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
         return _share(values, mine, axis) - _share(values, others, axis)
 
-    found = permutation_test(
+    result = permutation_test(
         data,
         difference,
         permutation_type=kind,
@@ -69,7 +69,7 @@ def boot_test(
         alternative=alternative,
         rng=np.random.default_rng(_SEED),
     )
-    return BootTest(float(found.pvalue), units)
+    return BootTest(float(result.pvalue), units)
 
 
 def _share(values: NDArray[np.int64], index: NDArray[np.int64], axis: int) -> NDArray[np.float64]:

@@ -51,5 +51,5 @@ def _p_values(total: int, base_rounds: int, rounds: int, side: str, hits: np.nda
     return np.asarray(np.cumsum(chance[::-1])[::-1][index])
 
 
-def _log_choose(things: int, taken: np.ndarray) -> np.ndarray:
-    return np.asarray(gammaln(things + 1) - gammaln(taken + 1) - gammaln(things - taken + 1))
+def _log_choose(items: int, taken: np.ndarray) -> np.ndarray:
+    return np.asarray(gammaln(items + 1) - gammaln(taken + 1) - gammaln(items - taken + 1))

@@ -33,12 +33,12 @@ class Secondary(msgspec.Struct, frozen=True, kw_only=True):
 
 def secondary_of(arm: Arm, base: Arm) -> list[Secondary]:
     """Those that both arms have rounds for."""
-    found = [
+    endpoints = [
         _share(arm, base),
         _mean(arm, base, "surplus", "surplus_kills", "completed", 1, "{:.2f} surplus kills per round against {:.2f}"),
         _mean(arm, base, "decider", "decider_us", "decider_rounds", 1000, "deciders take {:.1f} ms per round against {:.1f} ms"),
     ]  # fmt: skip
-    return [each for each in found if each is not None]
+    return [endpoint for endpoint in endpoints if endpoint is not None]
 
 
 def _share(arm: Arm, base: Arm) -> Secondary | None:
@@ -68,5 +68,5 @@ def _mean(arm: Arm, base: Arm, endpoint: str, total: str, rounds: str, divisor: 
     p_value = None
     if all(len(side) >= MIN_BOOTS for side in boots):
         p_value = boot_test(arm.by_boot, base.by_boot, total, rounds).p_value
-    said = words.format(value, base_value) + (f", {p_words(p_value)}" if p_value is not None else "")
-    return Secondary(endpoint=endpoint, value=value, base_value=base_value, p_value=p_value, words=said)
+    sentence = words.format(value, base_value) + (f", {p_words(p_value)}" if p_value is not None else "")
+    return Secondary(endpoint=endpoint, value=value, base_value=base_value, p_value=p_value, words=sentence)

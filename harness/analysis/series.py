@@ -65,11 +65,11 @@ def steps_of(versions: Sequence[Version], *, is_sequential: bool = False) -> lis
 
     A version without a completed round has no share: its neighbours are compared with each other.
     """
-    measured = [each for each in versions if each.arm.completed_rounds]
+    measured = [version for version in versions if version.arm.completed_rounds]
     pairs = list(pairwise(measured))
     if not pairs:
         return []
-    found = compare_all([(newer.arm, older.arm) for older, newer in pairs], is_sequential=is_sequential)
+    comparisons = compare_all([(newer.arm, older.arm) for older, newer in pairs], is_sequential=is_sequential)
     return [
         Step(
             older=older.name,
@@ -78,5 +78,5 @@ def steps_of(versions: Sequence[Version], *, is_sequential: bool = False) -> lis
             is_change=comparison.p_adjusted is not None and comparison.p_adjusted < ALPHA,
             fails_more=comparison.failed_p_adjusted is not None and comparison.failed_p_adjusted < ALPHA / 2,
         )
-        for (older, newer), comparison in zip(pairs, found, strict=True)
+        for (older, newer), comparison in zip(pairs, comparisons, strict=True)
     ]

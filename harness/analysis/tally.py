@@ -143,5 +143,5 @@ def by_boot(counts: Iterable[BootCount]) -> list[BootCount]:
     return list(merged.values())
 
 
-def _add(one: BootCount, other: BootCount) -> BootCount:
-    return msgspec.structs.replace(one, **{name: getattr(one, name) + getattr(other, name) for name in _SUMS})
+def _add(count: BootCount, other: BootCount) -> BootCount:
+    return msgspec.structs.replace(count, **{name: getattr(count, name) + getattr(other, name) for name in _SUMS})

@@ -108,15 +108,20 @@ def compare_all(
     for members in families:
         adjusted |= zip(members, adjust([gathered[number] for number in members]), strict=True)
     results = [
-        _comparison_of(found, adjusted[number], costs, is_null=number not in family)
-        for number, (found, costs) in enumerate(zip(gathered, costs_of(pairs), strict=True))
+        _comparison_of(evidence, adjusted[number], costs, is_null=number not in family)
+        for number, (evidence, costs) in enumerate(zip(gathered, costs_of(pairs), strict=True))
     ]
     against = [
-        (each.arm, each.scenario, str(Verdict.WORSE) if each.verdict == Verdict.WORSE else harm_of(found))
-        for each, found in zip(results, gathered, strict=True)
+        (
+            comparison.arm,
+            comparison.scenario,
+            str(Verdict.WORSE) if comparison.verdict == Verdict.WORSE else harm_of(evidence),
+        )
+        for comparison, evidence in zip(results, gathered, strict=True)
     ]
     return [
-        _mixed(each, {scenario: why for name, scenario, why in against if name == each.arm and why}) for each in results
+        _mixed(comparison, {scenario: why for name, scenario, why in against if name == comparison.arm and why})
+        for comparison in results
     ]
 
 
@@ -126,27 +131,27 @@ def _mixed(comparison: Comparison, against: Mapping[str, str]) -> Comparison:
     if comparison.verdict != Verdict.BETTER or not against:
         return comparison
     worse = sorted(scenario for scenario, why in against.items() if why == Verdict.WORSE)
-    said = [f"worse in {', '.join(worse)}"] if worse else []
-    said += [f"in {scenario} {why}" for scenario, why in sorted(against.items()) if why != Verdict.WORSE]
-    because = f"{comparison.because}; but {'; '.join(said)}"
+    objections = [f"worse in {', '.join(worse)}"] if worse else []
+    objections += [f"in {scenario} {why}" for scenario, why in sorted(against.items()) if why != Verdict.WORSE]
+    because = f"{comparison.because}; but {'; '.join(objections)}"
     return msgspec.structs.replace(comparison, verdict=Verdict.MIXED, because=because)
 
 
-def _comparison_of(found: Evidence, adjusted: Adjusted, costs: list[str], *, is_null: bool) -> Comparison:
-    arm, base = found.arm, found.base
-    judged = judge(found, adjusted)
+def _comparison_of(evidence: Evidence, adjusted: Adjusted, costs: list[str], *, is_null: bool) -> Comparison:
+    arm, base = evidence.arm, evidence.base
+    judged = judge(evidence, adjusted)
     because = (
         f"{judged.because}; this arm is the baseline's own kernel, so any difference is chance"
         if is_null
         else judged.because
     )
-    redundant, surplus, failed, starved = (found.answers[name] for name in QUESTIONS)
+    redundant, surplus, failed, starved = (evidence.answers[name] for name in QUESTIONS)
     alpha = ALPHA / adjusted.factors["redundant"]
     difference, ratio = _intervals(redundant, alpha)
     surplus_difference, _ = _intervals(surplus, ALPHA / adjusted.factors["surplus"])
     pair = redundant.pair
     icc = float(pair.clusters.icc) if pair is not None else np.nan
-    clustered = pair is not None and pair.is_estimated and not found.is_sequential
+    clustered = pair is not None and pair.is_estimated and not evidence.is_sequential
     return Comparison(
         arm=arm.arm,
         scenario=arm.scenario,
@@ -164,7 +169,7 @@ def _comparison_of(found: Evidence, adjusted: Adjusted, costs: list[str], *, is_
         else float(surplus.pair.shares.share - surplus.pair.shares.base_share),
         surplus_difference_low=surplus_difference[0],
         surplus_difference_high=surplus_difference[1],
-        test=_test_words(found),
+        test=_test_words(evidence),
         comparisons=adjusted.comparisons,
         p_value=redundant.p_value,
         p_adjusted=None if redundant.p_value is None else adjusted.redundant,
@@ -179,7 +184,7 @@ def _comparison_of(found: Evidence, adjusted: Adjusted, costs: list[str], *, is_
         else None,
         design_effect=None if pair is None else float(pair.clusters.design_effect),
         icc=None if np.isnan(icc) else icc,
-        icc_turns=icc_that_turns(found, adjusted, judged),
+        icc_turns=icc_that_turns(evidence, adjusted, judged),
         boots_wanted=judged.wanted.boots if judged.wanted else None,
         rounds_wanted=judged.wanted.rounds if judged.wanted else None,
         minutes_wanted=judged.wanted.minutes if judged.wanted else None,
@@ -205,9 +210,9 @@ def _intervals(answer: Answer, alpha: float) -> tuple[_Interval, _Interval]:
     return (low, high), (ratio_low, None if np.isinf(ratio_high) else ratio_high)
 
 
-def _test_words(found: Evidence) -> str:
-    pair = found.answers["redundant"].pair
-    if found.is_sequential:
+def _test_words(evidence: Evidence) -> str:
+    pair = evidence.answers["redundant"].pair
+    if evidence.is_sequential:
         return (
             "e-process on blocks of the plan, valid for any number of interim analyses if rounds within a boot correlate by "
             f"at most {MOST_ICC}"

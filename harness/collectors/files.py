@@ -168,11 +168,11 @@ def is_sealed(directory: Path) -> bool:
 
 def _checksums(directory: Path) -> dict[str, str]:
     kept = sorted(path for path in directory.iterdir() if path.name not in (TRIAL_FILE, CHECKSUM_FILE))
-    found = {}
+    checksums = {}
     for path in kept:
         with path.open("rb") as stream:
-            found[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+            checksums[path.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return checksums
 
 
 def seal(directory: Path) -> None:

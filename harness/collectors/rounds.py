@@ -72,9 +72,9 @@ class TrialEvidence:
     @property
     def rounds_begun(self) -> int:
         """How many rounds the trial began."""
-        return max((n for n, found in self.rounds.items() if found.armed), default=self.record.first_round - 1) - (
-            self.record.first_round - 1
-        )
+        return max(
+            (n for n, evidence in self.rounds.items() if evidence.armed), default=self.record.first_round - 1
+        ) - (self.record.first_round - 1)
 
     @property
     def rounds_finished(self) -> int:
@@ -111,9 +111,9 @@ def read_evidence(directory: Path) -> TrialEvidence:
     errors = _read_supervisor(directory, of)
     missing, boot_id, memcg = _read_collector(directory, of)
     _cut_kmsg(parse_kmsg(_lines(directory / CHANNEL_FILES[b"K"])), record.token, rounds)
-    for found in rounds.values():
-        if found.kmsg_overrun:  # at the start of the log no number tells how many
-            found.lost_kmsg_records = max(found.lost_kmsg_records, 1)
+    for round_evidence in rounds.values():
+        if round_evidence.kmsg_overrun:  # at the start of the log no number tells how many
+            round_evidence.lost_kmsg_records = max(round_evidence.lost_kmsg_records, 1)
     trace_lines = _lines(directory / CHANNEL_FILES[b"T"])
     _cut_trace(parse_trace(trace_lines), record.token, of)
     if lost := count_lost(trace_lines):
@@ -188,18 +188,18 @@ def _cut_kmsg(records: Iterable[KmsgRecord], token: str, rounds: dict[int, Round
                 current.kmsg = span[1:]  # kept even if the end never comes
             continue
         number, is_start = int(marker[2]), marker[3] == "start"
-        found, before = rounds.setdefault(number, RoundEvidence(number)), rounds.get(number - 1)
+        marked_round, before = rounds.setdefault(number, RoundEvidence(number)), rounds.get(number - 1)
         span.append(record)
         if current is not None:
             current.lost_kmsg_records = lost_records(span)
-            current.kmsg_marked = found is current and not is_start
+            current.kmsg_marked = marked_round is current and not is_start
         elif not is_start:
-            found.kmsg = [each for each in span if not _MARKER.fullmatch(each.text)]
-            found.lost_kmsg_records = lost_records(span)
+            marked_round.kmsg = [each for each in span if not _MARKER.fullmatch(each.text)]
+            marked_round.lost_kmsg_records = lost_records(span)
         elif before is not None and before.number > ended:  # neither its start nor its end is left
             before.lost_kmsg_records = lost_records(span)
         ended = ended if is_start else number
-        current, span = found if is_start else None, [record]
+        current, span = marked_round if is_start else None, [record]
     if current is not None:
         current.lost_kmsg_records = lost_records(span)
 

@@ -29,8 +29,8 @@ class Ended:
 
 def container_id(memcg: str | None) -> str | None:
     """The container whose memcg this is, or that it lies in: /docker/ID, /system.slice/docker-ID.scope, /kubepods/.../ID."""
-    found = _ID.findall(memcg or "")
-    return found[0] if found else None
+    ids = _ID.findall(memcg or "")
+    return ids[0] if ids else None
 
 
 def names_of(client: docker.DockerClient) -> dict[str, str]:
@@ -38,7 +38,11 @@ def names_of(client: docker.DockerClient) -> dict[str, str]:
 
     Raises what docker raises when the engine does not answer.
     """
-    return {found["Id"]: found["Names"][0].lstrip("/") for found in client.api.containers(all=True) if found["Names"]}
+    return {
+        container["Id"]: container["Names"][0].lstrip("/")
+        for container in client.api.containers(all=True)
+        if container["Names"]
+    }
 
 
 class ContainerNames:

@@ -58,8 +58,8 @@ class FollowedContainer:
         try:
             self.container.start()
         except API_ERRORS as error:
-            said = getattr(error, "explanation", None) or error
-            raise GuestError(f"container {self.container.name} does not start: {said}") from error
+            reason = getattr(error, "explanation", None) or error
+            raise GuestError(f"container {self.container.name} does not start: {reason}") from error
         self.follow()
 
     def follow(self) -> None:
@@ -124,15 +124,15 @@ class FollowedContainer:
             raise OutputEndedError
         return line
 
-    def wait_for(self, found: Callable[[bytes], bool], seconds: float, what: str) -> bytes:
-        """Waits for the first line that `found` accepts.
+    def wait_for(self, is_wanted: Callable[[bytes], bool], seconds: float, what: str) -> bytes:
+        """Waits for the first line for which `is_wanted` is true.
 
         Raises GuestError when it has not come in time or can no longer come.
         """
         deadline = time.monotonic() + seconds
         try:
             while (line := self.next_line(deadline)) is not None:
-                if found(line):
+                if is_wanted(line):
                     return line
         except OutputEndedError:
             raise GuestError(f"{self.container.name} ended before {what}") from None
@@ -159,17 +159,17 @@ def _common(reference: str, command: list[str], role: str, session: str) -> dict
 def find_container(client: docker.DockerClient, role: str, session: str = "") -> Container | None:
     """The running container of a role in an engine, or None; of a session, if the engine is shared."""
     labels = [f"{LABEL}={role}", *([f"{SESSION}={session}"] if session else [])]
-    found = client.containers.list(filters={"label": labels})
-    return found[0] if found else None
+    containers = client.containers.list(filters={"label": labels})
+    return containers[0] if containers else None
 
 
 def rename_containers(client: docker.DockerClient, token: str) -> None:
     """Renames every container of oomtrial after the trial it serves: ``oomtrial-TOKEN-ROLE``."""
-    for found in client.api.containers(all=True, filters={"label": LABEL}):
-        (name,) = found["Names"]
+    for container in client.api.containers(all=True, filters={"label": LABEL}):
+        (name,) = container["Names"]
         wanted = f"oomtrial-{token}-{name.split('-', 2)[2]}"
         if name != f"/{wanted}":
-            client.api.rename(found["Id"], wanted)
+            client.api.rename(container["Id"], wanted)
 
 
 def volume_of(container: Container) -> str:

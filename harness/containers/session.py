@@ -52,8 +52,8 @@ class Session:
             for left in abandoned_sessions(self._client):
                 self._say(f"removing what a killed oomtrial left: session {left}")
                 remove_session(self._client, left)
-        for said in remove_memcgs(is_abandoned):
-            self._say(said)
+        for message in remove_memcgs(is_abandoned):
+            self._say(message)
         return self
 
     def __exit__(
@@ -82,9 +82,9 @@ def _undisturbed() -> Iterator[None]:
 
 def abandoned_sessions(client: docker.DockerClient) -> set[str]:
     """Sessions whose process is gone."""
-    labels = [found["Labels"] for found in client.api.containers(all=True, filters={"label": SESSION})]
+    labels = [container["Labels"] for container in client.api.containers(all=True, filters={"label": SESSION})]
     labels += [volume["Labels"] or {} for volume in client.api.volumes(filters={"label": SESSION})["Volumes"] or []]
-    sessions = {found[SESSION] for found in labels} | {session for _, session in _images(client)}
+    sessions = {label_set[SESSION] for label_set in labels} | {session for _, session in _images(client)}
     return {session for session in sessions if is_abandoned(session)}
 
 
@@ -131,20 +131,20 @@ def remove_session(client: docker.DockerClient, session: str) -> list[str]:
 def _remove_once(client: docker.DockerClient, session: str) -> list[str]:
     left: list[str] = []
 
-    def attempt(what: str, removal: Callable[[], object]) -> None:
+    def attempt(name: str, removal: Callable[[], object]) -> None:
         try:
             removal()
         except docker.errors.NotFound:
             pass
         except API_ERRORS as error:
-            left.append(f"{what} ({error})")
+            left.append(f"{name} ({error})")
 
     try:
         chosen: dict[str, Any] = {"label": f"{SESSION}={session}"}
         containers = client.containers.list(all=True, filters=chosen, ignore_removed=True)
         # the collector last: while a workload is being killed, it is what writes that down; and the watcher, which removes
         # the memcgs above the others
-        for container in sorted(containers, key=lambda found: found.labels.get(LABEL) in (COLLECTOR, WATCHER)):
+        for container in sorted(containers, key=lambda container: container.labels.get(LABEL) in (COLLECTOR, WATCHER)):
             attempt(f"container {container.name}", lambda container=container: _remove(container))  # type: ignore[misc]
         for volume in client.volumes.list(filters=chosen):
             attempt(f"volume {volume.name}", lambda volume=volume: volume.remove(force=True))  # type: ignore[misc]

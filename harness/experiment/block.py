@@ -117,8 +117,8 @@ class BlockRunner:
                     self.run_state.concurrent_guests = max(self.run_state.concurrent_guests, concurrent_guests)
                     outcome = run_trial(machine.docker, opened.job, evidence, on_round, opened.save, progress)
                     if outcome.outcome == Outcome.GUEST_LOST:
-                        ending, said = machine.ending()
-                        outcome = TrialOutcome(ending, said or outcome.reason)
+                        ending, reason = machine.ending()
+                        outcome = TrialOutcome(ending, reason or outcome.reason)
                 state = TrialState.ENDED
             except GuestError as error:
                 outcome, state = TrialOutcome(Outcome.LOST, error.what), TrialState.ENDED

@@ -165,10 +165,10 @@ class Cluster:
             )
         # vCPUs above cores are a condition of the experiment; a guest then takes all cores of a worker
         cores = min(self._vcpus, *(int(has["cores"]) for has in declared.values()))
-        found: Executor = self._client.get_executor(
+        executor: Executor = self._client.get_executor(
             resources={"cores": cores, "memory": self._memory_mib}, retries=_RETRIES, pure=False
         )
-        return found
+        return executor
 
 
 def _describe(names: list[str]) -> dict[str, Any]:

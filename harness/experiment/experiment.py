@@ -128,8 +128,8 @@ class Experiment:
     def _recover(self, record: RunRecord) -> None:
         """Closes interrupted trials."""
         refuse_other_scenarios(record)
-        self.run_state.states, said = recover_trials(self.directory)
-        for text in said:
+        self.run_state.states, messages = recover_trials(self.directory)
+        for text in messages:
             self.progress.say(text)
         for state in self.run_state.states.values():
             if state.last is not None and state.last.outcome == Outcome.REFUSED:

@@ -72,7 +72,9 @@ def load_scenarios(names: tuple[str, ...]) -> dict[str, Scenario]:
     Raises UsageError when one is not there, or two have one name.
     """
     chosen: dict[str, Scenario] = {}
-    for name in dict.fromkeys(one for given in names for one in (scenario_names() if given == "all" else [given])):
+    for name in dict.fromkeys(
+        scenario_name for given in names for scenario_name in (scenario_names() if given == "all" else [given])
+    ):
         scenario = load_scenario(name)
         if scenario.name in chosen:
             raise UsageError(f"two scenarios are called {scenario.name}", "give their files different names")

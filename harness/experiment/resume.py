@@ -56,7 +56,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
         stray.unlink()
     for stray in run.glob(".incoming-*"):
         shutil.rmtree(stray)
-    said, taken, trials = [], dict[int, int](), []
+    messages, taken, trials = [], dict[int, int](), []
     for directory in sorted((run / "trials").glob("[0-9]*-[0-9]*/")):
         for stray in directory.glob(".*.tmp"):
             stray.unlink()
@@ -69,14 +69,14 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
             trial = read_trial(directory)
             if not is_sealed(directory) and trial.state != TrialState.ENDED:
                 trial = _close(directory, trial)
-                said.append(f"trial {trial.trial_id}: {trial.reason}")
+                messages.append(f"trial {trial.trial_id}: {trial.reason}")
             elif not is_sealed(directory):
                 seal(directory)  # killed between the record and the seal
             trials.append((trial, _rounds_done(directory, trial)))
         except EvidenceError as error:
-            said.append(f"run again, because it cannot be read: {error}")
+            messages.append(f"run again, because it cannot be read: {error}")
     states = {block: BlockState(next_attempt=attempt + 1) for block, attempt in taken.items()}
-    for trial, done in sorted(trials, key=lambda one: (one[0].block, one[0].attempt)):
+    for trial, done in sorted(trials, key=lambda entry: (entry[0].block, entry[0].attempt)):
         state, ended = states[trial.block], trial.state != TrialState.INTERRUPTED
         next_round = trial.first_round + done
         is_early = ended and done < trial.rounds
@@ -87,7 +87,7 @@ def recover_trials(run: Path) -> tuple[dict[int, BlockState], list[str]]:
             trial if is_early else state.last,
             state.counted + trial.counted(done),
         )
-    return states, said
+    return states, messages
 
 
 def _rounds_done(directory: Path, trial: TrialRecord) -> int:
@@ -117,15 +117,15 @@ def _close(directory: Path, trial: TrialRecord) -> TrialRecord:
 
 def recorded_scenarios(record: RunRecord) -> dict[str, Scenario]:
     """The scenarios of a run as recorded."""
-    return {one.name: decode(one.name, one.text) for one in record.scenarios}
+    return {scenario.name: decode(scenario.name, scenario.text) for scenario in record.scenarios}
 
 
 def refuse_other_scenarios(record: RunRecord) -> None:
     """Raises UsageError when this version of oomtrial interprets the text of a scenario differently."""
-    for one in record.scenarios:
-        version = decode(one.name, one.text).version
-        if version != one.version:
-            raise _differs(f"scenario {one.name}", version, one.version)
+    for scenario in record.scenarios:
+        version = decode(scenario.name, scenario.text).version
+        if version != scenario.version:
+            raise _differs(f"scenario {scenario.name}", version, scenario.version)
 
 
 def recorded_blocks(record: RunRecord) -> list[Block]:
@@ -135,12 +135,12 @@ def recorded_blocks(record: RunRecord) -> list[Block]:
 
 def find_kernels(record: RunRecord) -> dict[str, Kernel]:
     """The kernels of a run that the cache still has, by the text of the spec: their keys say that they are the same."""
-    found = {}
+    kernels = {}
     for kernel in record.kernels:
         cached = read_record(cache_dir() / "kernels" / kernel.key)
         if cached is not None and not damaged_files(cached):
-            found[kernel.spec] = msgspec.structs.replace(cached, spec=kernel.spec)
-    return found
+            kernels[kernel.spec] = msgspec.structs.replace(cached, spec=kernel.spec)
+    return kernels
 
 
 def find_rootfs(record: RunRecord) -> Path | None:
@@ -191,5 +191,7 @@ def refuse_unlike(wanted: HostRecord, host: HostRecord, whose: str) -> None:
             raise _differs(f"{whose} {field}", str(now), str(then))
 
 
-def _differs(what: str, now: str, then: str) -> UsageError:
-    return UsageError(f"cannot resume this run: {what} is {now}, but was {then}", "start a new run and compare the two")
+def _differs(subject: str, now: str, then: str) -> UsageError:
+    return UsageError(
+        f"cannot resume this run: {subject} is {now}, but was {then}", "start a new run and compare the two"
+    )

@@ -168,19 +168,19 @@ def _is_last(line: bytes) -> bool:
     return line.startswith(CLOSED)
 
 
-def _why_refused(found: Calibration) -> str:
-    if 0 <= found.available_bytes < found.capacity_bytes:
+def _why_refused(calibration: Calibration) -> str:
+    if 0 <= calibration.available_bytes < calibration.capacity_bytes:
         return (
-            f"the machine has {found.available_bytes >> 10} kB left for hogs,"
-            f" and is to have {found.capacity_bytes >> 10} kB: give the guest more --memory"
+            f"the machine has {calibration.available_bytes >> 10} kB left for hogs,"
+            f" and is to have {calibration.capacity_bytes >> 10} kB: give the guest more --memory"
         )
-    if found.fit_bytes < 0:
+    if calibration.fit_bytes < 0:
         return "the hogs that should survive do not get their memory even when they run alone"
-    if found.oom:
-        return f"the hogs that should survive enter the OOM killer {found.oom} times even when alone"
-    if found.fit_bytes > found.capacity_bytes - found.reserve_bytes:
+    if calibration.oom:
+        return f"the hogs that should survive enter the OOM killer {calibration.oom} times even when alone"
+    if calibration.fit_bytes > calibration.capacity_bytes - calibration.reserve_bytes:
         return (
-            f"the hogs that should survive take {found.fit_bytes >> 10} kB when alone,"
-            f" at most {(found.capacity_bytes - found.reserve_bytes) >> 10} kB leave the reserve free"
+            f"the hogs that should survive take {calibration.fit_bytes >> 10} kB when alone,"
+            f" at most {(calibration.capacity_bytes - calibration.reserve_bytes) >> 10} kB leave the reserve free"
         )
-    return f"with one more process they take {found.over_bytes >> 10} kB and do not reach the limit of {found.capacity_bytes >> 10} kB"
+    return f"with one more process they take {calibration.over_bytes >> 10} kB and do not reach the limit of {calibration.capacity_bytes >> 10} kB"

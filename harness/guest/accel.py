@@ -52,13 +52,13 @@ def cached_probe() -> Probe | None:
     return probe if probe.accel in (Accel.KVM, Accel.TCG) else None
 
 
-def explain_failure(said: str) -> str:
+def explain_failure(last_words: str) -> str:
     """Why a guest does not boot with a KVM that can be opened, rather than QEMU's or the guest's last words about it."""
     if (_MODULES / "kvm_pvm").exists():  # out of tree: a hypervisor for guests that know of it, without VMX or SVM
         return f"{_NO_GUEST}: this machine has kvm_pvm, which runs paravirtual guests only"
-    if assertion := _ASSERTION.search(said):
+    if assertion := _ASSERTION.search(last_words):
         return f"{_NO_GUEST}: QEMU gives up in {assertion[1]}(), as this machine's KVM lacks what QEMU expects; nested KVM often does"
-    return said if said.startswith(_NO_GUEST) else f"{_NO_GUEST}: {said}"
+    return last_words if last_words.startswith(_NO_GUEST) else f"{_NO_GUEST}: {last_words}"
 
 
 def kvm_openable() -> str | None:

@@ -68,8 +68,8 @@ def find_endpoint(environment: Mapping[str, str] = os.environ) -> Endpoint:
             f"cannot read docker context {name or ''}: {_first_line(error)}", "docker context ls"
         ) from error
     if context is None:
-        what = f"docker context {name}" if name else "the current docker context"
-        raise HostError(f"{what} does not exist", "`docker context ls` lists the existing ones")
+        description = f"docker context {name}" if name else "the current docker context"
+        raise HostError(f"{description} does not exist", "`docker context ls` lists the existing ones")
     if context.Name == "default" or not context.Host:
         return Endpoint(DEFAULT_SOCKET, "the default")
     return Endpoint(context.Host.removeprefix("http+"), f"docker context {context.Name}", context.TLSConfig or False)
@@ -125,15 +125,17 @@ def _os_error(error: BaseException | None) -> OSError | None:
     seen: list[BaseException] = []
     left = [error]
     while left:
-        one = left.pop(0)
-        if one is None or one in seen:
+        current = left.pop(0)
+        if current is None or current in seen:
             continue
-        if isinstance(one, OSError) and one.errno is not None and not isinstance(one, ssl.SSLError):
-            return one  # the number of a TLS error is no errno
-        seen.append(one)
-        left += [arg for arg in one.args if isinstance(arg, BaseException)]
-        left += [part for arg in one.args if isinstance(arg, tuple) for part in arg if isinstance(part, BaseException)]
-        left += [getattr(one, "reason", None), one.__cause__, one.__context__]
+        if isinstance(current, OSError) and current.errno is not None and not isinstance(current, ssl.SSLError):
+            return current  # the number of a TLS error is no errno
+        seen.append(current)
+        left += [arg for arg in current.args if isinstance(arg, BaseException)]
+        left += [
+            part for arg in current.args if isinstance(arg, tuple) for part in arg if isinstance(part, BaseException)
+        ]
+        left += [getattr(current, "reason", None), current.__cause__, current.__context__]
         left = [each if isinstance(each, BaseException) else None for each in left]
     return None
 
@@ -176,12 +178,12 @@ def _is_here(base_url: str, name: str) -> bool:
     if base_url.startswith("http+docker://"):
         return base_url != "http+docker://ssh"  # a socket; docker-py has no address for it
     host = urlsplit(base_url).hostname or ""
-    own = {address.address.partition("%")[0] for each in psutil.net_if_addrs().values() for address in each}
+    own = {address.address.partition("%")[0] for interface in psutil.net_if_addrs().values() for address in interface}
     try:
-        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
     except OSError:
         return False
-    return found <= own and name in ("", platform.node())
+    return addresses <= own and name in ("", platform.node())
 
 
 def require_host_arm(engine: EngineInfo) -> None:

@@ -260,18 +260,18 @@ class Guest:
         status = self._process.poll()
         if status is None:
             return
-        said = (self._private / "qemu.log").read_text(errors="replace").strip()
-        if "Could not set up host forwarding rule" in said:
+        output = (self._private / "qemu.log").read_text(errors="replace").strip()
+        if "Could not set up host forwarding rule" in output:
             raise PortTakenError
         if self._snapshot is not None:
-            raise GuestError(f"the snapshot cannot be restored: {said.splitlines()[-1] if said else status}")
+            raise GuestError(f"the snapshot cannot be restored: {output.splitlines()[-1] if output else status}")
         where = f"console: {self.console}"
         if end := find_end(read_console(self.console)):
             outcome, reason = end
             panic = f"the guest panicked while it started: {find_panic(read_console(self.console))}"
             raise GuestError(panic if outcome == Outcome.PANICKED else f"the guest did not start: {reason}", where)
         trouble = find_trouble(read_console(self.console))
-        last = said.splitlines()[-1] if said else trouble[-1] if trouble else f"exit status {status}"
+        last = output.splitlines()[-1] if output else trouble[-1] if trouble else f"exit status {status}"
         raise GuestError(f"{BINARY} ended while the guest started: {last}", where)
 
     def _diagnosis(self) -> str:

@@ -115,8 +115,8 @@ def _converse(socket: Path, talk: _Talk) -> None:
     try:
         done.result()
     except _GONE as error:
-        what = str(error) or ("it does not answer" if isinstance(error, TimeoutError) else "the connection ended")
-        raise GuestError(f"QEMU's monitor: {what}") from error
+        reason = str(error) or ("it does not answer" if isinstance(error, TimeoutError) else "the connection ended")
+        raise GuestError(f"QEMU's monitor: {reason}") from error
 
 
 @contextlib.contextmanager

@@ -150,13 +150,13 @@ def is_whole(directory: Path) -> bool:
 
 def _make_room(root: Path) -> None:
     """Removes the least recently used snapshots until the rest is small enough; not those in use."""
-    found: list[tuple[int, int, Path]] = []
+    snapshots: list[tuple[int, int, Path]] = []
     for whole in root.glob(f"[!.]*/{_WHOLE}"):
         with contextlib.suppress(FileNotFoundError):  # another process makes room, too
             size = sum(path.stat().st_size for path in whole.parent.iterdir())
-            found.append((whole.stat().st_mtime_ns, size, whole.parent))
+            snapshots.append((whole.stat().st_mtime_ns, size, whole.parent))
     total = 0
-    for _, size, directory in sorted(found, reverse=True):
+    for _, size, directory in sorted(snapshots, reverse=True):
         total += size
         if total > KEEP_BYTES:
             Snapshot(directory).discard_if_unused()

@@ -119,7 +119,7 @@ def download(packages: Sequence[Package], scratch: Path) -> list[Path]:
 
     Raises BuildError when that fails, NotOnMirrorError when the mirror lists them and does not have them.
     """
-    fetch(packages[0], ["download", *(f"{one.name}={one.version}" for one in packages)], scratch)
+    fetch(packages[0], ["download", *(f"{package.name}={package.version}" for package in packages)], scratch)
     files = sorted(scratch.glob("*.deb"))
     if len(files) != len(packages):
         raise BuildError(
@@ -170,10 +170,10 @@ def download_file(package: Package, uri: str, target: Path) -> bool:
         raise BuildError(f"download of {package.title} failed: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E: ")] or ["no reason"]
-    if _ABSENT.search(said[0]):
+    errors = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("E: ")] or ["no reason"]
+    if _ABSENT.search(errors[0]):
         return False
-    raise BuildError(f"download of {package.title} failed: {said[0].removeprefix('E: ')}", f"log: {log}")
+    raise BuildError(f"download of {package.title} failed: {errors[0].removeprefix('E: ')}", f"log: {log}")
 
 
 def fetch(package: Package, arguments: Sequence[str], scratch: Path) -> None:

@@ -156,17 +156,17 @@ def _progress(log: Path) -> tuple[int, str]:
     return len(compiled), compiled[-1].split()[-1] if compiled else ""
 
 
-def _explained(text: str, status: int, what: str, log: Path) -> BuildError | HostError:
+def _explained(text: str, status: int, target: str, log: Path) -> BuildError | HostError:
     """The first error of a build's log, as a BuildError or HostError."""
     if "No space left on device" in text:
         return HostError(
-            f"the disk of {cache_dir()} is full: {what} could not be built",
+            f"the disk of {cache_dir()} is full: {target} could not be built",
             "make room there (`oomtrial kernels prune` helps), or set OOMTRIAL_CACHE to another disk",
         )
     if missing := re.search(r"(?:/bin/sh: \d+: |sh: )(\S+): (?:command )?not found", text):
-        return HostError(f"{what} could not be built: {missing[1]} is not installed", f"log: {log}")
-    if found := _FIRST_ERROR.search(text):
-        return BuildError(f"{what} does not compile: {found[1]}: {found[2]}", f"log: {log}")
+        return HostError(f"{target} could not be built: {missing[1]} is not installed", f"log: {log}")
+    if match := _FIRST_ERROR.search(text):
+        return BuildError(f"{target} does not compile: {match[1]}: {match[2]}", f"log: {log}")
     other = _OTHER_ERRORS.search(text)
     reason = next(filter(None, other.groups())) if other else f"make ended with status {status}"
-    return BuildError(f"{what} cannot be built: {reason}", f"log: {log}")
+    return BuildError(f"{target} cannot be built: {reason}", f"log: {log}")

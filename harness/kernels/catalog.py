@@ -216,18 +216,18 @@ class Index:
 
     def _explained(self, output: str, log: Path) -> OomtrialError:
         """apt's error as an exception of this package."""
-        said = [line for line in output.splitlines() if line.startswith(("E: ", "W: ", "Err:", "  "))]
-        text = "\n".join(said)
+        lines = [line for line in output.splitlines() if line.startswith(("E: ", "W: ", "Err:", "  "))]
+        text = "\n".join(lines)
         reasons = (
-            [line.strip() for line in said if line.startswith("  ")] or [line[3:] for line in said] or ["no reason"]
+            [line.strip() for line in lines if line.startswith("  ")] or [line[3:] for line in lines] or ["no reason"]
         )
         uri, suite = self.archive.uri, self.suite
-        if found := _matching(_UNVERIFIED, said):
+        if complaint := _matching(_UNVERIFIED, lines):
             return UnverifiedError(
-                f"{suite} of {uri} does not verify: {found}", f"no package of it is used; log: {log}"
+                f"{suite} of {uri} does not verify: {complaint}", f"no package of it is used; log: {log}"
             )
         if _DOWN.search(text) and not _LACKS.search(text):
-            return MirrorDownError(f"{uri} does not answer: {_matching(_DOWN, said)}", f"log: {log}")
+            return MirrorDownError(f"{uri} does not answer: {_matching(_DOWN, lines)}", f"log: {log}")
         if _LACKS.search(text):
             return SuiteLackingError(f"{uri} has no suite {suite}")
         return BuildError(f"cannot read the package lists of {suite} of {uri}: {reasons[0]}", f"log: {log}")

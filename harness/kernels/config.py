@@ -124,11 +124,11 @@ def lacks_options(have: Mapping[str, str], options: Iterable[str]) -> list[str]:
     ]
 
 
-def require_guest_options(config: str, what: str, *, modules: bool = False) -> None:
+def require_guest_options(config: str, owner: str, *, modules: bool = False) -> None:
     """Raises BuildError when a configuration lacks what a guest needs."""
     if lacking := guest_lacks(config, modules=modules):
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         raise BuildError(
-            f"the config of {what} lacks what a guest needs: {', '.join(lacking[:3])}{more}",
+            f"the config of {owner} lacks what a guest needs: {', '.join(lacking[:3])}{more}",
             "take out what drops it: a line of --config FILE, or of the tree's Kconfig",
         )

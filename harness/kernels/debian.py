@@ -61,7 +61,7 @@ def parse_name(name: str) -> Offered | None:
 
 def offered_series() -> list[str]:
     """Versions for which the host's own apt offers a prebuilt kernel, such as 6.1, oldest first."""
-    series = {one.series for package in host_packages() if (one := parse_name(package.name))}
+    series = {name.series for package in host_packages() if (name := parse_name(package.name))}
     return sorted(series, key=version_order)
 
 
@@ -69,10 +69,10 @@ def rank_debian(wanted: str) -> Rank:
     """Ranks packages for ``debian:WANTED``: a release before a candidate, the small flavour before the other, then the newest."""
 
     def rank(package: Package) -> tuple[bool, int] | None:
-        one = parse_name(package.name)
-        if one is None or not _answers(package, wanted) or lacking_parts(package):
+        name = parse_name(package.name)
+        if name is None or not _answers(package, wanted) or lacking_parts(package):
             return None
-        return not is_candidate(package.version), -_FLAVOURS.index(one.flavour)
+        return not is_candidate(package.version), -_FLAVOURS.index(name.flavour)
 
     return rank
 
@@ -84,19 +84,21 @@ def find_debian(spec: KernelSpec, offers: Offers) -> tuple[Package, ...]:
     """
     image = offers.newest("binary", spec.suite, rank_debian(spec.argument))
     if image:
-        by_name = {one.name: one for one in listed_with(image) if one.version == image.version}
+        by_name = {package.name: package for package in listed_with(image) if package.version == image.version}
         return (image, *(by_name[name] for name in _parts(image)))
     known = offers.of_suites("binary", spec.suite) + ([] if spec.suite else host_packages())
-    kernels = sorted((one for one in known if parse_name(one.name)), key=lambda one: version_order(one.version))
-    whole = [one for one in kernels if not lacking_parts(one)]
-    meant = [one for one in kernels if one not in whole and _answers(one, spec.argument)]
+    kernels = sorted(
+        (package for package in known if parse_name(package.name)), key=lambda package: version_order(package.version)
+    )
+    whole = [package for package in kernels if not lacking_parts(package)]
+    meant = [package for package in kernels if package not in whole and _answers(package, spec.argument)]
     why = f"{meant[-1].suite or 'apt'} lists {meant[-1].title} without {lacking_parts(meant[-1])[0]}" if meant else ""
     raise offers.refusal("prebuilt kernel", spec.argument, spec.suite, whole, why)
 
 
 def _answers(package: Package, wanted: str) -> bool:
-    one = parse_name(package.name)
-    return one is not None and (one.answers(wanted) or answers(wanted, package.version))
+    name = parse_name(package.name)
+    return name is not None and (name.answers(wanted) or answers(wanted, package.version))
 
 
 def _parts(image: Package) -> list[str]:
@@ -113,7 +115,7 @@ def lacking_parts(image: Package) -> list[str]:
     names = _parts(image)
     if not names:
         return []
-    there = {one.name for one in listed_with(image) if one.version == image.version}
+    there = {package.name for package in listed_with(image) if package.version == image.version}
     return [name for name in names if name not in there]
 
 
@@ -179,11 +181,11 @@ class DebianPlan:
         )
         return keep_kernel(self, kernel, {"bzImage": image.read_bytes(), "initrd": initrd, "config": text.encode()})
 
-    def _only(self, root: Path, what: str, *patterns: str) -> Path:
-        found = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
-        if len(found) != 1:
-            raise BuildError(f"{self.source} has {len(found) or 'no'} {what}, expected one: {patterns[-1]}")
-        return found[0]
+    def _only(self, root: Path, kind: str, *patterns: str) -> Path:
+        matches = [path for pattern in patterns for path in root.glob(pattern) if path.is_file()]
+        if len(matches) != 1:
+            raise BuildError(f"{self.source} has {len(matches) or 'no'} {kind}, expected one: {patterns[-1]}")
+        return matches[0]
 
 
 def _first_program() -> Path:

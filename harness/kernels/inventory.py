@@ -43,21 +43,21 @@ class Leftover:
 
 def cached_kernels() -> list[Cached]:
     """Finished kernels, the one that was used last first."""
-    found = []
+    kernels = []
     for directory in cache_dir().glob("kernels/[!.]*"):
         if kernel := read_record(directory):
             used_at = (directory / RECORD).stat().st_mtime
-            found.append(Cached(kernel, directory, disk_bytes(directory), used_at))
-    return sorted(found, key=lambda one: -one.used_at)
+            kernels.append(Cached(kernel, directory, disk_bytes(directory), used_at))
+    return sorted(kernels, key=lambda cached: -cached.used_at)
 
 
 def disk_bytes(path: Path) -> int:
     """What a file, or a directory with all that is in it, takes on the disk."""
     paths = [path, *path.rglob("*")] if path.is_dir() and not path.is_symlink() else [path]
     total = 0
-    for one in paths:
+    for entry in paths:
         try:
-            total += one.lstat().st_blocks * 512
+            total += entry.lstat().st_blocks * 512
         except FileNotFoundError:
             continue  # another process tidies up, too
     return total
@@ -75,14 +75,14 @@ def leftovers(older_than_days: float, resolve: Callable[[str], KernelPlan]) -> I
     yield from unfinished()
     yield from _old_trees(oldest)
     yield from _old_lists(oldest)
-    for pattern, what in (
+    for pattern, description in (
         ("logs/*.log", "an old log"),
         ("manifests/*.json", "file list of a tree that was not read recently"),
         ("apt/descriptions/*.dsc", "description of a source package that was not requested recently"),
     ):
         for path in sorted(cache_dir().glob(pattern)):
             if path.stat().st_mtime < oldest:
-                yield Leftover(path, what, disk_bytes(path))
+                yield Leftover(path, description, disk_bytes(path))
 
 
 def _old_lists(oldest: float) -> Iterator[Leftover]:

@@ -47,8 +47,8 @@ def _of_tree(provenance: Provenance, tree: Tree) -> tuple[Provenance, bytes]:
     except OomtrialError:
         return provenance, b""  # no repository, or one without a commit: the key alone says what was built
     diff = changes.diff if len(changes.diff) <= _MAX_DIFF_BYTES else b""
-    found = msgspec.structs.replace(provenance, commit=changes.commit, changed=changes.files, diff=bool(diff))
-    return found, diff
+    with_changes = msgspec.structs.replace(provenance, commit=changes.commit, changed=changes.files, diff=bool(diff))
+    return with_changes, diff
 
 
 def _file_name(patch: str) -> str:

@@ -127,13 +127,13 @@ def keep_kernel(plan: KernelPlan, kernel: Kernel, files: Mapping[str, bytes]) ->
 
 
 @contextmanager
-def wait_for(lock: FileLock, what: str, progress: Reporter) -> Iterator[int]:
+def wait_for(lock: FileLock, name: str, progress: Reporter) -> Iterator[int]:
     """Holds a lock; reports if another process has it. Yields its descriptor: a child that inherits it holds the lock too."""
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        with progress.task(f"wait for another oomtrial that uses {what}"):
+        with progress.task(f"wait for another oomtrial that uses {name}"):
             lock.acquire()
     descriptor = lock._context.lock_file_fd  # filelock has no public name for it
     assert descriptor is not None

@@ -51,9 +51,9 @@ def check_library(base: Base, progress: Reporter) -> list[CheckedPatch]:
 def _checked(name: str, base: Base) -> CheckedPatch:
     if reason := why_not(name, base.release):
         return CheckedPatch(name, PatchState.NO_MEANING, reason)
-    found = nearest_file(name, base.release)
-    assert found is not None, name  # the name is the library's own
-    file, is_exact = found
+    nearest = nearest_file(name, base.release)
+    assert nearest is not None, name  # the name is the library's own
+    file, is_exact = nearest
     try:
         try_patches(base.tree, load_patches(name, base.release), base.name)
     except BuildError as error:

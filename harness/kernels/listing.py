@@ -28,10 +28,10 @@ def listed_kernels(offers: Offers) -> Iterator[Listed]:
     """One entry per series: prebuilt kernels first, then sources, oldest series first."""
     binaries = [*host_packages(), *offers.of_suites("binary", "")]
     sources = offers.of_suites("source", "")
-    for series in _series(one for one in binaries if parse_name(one.name) and not lacking_parts(one)):
-        if found := offers.newest("binary", "", rank_debian(series)):
-            yield _listed(f"debian:{series}", found, "prebuilt")
-    for series in _series([*(one for one in binaries if is_source(one)), *sources]):
+    for series in _series(package for package in binaries if parse_name(package.name) and not lacking_parts(package)):
+        if prebuilt := offers.newest("binary", "", rank_debian(series)):
+            yield _listed(f"debian:{series}", prebuilt, "prebuilt")
+    for series in _series([*(package for package in binaries if is_source(package)), *sources]):
         package = offers.newest("binary", "", rank_source(series))
         released = offers.newest("source", "", rank_source_package(series))
         if released and (package is None or (is_candidate(package.version) and not is_candidate(released.version))):
@@ -45,8 +45,14 @@ def listed_kernels(offers: Offers) -> Iterator[Listed]:
 
 def incomplete_series(offers: Offers) -> list[str]:
     """Series whose prebuilt kernel is offered only in part."""
-    kernels = [one for one in offers.of_suites("binary", "") if parse_name(one.name)]
-    whole = set(_series(one for one in [*host_packages(), *kernels] if parse_name(one.name) and not lacking_parts(one)))
+    kernels = [package for package in offers.of_suites("binary", "") if parse_name(package.name)]
+    whole = set(
+        _series(
+            package
+            for package in [*host_packages(), *kernels]
+            if parse_name(package.name) and not lacking_parts(package)
+        )
+    )
     return [series for series in _series(kernels) if series not in whole]
 
 

@@ -63,8 +63,8 @@ def link_text(root: Path, path: Path) -> str | None:
         return None
     if end.is_dir() and end.is_relative_to(root):
         return os.path.relpath(end, path.parent.resolve())
-    what = "a directory outside the tree" if end.is_dir() else "not a file"
-    raise UsageError(f"{path} is a link to {text}, {what}", "copy the tree: cp -aL")
+    reason = "a directory outside the tree" if end.is_dir() else "not a file"
+    raise UsageError(f"{path} is a link to {text}, {reason}", "copy the tree: cp -aL")
 
 
 def read_entries(root: Path, names: Iterable[str], on_progress: Callable[[int], None]) -> Manifest:

@@ -84,11 +84,11 @@ def read_host() -> Host:
 
 def _keyrings(entry: str) -> tuple[str, ...]:
     """Debian's keyring, and the keyrings that the host's own line for the mirror names (a company may re-sign its mirror)."""
-    found = [path for path in _KEYRINGS if Path(path).is_file()][:1]
-    own = [path for path in _signed_by(entry) if path not in found and Path(path).is_file()]
-    if not found and not own:
+    keyrings = [path for path in _KEYRINGS if Path(path).is_file()][:1]
+    own = [path for path in _signed_by(entry) if path not in keyrings and Path(path).is_file()]
+    if not keyrings and not own:
         raise HostError("the keyring of the Debian archive is not installed", install_line("debian-archive-keyring"))
-    return (*own, *found)
+    return (*own, *keyrings)
 
 
 def _signed_by(entry: str) -> list[str]:

@@ -50,18 +50,18 @@ class Offers:
             own = _best(host_packages(), rank)
             if own and not is_candidate(own.version):
                 return own
-        found = _best(self.of_suites(kind, suite, _FRESH_S), rank)
-        if not found and not self.offline:
-            found = _best(self.of_suites(kind, suite, _RECENT_S), rank)
-        return _best([one for one in (found, own) if one], rank)
+        offered = _best(self.of_suites(kind, suite, _FRESH_S), rank)
+        if not offered and not self.offline:
+            offered = _best(self.of_suites(kind, suite, _RECENT_S), rank)
+        return _best([package for package in (offered, own) if package], rank)
 
     def of_suites(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Package]:
         """The packages that the suites offer (or one named suite), without the host's own apt."""
         return [
-            one
+            package
             for catalog in self.catalogs(kind, suite, max_age_s)
-            for one in catalog.packages
-            if _is_there(one, catalog)
+            for package in catalog.packages
+            if _is_there(package, catalog)
         ]
 
     def catalogs(self, kind: Kind, suite: str, max_age_s: float = _FRESH_S) -> list[Catalog]:
@@ -85,8 +85,8 @@ class Offers:
     def _read(self, indexes: list[Index], max_age_s: float, *, is_named: bool) -> None:
         """Reads lists again, several at a time: downloading one overlaps with parsing another."""
         kinds = "source lists" if indexes[0].kind == "source" else "package lists"
-        what = f"read the {kinds} of {', '.join(index.suite for index in indexes)}"
-        with self.progress.task(what, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
+        title = f"read the {kinds} of {', '.join(index.suite for index in indexes)}"
+        with self.progress.task(title, total=len(indexes)) as task, threads(_AT_ONCE) as pool:
             reading = {index: pool.submit(index.read, self.progress, max_age_s) for index in indexes}
             for done, _ in enumerate(as_completed(reading.values()), 1):
                 task.update(done=done)
@@ -122,7 +122,7 @@ class Offers:
 
     def refusal(self, what: str, wanted: str, suite: str, packages: Iterable[Package], why: str = "") -> BuildError:
         """The error for a version that is not on offer; `packages`: the versions that are, `why`: what is wrong with a listed one."""
-        by_release = {release_of(one.version).replace("-", "~") for one in packages}
+        by_release = {release_of(package.version).replace("-", "~") for package in packages}
         near = nearest(wanted, by_release)
         hint = (
             f"nearest: {', '.join(near)}"
@@ -140,7 +140,7 @@ class Offers:
         return BuildError(f"neither the host's apt nor {self.host.main.uri} offers a {what} {wanted}", hint)
 
     def _note(self, error: OomtrialError, more: str = "") -> None:
-        if error.what not in {one.what for one in self.problems}:
+        if error.what not in {problem.what for problem in self.problems}:
             self.problems.append(error)
             self.progress.say(f"{error.what}{f'; {more}' if more else ''}")
 
@@ -178,7 +178,9 @@ def _is_there(package: Package, catalog: Catalog) -> bool:
 
 
 def _best(packages: Iterable[Package], rank: Rank) -> Package | None:
-    ranked = [(value, version_order(one.version), one) for one in packages if (value := rank(one)) is not None]
+    ranked = [
+        (value, version_order(package.version), package) for package in packages if (value := rank(package)) is not None
+    ]
     return max(ranked, key=lambda entry: entry[:2])[2] if ranked else None
 
 

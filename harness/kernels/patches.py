@@ -55,8 +55,8 @@ def load_patches(name: str, version: str) -> list[Patch]:
 
     Raises UsageError when there is no such patch, the file is not a patch, or the patch has no meaning for the version.
     """
-    if found := nearest_file(name, version):
-        file, is_exact = found
+    if nearest := nearest_file(name, version):
+        file, is_exact = nearest
         if reason := why_not(name, version):
             raise UsageError(
                 f"patch {name} is not for {version}: {reason}", f"written for {written_for(files_of(name))}"
@@ -113,7 +113,7 @@ def _read_file(path: Path, name: str) -> list[Patch]:
 
 def _read_mails(mails: list[bytes], path: Path, name: str) -> list[Patch]:
     """The diffs of mails, decoded; by the numbers in their subjects where each has its own."""
-    found: list[tuple[int, str, bytes]] = []
+    diffs: list[tuple[int, str, bytes]] = []
     for mail in mails:
         message = email.message_from_bytes(mail, policy=email.policy.default)
         subject = " ".join(str(message["subject"] or "").split())
@@ -126,12 +126,12 @@ def _read_mails(mails: list[bytes], path: Path, name: str) -> list[Patch]:
         # Replies quote diffs, and cover letters have none: neither has such a line of its own.
         if re.search(rb"^(?:\+\+\+ |diff --git )", body, re.MULTILINE):
             position = _POSITION.search(subject)
-            found.append((int(position[1]) if position else 0, subject, body.replace(b"\r\n", b"\n")))
-    positions = [position for position, _, _ in found]
+            diffs.append((int(position[1]) if position else 0, subject, body.replace(b"\r\n", b"\n")))
+    positions = [position for position, _, _ in diffs]
     if 0 not in positions:
         if len(set(positions)) < len(positions):
             raise UsageError(f"{path} holds several versions of a series", "keep one: `b4 am` does")
-        found.sort()
-    if len(found) == 1:
-        return [Patch(name, path, found[0][2])]
-    return [Patch(f"{name} ({subject})", path, body) for _, subject, body in found]
+        diffs.sort()
+    if len(diffs) == 1:
+        return [Patch(name, path, diffs[0][2])]
+    return [Patch(f"{name} ({subject})", path, body) for _, subject, body in diffs]

@@ -79,8 +79,8 @@ def _look(entry: os.DirEntry[str]) -> _Look:
 def _products(tree: Path) -> Iterator[os.DirEntry[str]]:
     pending = [str(tree)]
     while pending:
-        with os.scandir(pending.pop()) as found:
-            entries = list(found)
+        with os.scandir(pending.pop()) as directory:
+            entries = list(directory)
         names = {entry.name for entry in entries}
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

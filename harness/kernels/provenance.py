@@ -35,6 +35,6 @@ def describe_source(provenance: Provenance) -> str:
 def files_of(provenance: Provenance) -> Mapping[str, str]:
     """What is kept, with the path of each relative to the run's directory."""
     where = f"kernels/{provenance.key}"
-    found = {f"patch {n}": f"{where}/{name}" for n, name in enumerate(provenance.patches, 1)}
-    found |= {"changes": f"{where}/{DIFF}"} if provenance.diff else {}
-    return found | ({"config": f"{where}/{CONFIG}"} if provenance.config else {})
+    paths = {f"patch {n}": f"{where}/{name}" for n, name in enumerate(provenance.patches, 1)}
+    paths |= {"changes": f"{where}/{DIFF}"} if provenance.diff else {}
+    return paths | ({"config": f"{where}/{CONFIG}"} if provenance.config else {})

@@ -13,10 +13,10 @@ _NO_RC = 1 << 30  # a release comes after its candidates
 
 def kernel_version(kernel: Kernel) -> str | None:
     """Version of a kernel, such as 6.1.192 or 7.0-rc3; None if it is unknown, as for an image."""
-    found = _VERSION.findall(kernel.source)
-    if not found:
+    versions = _VERSION.findall(kernel.source)
+    if not versions:
         return None
-    number, candidate = found[-1]
+    number, candidate = versions[-1]
     return f"{number}-{candidate}" if candidate else number
 
 

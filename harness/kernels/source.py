@@ -98,24 +98,24 @@ def find_source(spec: KernelSpec, offers: Offers) -> Base:
 
     Raises BuildError when no archive offers it.
     """
-    found = offers.newest("binary", spec.suite, rank_source(spec.argument))
-    if found and not is_candidate(found.version):
-        return _of(found)
+    package = offers.newest("binary", spec.suite, rank_source(spec.argument))
+    if package and not is_candidate(package.version):
+        return _of(package)
     released = find_source_package(spec, offers)
-    if released and (found is None or not is_candidate(released.package_version)):
+    if released and (package is None or not is_candidate(released.package_version)):
         return released
-    if found:
-        return _of(found)
+    if package:
+        return _of(package)
     if upstream := find_upstream_archive(spec, offers):
         return upstream
     listed = offers.of_suites("binary", spec.suite) + ([] if spec.suite else host_packages())
-    sources = [one for one in listed if is_source(one)] + offers.of_suites("source", spec.suite)
+    sources = [package for package in listed if is_source(package)] + offers.of_suites("source", spec.suite)
     raise offers.refusal("source of Linux", spec.argument, spec.suite, sources)
 
 
 def known_sources() -> list[Source]:
     """The linux-source packages that apt and the suites offer, as far as is known without asking a mirror."""
-    listed = [*host_packages(), *(one for catalog in kept_catalogs("binary") for one in catalog.packages)]
+    listed = [*host_packages(), *(package for catalog in kept_catalogs("binary") for package in catalog.packages)]
     return [_of(package) for package in listed if is_source(package)]
 
 

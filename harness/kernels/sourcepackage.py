@@ -111,15 +111,15 @@ def _series(file: Path) -> list[str]:
 
 
 def _one(files: list[Path], part: str) -> Path:
-    found = [file for file in files if part in file.name and not file.name.endswith(".asc")]
-    if len(found) != 1:
-        raise BuildError(f"a source package with {len(found)} files *{part}* instead of one", f"it has {files}")
-    return found[0]
+    matches = [file for file in files if part in file.name and not file.name.endswith(".asc")]
+    if len(matches) != 1:
+        raise BuildError(f"a source package with {len(matches)} files *{part}* instead of one", f"it has {files}")
+    return matches[0]
 
 
-def _failed(what: str, log: Path) -> BuildError:
+def _failed(problem: str, log: Path) -> BuildError:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return BuildError(f"{what}: {lines[-1] if lines else 'no reason given'}", f"log: {log}")
+    return BuildError(f"{problem}: {lines[-1] if lines else 'no reason given'}", f"log: {log}")
 
 
 def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | None:
@@ -130,14 +130,14 @@ def find_source_package(spec: KernelSpec, offers: Offers) -> SourcePackage | Non
     gone: list[str] = []
     try:
         while package := offers.newest("source", spec.suite, rank_source_package(spec.argument)):
-            found = _of(package)
+            source = _of(package)
             if is_known_to_be_there(package):
-                return found
+                return source
             if offers.offline:
-                raise BuildError(f"whether the mirror has the {found.name} is not known", "ask it")
+                raise BuildError(f"whether the mirror has the {source.name} is not known", "ask it")
             try:
                 _fetch_description(package)
-                return found
+                return source
             except NotOnMirrorError:
                 gone.append(f"{package.version} ({package.suite})")
                 forget_package(package)

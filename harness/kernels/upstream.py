@@ -90,13 +90,13 @@ class UpstreamArchive:
 def find_upstream_archive(spec: KernelSpec, offers: Offers) -> UpstreamArchive | None:
     """The newest upstream archive that ``source:VERSION[@SUITE]`` may mean and the mirror has, or None."""
     while package := offers.newest("source", spec.suite, rank_upstream_archive(spec.argument)):
-        found = UpstreamArchive(package.version, package.sha256)
-        if found.tree.is_dir() or _archive(package.sha256).is_file():
-            return found
+        archive = UpstreamArchive(package.version, package.sha256)
+        if archive.tree.is_dir() or _archive(package.sha256).is_file():
+            return archive
         if offers.offline:
             return None
-        if _fetch(package, found, offers.progress):
-            return found
+        if _fetch(package, archive, offers.progress):
+            return archive
         forget_package(package)
     return None
 
@@ -112,13 +112,13 @@ def rank_upstream_archive(wanted: str) -> Rank:
     return rank
 
 
-def _fetch(package: Package, found: UpstreamArchive, progress: Reporter) -> bool:
+def _fetch(package: Package, archive: UpstreamArchive, progress: Reporter) -> bool:
     """Downloads the archive into the cache, verified by the hash in the signed list. Returns False if the mirror lacks it."""
     catalog, target = read_state(package.state), _archive(package.sha256)
     if catalog is None:
         return False
-    require_room(target.parent, _ARCHIVE_BYTES, found.name)
-    with FileLock(f"{target}.lock"), progress.task(f"fetch {found.name}"):
+    require_room(target.parent, _ARCHIVE_BYTES, archive.name)
+    with FileLock(f"{target}.lock"), progress.task(f"fetch {archive.name}"):
         return target.is_file() or download_file(package, f"{catalog.uri}/{package.path}", target)
 
 

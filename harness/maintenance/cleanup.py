@@ -166,10 +166,10 @@ def _in_the_engine() -> Iterator[Removed]:
         return  # no engine, nothing in it
     try:
         for session in sorted(abandoned_sessions(client)):
-            what = f"containers, volumes and images of session {session} in the local engine"
+            description = f"containers, volumes and images of session {session} in the local engine"
             if left := remove_session(client, session):
-                what = f"{what}, except {', '.join(left)}"
-            yield Removed(what, "their harness is gone")
+                description = f"{description}, except {', '.join(left)}"
+            yield Removed(description, "their harness is gone")
     except API_ERRORS:
         return
     finally:

@@ -103,8 +103,8 @@ class Containers:
             container.reload()
             logs = container.logs().decode("utf-8", "replace")
         except API_ERRORS as error:
-            said = getattr(error, "explanation", None) or error
-            raise GuestError(f"container {name} of {reference} on {engine.kernel}: {said}") from error
+            reason = getattr(error, "explanation", None) or error
+            raise GuestError(f"container {name} of {reference} on {engine.kernel}: {reason}") from error
         watch, state = OomWatch(engine.kernel), container.attrs["State"]
         fill_in(watch, watcher.between(begin, end), watcher, {str(container.id): name})
         counters = watcher.counters(name)

@@ -49,10 +49,10 @@ def bring_image(engine: KernelEngine, source: Source) -> str:
 def _state_of(path: Path) -> str:
     """A key that differs when anything in a tar or a directory did: a directory's own time says nothing of its files."""
     parts = [str(path.resolve())]
-    for each in [path, *sorted(path.rglob("*"))]:
-        status = each.lstat()
+    for entry in [path, *sorted(path.rglob("*"))]:
+        status = entry.lstat()
         look = (status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        parts += [str(each), repr(look)]
+        parts += [str(entry), repr(look)]
     return content_key(*(os.fsencode(part) for part in parts))
 
 

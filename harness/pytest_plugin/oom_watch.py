@@ -82,9 +82,9 @@ def watching(kernel: str, watcher: Watcher, containers: dict[str, str]) -> Itera
 
 def fill_in(watch: OomWatch, stretch: Stretch, watcher: Watcher, containers: dict[str, str]) -> None:
     """`containers`: id to name, of those that were made in this engine."""
-    found = collect_kmsg(stretch.records)
-    watch.lost_records, watch.reports = stretch.lost_records, found.reports
-    for kill in found.kills:
+    collected = collect_kmsg(stretch.records)
+    watch.lost_records, watch.reports = stretch.lost_records, collected.reports
+    for kill in collected.kills:
         is_ours = watcher.is_ours(kill.domain) or watcher.is_ours(kill.task_memcg)
         (watch.kills if is_ours else watch.foreign).append(_told(kill, containers))
 

@@ -20,13 +20,13 @@ def cases(summary: Summary, checks: list[Check]) -> list[Check]:
     if checks:
         return checks
     return [
-        Check(each.scenario, each.arm, "verdict", False, f"{each.verdict}: {each.because}")
-        for each in summary.comparisons
+        Check(comparison.scenario, comparison.arm, "verdict", False, f"{comparison.verdict}: {comparison.because}")
+        for comparison in summary.comparisons
     ]
 
 
-def _by_scenario(found: list[Check]) -> list[tuple[str, list[Check]]]:
-    ordered = sorted(found, key=lambda check: check.scenario)
+def _by_scenario(checks: list[Check]) -> list[tuple[str, list[Check]]]:
+    ordered = sorted(checks, key=lambda check: check.scenario)
     return [(name, list(group)) for name, group in groupby(ordered, key=lambda check: check.scenario)]
 
 

@@ -44,13 +44,13 @@ def _likeness(comparison: Comparison) -> str:
     seen = "" if comparison.icc is None else f"estimated ICC {max(0.0, comparison.icc):.3f}, "
     turns = comparison.icc_turns
     if comparison.verdict in DECIDED:
-        said = (
+        sensitivity = (
             f"the verdict holds up to an ICC of {turns:.2f}" if turns is not None else "no ICC would change the verdict"
         )
     else:
-        said = f"the difference would be significant with an ICC below {turns:.3f}" if turns is not None else ""
+        sensitivity = f"the difference would be significant with an ICC below {turns:.3f}" if turns is not None else ""
     return f"correlation of rounds within a boot: {seen}design effect {comparison.design_effect:.2f}" + (
-        f"; {said}" if said else ""
+        f"; {sensitivity}" if sensitivity else ""
     )
 
 
@@ -87,8 +87,8 @@ def _test_lines(comparison: Comparison) -> Iterator[str]:
         yield likeness
     if comparison.permutation_p_value is not None:
         yield f"for comparison: permutation test of boots, {p_words(comparison.permutation_p_value)}, uncorrected"
-    for each in comparison.secondary:
-        yield f"secondary endpoint, not part of the verdict: {each.words}"
+    for endpoint in comparison.secondary:
+        yield f"secondary endpoint, not part of the verdict: {endpoint.words}"
 
 
 def print_comparison(console: Console, comparison: Comparison, *, with_tests: bool = False) -> None:

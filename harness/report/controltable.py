@@ -47,9 +47,9 @@ def print_controls(console: Console, results: list[ControlResult], machine: str)
     console.print(table)
     for result in results:
         low, high = result.claim
-        what = "would have told" if result.direction == "alike" else "must tell"
+        verb = "would have told" if result.direction == "alike" else "must tell"
         console.print(
-            f"{result.control}: {result.description}; {what} {100 * low:.0f} % from {100 * high:.0f} % of rounds",
+            f"{result.control}: {result.description}; {verb} {100 * low:.0f} % from {100 * high:.0f} % of rounds",
             highlight=False,
         )
     failed = [result.control for result in results if not result.passed]

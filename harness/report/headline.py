@@ -69,12 +69,12 @@ def verdicts_of(summary: Summary, names: Mapping[str, str]) -> list[JudgedShares
     arms = {arm.arm: arm for arm in summary.arms}
     return [
         JudgedShares(
-            *_VERDICTS.get(each.verdict, ("open", "•")),
-            (share_of(arms[each.baseline], names), share_of(arms[each.arm], names)),
-            each,
-            _difference(each),
+            *_VERDICTS.get(comparison.verdict, ("open", "•")),
+            (share_of(arms[comparison.baseline], names), share_of(arms[comparison.arm], names)),
+            comparison,
+            _difference(comparison),
         )
-        for each in summary.comparisons
+        for comparison in summary.comparisons
     ]
 
 

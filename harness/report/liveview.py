@@ -102,14 +102,14 @@ class LiveView:
         if not self._arms:
             yield Text("No figures yet: they appear after each block.", style="dim")
             return
-        scenarios = list(dict.fromkeys(each.scenario for each in self._arms))
+        scenarios = list(dict.fromkeys(arm.scenario for arm in self._arms))
         shown = scenarios if len(self._arms) <= _MAX_ROWS else [self._latest]
         for scenario in shown:
             if len(scenarios) > 1:
                 yield Text(
                     scenario if len(shown) > 1 else f"{scenario} (one of {len(scenarios)} scenarios)", style="bold"
                 )
-            yield self._table([each for each in self._arms if each.scenario == scenario], max(12, width - _FIGURES))
+            yield self._table([arm for arm in self._arms if arm.scenario == scenario], max(12, width - _FIGURES))
         for comparison in self._comparisons if self._until_decided else ():
             if comparison.scenario in shown and not comparison.is_null:
                 yield self._nearness(comparison)
@@ -126,23 +126,23 @@ class LiveView:
         table.add_column("", overflow="fold")
         for heading in ("rounds", "redundant", "surplus", "share", "95 % interval"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for each in arms:
-            name = visible(self._names.get(each.arm, each.arm))
-            table.add_row(Text("\n".join(_lines(name, name_letters))), *_cells(each))
+        for arm in arms:
+            name = visible(self._names.get(arm.arm, arm.arm))
+            table.add_row(Text("\n".join(_lines(name, name_letters))), *_cells(arm))
         return table
 
     def _nearness(self, comparison: Comparison) -> Text:
         name = visible(self._names.get(comparison.arm, comparison.arm))
         text = Text(f"{name}: ")
         p_value = deciding_p(comparison)
-        said = "" if p_value is None else "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+        p_value_text = "" if p_value is None else "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
         if comparison.verdict in DECIDED:
             text.append(comparison.verdict, style=_STYLES[comparison.verdict])
-            return text.append(f", {said}" if said else "")
+            return text.append(f", {p_value_text}" if p_value_text else "")
         share = nearness(p_value)
         filled = math.floor(share * _GAUGE)
         text.append("█" * filled + "░" * (_GAUGE - filled))
-        text.append(f" open, {said or 'not tested'} (decided below {ALPHA:g})")
+        text.append(f" open, {p_value_text or 'not tested'} (decided below {ALPHA:g})")
         if comparison.rounds_wanted:
             text.append(f"; about {comparison.rounds_wanted} more rounds per arm at this rate")
         return text
@@ -154,11 +154,11 @@ def deciding_p(comparison: Comparison) -> float | None:
         (comparison.p_adjusted, comparison.difference),
         (comparison.surplus_p_adjusted, comparison.surplus_difference),
     )
-    found = [(p_value, difference or 0.0) for p_value, difference in asked if p_value is not None]
-    if not found:
+    tests = [(p_value, difference or 0.0) for p_value, difference in asked if p_value is not None]
+    if not tests:
         return None
-    rising = [p_value for p_value, difference in found if difference >= 0]
-    return min(rising) if rising else max(p_value for p_value, _ in found)
+    rising = [p_value for p_value, difference in tests if difference >= 0]
+    return min(rising) if rising else max(p_value for p_value, _ in tests)
 
 
 def nearness(p_value: float | None) -> float:
@@ -168,17 +168,17 @@ def nearness(p_value: float | None) -> float:
     return min(1.0, max(0.0, math.log(p_value) / math.log(ALPHA)))
 
 
-def _cells(each: ArmProgress) -> tuple[str, ...]:
-    rounds = f"{each.completed + each.failed}/{each.planned}"
-    if not each.completed:
+def _cells(arm: ArmProgress) -> tuple[str, ...]:
+    rounds = f"{arm.completed + arm.failed}/{arm.planned}"
+    if not arm.completed:
         return rounds, "-", "-", "-", "-"
-    at_most = each.redundant + each.unknown
-    share = f"{100 * each.redundant / each.completed:.1f} %"
-    if each.unknown:
-        share = f"{100 * each.redundant / each.completed:.0f} to {100 * at_most / each.completed:.0f} %"
-    interval = "-" if each.low is None or each.high is None else f"{100 * each.low:.1f} to {100 * each.high:.1f} %"
-    redundant = f"{each.redundant}-{at_most}" if each.unknown else str(each.redundant)
-    return rounds, redundant, str(each.surplus), share, interval
+    at_most = arm.redundant + arm.unknown
+    share = f"{100 * arm.redundant / arm.completed:.1f} %"
+    if arm.unknown:
+        share = f"{100 * arm.redundant / arm.completed:.0f} to {100 * at_most / arm.completed:.0f} %"
+    interval = "-" if arm.low is None or arm.high is None else f"{100 * arm.low:.1f} to {100 * arm.high:.1f} %"
+    redundant = f"{arm.redundant}-{at_most}" if arm.unknown else str(arm.redundant)
+    return rounds, redundant, str(arm.surplus), share, interval
 
 
 def _lines(name: str, width: int) -> Iterable[str]:

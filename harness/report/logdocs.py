@@ -79,13 +79,13 @@ def table_lines(table: Table) -> Iterator[str]:
 
 
 def _field_comments(record: type) -> dict[str, str]:
-    found = {}
+    comments = {}
     for line in inspect.getsource(record).splitlines():
         name, _, rest = line.strip().partition(":")
         _, _, comment = rest.partition("  # ")
         if comment:
-            found[name] = comment
-    return found
+            comments[name] = comment
+    return comments
 
 
 def _cell(text: str) -> str:

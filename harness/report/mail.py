@@ -47,12 +47,12 @@ def mail_text(summary: Summary, facts: MailFacts) -> str:
     lines = _wrap(facts.heading)
     for scenario in dict.fromkeys(arm.scenario for arm in summary.arms):
         arms = [arm for arm in summary.arms if arm.scenario == scenario]
-        comparisons = [each for each in summary.comparisons if each.scenario == scenario]
+        comparisons = [comparison for comparison in summary.comparisons if comparison.scenario == scenario]
         lines += ["", *_wrap(f"{scenario}: {facts.scenarios[scenario]}")]
         lines += ["", *_main_table(arms, facts.names)]
         lines += ["", *_other_table(arms, facts.names)]
-        said = [f"{facts.names[arm.arm]}: {says}." for arm in arms if (says := mechanism_sentence(arm))]
-        lines += [line for text in said for line in ["", *_wrap(text)]]
+        sentences = [f"{facts.names[arm.arm]}: {says}." for arm in arms if (says := mechanism_sentence(arm))]
+        lines += [line for text in sentences for line in ["", *_wrap(text)]]
         if comparisons:
             lines += ["", *_comparison_lines(comparisons, facts.names)]
     lines += ["", *_wrap(_DEFINITIONS)]
@@ -201,15 +201,15 @@ def _comparison_lines(comparisons: Sequence[Comparison], names: Mapping[str, str
     first = comparisons[0]
     many = f"; p-values corrected for {first.comparisons} comparisons by Holm's method" if first.comparisons > 1 else ""
     lines = _wrap(f"Share of rounds with a redundant kill against {names[first.baseline]} ({first.test}{many}):")
-    for each in comparisons:
-        low, high = each.difference_low, each.difference_high
+    for comparison in comparisons:
+        low, high = comparison.difference_low, comparison.difference_high
         points = ""
-        if each.difference is not None and low is not None and high is not None:
-            points = f", {100 * each.difference:+.1f} points ({100 * each.confidence:.4g} %: {100 * low:+.1f} to {100 * high:+.1f})"
-        p_value = "" if each.p_adjusted is None else p_words(each.p_adjusted)
-        p_value = f", {p_value}" if p_value and p_value not in each.because else ""
-        lines += _wrap(f"{names[each.arm]}: {each.verdict}{points}{p_value}", "  ", "    ")
-        for text in (each.because, *(f"at a cost: {cost}" for cost in each.costs)):
+        if comparison.difference is not None and low is not None and high is not None:
+            points = f", {100 * comparison.difference:+.1f} points ({100 * comparison.confidence:.4g} %: {100 * low:+.1f} to {100 * high:+.1f})"
+        p_value = "" if comparison.p_adjusted is None else p_words(comparison.p_adjusted)
+        p_value = f", {p_value}" if p_value and p_value not in comparison.because else ""
+        lines += _wrap(f"{names[comparison.arm]}: {comparison.verdict}{points}{p_value}", "  ", "    ")
+        for text in (comparison.because, *(f"at a cost: {cost}" for cost in comparison.costs)):
             lines += _wrap(text, "    ")
     return lines
 

@@ -40,7 +40,9 @@ def _heading(summary: Summary, scenario: str) -> str:
 
 
 def _table(summary: Summary, scenario: str) -> str:
-    verdicts = {each.arm: each.verdict for each in summary.comparisons if each.scenario == scenario}
+    verdicts = {
+        comparison.arm: comparison.verdict for comparison in summary.comparisons if comparison.scenario == scenario
+    }
     rows = [_HEADINGS, ["---", *["---:"] * (len(_HEADINGS) - 2), "---"]]
     rows += [[*_cells(arm), verdicts.get(arm.arm, "")] for arm in summary.arms if arm.scenario == scenario]
     return "\n".join(_row(row) for row in rows)

@@ -19,30 +19,30 @@ _LEFT, _RIGHT, _ABOVE, _BELOW = 0.42, 0.16, 0.1, 0.24  # inches
 
 def draw_cell(nights: Sequence[Night], arm: str, scenario: str, name: str) -> str:
     """The line of one cell as SVG, with a description to be read aloud. `name` keeps its ids apart from other pictures'."""
-    found = [
+    measured = [
         (place, night, cell)
         for place, night in enumerate(nights)
         if (cell := night.cell(arm, scenario)) is not None and cell.measured is not None
     ]
     with look():
-        figure = _draw(nights, found)
-    return to_svg(figure, name, _described(found, arm, scenario))
+        figure = _draw(nights, measured)
+    return to_svg(figure, name, _described(measured, arm, scenario))
 
 
-def _described(found: Sequence[tuple[int, Night, Cell]], arm: str, scenario: str) -> str:
-    shares = [percent(cell.measured.rate) for _, _, cell in found if cell.measured is not None]
+def _described(measured: Sequence[tuple[int, Night, Cell]], arm: str, scenario: str) -> str:
+    shares = [percent(cell.measured.rate) for _, _, cell in measured if cell.measured is not None]
     return f"{scenario} on {arm}, share of rounds with a redundant kill, nights from old to new: {', '.join(shares)}"
 
 
-def _draw(nights: Sequence[Night], found: Sequence[tuple[int, Night, Cell]]) -> Figure:
+def _draw(nights: Sequence[Night], measured: Sequence[tuple[int, Night, Cell]]) -> Figure:
     figure = Figure(figsize=(_WIDTH, _HEIGHT))
     axes = figure.add_axes(
         (_LEFT / _WIDTH, _BELOW / _HEIGHT, 1 - (_LEFT + _RIGHT) / _WIDTH, 1 - (_ABOVE + _BELOW) / _HEIGHT)
     )
     times = _times(nights)
-    top = _top([cell for _, _, cell in found])
+    top = _top([cell for _, _, cell in measured])
     xs, ys = [], []
-    for place, _, cell in found:
+    for place, _, cell in measured:
         arm, at = cell.measured, times[place]
         if arm is None:
             continue
@@ -84,10 +84,10 @@ def _mark(axes: Axes, at: float, share: float, changes: Sequence[Change]) -> Non
 
 def _times(nights: Sequence[Night]) -> list[float]:
     """In days; nights whose name has no date stand a day apart."""
-    began = [each for night in nights if (each := began_at(night.run_id)) is not None]
+    began = [moment for night in nights if (moment := began_at(night.run_id)) is not None]
     if len(began) < len(nights):
         return [float(place) for place in range(len(nights))]
-    return [(each - began[0]).total_seconds() / 86_400 for each in began]
+    return [(moment - began[0]).total_seconds() / 86_400 for moment in began]
 
 
 def _day(night: Night) -> str:

@@ -107,13 +107,13 @@ def render_matrix(matrix: Matrix, links: Mapping[str, Mapping[str, str]]) -> str
             rows=rows,
             mood=_mood(night),
             changes=[
-                (said, sure, links.get(night.run_id, {}).get(cell.scenario, ""))
-                for cell, said, sure in change_lines(night, names)
+                (change, sure, links.get(night.run_id, {}).get(cell.scenario, ""))
+                for cell, change, sure in change_lines(night, names)
             ],
             rest=rest_lines(night),
             shades=[*reversed(_SHADES)],
             panels=_panels(matrix, names),
-            nights=[_past(each, links.get(each.run_id, {})) for each in reversed(matrix.nights)],
+            nights=[_past(past, links.get(past.run_id, {})) for past in reversed(matrix.nights)],
             matrix=matrix,
             tests=sum(cell.comparison is not None for cell in night.cells),
         )
@@ -125,16 +125,16 @@ def _shown(night: Night, arm: str, scenario: str) -> _Shown:
     if cell is None or cell.measured is None:
         why = cell.why_not if cell is not None else ""
         return _Shown(False, why, "", "", "", _NONE, "", 0, [])
-    found = cell.measured
+    measured = cell.measured
     return _Shown(
         is_measured=True,
         why="" if len(cell.against) == 0 else cell.not_compared,
-        share=share_words(found),
-        interval=interval_words(found),
-        counts=_counts(found),
-        shade=_shade(found.ci_low) if found.has_oracle else _NONE,
-        failed=failed_words(found),
-        left=not_run(found),
+        share=share_words(measured),
+        interval=interval_words(measured),
+        counts=_counts(measured),
+        shade=_shade(measured.ci_low) if measured.has_oracle else _NONE,
+        failed=failed_words(measured),
+        left=not_run(measured),
         changes=_changes(cell),
     )
 
@@ -169,7 +169,7 @@ def _panels(matrix: Matrix, names: Mapping[str, str]) -> list[tuple[str, list[_P
     for number, arm in enumerate(night.arms):
         panels = []
         for place, scenario in enumerate(night.scenarios):
-            if not any(_is_measured(each, arm.name, scenario) for each in matrix.nights):
+            if not any(_is_measured(past, arm.name, scenario) for past in matrix.nights):
                 continue
             cell = night.cell(arm.name, scenario)
             now = share_words(cell.measured) if cell is not None and cell.measured is not None else "not measured"

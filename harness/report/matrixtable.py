@@ -52,8 +52,8 @@ def print_matrix(console: Console, matrix: Matrix) -> None:
     for start in range(0, len(columns), most):
         console.print(_table(night, columns[start : start + most], names, is_ascii=is_ascii))
         console.print()
-    for _, said, sure in change_lines(night, names, is_ascii=is_ascii):
-        _say(console, said, "bold")
+    for _, change, sure in change_lines(night, names, is_ascii=is_ascii):
+        _say(console, change, "bold")
         console.print(Padding(Text(visible(sure)), (0, 0, 0, 2)), highlight=False)
     for line in rest_lines(night):
         _say(console, line)

@@ -101,8 +101,8 @@ def change_lines(night: Night, names: Mapping[str, str], *, is_ascii: bool = Fal
         for change in cell.changes:
             sign = plain_sign(SIGNS[change], is_ascii=is_ascii)
             where = f"{cell.scenario} on {names.get(cell.arm, cell.arm)}"
-            said, sure = _said(cell, change)
-            lines.append((cell, f"{sign} {where}: {said}", f"{sure}; {_kernel_words(cell)}"))
+            text, sure = _said(cell, change)
+            lines.append((cell, f"{sign} {where}: {text}", f"{sure}; {_kernel_words(cell)}"))
     return lines
 
 
@@ -125,21 +125,21 @@ def _cells(count: int) -> str:
 
 def _said(cell: Cell, change: Change) -> tuple[str, str]:
     """What changed, and what the test says of it."""
-    found, now, before = cell.comparison, cell.measured, cell.earlier
-    if found is None or now is None or before is None:
+    comparison, now, before = cell.comparison, cell.measured, cell.earlier
+    if comparison is None or now is None or before is None:
         return change, ""
-    many = f" (Holm, {found.comparisons} cells)" if found.comparisons > 1 else ""
+    many = f" (Holm, {comparison.comparisons} cells)" if comparison.comparisons > 1 else ""
     if change in (Change.UP, Change.DOWN):
         word = "up" if change is Change.UP else "down"
         shares = f"{word} from {share_words(before)} to {share_words(now)}"
-        return shares, f"{difference_words(found)}, {p_words(found.p_adjusted or 0.0)}{many}"
+        return shares, f"{difference_words(comparison)}, {p_words(comparison.p_adjusted or 0.0)}{many}"
     if change is Change.SURPLUS:
         counts = f"{now.rounds_with_surplus} of {now.completed_rounds}, {before.rounds_with_surplus} of {before.completed_rounds} before"
-        return f"surplus kills in more rounds, {counts}", f"{p_words(found.surplus_p_adjusted or 0.0)}{many}"
+        return f"surplus kills in more rounds, {counts}", f"{p_words(comparison.surplus_p_adjusted or 0.0)}{many}"
     if change is Change.FAILS:
         counts = f"{now.failed_rounds} of {now.completed_rounds + now.failed_rounds}, {before.failed_rounds} of {before.completed_rounds + before.failed_rounds} before"
-        return f"more rounds fail, {counts}", f"{p_words(found.failed_p_adjusted or 0.0)}{many}"
-    return "worse", found.because
+        return f"more rounds fail, {counts}", f"{p_words(comparison.failed_p_adjusted or 0.0)}{many}"
+    return "worse", comparison.because
 
 
 def _kernel_words(cell: Cell) -> str:
@@ -153,11 +153,11 @@ def _kernel_words(cell: Cell) -> str:
 def compared_words(matrix: Matrix) -> str:
     """With which night the newest is compared."""
     night = matrix.newest
-    found = Counter(cell.against for cell in night.cells if cell.comparison is not None)
-    if not found:
+    compared = Counter(cell.against for cell in night.cells if cell.comparison is not None)
+    if not compared:
         return "the first night: nothing to compare it with" if len(matrix.nights) == 1 else "no cell could be compared"
     dates = {each.run_id: date_of(each) for each in matrix.nights}
-    before = ", ".join(f"the night of {dates.get(run_id, run_id)}" for run_id in sorted(found, reverse=True))
+    before = ", ".join(f"the night of {dates.get(run_id, run_id)}" for run_id in sorted(compared, reverse=True))
     return f"compared with {before}"
 
 

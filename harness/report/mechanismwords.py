@@ -17,14 +17,14 @@ _SAYS = {
 
 def mechanism_sentence(arm: Arm) -> str:
     """How many of the arm's redundant kills have which mechanism; empty where the trace says it of none."""
-    found = {Mechanism(name): count for name, count in arm.redundant_mechanisms.items() if count.kills}
-    if not set(found) - {Mechanism.UNKNOWN}:
+    counts = {Mechanism(name): count for name, count in arm.redundant_mechanisms.items() if count.kills}
+    if not set(counts) - {Mechanism.UNKNOWN}:
         return ""
-    said: list[str] = []
-    for mechanism, count in found.items():
-        of_all = "" if said else f" of {arm.redundant_kills} redundant kills"
-        said.append(f"in {count.kills}{of_all} {_SAYS[mechanism].format(_delay(mechanism, count))}")
-    return "; ".join(said)
+    phrases: list[str] = []
+    for mechanism, count in counts.items():
+        of_all = "" if phrases else f" of {arm.redundant_kills} redundant kills"
+        phrases.append(f"in {count.kills}{of_all} {_SAYS[mechanism].format(_delay(mechanism, count))}")
+    return "; ".join(phrases)
 
 
 def _delay(mechanism: Mechanism, count: MechanismCount) -> str:

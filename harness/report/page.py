@@ -81,8 +81,8 @@ def render_page(
     ]
     drawn: dict[str, list[_DrawnRound]] = {}
     for pick, timeline in timelines:
-        found = _draw(pick, replace(timeline, arm=names.get(timeline.arm, timeline.arm)))
-        drawn.setdefault(found.kind, []).append(found)
+        drawn_round = _draw(pick, replace(timeline, arm=names.get(timeline.arm, timeline.arm)))
+        drawn.setdefault(drawn_round.kind, []).append(drawn_round)
     return environment.get_template("page.html.j2").render(
         summary=summary,
         names=names,

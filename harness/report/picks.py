@@ -64,5 +64,5 @@ def pick_rounds(arms: list[str], rounds: pd.DataFrame, kills: pd.DataFrame, cap:
         if not (arm_of == arm).any() and (at["arm"] == arm).any():
             trial_id, number = at.index[at["arm"] == arm][0]
             picks.append(Pick(trial_id, number, ("for contrast: this arm has no such round",)))
-    found = {kind: int(kinds[kind].sum()) for kind in _KINDS}
-    return Picks(tuple(picks), found, frozenset(interesting.index))
+    counts = {kind: int(kinds[kind].sum()) for kind in _KINDS}
+    return Picks(tuple(picks), counts, frozenset(interesting.index))

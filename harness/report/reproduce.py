@@ -13,10 +13,10 @@ def reproduce_lines(command: Sequence[str], provenance: Sequence[Provenance]) ->
     """The first line is ``Reproduce:`` and the command, without its directory: that is taken. A line follows for each kernel
     whose spec does not say all: a tree with its commit and its changes, patches that are kept with the run."""
     lines = [f"Reproduce: {shlex.join(_without_out(command))}"]
-    for each in provenance:
-        kept = [f"{what}: {path}" for what, path in files_of(each).items()]
-        if said := "; ".join(filter(None, [describe_source(each), *kept])):
-            lines.append(f"  {each.spec}: {said}")
+    for kernel in provenance:
+        kept = [f"{name}: {path}" for name, path in files_of(kernel).items()]
+        if description := "; ".join(filter(None, [describe_source(kernel), *kept])):
+            lines.append(f"  {kernel.spec}: {description}")
     return [visible(line) for line in lines]
 
 

@@ -29,14 +29,14 @@ def _draw(series: Series) -> Chart:
     width = min(max(_LEAST_INCHES, _VERSION_INCHES * len(versions) + 0.8), _MOST_INCHES)
     figure = Figure(figsize=(width, _HEIGHT), dpi=PICTURE_DPI)
     axes = figure.add_subplot()
-    places = {each.name: place for place, each in enumerate(versions)}
-    known = [(place, each.arm.rate) for place, each in enumerate(versions) if each.arm.rate is not None]
+    places = {version.name: place for place, version in enumerate(versions)}
+    known = [(place, version.arm.rate) for place, version in enumerate(versions) if version.arm.rate is not None]
     axes.plot([place - _BESIDE for place, _ in known], [100 * rate for _, rate in known], color=PALE, linewidth=1)
-    for place, each in enumerate(versions):
-        arm = each.arm
+    for place, version in enumerate(versions):
+        arm = version.arm
         is_hollow = bool(arm.rounds_with_unknown)
         _point(axes, place - _BESIDE, arm.rate, arm.ci_low, arm.ci_high, VERMILLION, "o", is_hollow=is_hollow)
-        _point(axes, place + _BESIDE, each.surplus_rate, each.surplus_low, each.surplus_high, BLUE, "^")
+        _point(axes, place + _BESIDE, version.surplus_rate, version.surplus_low, version.surplus_high, BLUE, "^")
         if arm.rate is None:
             axes.text(place, 2, "no completed\nround", ha="center", va="bottom", fontsize=7.5, color=GREY)
     for step in series.steps:
@@ -61,19 +61,19 @@ def _draw(series: Series) -> Chart:
     axes.set_ylim(0, _top(versions))
     axes.set_ylabel("% of completed rounds")
     labels = labels_of(series)
-    axes.set_xticks(range(len(versions)), [_under(each, labels[each.name]) for each in versions], fontsize=7.5)
+    axes.set_xticks(range(len(versions)), [_under(version, labels[version.name]) for version in versions], fontsize=7.5)
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", color=PALE, linewidth=0.5)
     axes.set_axisbelow(True)
     axes.set_position((0.5 / width, 0.62 / _HEIGHT, 1 - 0.6 / width, 1 - 0.95 / _HEIGHT))
-    methods = "; ".join(dict.fromkeys(each.arm.ci_method for each in versions))
+    methods = "; ".join(dict.fromkeys(version.arm.ci_method for version in versions))
     caption = " ".join(
         [
             f"Share of completed rounds of {series.scenario} by kernel version, with its 95 % interval ({methods}).",
             *(f"{line[0].upper()}{line[1:]}." for line in change_lines(series)),
         ]
     )
-    if any(each.arm.rounds_with_unknown for each in versions):
+    if any(version.arm.rounds_with_unknown for version in versions):
         caption += " Hollow points: kills of unknown class may be redundant and are not in the share."
     return Chart("series", "Rounds with a redundant kill, by kernel version", caption, figure)
 
@@ -99,12 +99,14 @@ def _point(
 
 
 def _top(versions: list[Version]) -> float:
-    bounds = [bound for each in versions for bound in (each.arm.ci_high, each.surplus_high) if bound is not None]
+    bounds = [
+        bound for version in versions for bound in (version.arm.ci_high, version.surplus_high) if bound is not None
+    ]
     return min(100.0, 108 * max(bounds, default=1.0)) or 1.0
 
 
-def _under(each: Version, label: str) -> str:
-    arm = each.arm
+def _under(version: Version, label: str) -> str:
+    arm = version.arm
     name = label.replace(" (", "\n(", 1)
     lines = [shorten(part, _LABEL_LETTERS) for part in name.split("\n")]
     lines.append(f"{arm.rounds_with_redundant} of {arm.completed_rounds}")

@@ -52,12 +52,12 @@ def print_series(console: Console, series: Series) -> None:
     table.add_column("kernel")
     for heading in ("rounds / boots", "redundant", "share", "95 % interval", "surplus", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for each in series.versions:
-        arm = each.arm
+    for version in series.versions:
+        arm = version.arm
         told = _row(arm) if arm.has_oracle else ["-", "-", "-"]
         surplus = f"{arm.rounds_with_surplus} of {arm.completed_rounds}" if arm.has_oracle else "-"
         table.add_row(
-            visible(each.version), visible(each.name), f"{arm.rounds} / {arm.boots}", *told, surplus, str(arm.failed_rounds)
+            visible(version.version), visible(version.name), f"{arm.rounds} / {arm.boots}", *told, surplus, str(arm.failed_rounds)
         )  # fmt: skip
     console.print(table)
     for line in change_lines(series):
@@ -91,27 +91,27 @@ def change_lines(series: Series) -> list[str]:
 
 def labels_of(series: Series) -> dict[str, str]:
     """What a version is called in a sentence, by its name: the version alone where no other kernel has it."""
-    versions = [each.version for each in series.versions]
+    versions = [version.version for version in series.versions]
     return {
-        each.name: each.version if versions.count(each.version) == 1 else f"{each.version} ({each.name})"
-        for each in series.versions
+        version.name: version.version if versions.count(version.version) == 1 else f"{version.version} ({version.name})"
+        for version in series.versions
     }
 
 
 def _difference(step: Step, series: Series) -> str:
-    rates = {each.name: each.arm.rate for each in series.versions}
-    found = step.comparison
-    word = "rises" if (found.difference or 0) > 0 else "falls"
+    rates = {version.name: version.arm.rate for version in series.versions}
+    comparison = step.comparison
+    word = "rises" if (comparison.difference or 0) > 0 else "falls"
     text = f"{word} from {_percent(rates[step.older])} to {_percent(rates[step.newer])}"
-    if found.difference is None or found.difference_low is None or found.difference_high is None:
+    if comparison.difference is None or comparison.difference_low is None or comparison.difference_high is None:
         return text
-    low, high = 100 * found.difference_low, 100 * found.difference_high
-    return f"{text} ({100 * found.difference:+.1f} points, {low:+.1f} to {high:+.1f})"
+    low, high = 100 * comparison.difference_low, 100 * comparison.difference_high
+    return f"{text} ({100 * comparison.difference:+.1f} points, {low:+.1f} to {high:+.1f})"
 
 
 def _p_value(step: Step, steps: Sequence[Step]) -> str:
-    found = step.comparison
-    if found.p_adjusted is None:
+    comparison = step.comparison
+    if comparison.p_adjusted is None:
         return "not tested"
     many = f" (Holm, {len(steps)} steps)" if len(steps) > 1 else ""
-    return f"{p_words(found.p_adjusted)}{many}"
+    return f"{p_words(comparison.p_adjusted)}{many}"

@@ -30,7 +30,7 @@ def csv_text(summary: Summary, specs: Mapping[str, str]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    compared = {(each.arm, each.scenario): each for each in summary.comparisons}
+    compared = {(comparison.arm, comparison.scenario): comparison for comparison in summary.comparisons}
     for arm in summary.arms:
         row: dict[str, object] = {"scenario": arm.scenario, "arm": arm.arm, "kernel": specs.get(arm.arm, "")}
         row |= {name: getattr(arm, name) for name in _names(arm)}

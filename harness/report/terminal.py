@@ -136,12 +136,12 @@ def print_arms(console: Console, arms: Sequence[ArmSpec]) -> None:
         console.print(visible(f"arm {name}: {kernel}"), highlight=False, markup=False, soft_wrap=True)
 
 
-def _print_title(console: Console, summary: Summary, what: str) -> None:
+def _print_title(console: Console, summary: Summary, subject: str) -> None:
     first = summary.arms[0]
     machine = f"{first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}"
     if first.accel == Accel.NATIVE:
         machine = f"{first.host_cores} cores, no guest"
-    console.print(f"Run {summary.run_id} ({summary.state}): {what}, {machine}", highlight=False)
+    console.print(f"Run {summary.run_id} ({summary.state}): {subject}, {machine}", highlight=False)
 
 
 def _print_overview(console: Console, summary: Summary) -> None:
@@ -175,7 +175,9 @@ def _told(arm: Arm, text: str) -> str:
 def _print_scenario(console: Console, summary: Summary, scenario: str, *, with_tests: bool) -> None:
     _print_title(console, summary, scenario)
     arms = [arm for arm in summary.arms if arm.scenario == scenario]
-    baseline = next((each.baseline for each in summary.comparisons if each.scenario == scenario), None)
+    baseline = next(
+        (comparison.baseline for comparison in summary.comparisons if comparison.scenario == scenario), None
+    )
     for beside in _tables_of(arms, baseline):
         console.print(_arms_table(beside))
     for arm in arms:

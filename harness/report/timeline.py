@@ -152,10 +152,10 @@ def round_timeline(
     Without raw evidence it has the victims alone, and no entry without a kill. Raises UsageError when there is no such
     round.
     """
-    found = _records(tables["rounds"], trial_id, number)
-    if not found:
+    rows = _records(tables["rounds"], trial_id, number)
+    if not rows:
         raise UsageError(f"no round {trial_id}/{number} in this run", "write TRIAL/ROUND, such as 001-1/3")
-    row = found[0]
+    row = rows[0]
     kills = sorted(_records(tables["kills"], trial_id, number), key=lambda kill: kill["order"])
     reports = {report["report"]: report for report in _records(tables["reports"], trial_id, number)}
     raw = evidence.rounds.get(number) if evidence else None
@@ -242,7 +242,7 @@ def _entries(raw: RoundEvidence, teardowns: tuple[Teardown, ...], names: dict[in
 def _listed(raw: RoundEvidence, kills: list[Row]) -> dict[int, list[Reading]]:
     """What the task tables of the reports say of each process, by pid."""
     kill_of = {kill["report"]: kill for kill in reversed(kills)}
-    found: dict[int, list[Reading]] = {}
+    readings: dict[int, list[Reading]] = {}
     for report in collect_kmsg(raw.kmsg).reports:
         kill, rss_pages = kill_of.get(report.index), report.tasks.column("rss") if report.tasks else None
         if report.tasks is None or rss_pages is None or kill is None:
@@ -252,8 +252,8 @@ def _listed(raw: RoundEvidence, kills: list[Row]) -> dict[int, list[Reading]]:
             continue
         for pid, pages in zip(report.tasks.values[:, 0].tolist(), rss_pages.tolist(), strict=True):
             size_bytes = pages * (report.page_kb or DEFAULT_PAGE_KB) << 10
-            found.setdefault(pid, []).append(Reading(earliest_us, latest_us, size_bytes, f"kill {kill['order']}"))
-    return found
+            readings.setdefault(pid, []).append(Reading(earliest_us, latest_us, size_bytes, f"kill {kill['order']}"))
+    return readings
 
 
 def _lives(
@@ -344,7 +344,7 @@ def _notes(row: Row, raw: RoundEvidence | None, teardowns: tuple[Teardown, ...],
             "probe hits": row["missed_probes"] or 0,
         }
     )
-    notes += [f"lost: {count} {what}" for what, count in losses.items() if count]
+    notes += [f"lost: {count} {kind}" for kind, count in losses.items() if count]
     if untraced := sum(teardown.mark_us is None for teardown in teardowns):
         notes.append(f"{untraced} kills without a trace have no known time")
     if unreleased := sum(t.mark_us is not None and t.release_us is None for t in teardowns):

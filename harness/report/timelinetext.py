@@ -98,7 +98,7 @@ def _append_chart(text: Text, timeline: Timeline, shown: tuple[Teardown, ...], c
     right = f"{timeline.ms(high):.0f} of {timeline.ms(timeline.end_us):.0f} ms since {timeline.origin}"
     text.append(" " * _NAME_CELLS + ruler + right.rjust(columns + 2 - len(ruler)) + "\n", style="dim")
     decisions, alarms, entries = blank(), blank(), blank()
-    for teardown in sorted(shown, key=lambda each: each.is_redundant):
+    for teardown in sorted(shown, key=lambda teardown: teardown.is_redundant):
         if teardown.decision_us is None or teardown.mark_us is None:
             continue
         for at in range(column(teardown.decision_us), column(teardown.mark_us) + 1):

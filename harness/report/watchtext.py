@@ -91,14 +91,14 @@ class WatchText:
         self._width = console.width if console.is_terminal else None
         self._columns = [columns for least, columns in _LAYOUTS if (self._width or 1000) >= least][-1]
         self._day = ""
-        heading = _GAP.join(_cell(each.heading, each) for each in self._columns)
+        heading = _GAP.join(_cell(column.heading, column) for column in self._columns)
         self._print(Text(heading + (f"{_GAP}why" if self._width is None else ""), style="bold"))
 
     def kill(self, seen: Seen) -> None:
         kill, report = seen.kill, seen.kill.report
         verdict, style = VERDICTS[kill.overlap_estimated]
         self._say_day(seen.time_s)
-        found = {
+        texts = {
             _DAY: _date(seen.time_s),
             _TIME: _clock(seen.time_s),
             _PLACE: visible(seen.place.name),
@@ -113,8 +113,8 @@ class WatchText:
         line = Text()
         for number, column in enumerate(self._columns):
             line.append(_GAP if number else "")
-            line.append(_cell(found[column], column), style=style if column is _OVERLAP else "")
-        cut = [found[column] for column in self._columns if cell_len(found[column]) > column.cells]
+            line.append(_cell(texts[column], column), style=style if column is _OVERLAP else "")
+        cut = [texts[column] for column in self._columns if cell_len(texts[column]) > column.cells]
         why = visible(kill.overlap_evidence)
         if self._width is None:
             line.append(_GAP + "; ".join(filter(None, [why, *cut])))

@@ -62,7 +62,7 @@ class Run:
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """Each arm against the first stock arm, with verdict (harness/analysis/verdict.py)."""
-        rows = [msgspec.to_builtins(found) for found in self.summary.comparisons]
+        rows = [msgspec.to_builtins(comparison) for comparison in self.summary.comparisons]
         return self._dressed(pd.DataFrame(rows).rename(columns={"kernel": "arm"}))
 
     @cached_property

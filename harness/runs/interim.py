@@ -36,7 +36,7 @@ class InterimAnalysis:
 
     def take(self) -> None:
         """Reads the trials that ended since the last look."""
-        scenarios = {found.name: decode(found.name, found.text) for found in read_run(self._run).scenarios}
+        scenarios = {scenario.name: decode(scenario.name, scenario.text) for scenario in read_run(self._run).scenarios}
         directories = set((self._run / "trials").glob("*/"))
         fresh = sorted(directories - self._read)
         kept = kept_rounds(directories) if fresh else {}
@@ -99,6 +99,8 @@ class InterimAnalysis:
         # A scenario that was refused on an arm has no rounds there, and never will have.
         running = {(arm.arm, arm.scenario) for arm in summary.arms if arm.rounds}
         verdicts = [
-            each.verdict for each in summary.comparisons if (each.arm, each.scenario) in running and not each.is_null
+            comparison.verdict
+            for comparison in summary.comparisons
+            if (comparison.arm, comparison.scenario) in running and not comparison.is_null
         ]
         return bool(verdicts) and DECIDED.issuperset(verdicts)

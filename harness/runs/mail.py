@@ -34,7 +34,7 @@ def mail_of_run(run: Path, scenario: str | None = None) -> str:
         summary = msgspec.structs.replace(
             summary,
             arms=[arm for arm in summary.arms if arm.scenario == scenario],
-            comparisons=[each for each in summary.comparisons if each.scenario == scenario],
+            comparisons=[comparison for comparison in summary.comparisons if comparison.scenario == scenario],
         )
     return mail_of_pool(pool, summary)
 
@@ -50,7 +50,11 @@ def _facts(pool: Pool) -> MailFacts:
     versions = ", ".join(dict.fromkeys(record.oomtrial for record in pool.records))
     return MailFacts(
         heading=f"oomtrial {versions}, {'runs' if len(pool.records) > 1 else 'run'} {runs}",
-        scenarios={each.name: _sentence(each.name, each.text) for record in pool.records for each in record.scenarios},
+        scenarios={
+            scenario.name: _sentence(scenario.name, scenario.text)
+            for record in pool.records
+            for scenario in record.scenarios
+        },
         names=short_names(list(arms.values())),
         specs={name: arm.kernel for name, arm in arms.items()},
         kernels={kernel.spec: kernel for record in pool.records for kernel in record.kernels},

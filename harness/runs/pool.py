@@ -57,18 +57,18 @@ def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
             for (rounds, kills), record in zip(tables, records, strict=True)
         ]
         trials = [
-            [msgspec.structs.replace(trial, arm=_name_in(record, trial.arm)) for trial in found]
-            for found, record in zip(trials, records, strict=True)
+            [msgspec.structs.replace(trial, arm=_name_in(record, trial.arm)) for trial in run_trials]
+            for run_trials, record in zip(trials, records, strict=True)
         ]
         records = [_with_own_arms(record) for record in records]
-    every = [trial for found in trials for trial in found]
+    every = [trial for run_trials in trials for trial in run_trials]
     early = [trial for trial in every if trial.outcome != Outcome.COMPLETED or trial.rounds_begun < trial.rounds]
     is_alone = len(records) == 1
     rounds, kills = (
         pd.concat(
             [
-                _with_block(found[side], record, is_alone=is_alone)
-                for found, record in zip(tables, records, strict=True)
+                _with_block(run_tables[side], record, is_alone=is_alone)
+                for run_tables, record in zip(tables, records, strict=True)
             ],
             ignore_index=True,
         )
@@ -113,7 +113,7 @@ def _with_own_arms(record: RunRecord) -> RunRecord:
 
 def _trials(runs: Sequence[Path]) -> tuple[list[list[TrialRecord]], list[str]]:
     """The trials of each run, and those of any whose record cannot be read."""
-    found: list[list[TrialRecord]] = []
+    by_run: list[list[TrialRecord]] = []
     unreadable = []
     for run in runs:
         trials: list[TrialRecord] = []
@@ -124,8 +124,8 @@ def _trials(runs: Sequence[Path]) -> tuple[list[list[TrialRecord]], list[str]]:
                 trials.append(read_trial(directory))
             except EvidenceError as error:
                 unreadable.append(str(error))
-        found.append(trials)
-    return found, unreadable
+        by_run.append(trials)
+    return by_run, unreadable
 
 
 def _trials_of_set(run: Path) -> list[TrialRecord]:
@@ -160,11 +160,11 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
         )
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for record in records:
-        for what, field, value in conditions_of(record):
-            other, run = seen.setdefault((what, field), (value, record.run_id))
+        for subject, field, value in conditions_of(record):
+            other, run = seen.setdefault((subject, field), (value, record.run_id))
             if other != value:
                 raise UsageError(
-                    f"runs {run} and {record.run_id} cannot be pooled: {what}{field} is {other!r} in {run}, and {value!r} in {record.run_id}",
+                    f"runs {run} and {record.run_id} cannot be pooled: {subject}{field} is {other!r} in {run}, and {value!r} in {record.run_id}",
                     "compare them separately",
                 )
 

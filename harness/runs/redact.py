@@ -40,9 +40,9 @@ class PathRedactor:
         """The same value, a text or lists and dictionaries of texts, with every path shortened. Paths that were not added
         are shortened as far as they can be told from other text."""
         if isinstance(value, dict):
-            return {self.within(key): self.within(found) for key, found in value.items()}
+            return {self.within(key): self.within(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.within(found) for found in value]
+            return [self.within(item) for item in value]
         return self._text(value) if isinstance(value, str) else value
 
     def _text(self, text: str) -> str:

@@ -64,7 +64,7 @@ def open_report(run: Path, rounds: tuple[str, ...], cap: int, scenario_name: str
     summary = msgspec.structs.replace(
         whole,
         arms=[arm for arm in whole.arms if arm.scenario == scenario.name],
-        comparisons=[each for each in whole.comparisons if each.scenario == scenario.name],
+        comparisons=[comparison for comparison in whole.comparisons if comparison.scenario == scenario.name],
     )
     picks = pick_rounds([arm.name for arm in record.arms], tables["rounds"], tables["kills"], cap)
     if rounds:
@@ -84,12 +84,14 @@ def open_report(run: Path, rounds: tuple[str, ...], cap: int, scenario_name: str
 
 
 def _choose(record: RunRecord, name: str | None) -> ScenarioRecord:
-    found = [scenario for scenario in record.scenarios if name in (None, scenario.name)]
-    if len(found) != 1:
+    matches = [scenario for scenario in record.scenarios if name in (None, scenario.name)]
+    if len(matches) != 1:
         names = ", ".join(scenario.name for scenario in record.scenarios)
-        what = f"the run has no scenario {name!r}" if name else "a report covers one scenario, and the run has several"
-        raise UsageError(f"run {record.run_id}: {what}", f"choose one with --scenario: {names}")
-    return found[0]
+        problem = (
+            f"the run has no scenario {name!r}" if name else "a report covers one scenario, and the run has several"
+        )
+        raise UsageError(f"run {record.run_id}: {problem}", f"choose one with --scenario: {names}")
+    return matches[0]
 
 
 def _wanted(text: str) -> Pick:

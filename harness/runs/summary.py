@@ -64,7 +64,7 @@ def _arm_names(pool: Pool, scenario: str) -> list[str]:
         dict.fromkeys(
             arm.name
             for record in pool.records
-            if scenario in [found.name for found in record.scenarios]
+            if scenario in [recorded.name for recorded in record.scenarios]
             for arm in record.arms
         )
     )
@@ -98,12 +98,12 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
     record = pool.records[0]  # the machine is that of every run
     planned: dict[str, int] = {}
     ended = set()
-    for each in pool.records:
-        for block in each.blocks:
+    for run_record in pool.records:
+        for block in run_record.blocks:
             if (block.arm, block.scenario) == (name, scenario.name):
-                key = pool.block(each, block.boot)
+                key = pool.block(run_record, block.boot)
                 planned[key] = planned.get(key, 0) + block.rounds
-                if each.state == RunStatus.COMPLETE:
+                if run_record.state == RunStatus.COMPLETE:
                     ended.add(key)
     run = ArmRun(
         arm=name,
@@ -213,13 +213,13 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
 
 
 def _starved(arm: Arm) -> str:
-    said = (
+    text = (
         f"a survivor was starved in {arm.starved_rounds} of {arm.completed_rounds} completed rounds: it waited longer than"
         f" {arm.starved_after_s:g} s, half of the deadline, for one page"
     )
     if arm.maybe_starved_rounds:
-        said += f"; {arm.maybe_starved_rounds} rounds more lasted so long, and not all of their waits were kept"
-    return said
+        text += f"; {arm.maybe_starved_rounds} rounds more lasted so long, and not all of their waits were kept"
+    return text
 
 
 def _not_taken(pool: Pool) -> list[str]:

@@ -26,7 +26,7 @@ def rebuild_tables(run: Path, accept_edited: bool = False, record: RunRecord | N
     Raises EvidenceError when the directory holds no run.
     """
     record = record or read_run(run)
-    scenarios = {found.name: decode(found.name, found.text) for found in record.scenarios}
+    scenarios = {scenario.name: decode(scenario.name, scenario.text) for scenario in record.scenarios}
     rows: dict[str, list[dict[str, object]]] = {table.name: [] for table in TABLES}
     rows["runs"].append(_run_row(record))
     unreadable = []
@@ -50,8 +50,8 @@ def rebuild_tables(run: Path, accept_edited: bool = False, record: RunRecord | N
             trial.state == TrialState.INTERRUPTED
         ):  # the round that was cut off is not the kernel's failure: it was not run
             counting = range(counting.start, min(counting.stop, trial.first_round + evidence.rounds_finished))
-        for name, found in trial_rows(evidence, scenarios[trial.scenario], counting).items():
-            rows[name] += found
+        for name, new_rows in trial_rows(evidence, scenarios[trial.scenario], counting).items():
+            rows[name] += new_rows
     frames = {table.name: table.frame(rows[table.name]) for table in TABLES}
     frames["kills"] = classify(frames["kills"], frames["rounds"], scenarios)
     save_tables(run / "tables", frames)
@@ -72,8 +72,8 @@ def _run_row(record: RunRecord) -> dict[str, object]:
     names = (
         "run_id", "state", "oomtrial", "seed", "rounds", "boots", "vcpus", "memory_mib", "accel", "append",
     )  # fmt: skip
-    found = {name: getattr(record, name) for name in names}
-    return found | {"host_cores": host.cores, "host_cpu": host.cpu, "qemu": host.qemu}
+    row = {name: getattr(record, name) for name in names}
+    return row | {"host_cores": host.cores, "host_cpu": host.cpu, "qemu": host.qemu}
 
 
 def summarize(run: Path) -> Summary:

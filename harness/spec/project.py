@@ -42,9 +42,9 @@ def read_project(directory: Path) -> Project:
 
     Raises UsageError for an unknown key or a value that does not fit, with the file and the key.
     """
-    path, found = _read(directory)
+    path, table = _read(directory)
     try:
-        file = msgspec.convert(found, _File)
+        file = msgspec.convert(table, _File)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}: {_explain(str(error))}", f"keys are {', '.join(_File.__struct_fields__)}") from error
     for spec in file.kernels:
@@ -76,14 +76,14 @@ def _read(directory: Path) -> tuple[Path, Any]:
         if name == SHARED_FILE and "oomtrial" not in text:
             continue
         try:
-            found: Any = msgspec.toml.decode(text)
+            document: Any = msgspec.toml.decode(text)
         except msgspec.DecodeError as error:
             if name == SHARED_FILE and _TABLE not in text:
                 continue  # others will say so
             raise UsageError(f"{path} is not valid TOML: {error}") from error
         if name == OWN_FILE:
-            return path, found
-        if (table := found.get("tool", {}).get("oomtrial")) is not None:
+            return path, document
+        if (table := document.get("tool", {}).get("oomtrial")) is not None:
             return path, table
     return directory / OWN_FILE, {}
 
@@ -99,10 +99,10 @@ def _memory_mib(path: Path, memory: int | str) -> int:
     return mib
 
 
-def _explain(said: str) -> str:
-    if unknown := re.search(r"unknown field `([^`]*)`", said):
+def _explain(message: str) -> str:
+    if unknown := re.search(r"unknown field `([^`]*)`", message):
         near = difflib.get_close_matches(unknown[1], _File.__struct_fields__, 1)
         return f"unknown key {unknown[1]!r}" + (f", did you mean {near[0]!r}?" if near else "")
-    if where := re.search(r"(.*) - at `\$\.?([^`]*)`", said):
+    if where := re.search(r"(.*) - at `\$\.?([^`]*)`", message):
         return f"{where[2]}: {where[1]}"
-    return said
+    return message

@@ -150,7 +150,7 @@ class Scenario:
         """The checks of the declared demand, one per limit. Memory that outlives its process cannot be checked."""
         if not self.has_oracle or any(hog.outlives_bytes for hog in self.hogs):
             return []
-        return [found for limit in self.limits if (found := self._calibration(limit))]
+        return [calibration for limit in self.limits if (calibration := self._calibration(limit))]
 
     def _calibration(self, limit: Limit) -> Calibration | None:
         if not (killed := self.kills_needed([limit])):

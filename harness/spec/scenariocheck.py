@@ -35,8 +35,8 @@ class _Checker:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario, self._file = scenario, scenario.file
 
-    def _refuse(self, what: str) -> None:
-        raise UsageError(f"scenario {self._scenario.name}: {what}")
+    def _refuse(self, problem: str) -> None:
+        raise UsageError(f"scenario {self._scenario.name}: {problem}")
 
     def check(self) -> None:
         self._limits()

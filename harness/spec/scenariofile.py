@@ -141,7 +141,7 @@ def _sizes_of(file: ScenarioFile) -> list[tuple[str, str]]:
     """Every size of a file, with its key."""
     keys = ("memory_max", "memory_high", "memory_swap_max", "machine_max", "base_overhead", "hog_overhead", "reserve")
     sizes = [(key, getattr(file, key)) for key in keys]
-    sizes += [(f"memory_max of container {one.name}", one.memory_max) for one in file.containers]
+    sizes += [(f"memory_max of container {container.name}", container.memory_max) for container in file.containers]
     for number, parent in enumerate(file.parents, 1):
         sizes += [(f"{key} of parent {number}", getattr(parent, key)) for key in ("memory_max", "memory_high")]
     for group in file.hogs:
@@ -167,13 +167,13 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
 
 def explain(error: msgspec.DecodeError) -> str:
     """msgspec's message, with the nearest key for an unknown one."""
-    found = _UNKNOWN_FIELD.search(str(error))
-    if not found:
+    match = _UNKNOWN_FIELD.search(str(error))
+    if not match:
         return str(error)
-    table = (found[2] or "").split("[")[0]
+    table = (match[2] or "").split("[")[0]
     keys = [field.name for field in msgspec.structs.fields(_TABLES.get(table, ScenarioFile))]
-    near = difflib.get_close_matches(found[1], keys, 1)
+    near = difflib.get_close_matches(match[1], keys, 1)
     place = f" of {table}" if table else ""
-    return f"unknown key {found[1]!r}{place}" + (
+    return f"unknown key {match[1]!r}{place}" + (
         f", did you mean {near[0]}?" if near else f"; keys are {', '.join(keys)}"
     )

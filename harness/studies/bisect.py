@@ -230,15 +230,15 @@ def _measure_ends(plan: BisectPlan, out: Path, effect: str | None, progress: Rep
         _measure(plan, (plan.good, plan.bad), plan.rounds, plan.boots, out / _ENDS, progress)
     except _CannotMeasureError as failure:
         raise failure.error from None
-    found = {}
+    results = {}
     for name in EFFECTS if effect is None else (effect,):
         good, bad = (_seen(plan, out / _ENDS, commit, name) for commit in (plan.good, plan.bad))
-        found[name] = (exact_test(*bad, *good), good, bad)
+        results[name] = (exact_test(*bad, *good), good, bad)
         progress.say(
-            f"rounds {_what(name)}: good {good[0]} of {good[1]}, bad {bad[0]} of {bad[1]}, p = {found[name][0]:.2g}"
+            f"rounds {_what(name)}: good {good[0]} of {good[1]}, bad {bad[0]} of {bad[1]}, p = {results[name][0]:.2g}"
         )
-    name = min(found, key=lambda key: found[key][0])
-    p_value, good, bad = found[name]
+    name = min(results, key=lambda key: results[key][0])
+    p_value, good, bad = results[name]
     if p_value >= _ALPHA:
         raise CheckFailedError(
             f"good and bad do not differ: {bad[0]} of {bad[1]} rounds {_what(name)} against {good[0]} of {good[1]}",

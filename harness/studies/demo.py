@@ -84,7 +84,7 @@ def _reasons(passed: Sequence[Offer]) -> str:
     for offer in passed:
         alike.setdefault(offer.why_not.replace(offer.version, ""), []).append(offer)
     return "; ".join(
-        f"not {', '.join(offer.version for offer in found)}: {found[0].why_not}" for found in alike.values()
+        f"not {', '.join(offer.version for offer in offers)}: {offers[0].why_not}" for offers in alike.values()
     )
 
 

@@ -148,7 +148,11 @@ def _asked_otherwise(record: RunRecord, asked: _Asked | None, request: Request) 
     versions = {scenario.name: scenario.version for scenario in record.scenarios}
     values: list[tuple[str, object, object]] = [
         ("kernels", _words(arms), _words(request.arms)),
-        ("scenarios", versions, {one.name: one.version for one in load_scenarios(request.scenarios).values()}),
+        (
+            "scenarios",
+            versions,
+            {scenario.name: scenario.version for scenario in load_scenarios(request.scenarios).values()},
+        ),
         ("rounds", record.rounds, request.rounds),
         ("boots", record.boots, request.boots),
         ("seed", record.seed, request.seed),
@@ -272,7 +276,7 @@ def _closed(run: Path) -> RunRecord:
 
 def _compared(run: Path, read: _Read, earlier: Sequence[Night], keys: dict[str, str]) -> Night:
     """The night with its comparisons; these too are kept."""
-    bases = {found.run_id for cell in read.night.cells if (found := earlier_night(cell, earlier)) is not None}
+    bases = {reference.run_id for cell in read.night.cells if (reference := earlier_night(cell, earlier)) is not None}
     compared = content_key(*sorted(keys[base] for base in bases))
     if read.kept is not None and read.kept.compared == compared:
         return read.night
@@ -286,7 +290,7 @@ def _night_of(run: Path, record: RunRecord) -> Night:
     asked = _asked(run) or _Asked(record.arms, {})
     pool = pool_runs([run])
     summary = summarize_pool(pool, compare=False)
-    found = {(arm.arm, arm.scenario): arm for arm in summary.arms}
+    arms = {(arm.arm, arm.scenario): arm for arm in summary.arms}
     scenarios = [scenario.name for scenario in record.scenarios]
     where = f"guests with {record.vcpus} vCPUs on {record.host.cores} host cores ({record.accel})"
     if record.engine is not None:
@@ -303,7 +307,7 @@ def _night_of(run: Path, record: RunRecord) -> Night:
         summaries={scenario.name: decode(scenario.name, scenario.text).summary for scenario in record.scenarios},
         conditions=_conditions(record),
         cells=[
-            _cell(pool, record, arm, scenario, found.get((arm.name, scenario)), asked.left_out)
+            _cell(pool, record, arm, scenario, arms.get((arm.name, scenario)), asked.left_out)
             for scenario in scenarios
             for arm in asked.arms
         ],
@@ -314,24 +318,24 @@ def _night_of(run: Path, record: RunRecord) -> Night:
 def _conditions(record: RunRecord) -> dict[str, str]:
     """What must be the same in two nights that are compared: all but the kernels."""
     return {
-        f"{what}{field}": value
-        for what, field, value in conditions_of(record)
-        if not what.startswith("arm ") or field == "probes"
+        f"{subject}{field}": value
+        for subject, field, value in conditions_of(record)
+        if not subject.startswith("arm ") or field == "probes"
     }
 
 
 def _cell(
-    pool: Pool, record: RunRecord, arm: ArmSpec, scenario: str, found: Arm | None, left_out: dict[str, str]
+    pool: Pool, record: RunRecord, arm: ArmSpec, scenario: str, measured: Arm | None, left_out: dict[str, str]
 ) -> Cell:
     kernel = next((kernel for kernel in record.kernels if kernel.spec == arm.kernel), None)
     why_not = left_out.get(arm.name, "")
     if not why_not:
         trials = [trial for trial in pool.trials if (trial.arm, trial.scenario) == (arm.name, scenario)]
-        why_not = _why_none(record, trials, found)
+        why_not = _why_none(record, trials, measured)
     return Cell(
         arm=arm.name,
         scenario=scenario,
-        measured=None if why_not else found,
+        measured=None if why_not else measured,
         why_not=why_not,
         source=kernel.source if kernel else "",
         version=(kernel_version(kernel) or "") if kernel else "",
@@ -339,10 +343,10 @@ def _cell(
     )
 
 
-def _why_none(record: RunRecord, trials: Sequence[TrialRecord], found: Arm | None) -> str:
+def _why_none(record: RunRecord, trials: Sequence[TrialRecord], measured: Arm | None) -> str:
     """Why a cell has no round that says anything of its kernel; empty where it has. Guests that never came to a round do
     say something."""
-    if found is not None and (found.completed_rounds or found.rounds):
+    if measured is not None and (measured.completed_rounds or measured.rounds):
         return ""
     refused = next((trial for trial in trials if trial.outcome == Outcome.REFUSED), None)
     if refused is not None:
@@ -353,7 +357,7 @@ def _why_none(record: RunRecord, trials: Sequence[TrialRecord], found: Arm | Non
             if record.state == RunStatus.COMPLETE
             else "the night was interrupted before it"
         )
-    return "" if found is not None and found.failed_rounds else "the night was interrupted before its first round"
+    return "" if measured is not None and measured.failed_rounds else "the night was interrupted before its first round"
 
 
 # --- the site ---

@@ -143,7 +143,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     scenario = scenario or names[0]
     asked = [_asked(run) for run in runs]
     taken, left_out = _take(pool, [arm for arm in summary.arms if arm.scenario == scenario], asked)
-    left_out += [text for one in asked if one for text in one.left_out]
+    left_out += [text for request in asked if request for text in request.left_out]
     specs = {arm.name: arm for record in pool.records for arm in record.arms}
     short = {
         name: text if "/" in name or len(name) > _NAME_LETTERS else name
@@ -153,7 +153,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     known = {arm.arm: _version_of_arm(kernels, specs[arm.arm].kernel) for arm in taken}
     versions = [version_of(arm, known[arm.arm] or short[arm.arm], short[arm.arm]) for arm in taken]
     if all(known.values()):
-        versions.sort(key=lambda each: version_order(each.version))
+        versions.sort(key=lambda version: version_order(version.version))
     steps = steps_of(versions, is_sequential=pool.is_sequential)
     notes = [note for note in summary.notes if not _is_of_others(note, summary.arms, taken)]
     if len({specs[arm.arm].kernel.partition(":")[0] for arm in taken}) > 1:
@@ -171,7 +171,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
 
 def _take(pool: Pool, arms: list[Arm], asked: Sequence[_Asked | None]) -> tuple[list[Arm], list[str]]:
     """All arms of runs that were made as a series; of others those of unpatched kernels, where there are any."""
-    whole = {arm.name for record, one in zip(pool.records, asked, strict=True) if one for arm in record.arms}
+    whole = {arm.name for record, request in zip(pool.records, asked, strict=True) if request for arm in record.arms}
     patched = {kernel.spec for record in pool.records for kernel in record.kernels if kernel.patches}
     plain = {arm.name for record in pool.records for arm in record.arms if arm.kernel not in patched}
     taken = [arm for arm in arms if arm.arm in whole | plain] or arms

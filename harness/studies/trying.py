@@ -76,7 +76,7 @@ def newest_release(listed: Iterable[Listed]) -> Listed:
 
     Raises BuildError when there is none.
     """
-    sources = [one for one in listed if one.spec.startswith("source:") and not is_candidate(one.version)]
+    sources = [kernel for kernel in listed if kernel.spec.startswith("source:") and not is_candidate(kernel.version)]
     if not sources:
         raise BuildError(
             "no released kernel is available to compare the tree with", "name one of its commits with --base"

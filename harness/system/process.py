@@ -54,10 +54,12 @@ _SYSTEM_DIRECTORIES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 def environment(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of child processes: that of this process, with the directories of system commands at the end of PATH."""
-    found = {**os.environ, **(changes or {})}
-    path = found.get("PATH", os.defpath).split(os.pathsep)
-    found["PATH"] = os.pathsep.join([*path, *(each for each in _SYSTEM_DIRECTORIES if each not in path)])
-    return found
+    variables = {**os.environ, **(changes or {})}
+    path = variables.get("PATH", os.defpath).split(os.pathsep)
+    variables["PATH"] = os.pathsep.join(
+        [*path, *(directory for directory in _SYSTEM_DIRECTORIES if directory not in path)]
+    )
+    return variables
 
 
 def find_command(name: str) -> str | None:

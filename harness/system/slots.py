@@ -108,7 +108,7 @@ def _directory() -> Path:
 
 def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
     """Slots whose process is alive: vCPUs, MiB, pid. The others are removed."""
-    found = []
+    slots = []
     for path in _directory().glob("[0-9]*"):
         if path == but:
             continue
@@ -119,10 +119,10 @@ def _taken(but: Path | None = None) -> list[tuple[int, int, int]]:
                     path.unlink(missing_ok=True)
                 else:
                     vcpus, memory_mib, pid, _ = path.name.split("-")
-                    found.append((int(vcpus), int(memory_mib), int(pid)))
+                    slots.append((int(vcpus), int(memory_mib), int(pid)))
             finally:
                 os.close(descriptor)
-    return found
+    return slots
 
 
 def _taken_by_others() -> list[tuple[int, int]]:

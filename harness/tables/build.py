@@ -29,8 +29,8 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
     rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
     rows["trials"].append(trial_row(record, evidence.boot_id))
     for number in range(record.first_round, record.first_round + record.rounds) if kept is None else kept:
-        found = evidence.rounds.get(number)
-        if found is None or not found.armed:
+        round_evidence = evidence.rounds.get(number)
+        if round_evidence is None or not round_evidence.armed:
             continue  # never begun; the run's summary counts it as not run
         where = {
             "arm": record.arm,
@@ -39,104 +39,112 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
             "boot": record.boot,
             "round": number,
         }
-        oom = collect_kmsg(found.kmsg)
-        foreign = part_foreign(oom, found, evidence)
-        kills = _kill_rows(found, oom, scenario)
+        oom = collect_kmsg(round_evidence.kmsg)
+        foreign = part_foreign(oom, round_evidence, evidence)
+        kills = _kill_rows(round_evidence, oom, scenario)
         facts = {"boot_id": evidence.boot_id, "warm_up": record.is_warm_up(number), "foreign_kills": len(foreign)}
-        rows["rounds"].append({**where, **facts, **_round_row(evidence, found, oom, kills)})
+        rows["rounds"].append({**where, **facts, **_round_row(evidence, round_evidence, oom, kills)})
         rows["kills"] += [{**where, **row} for row in kills]
         rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]
         before, after = (evidence.snapshots.get((number, when), {}) for when in ("before", "after"))
         for name, details in (
             ("foreign_kills", list(map(_kill_facts, foreign))),
-            ("releases", _release_rows(found, oom)),
+            ("releases", _release_rows(round_evidence, oom)),
             ("tasks", [row for report in oom.reports for row in task_rows(report)]),
             ("memory_events", counter_rows(before, after)),
-            ("trace_events", trace_rows(found.trace)),
+            ("trace_events", trace_rows(round_evidence.trace)),
         ):
             rows[name] += [{**where, **row} for row in details]
     return rows
 
 
-def _outcome(evidence: TrialEvidence, found: RoundEvidence, witnesses: Witnesses) -> str:
+def _outcome(evidence: TrialEvidence, round_evidence: RoundEvidence, witnesses: Witnesses) -> str:
     """A round is lost until proved otherwise; without an end of its own it shares its trial's. One whose kernel log has a
     hole is completed only if every kill that the memcg counted is there all the same."""
-    if found.end is None:
+    if round_evidence.end is None:
         return evidence.record.outcome if evidence.record.outcome != Outcome.COMPLETED else Outcome.LOST
-    if found.end.hung or found.end.stuck:
+    if round_evidence.end.hung or round_evidence.end.stuck:
         return Outcome.HUNG
-    if not found.kmsg_marked and evidence.record.outcome in (Outcome.LOST, Outcome.PANICKED):
+    if not round_evidence.kmsg_marked and evidence.record.outcome in (Outcome.LOST, Outcome.PANICKED):
         return evidence.record.outcome  # it came to its end, but its records were lost with the guest
-    has_kills = witnesses.kmsg_complete or (found.kmsg_marked and len(witnesses.kmsg) == witnesses.oom_kill)
-    return Outcome.COMPLETED if found.end.recorded and has_kills else Outcome.HARNESS_ERROR
+    has_kills = witnesses.kmsg_complete or (round_evidence.kmsg_marked and len(witnesses.kmsg) == witnesses.oom_kill)
+    return Outcome.COMPLETED if round_evidence.end.recorded and has_kills else Outcome.HARNESS_ERROR
 
 
-def _witnesses(evidence: TrialEvidence, found: RoundEvidence, oom: Collected) -> Witnesses:
-    pid_of = {hog: pid for pid, hog in found.hog_pids.items()}
+def _witnesses(evidence: TrialEvidence, round_evidence: RoundEvidence, oom: Collected) -> Witnesses:
+    pid_of = {hog: pid for pid, hog in round_evidence.hog_pids.items()}
     supervisor = None
-    if found.end is not None:
-        dead = (end for end in found.hog_ends.values() if end.dead and end.signal == _SIGKILL and not end.cleanup)
+    if round_evidence.end is not None:
+        dead = (
+            end for end in round_evidence.hog_ends.values() if end.dead and end.signal == _SIGKILL and not end.cleanup
+        )
         supervisor = frozenset(pid_of.get(end.hog, -end.hog - 1) for end in dead)
-    marks = frozenset(pid for event in named(found.trace, "mark_victim") if (pid := event.subject_pid) is not None)
+    marks = frozenset(
+        pid for event in named(round_evidence.trace, "mark_victim") if (pid := event.subject_pid) is not None
+    )
     if evidence.is_shared:
-        marks &= found.hog_pids.keys() | found.child_pids.keys() | {kill.killed.pid for kill in oom.kills}
+        marks &= (
+            round_evidence.hog_pids.keys() | round_evidence.child_pids.keys() | {kill.killed.pid for kill in oom.kills}
+        )
     return Witnesses(
         kmsg=tuple(kill.killed.pid for kill in oom.kills for _ in range(1 + kill.reprints)),
-        oom_kill=evidence.counter_growth(found.number, "memory.events oom_kill"),
+        oom_kill=evidence.counter_growth(round_evidence.number, "memory.events oom_kill"),
         marks=marks,
         supervisor=supervisor,
-        hogs=frozenset(found.hog_pids),
-        children={pid: pid_of[hog] for pid, hog in found.child_pids.items() if hog in pid_of},
+        hogs=frozenset(round_evidence.hog_pids),
+        children={pid: pid_of[hog] for pid, hog in round_evidence.child_pids.items() if hog in pid_of},
         reprints=sum(kill.reprints for kill in oom.kills),
-        trace_complete=found.trace_marked and not found.lost_trace_events and not evidence.marks_missing,
-        kmsg_complete=found.kmsg_marked and not found.lost_kmsg_records,
+        trace_complete=round_evidence.trace_marked
+        and not round_evidence.lost_trace_events
+        and not evidence.marks_missing,
+        kmsg_complete=round_evidence.kmsg_marked and not round_evidence.lost_kmsg_records,
     )
 
 
-def _round_row(evidence: TrialEvidence, found: RoundEvidence, oom: Collected, kills: list[Row]) -> Row:
-    witnesses = _witnesses(evidence, found, oom)
-    ends = found.hog_ends.values()
+def _round_row(evidence: TrialEvidence, round_evidence: RoundEvidence, oom: Collected, kills: list[Row]) -> Row:
+    witnesses = _witnesses(evidence, round_evidence, oom)
+    ends = round_evidence.hog_ends.values()
     duration = None
-    if found.start and found.end:
-        duration = (found.end.time_ns - found.start.time_ns) // 1000
+    if round_evidence.start and round_evidence.end:
+        duration = (round_evidence.end.time_ns - round_evidence.start.time_ns) // 1000
     return {
-        "outcome": _outcome(evidence, found, witnesses),
-        "hogs": len(found.hog_pids),
+        "outcome": _outcome(evidence, round_evidence, witnesses),
+        "hogs": len(round_evidence.hog_pids),
         "kmsg_kills": len(witnesses.kmsg),
         "oom_kill": witnesses.oom_kill,
         "trace_marks": len(witnesses.marks),
         "supervisor_kills": None if witnesses.supervisor is None else len(witnesses.supervisor),
-        "cleanup_kills": None if found.end is None else sum(end.cleanup for end in ends),
+        "cleanup_kills": None if round_evidence.end is None else sum(end.cleanup for end in ends),
         "silent_marks": len(witnesses.silent_marks),
         "witness_disagreement": witnesses.disagreement(),
         "witnesses_checked": witnesses.can_be_checked,
         "reports": len(oom.reports),
         "suppressed_reports": oom.missing.suppressed_reports,
-        "oom_entries": len(named(found.trace, "oom_entry")),
-        "memory_events_oom": evidence.counter_growth(found.number, "memory.events oom"),
-        "lost_kmsg_records": found.lost_kmsg_records,
-        "lost_trace_events": found.lost_trace_events,
-        "missed_probes": found.missed_probes,
+        "oom_entries": len(named(round_evidence.trace, "oom_entry")),
+        "memory_events_oom": evidence.counter_growth(round_evidence.number, "memory.events oom"),
+        "lost_kmsg_records": round_evidence.lost_kmsg_records,
+        "lost_trace_events": round_evidence.lost_trace_events,
+        "missed_probes": round_evidence.missed_probes,
         "forged_kills": oom.missing.forged_kills,
         "trouble_lines": sum(other.kind in TROUBLE for other in oom.others),
         "supervisor_invoked": any(report.header.comm == SUPERVISOR_COMM for report in oom.reports),
-        "baseline_clean": found.baseline_clean,
+        "baseline_clean": round_evidence.baseline_clean,
         "duration_us": duration,
-        "memory_full_us": evidence.counter_growth(found.number, "memory.pressure full"),
-        "system_us": evidence.counter_growth(found.number, "cpu.stat system_usec"),
-        **_stall_facts(found, kills),
+        "memory_full_us": evidence.counter_growth(round_evidence.number, "memory.pressure full"),
+        "system_us": evidence.counter_growth(round_evidence.number, "cpu.stat system_usec"),
+        **_stall_facts(round_evidence, kills),
     }
 
 
-def _stall_facts(found: RoundEvidence, kills: list[Row]) -> Row:
-    if found.end is None:
+def _stall_facts(round_evidence: RoundEvidence, kills: list[Row]) -> Row:
+    if round_evidence.end is None:
         return {}
     spans = [
         (row["decision_time_us"], row["decision_time_us"] + row["stall_us"])
         for row in kills
         if row.get("stall_us") is not None
     ]
-    ends = found.hog_ends.values()
+    ends = round_evidence.hog_ends.values()
     waits = [
         (start // 1000, end // 1000) for hog in ends if hog.cleanup or not hog.dead for start, end, _ in hog.stalls
     ]
@@ -152,8 +160,8 @@ def _stall_facts(found: RoundEvidence, kills: list[Row]) -> Row:
     }
 
 
-def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list[Row]:
-    marks = {event.subject_pid: event for event in reversed(named(found.trace, "mark_victim"))}
+def _kill_rows(round_evidence: RoundEvidence, oom: Collected, scenario: Scenario) -> list[Row]:
+    marks = {event.subject_pid: event for event in reversed(named(round_evidence.trace, "mark_victim"))}
     # The kernel's own order: of marking, which happens under oom_lock; the log has the same order.
     kills = sorted(
         oom.kills,
@@ -165,18 +173,20 @@ def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list
     rows = []
     for order, kill in enumerate(kills, start=1):
         pid = kill.killed.pid
-        hog = found.hog_pids.get(pid, found.child_pids.get(pid))
+        hog = round_evidence.hog_pids.get(pid, round_evidence.child_pids.get(pid))
         sharers, readers = frozenset[int](), frozenset[int]()
         if hog is not None:
-            readers = frozenset(pid for pid, owner in found.hog_pids.items() if hog == scenario.read_by(owner))
+            readers = frozenset(pid for pid, owner in round_evidence.hog_pids.items() if hog == scenario.read_by(owner))
         if hog is not None and scenario.hogs[hog].shares_mm:
-            sharers = frozenset(pid for pid, owner in (found.hog_pids | found.child_pids).items() if owner == hog)
-        facts = traced_facts(found, marks.get(pid), sharers, pid in reaped, readers)
+            sharers = frozenset(
+                pid for pid, owner in (round_evidence.hog_pids | round_evidence.child_pids).items() if owner == hog
+            )
+        facts = traced_facts(round_evidence, marks.get(pid), sharers, pid in reaped, readers)
         row = {"order": order, **_kill_facts(kill), **facts}
         if hog is not None:
             row |= {"hog": hog, "demand_bytes": scenario.hogs[hog].demand_bytes}
         if (decided := row.get("decision_time_us")) is not None:
-            progress_ns = next_progress_ns(found.hog_ends.values(), decided * 1000)
+            progress_ns = next_progress_ns(round_evidence.hog_ends.values(), decided * 1000)
             row["stall_us"] = None if progress_ns is None else max(0, progress_ns // 1000 - decided)
         rows.append(row)
     return rows
@@ -184,7 +194,11 @@ def _kill_rows(found: RoundEvidence, oom: Collected, scenario: Scenario) -> list
 
 def _reaped_pids(oom: Collected) -> set[int]:
     """Victims whose memory the oom_reaper had. Before 5.17 it left alone what is locked."""
-    left_kb = {each.reaped.pid: each.reaped.anon_rss_kb or 0 for each in oom.releases if each.reaped.kind == "reaped"}
+    left_kb = {
+        release.reaped.pid: release.reaped.anon_rss_kb or 0
+        for release in oom.releases
+        if release.reaped.kind == "reaped"
+    }
     had_kb = {kill.killed.pid: kill.killed.anon_rss_kb or 0 for kill in oom.kills}
     return {pid for pid, left in left_kb.items() if left <= _LEFT_BEHIND * had_kb.get(pid, 0)}
 
@@ -233,11 +247,11 @@ def _report_row(report: Report) -> Row:
     }
 
 
-def _release_rows(found: RoundEvidence, oom: Collected) -> list[Row]:
+def _release_rows(round_evidence: RoundEvidence, oom: Collected) -> list[Row]:
     rows: list[Row] = []
-    for event in named(found.trace, *RELEASES):
+    for event in named(round_evidence.trace, *RELEASES):
         pid = event.tgid if event.tgid is not None else event.pid
-        if pid in found.hog_pids:
+        if pid in round_evidence.hog_pids:
             rows.append({"pid": pid, "kind": "exit_mmap", "time_us": event.time_us})
     for release in oom.releases:
         if release.reaped.kind == "reaped":

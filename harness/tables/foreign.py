@@ -8,7 +8,7 @@ from ..oomlog.records import Kill
 from .witnesses import SUPERVISOR_COMM
 
 
-def part_foreign(oom: Collected, found: RoundEvidence, evidence: TrialEvidence) -> list[Kill]:
+def part_foreign(oom: Collected, round_evidence: RoundEvidence, evidence: TrialEvidence) -> list[Kill]:
     """Takes what is not of the trial's own container out of a round's records, and returns those kills.
 
     A victim is ours if it is a hog, or the report says that it lived in our memcg, or that our limit was hit. One whose
@@ -16,21 +16,22 @@ def part_foreign(oom: Collected, found: RoundEvidence, evidence: TrialEvidence) 
     """
     if not evidence.is_shared:
         return []
-    foreign = [kill for kill in oom.kills if not _is_ours(kill, found, evidence.memcg)]
+    foreign = [kill for kill in oom.kills if not _is_ours(kill, round_evidence, evidence.memcg)]
     indices = {kill.index for kill in foreign}
-    theirs = {kill.report.index for kill in foreign if kill.report is not None}
+    foreign_reports = {kill.report.index for kill in foreign if kill.report is not None}
     oom.kills = [kill for kill in oom.kills if kill.index not in indices]
     oom.reports = [
         report
         for report in oom.reports
-        if report.index not in theirs and (report.oom_memcg is None or _is_in(report.oom_memcg, evidence.memcg))
+        if report.index not in foreign_reports
+        and (report.oom_memcg is None or _is_in(report.oom_memcg, evidence.memcg))
     ]
     oom.releases = [release for release in oom.releases if release.kill not in indices]
     return foreign
 
 
-def _is_ours(kill: Kill, found: RoundEvidence, memcg: str) -> bool:
-    if kill.killed.pid in found.hog_pids or kill.killed.pid in found.child_pids:
+def _is_ours(kill: Kill, round_evidence: RoundEvidence, memcg: str) -> bool:
+    if kill.killed.pid in round_evidence.hog_pids or kill.killed.pid in round_evidence.child_pids:
         return True
     if kill.report is None:
         return kill.killed.comm == SUPERVISOR_COMM

@@ -13,7 +13,7 @@ def next_progress_ns(hogs: Iterable[HogEnd], time_ns: int) -> int | None:
     Exact to a stall's least length, 1 ms (workloads/hog/hog.h, STALL_NS). A hog that was killed is left out: when its
     last wait began is not known.
     """
-    found = None
+    earliest = None
     for hog in hogs:
         if (hog.dead and not hog.cleanup) or not hog.begin_ns <= time_ns or hog.begin_ns == 0:
             continue
@@ -23,8 +23,8 @@ def next_progress_ns(hogs: Iterable[HogEnd], time_ns: int) -> int | None:
         if waited is None and (hog.stalls_lost or not hog.full_ns):
             continue  # it may have been in a stall that was not kept, or that had no end
         at = time_ns if waited is None else waited
-        found = at if found is None else min(found, at)
-    return found
+        earliest = at if earliest is None else min(earliest, at)
+    return earliest
 
 
 def union_us(spans: Sequence[tuple[int, int]]) -> int:

@@ -28,7 +28,7 @@ def named(events: Sequence[TraceEvent], *names: str) -> list[TraceEvent]:
 
 
 def traced_facts(
-    found: RoundEvidence,
+    round_evidence: RoundEvidence,
     mark: TraceEvent | None,
     sharers: frozenset[int] = frozenset(),
     reaped: bool = False,
@@ -42,9 +42,9 @@ def traced_facts(
     """
     if mark is None:
         return {}
-    own = [event for event in found.trace if event.pid == mark.pid]
+    own = [event for event in round_evidence.trace if event.pid == mark.pid]
     row: dict[str, Any] = {"decider_pid": mark.pid, "mark_time_us": mark.time_us}
-    row |= _release(found.trace, mark, sharers, reaped, readers)
+    row |= _release(round_evidence.trace, mark, sharers, reaped, readers)
     if returned := _first(named(own, "oom_return"), mark.time_us):
         row["mark_to_return_us"] = returned.time_us - mark.time_us
     entries = [event for event in named(own, "oom_entry") if event.time_us <= mark.time_us]
@@ -106,14 +106,14 @@ def _release(
 def _torn_down_alive(trace: Sequence[TraceEvent], readers: frozenset[int]) -> list[TraceEvent]:
     """The ends of exit_mmap() that a reader ran for an mm that is not its own. Its own goes when it exits: on 7.x after its
     sched_process_exit, earlier right before it."""
-    found = list[TraceEvent]()
+    torn_down = list[TraceEvent]()
     for pid in readers:
         ends = [event for event in named(trace, *RELEASES) if event.pid == pid]
         exited = next((e.time_us for e in named(trace, "sched_process_exit") if e.pid == pid), None)
         alive = [event for event in ends if exited is None or event.time_us <= exited]
         own_is_last = exited is not None and len(alive) == len(ends)
-        found += alive[:-1] if own_is_last else alive
-    return sorted(found, key=lambda event: event.time_us)
+        torn_down += alive[:-1] if own_is_last else alive
+    return sorted(torn_down, key=lambda event: event.time_us)
 
 
 def _first(events: Sequence[TraceEvent], not_before_us: int) -> TraceEvent | None:

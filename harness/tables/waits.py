@@ -9,13 +9,13 @@ from ..collectors.events import HogEnd
 
 def survivors_waits_us(hogs: Iterable[HogEnd]) -> list[tuple[int, int]]:
     """Of each survivor that grew: its longest wait and all of its waits together, of those of 1 ms or longer that were kept."""
-    found = []
+    survivors = []
     for hog in hogs:
         if (hog.dead and not hog.cleanup) or not hog.begin_ns:
             continue
         waits = [(end - start) // 1000 for start, end, _ in hog.stalls]
-        found.append((max(waits, default=0), sum(waits)))
-    return found
+        survivors.append((max(waits, default=0), sum(waits)))
+    return survivors
 
 
 def jain(shares: Iterable[float]) -> float | None:
