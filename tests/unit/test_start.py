@@ -9,7 +9,7 @@ import pytest
 
 from tests.wheel import ROOT
 
-FIGURES = ("matplotlib", "pandas", "scipy", "statsmodels")
+FIGURES = ("matplotlib", "pandas", "scipy")
 CLIENTS = ("cryptography", "docker", "requests", "trustme")
 READERS = ("hyperscan", "numpy", "pyarrow")
 TERMINAL = ("psutil", "rich")
