@@ -30,7 +30,7 @@ $(VENV)/ready: pyproject.toml $(wildcard harness/oomlog/native/*.[ch])
 	@echo "make: virtual environment in $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "make: oomtrial needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable . 'tox>=4.21' 'tox-uv>=1.11'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[report]' 'tox>=4.21' 'tox-uv>=1.11'
 	@touch $@
 
 clean:

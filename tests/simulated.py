@@ -1,5 +1,10 @@
 """Rounds and kills whose truth is known: boots with a share of their own (beta), rounds of a boot drawn from it."""
 
+import contextlib
+
+import pytest
+
+from harness.analysis import judgement
 from harness.analysis.arm import ArmRun, summarize_arm
 from harness.analysis.tally import BootCount
 from harness.tables.schema import KILLS, ROUNDS
@@ -64,3 +69,13 @@ def rounds_with(generator, share, kind, boots, rounds):
         [("necessary", kind) if hit else ("necessary",) for hit in generator.random(rounds) < share]
         for _ in range(boots)
     ]
+
+
+@contextlib.contextmanager
+def no_plans():
+    """Verdicts that do not say how many boots more would decide: the simulation of these takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judgement, "blocks_needed", lambda *_: 99)
+        patch.setattr(judgement, "boots_needed", lambda *_: 99)
+        patch.setattr(judgement, "simulated_power", lambda *_: 0.5)
+        yield

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from scipy.stats import beta
 
 from ..spec.boots import MIN_BOOTS
-from .rates import effective_rounds
+from .rates import effective_rounds, lower_bound, upper_bound
 from .search import least_enough
 
 _MOST_ROUNDS = 1_000_000
@@ -41,20 +40,10 @@ def bounds_of(hits: Sequence[int], rounds: Sequence[int], confidence: float) -> 
         hits=total_hits,
         rounds=total,
         effective_rounds=effective,
-        low=_low(share, effective, confidence),
-        high=_high(share, effective, confidence),
+        low=lower_bound(share * effective, effective, 1 - confidence),
+        high=upper_bound(share * effective, effective, 1 - confidence),
         is_clustered=is_clustered,
     )
-
-
-def _low(share: float, effective: float, confidence: float) -> float:
-    hits = share * effective
-    return float(beta.ppf(1 - confidence, hits, effective - hits + 1)) if hits else 0.0
-
-
-def _high(share: float, effective: float, confidence: float) -> float:
-    hits = share * effective
-    return float(beta.ppf(confidence, hits + 1, effective - hits)) if hits < effective else 1.0
 
 
 def rounds_that_decide(bounds: Bounds, limit: float, confidence: float) -> int | None:
@@ -65,8 +54,8 @@ def rounds_that_decide(bounds: Bounds, limit: float, confidence: float) -> int |
     def is_enough(rounds: int) -> bool:
         effective = rounds * worth
         if share < limit:
-            return _high(share, effective, confidence) < limit
-        return _low(share, effective, confidence) > limit
+            return upper_bound(share * effective, effective, 1 - confidence) < limit
+        return lower_bound(share * effective, effective, 1 - confidence) > limit
 
     if share == limit or not 0 < limit < 1:
         return None

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import permutation_test
 
 from .tally import BootCount, by_boot
 
@@ -59,6 +56,8 @@ def boot_test(
     def difference(mine: NDArray[np.int64], others: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
         return _share(values, mine, axis) - _share(values, others, axis)
 
+    from scipy.stats import permutation_test  # half a second, which most commands that import this do not need
+
     result = permutation_test(
         data,
         difference,
@@ -93,6 +92,9 @@ def paired_blocks(counts: Sequence[BootCount], base: Sequence[BootCount], hits: 
     size = len(block_numbers) + len(boots)
     rows = [block for block, _ in edges]
     columns = [len(block_numbers) + boot for _, boot in edges]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     _, labels = connected_components(coo_array((np.ones(len(edges)), (rows, columns)), shape=(size, size)), False)
     units = {label: number for number, label in enumerate(dict.fromkeys(labels[: len(block_numbers)].tolist()))}
     pairs = np.zeros((2, 2, len(units)), dtype=np.int64)

@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 from scipy.special import gammaln
-from scipy.stats import binom
 
 _UNLIKELY = 1e-8  # outcomes that are left out; together they are far below any power's last digit
 _TIE = 1 + 1e-7  # outcomes as likely as the one that was seen count with it, as in scipy's fisher_exact
@@ -16,6 +15,8 @@ _TIE = 1 + 1e-7  # outcomes as likely as the one that was seen count with it, as
 def exact_power(base_share: float, share: float, base_rounds: int, rounds: int, alpha: float, side: str) -> float:
     """The chance that Fisher's exact test at level alpha tells two shares apart; side is two-sided, greater or less,
     and says of the share that it is different from, above or below the base's."""
+    from scipy.stats import binom  # here and below: half a second, which only a control needs
+
     base_hits = _likely(base_share, base_rounds)
     hits = _likely(share, rounds)
     base_chance, chance = binom.pmf(base_hits, base_rounds, base_share), binom.pmf(hits, rounds, share)
@@ -28,6 +29,8 @@ def exact_power(base_share: float, share: float, base_rounds: int, rounds: int, 
 
 
 def _likely(share: float, rounds: int) -> np.ndarray:
+    from scipy.stats import binom
+
     low, high = binom.ppf([_UNLIKELY, 1 - _UNLIKELY], rounds, share)
     return np.arange(max(0, int(low)), int(high) + 1)
 

@@ -8,11 +8,12 @@ or as much as they are seen to, if that is more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from scipy.stats import fisher_exact, t
+from scipy.special import betainccinv, betaincinv, stdtrit
 
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 
@@ -73,31 +74,50 @@ def effective_rounds(boots: Sequence[tuple[int, int]], tail: float = (1 - CONFID
     if count < MIN_BOOTS:
         per_boot = float((rounds**2).sum()) / total
         return min(seen, total / (1 + (per_boot - 1) * DEFAULT_ICC))
-    return float(seen * (t.ppf(tail, max(1, total - 1)) / t.ppf(tail, count - 1)) ** 2)
+    return float(seen * (stdtrit(max(1, total - 1), tail) / stdtrit(count - 1, tail)) ** 2)
 
 
 def exact_interval(successes: float, trials: float) -> tuple[float, float] | None:
     """The Clopper-Pearson interval of a proportion, or None without trials. Effective numbers need not be whole."""
     if trials == 0:
         return None
-    # Imported here, and below: statsmodels takes a second, and most commands need no comparison.
-    from statsmodels.stats.proportion import proportion_confint
+    tail = (1 - CONFIDENCE) / 2
+    return lower_bound(successes, trials, tail), upper_bound(successes, trials, tail)
 
-    low, high = proportion_confint(successes, trials, alpha=1 - CONFIDENCE, method="beta")
-    return float(low), float(high)
+
+def lower_bound(successes: float, trials: float, tail: float) -> float:
+    """Clopper and Pearson's lower bound of a proportion: a smaller one would show so many successes with a chance below `tail`.
+
+    scipy's binomtest has it for whole numbers only.
+    """
+    return float(betaincinv(successes, trials - successes + 1, tail)) if successes > 0 else 0.0
+
+
+def upper_bound(successes: float, trials: float, tail: float) -> float:
+    """Clopper and Pearson's upper bound of a proportion: a larger one would show so few successes with a chance below `tail`."""
+    return float(betainccinv(successes + 1, trials - successes, tail)) if successes < trials else 1.0
 
 
 def difference_interval(
-    successes: float, trials: float, base_successes: float, base_trials: float
+    successes: int, trials: int, base_successes: int, base_trials: int
 ) -> tuple[float, float] | None:
-    """Newcombe's hybrid score interval of a difference of proportions, or None without trials."""
+    """Newcombe's hybrid score interval of a difference of proportions, or None without trials.
+
+    Method 10 of R. G. Newcombe, Statistics in Medicine 17 (1998), 873-890: Wilson's limits of both proportions, combined.
+    """
     if trials == 0 or base_trials == 0:
         return None
-    from statsmodels.stats.proportion import confint_proportions_2indep
+    share, base_share = successes / trials, base_successes / base_trials
+    (low, high), (base_low, base_high) = _wilson(successes, trials), _wilson(base_successes, base_trials)
+    difference = share - base_share
+    below, above = math.hypot(share - low, base_high - base_share), math.hypot(high - share, base_share - base_low)
+    return difference - below, difference + above
 
-    low, high = confint_proportions_2indep(
-        successes, trials, base_successes, base_trials, method="newcomb", alpha=1 - CONFIDENCE
-    )
+
+def _wilson(successes: int, trials: int) -> tuple[float, float]:
+    from scipy.stats import binomtest  # here and below: it takes half a second, and most commands need no comparison
+
+    low, high = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
     return float(low), float(high)
 
 
@@ -105,5 +125,7 @@ def exact_test(
     successes: int, trials: int, base_successes: int, base_trials: int, alternative: str = "two-sided"
 ) -> float:
     """Fisher's exact test: the p-value that two proportions are one."""
+    from scipy.stats import fisher_exact
+
     table = [[successes, trials - successes], [base_successes, base_trials - base_successes]]
     return float(fisher_exact(table, alternative=alternative).pvalue)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
@@ -83,6 +82,8 @@ class Shares:
         most = 1.0
         while excess(most) > 0:
             most *= 2
+        from scipy.optimize import brentq  # takes a quarter of a second to import
+
         z = brentq(excess, 0.0, most, xtol=1e-10)
         return float(stdtr(float(self.degrees), -z if difference > 0 else z))
 
@@ -184,4 +185,6 @@ class PairTest:
 
         if beyond(0.0) >= 0 or beyond(1.0) < 0:
             return None
+        from scipy.optimize import brentq
+
         return float(brentq(beyond, 0.0, 1.0, xtol=1e-4))

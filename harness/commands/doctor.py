@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from rich.console import Console
 
 
 @click.command()
@@ -22,6 +21,8 @@ def doctor(clean: bool) -> None:
         if not count:
             click.echo("nothing was left behind")
         return
+    from rich.console import Console
+
     from ..maintenance.doctor import diagnose, print_findings
 
     findings = diagnose()

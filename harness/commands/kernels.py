@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich import box
-from rich.table import Table
 
 from ..progress import Reporter
 from .options import OWN_CONFIG
@@ -39,6 +37,9 @@ def list_(offline: bool) -> None:
 
     Versions come from the host's apt and from the other suites of its mirror. Their lists are read once a day.
     """
+    from rich import box
+    from rich.table import Table
+
     from ..kernels.debversion import series_of
     from ..kernels.inventory import cached_kernels
     from ..kernels.library import library_names
@@ -108,7 +109,7 @@ def show(text: str, user_fragments: tuple[Path, ...]) -> None:
 
 
 def _tidy(progress: Reporter) -> None:
-    from ..maintenance.cleanup import tidy
+    from ..maintenance.tidy import tidy
 
     for removed in tidy():
         progress.say(f"removed {removed.what}: {removed.why}")
@@ -161,6 +162,9 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
 
     Raises UsageError for a kernel that is not built here, BuildError when a patch does not apply.
     """
+    from rich import box
+    from rich.table import Table
+
     from ..errors import BuildError, UsageError
     from ..kernels.build import BuildPlan
     from ..kernels.librarycheck import check_library

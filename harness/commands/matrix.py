@@ -13,6 +13,7 @@ from ..errors import CHECK_FAILED, OomtrialError, UsageError
 from ..progress import Reporter
 from ..spec.boots import WARM_UP, default_boots
 from ..spec.machine import Accel
+from ..system.extras import require_extra
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
 from .output import console_on_stdout, print_json
 
@@ -93,6 +94,7 @@ def matrix(
     Each call adds a night to DIR. The same call again resumes a night that was interrupted; every round counts once. The
     page DIR/index.html has a cell for each kernel and scenario, its line over the nights, and links to the reports.
     """
+    require_extra("matrix", "report")  # before a night is measured
     from ..analysis.checks import parse_condition
     from ..experiment.request import Request
     from ..spec.arm import name_arms

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _PLAIN_WIDTH = 120  # where standard output is no terminal
 
 
 def console_on_stdout(plain_width: int = _PLAIN_WIDTH) -> Console:
     """As wide as the terminal, or as `plain_width` where there is none."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else plain_width)
 
 
 def console_on_stderr() -> Console:
     """For what stands beside a result that something else reads."""
+    from rich.console import Console
+
     return Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
 
 

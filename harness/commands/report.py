@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..system.extras import require_extra
 from .output import console_on_stdout, require_parent
 
 if TYPE_CHECKING:
@@ -55,17 +56,22 @@ def report(
     for path in (out, trace):
         if path is not None:
             require_parent(path)
+    wants_page = out is not None or not (svg or png or trace or text or mail)
+    if wants_page or svg or png:
+        require_extra("report", "report")
     if mail:
         from ..runs.mail import mail_of_run
 
         click.echo(mail_of_run(run_directory, scenario=scenario), nl=False)
         if not (out or svg or png or trace or text):
             return
-    from ..runs.report import open_report, write_page, write_pictures, write_trace
+    from ..runs.report import open_report, write_trace
 
     opened = open_report(run_directory, rounds, max_rounds, scenario)
     for directory, kind in ((svg, "svg"), (png, "png")):
         if directory is not None:
+            from ..runs.reportpage import write_pictures
+
             for path in write_pictures(opened, directory, kind):
                 click.echo(path)
     if trace is not None:
@@ -73,7 +79,9 @@ def report(
         click.echo(trace)
     if text:
         _print_rounds([timeline for _, timeline in opened.timelines])
-    if out is not None or not (svg or png or trace or text or mail):
+    if wants_page:
+        from ..runs.reportpage import write_page
+
         path = out or run_directory / "report.html"
         write_page(opened, path)
         click.echo(path)

@@ -193,7 +193,7 @@ def run(
 def _remember(experiment: Experiment) -> None:
     """Of the arm host, figures go to this machine's history."""
     if "host" in experiment.request.kernels:
-        from ..runs.history import remember
+        from ..runs.remember import remember
 
         for line in remember(experiment.directory):
             click.echo(line)

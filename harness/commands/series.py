@@ -9,6 +9,7 @@ import click
 from ..progress import Reporter
 from ..spec.boots import WARM_UP, default_boots
 from ..spec.machine import Accel
+from ..system.extras import require_extra
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
 from .output import console_on_stdout, print_json
 
@@ -71,12 +72,15 @@ def series(
     from ..errors import UsageError
     from ..experiment.request import Request
     from ..report.seriestable import print_series
-    from ..studies.series import measure_series, read_series, write_picture
+    from ..studies.series import measure_series, read_series
 
     if resume is not None and (versions or from_runs):
         raise UsageError("--resume continues a series as recorded", "leave out the versions and --from")
     if from_runs and not versions:
         raise UsageError("--from needs the directory of a run", "such as `oomtrial series --from results/runs/RUN_ID`")
+    wanted = [(directory, kind) for directory, kind in ((svg, "svg"), (png, "png")) if directory is not None]
+    if wanted or not from_runs or len(versions) == 1:
+        require_extra("the picture of a series", "report")  # before anything is measured
     if from_runs:
         runs = list(map(Path, versions))
     elif resume is not None:
@@ -104,10 +108,11 @@ def series(
         print_json(found)
     else:
         print_series(console_on_stdout(), found)
-    wanted = [(directory, kind) for directory, kind in ((svg, "svg"), (png, "png")) if directory is not None]
     if not wanted and len(runs) == 1:
         wanted = [(runs[0], "svg"), (runs[0], "png")]
     for directory, kind in wanted:
+        from ..report.serieschart import write_picture
+
         click.echo(f"picture: {write_picture(found, directory, kind)}", err=style == "json")
 
 

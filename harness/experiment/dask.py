@@ -22,6 +22,7 @@ from ..guest.accel import kvm_openable
 from ..kernels.kernel import RECORD
 from ..runs.record import HostRecord
 from ..spec.machine import Accel
+from ..system.extras import require_extra
 from ..system.locks import held
 from ..system.machine import available_mib, machine_budget
 from ..system.paths import cache_dir
@@ -54,10 +55,9 @@ def check_address(text: str, *, insecure: bool = False) -> None:
 
 
 def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        raise HostError(f"--cluster needs Dask: {error}", "pip install 'oomtrial[cluster]'") from error
+    require_extra("--cluster", "cluster")
+    import distributed
+
     return distributed
 
 

@@ -12,7 +12,7 @@ import msgspec
 from ..errors import GuestError, UsageError
 from ..kernels.kernel import hold_kernel
 from ..kernels.provenance import Provenance
-from ..maintenance.cleanup import tidy
+from ..maintenance.tidy import tidy
 from ..progress import Reporter, Task
 from ..report.armnames import short_names
 from ..report.liveview import LiveView, Pace

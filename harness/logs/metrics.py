@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import HostError, UsageError
 from ..report.watchtext import Seen
+from ..system.extras import require_extra
 
 LOOPBACK = "127.0.0.1"
 _LABELS = ("container", "pod", "unit", "kernel")
@@ -33,10 +34,9 @@ class Metrics:
 
     def __init__(self) -> None:
         """Raises HostError when prometheus_client is not installed."""
-        try:
-            import prometheus_client
-        except ImportError as error:
-            raise HostError("--metrics needs prometheus_client", "pip install 'oomtrial[metrics]'") from error
+        require_extra("--metrics", "metrics")
+        import prometheus_client
+
         self._client: Any = prometheus_client
         self.registry = prometheus_client.CollectorRegistry()
         self._kernel = platform.release()

@@ -7,13 +7,11 @@ holder. Runs are left alone; `oomtrial run --resume` resumes them.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,68 +26,23 @@ from ..kernels.inventory import remove, unfinished
 from ..system.locks import is_held, owner_is_alive
 from ..system.paths import cache_dir
 from ..system.scratch import remove_leftovers
+from .tidy import Removed, gone, guest_directories, no_directories, unfinished_snapshots
 
 # Directories from TemporaryDirectory live for minutes.
 _STALE_S = 3600.0
-_BEGUN_S = 60.0
-_DIRECTORIES = ("accel", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees")
 _SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
-
-
-@dataclass(frozen=True)
-class Removed:
-    """One removed item, and why."""
-
-    what: str
-    why: str
 
 
 def clean() -> Iterator[Removed]:
     """Removes leftovers and yields each one as it is removed."""
-    yield from _no_directories()
-    yield from _guest_directories()
+    yield from no_directories()
+    yield from guest_directories()
     yield from _half_written()
     yield from _snapshots()
     yield from _temporary_files()
     yield from _scratch_directories()
     yield from _in_the_engine()
     yield from _memcgs()
-
-
-def tidy() -> Iterator[Removed]:
-    """Cleans up before every run: a cache that can be written to, without the keys of guests that are gone."""
-    yield from _no_directories()
-    yield from _guest_directories()
-    yield from _unfinished_snapshots(_BEGUN_S)
-
-
-def _no_directories() -> Iterator[Removed]:
-    """Removes files in the place of cache directories. Raises HostError when the cache itself is not a directory."""
-    cache = cache_dir()
-    if cache.exists() and not cache.is_dir():
-        raise HostError(f"{cache} is not a directory", "remove it, or set OOMTRIAL_CACHE to another one")
-    for name in _DIRECTORIES:
-        path = cache / name
-        if (path.exists() or path.is_symlink()) and not path.is_dir():
-            yield from _gone(path, "it is in the place of a cache directory")
-
-
-def _gone(path: Path, why: str) -> Iterator[Removed]:
-    """Removes a path; silent if another process was faster, or it cannot be removed."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
-    if not path.exists():
-        yield Removed(str(path), why)
-
-
-def _guest_directories() -> Iterator[Removed]:
-    for path in sorted((cache_dir() / "guests").glob("guest-*-*")):
-        pid = int(path.name.split("-")[1])
-        if not owner_is_alive(pid, path) and not is_held(path):
-            yield from _gone(path, f"private directory of a guest whose harness, process {pid}, is gone")
 
 
 def _half_written() -> Iterator[Removed]:
@@ -108,21 +61,13 @@ def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:
     """Removes a path, unless a process holds its lock."""
     try:
         with FileLock(lock).acquire(timeout=0):
-            yield from _gone(path, why)
+            yield from gone(path, why)
     except Timeout:
         return
 
 
-def _unfinished_snapshots(age_s: float = 0.0) -> Iterator[Removed]:
-    """`age_s`: of those that may go; one that was begun a moment ago is about to be held."""
-    for path in sorted((cache_dir() / "snapshots").glob(".new-*")):
-        with suppress(FileNotFoundError):
-            if not is_held(path) and time.time() - path.stat().st_mtime >= age_s:
-                yield from _gone(path, "an unfinished snapshot")
-
-
 def _snapshots() -> Iterator[Removed]:
-    yield from _unfinished_snapshots()
+    yield from unfinished_snapshots()
     root = cache_dir() / "snapshots"
     for path in sorted(root.glob("[!.]*")):
         if path.is_dir() and not is_whole(path):
@@ -135,7 +80,7 @@ def _temporary_files() -> Iterator[Removed]:
         for path in sorted(cache_dir().glob(f"{directory}/.*.tmp")):
             pid = path.name.split(".")[-2]
             if pid.isdigit() and not owner_is_alive(int(pid), path):
-                yield from _gone(path, f"a file that process {pid} left unfinished")
+                yield from gone(path, f"a file that process {pid} left unfinished")
 
 
 def _scratch_directories() -> Iterator[Removed]:
@@ -148,7 +93,7 @@ def _scratch_directories() -> Iterator[Removed]:
                 status = path.lstat()
                 is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
                 if is_ours and not is_held(path) and time.time() - status.st_mtime > _STALE_S:
-                    yield from _gone(path, "a temporary directory unused for an hour")
+                    yield from gone(path, "a temporary directory unused for an hour")
 
 
 def _memcgs() -> Iterator[Removed]:

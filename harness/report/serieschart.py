@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..analysis.series import Series, Version
+from ..system.paths import write_atomically
 from .charts import Chart
-from .drawing import PICTURE_DPI, look
+from .drawing import PICTURE_DPI, look, to_png, to_svg
 from .palette import BLUE, GREY, PALE, VERMILLION
 from .seriestable import change_lines, labels_of
 from .visible import shorten
@@ -22,6 +25,16 @@ def draw_series(series: Series) -> Chart:
     """Redundant and surplus shares with their intervals, versions from old to new; a change is marked between its two."""
     with look():
         return _draw(series)
+
+
+def write_picture(series: Series, directory: Path, kind: str) -> Path:
+    """The picture as series.svg or series.png. Returns its path."""
+    chart = draw_series(series)
+    path = directory / f"{chart.name}.{kind}"
+    description = f"{chart.title}. {chart.caption}"
+    content = to_svg(chart.figure, chart.name, description).encode() if kind == "svg" else to_png(chart.figure)
+    write_atomically(path, content)
+    return path
 
 
 def _draw(series: Series) -> Chart:

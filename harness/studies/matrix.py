@@ -32,7 +32,8 @@ from ..progress import Reporter
 from ..report.matrixpage import render_matrix
 from ..runs.pool import Pool, conditions_of, pool_runs
 from ..runs.record import RUN_FILE, RunRecord, RunStatus, hold_run, read_run, write_run
-from ..runs.report import open_report, write_page
+from ..runs.report import open_report
+from ..runs.reportpage import write_page
 from ..runs.summary import summarize_pool
 from ..runs.tables import rebuild_tables
 from ..spec.arm import ArmSpec

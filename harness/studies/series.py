@@ -22,8 +22,6 @@ from ..kernels.plan import plan_kernel
 from ..kernels.release import kernel_version, version_order
 from ..progress import Reporter
 from ..report.armnames import short_names
-from ..report.drawing import to_png, to_svg
-from ..report.serieschart import draw_series
 from ..runs.pool import Pool, pool_runs
 from ..runs.record import read_run
 from ..runs.summary import summarize_pool
@@ -186,13 +184,3 @@ def _is_of_others(note: str, arms: Sequence[Arm], taken: Sequence[Arm]) -> bool:
     """Notes begin with the name of the arm that they are about."""
     names = [arm.arm for arm in arms if note.startswith((f"{arm.arm}:", f"{arm.arm},", f"{arm.arm} and "))]
     return bool(names) and max(names, key=len) not in [arm.arm for arm in taken]
-
-
-def write_picture(series: Series, directory: Path, kind: str) -> Path:
-    """The picture as series.svg or series.png. Returns its path."""
-    chart = draw_series(series)
-    path = directory / f"{chart.name}.{kind}"
-    description = f"{chart.title}. {chart.caption}"
-    content = to_svg(chart.figure, chart.name, description).encode() if kind == "svg" else to_png(chart.figure)
-    write_atomically(path, content)
-    return path

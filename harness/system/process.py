@@ -16,8 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from ..errors import HostError
 
 _TERM_S = 3.0  # for children that tidy up
@@ -237,6 +235,10 @@ def kill_children() -> None:
     moment to clean up first. Other children of this process are left alone: a test's servers, or jobs of a shell that became oomtrial."""
     with _own_lock:
         owned = [process for process in _own if process.poll() is None]
+    if not owned:
+        return
+    import psutil  # most commands start no process that outlives them
+
     below: list[psutil.Process] = []
     for process in owned:
         with contextlib.suppress(psutil.Error):

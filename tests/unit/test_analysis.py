@@ -5,10 +5,11 @@ import json
 import msgspec
 import numpy as np
 import pytest
+from scipy.stats import beta, binomtest
 
 from harness.analysis.arm import ArmRun, summarize_arm
 from harness.analysis.killclass import KillClass
-from harness.analysis.rates import exact_interval, exact_test
+from harness.analysis.rates import difference_interval, exact_interval, exact_test
 from harness.analysis.redundancy import classify
 from harness.analysis.verdict import compare
 from harness.analysis.verdicts import Verdict
@@ -177,6 +178,33 @@ def test_no_rounds_give_no_rate():
     found = arm("x", 0, 0, hung=5)
     assert (found.rate, found.ci_low) == (None, None)
     assert exact_interval(0, 0) is None
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 20), (1, 20), (7, 40), (399, 400), (20, 20)])
+def test_the_exact_interval_is_that_of_scipy_and_takes_parts_of_a_round(successes, trials):
+    expected = binomtest(successes, trials).proportion_ci(method="exact")
+    assert exact_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    low, high = exact_interval(6.5, 31.25)
+    assert beta.cdf(low, 6.5, 25.75) == pytest.approx(0.025)
+    assert beta.sf(high, 7.5, 24.75) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # method 10 in table II of Newcombe, Statistics in Medicine 17 (1998)
+        ((56, 70, 48, 80), (0.0524, 0.3339)),
+        ((9, 10, 3, 10), (0.1705, 0.8090)),
+        ((6, 7, 2, 7), (0.0582, 0.8062)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)),
+        ((0, 10, 0, 20), (-0.1611, 0.2775)),
+        ((0, 10, 0, 10), (-0.2775, 0.2775)),
+        ((10, 10, 0, 20), (0.6791, 1.0000)),
+        ((10, 10, 0, 10), (0.6075, 1.0000)),
+    ],
+)
+def test_the_interval_of_a_difference_is_newcombes(counts, expected):
+    assert difference_interval(*counts) == pytest.approx(expected, abs=6e-5)
 
 
 def test_intervals_cover_at_their_nominal_rate():

@@ -1,6 +1,8 @@
-"""`oomtrial bisect` with real git: commits whose rounds were measured before, so that no kernel is booted."""
+"""`oomtrial bisect`: its mistakes and its steps, on commits whose rounds were measured before, so that no kernel is booted.
 
-import hashlib
+tests/integration/test_bisect_git.py has whole bisections.
+"""
+
 import subprocess
 from pathlib import Path
 
@@ -27,18 +29,8 @@ def git(tree, *arguments):
     return done.stdout.strip()
 
 
-def contents(directory):
-    return {
-        path.relative_to(directory): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
-
-
-@pytest.fixture
-def tree(tmp_path):
+def make_history(tree):
     """A history of nine commits on one line, and one beside it."""
-    tree = tmp_path / "tree+a@b"
     tree.mkdir()
     git(tree, "init", "--quiet")
     for number in range(1, COMMITS + 1):
@@ -52,53 +44,30 @@ def tree(tmp_path):
     return tree
 
 
+def measure(tree, out, skipped=()):
+    """Writes a bisection whose ends and commits are measured; returns its command. `skipped`: commits that were not decided."""
+    plan = plan_bisection(tree, "v1", f"v{COMMITS}", "one-big-many-small", 60, 2, 1, 4, "auto")
+    plan = msgspec.structs.replace(plan, effect="redundant", good_seen=(4, 60), bad_seen=(55, 60))
+    out.mkdir()
+    (out / "bisect.json").write_bytes(msgspec.json.encode(plan))
+    for number in range(2, COMMITS):
+        commit = git(tree, "rev-parse", f"v{number}")
+        word = "skip" if number in skipped else "bad" if number >= FIRST_BAD else "good"
+        place = out / "steps" / commit
+        place.mkdir(parents=True)
+        verdict = StepResult(commit=commit, subject=f"commit {number}", verdict=word, hits=3, rounds=15)
+        (place / "verdict.json").write_bytes(msgspec.json.encode(verdict))
+    return ["bisect", "--tree", tree, "--good", "v1", "--bad", f"v{COMMITS}", "--out", out]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return make_history(tmp_path / "tree+a@b")
+
+
 @pytest.fixture
 def measured(tree, tmp_path):
-    """A bisection whose ends and commits are measured; `skipped` are the numbers of commits that were not decided."""
-
-    def prepare(skipped=()):
-        out = tmp_path / "out"
-        plan = plan_bisection(tree, "v1", f"v{COMMITS}", "one-big-many-small", 60, 2, 1, 4, "auto")
-        plan = msgspec.structs.replace(plan, effect="redundant", good_seen=(4, 60), bad_seen=(55, 60))
-        out.mkdir()
-        (out / "bisect.json").write_bytes(msgspec.json.encode(plan))
-        for number in range(2, COMMITS):
-            commit = git(tree, "rev-parse", f"v{number}")
-            word = "skip" if number in skipped else "bad" if number >= FIRST_BAD else "good"
-            place = out / "steps" / commit
-            place.mkdir(parents=True)
-            verdict = StepResult(commit=commit, subject=f"commit {number}", verdict=word, hits=3, rounds=15)
-            (place / "verdict.json").write_bytes(msgspec.json.encode(verdict))
-        return ["bisect", "--tree", tree, "--good", "v1", "--bad", f"v{COMMITS}", "--out", out]
-
-    return prepare
-
-
-def test_the_first_bad_commit_is_found_and_the_tree_is_as_before(oomtrial, tree, measured):
-    arguments, before = measured(), contents(tree)
-    done = oomtrial(*arguments)
-    assert done.returncode == 0, done.stderr
-    commit = git(tree, "rev-parse", f"v{FIRST_BAD}")[:12]
-    assert done.stdout.splitlines()[-1] == f"first bad commit: {commit} commit {FIRST_BAD}"
-    assert "resuming the bisection" in done.stderr
-    # v5, of seven commits between the ends, and two more after it
-    assert [line for line in done.stderr.splitlines() if "step 1 of about 3: " in line and "commit 5" in line]
-    assert "step 3 of about 3: " in done.stderr
-    assert contents(tree) == before
-    # the same command again comes to the same end
-    assert oomtrial(*arguments).stdout == done.stdout
-
-
-def test_a_skipped_commit_is_passed_over(oomtrial, measured):
-    done = oomtrial(*measured(skipped={FIRST_BAD + 1}))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1].endswith(f"commit {FIRST_BAD}")
-
-
-def test_when_only_skipped_commits_are_left_nothing_is_claimed(oomtrial, measured):
-    done = oomtrial(*measured(skipped={FIRST_BAD, FIRST_BAD - 1}))
-    assert done.returncode == 7, done.stderr
-    assert "only commits that were skipped are left" in done.stdout
+    return lambda skipped=(): measure(tree, tmp_path / "out", skipped)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from harness.errors import HostError
 from harness.guest.certs import make_certificates
 from harness.guest.snapshot import Snapshot
 from harness.maintenance import cleanup
+from harness.maintenance.tidy import tidy
 from harness.system.locks import hold
 from tests.kerneltree import make_tree
 
@@ -142,10 +143,10 @@ def test_every_run_begins_with_a_cache_that_can_be_written_to_and_has_nobodys_ke
     kept = made(cache / f"guests/guest-{os.getpid()}-x/client-key.pem").parent
     for name in ("seats", "snapshots"):
         made(cache / name)
-    removed = {each.what for each in cleanup.tidy()}
+    removed = {each.what for each in tidy()}
     assert removed == {str(left), str(cache / "seats"), str(cache / "snapshots")}
     assert kept.is_dir()
-    assert list(cleanup.tidy()) == []
+    assert list(tidy()) == []
 
 
 def test_a_cache_that_is_a_file_is_told(tmp_path, oomtrial):

@@ -1,11 +1,14 @@
 """The harness's own proof: what counts as an effect, the judgement of a control, and the sequential test of a bisection."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
 from harness.analysis.controls import judge_control
 from harness.analysis.effects import count_effect
 from harness.analysis.power import exact_power
+from harness.analysis.rates import exact_test
 from harness.analysis.sequential import ERROR, decide, likelihood_ratio
 from harness.errors import UsageError
 from harness.spec.arm import name_arms
@@ -71,12 +74,17 @@ def test_a_control_passes_only_as_it_claims(name, reference, control, passed):
 
 
 def test_power_is_that_of_the_test_that_is_made():
-    rng = np.random.default_rng(5)
-    hits = [
-        judged("A/A", (a, 60 - a, 0), (b, 60 - b, 0)).p_value < ALPHA
-        for a, b in zip(rng.binomial(60, 0.1, 300), rng.binomial(60, 0.4, 300), strict=True)
+    """Of the test that a control is judged by, on runs whose shares are known."""
+    for hits, base_hits in ((4, 6), (20, 12), (24, 6), (36, 1)):
+        made = judged("A/A", (base_hits, 60 - base_hits, 0), (hits, 60 - hits, 0)).p_value
+        assert made == exact_test(hits, 60, base_hits, 60)
+    rng, test = np.random.default_rng(5), cache(exact_test)
+    found = [
+        test(int(hits), 60, int(base_hits), 60) < ALPHA
+        for base_hits, hits in zip(rng.binomial(60, 0.1, 2000), rng.binomial(60, 0.4, 2000), strict=True)
     ]
-    assert np.mean(hits) == pytest.approx(exact_power(0.1, 0.4, 60, 60, ALPHA, "two-sided"), abs=0.06)
+    power = exact_power(0.1, 0.4, 60, 60, ALPHA, "two-sided")
+    assert np.mean(found) == pytest.approx(power, abs=3 * np.sqrt(power * (1 - power) / 2000))
 
 
 def test_at_the_default_size_every_control_has_the_power_to_show_what_it_claims():

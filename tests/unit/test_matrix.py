@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
-from simulated import rounds_with, simulated_arm, tables
+from simulated import no_plans, rounds_with, simulated_arm, tables
 
-from harness.analysis import judgement, verdict
+from harness.analysis import verdict
 from harness.analysis.matrix import Cell, Change, Night, compare_with_earlier
 from harness.cli import cli
 from harness.errors import CHECK_FAILED, BuildError, EvidenceError, UsageError
@@ -97,9 +97,7 @@ CHANGED = ("debian:7.3", "two-at-once")
 @pytest.fixture(scope="module", autouse=True)
 def _no_plans():
     """Plans and costs take seconds per cell, and nothing here asks for them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judgement, "boots_needed", lambda *_: 99)
-        patch.setattr(judgement, "simulated_power", lambda *_: 0.5)
+    with no_plans(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(verdict, "costs_of", lambda pairs: [[] for _ in pairs])
         yield
 

@@ -20,7 +20,8 @@ from harness.report.mechanismwords import mechanism_cells, mechanism_sentence
 from harness.report.terminal import print_summary
 from harness.report.timeline import round_timeline
 from harness.report.timelinetext import timeline_text
-from harness.runs.report import open_report, write_page
+from harness.runs.report import open_report
+from harness.runs.reportpage import write_page
 from harness.runs.tables import summarize
 from harness.spec.scenarios import load_scenario
 from harness.tables.build import trial_rows

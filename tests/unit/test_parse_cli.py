@@ -74,12 +74,10 @@ def place(tmp_path_factory):
     return place
 
 
-def piped(arguments, stdin):
+@pytest.fixture(scope="session")
+def piped(serve):
     """Runs `oomtrial parse` with this on its standard input."""
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "parse", *map(str, arguments)],
-        input=stdin, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+    return lambda arguments, stdin: serve(["parse", *arguments], stdin=stdin, timeout=120)
 
 
 def parsed(done):
@@ -195,7 +193,7 @@ def test_a_table_is_not_written_to_files(oomtrial, place, tmp_path):
 # Ways in
 
 
-def test_standard_input_named_or_not(place):
+def test_standard_input_named_or_not(piped, place):
     for arguments in (["-"], []):
         for name in ("kern.log", "kern.log.gz"):
             done = piped([*arguments, "--format", "json"], (place / name).read_bytes())
@@ -216,12 +214,12 @@ def test_no_file_and_a_terminal_is_a_mistake():
     assert "standard input is a terminal" in done.stderr
 
 
-def test_standard_input_named_twice(place):
+def test_standard_input_named_twice(piped, place):
     done = piped(["-", "-", "--format", "json"], (place / "kern.log").read_bytes())
     assert b"Traceback" not in done.stderr
 
 
-def test_a_pipe_that_has_a_name(place, tmp_path):
+def test_a_pipe_that_has_a_name(piped, place, tmp_path):
     """`oomtrial parse <(ssh host dmesg)`: what is read cannot be opened again."""
     if len(os.sched_getaffinity(0)) == 1:
         pytest.xfail("needs a second core")

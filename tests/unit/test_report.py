@@ -22,7 +22,8 @@ from harness.report.terminal import arm_lines
 from harness.report.timeline import round_timeline
 from harness.report.timelinetext import timeline_text
 from harness.report.traceevents import trace_events
-from harness.runs.report import open_report, write_page, write_pictures
+from harness.runs.report import open_report
+from harness.runs.reportpage import write_page, write_pictures
 from harness.runs.tables import summarize
 from harness.tables.store import load_tables
 

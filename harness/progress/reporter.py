@@ -1,21 +1,20 @@
-"""Progress of long work: live lines on a terminal, plain lines elsewhere."""
+"""What work is under way, and how far each piece is."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import rich.progress
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from .screen import Screen
 
 _PLAIN_INTERVAL_S = 30.0
-# Rich draws ten times a second by default. While rounds are measured, every drawing takes time from them.
-_REFRESH_PER_S = 2
 
 
 class Task:
@@ -41,47 +40,24 @@ class Task:
         self._owner.updated(self)
 
 
-class _TimeLeft(TimeRemainingColumn):
-    """Nothing where nobody knows how much there is to do."""
-
-    def render(self, task: rich.progress.Task) -> Text:
-        return super().render(task) if task.total else Text("")
-
-
-class _Screen(Progress):
-    """The live lines, with what was put above them."""
-
-    board: RenderableType | None = None
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        if self.board is not None:
-            yield self.board
-        yield from super().get_renderables()
-
-
 class Reporter:
     """Shows what is being done and how far it is. Everything goes to standard error; results go to standard output."""
 
     is_quiet = False  # for every reporter of this process: nothing is shown
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
-        self.live: _Screen | None = None
+        if console is None:
+            from rich.console import Console
+
+            console = Console(stderr=True, highlight=False)
+        self.console = console
+        self.live: Screen | None = None
         self._lock = threading.Lock()
         self._start = time.monotonic()
-        if self.console.is_terminal and sys.stderr.isatty() and not self.is_quiet:
-            self.live = _Screen(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[count]}"),
-                TimeElapsedColumn(),
-                _TimeLeft(compact=True),
-                TextColumn("[dim]{task.fields[detail]}"),
-                console=self.console,
-                transient=True,
-                refresh_per_second=_REFRESH_PER_S,
-            )
+        if console.is_terminal and sys.stderr.isatty() and not self.is_quiet:
+            from .screen import Screen
+
+            self.live = Screen(console)
 
     def __enter__(self) -> Reporter:
         if self.live:

@@ -1,9 +1,11 @@
 """The wheel has what it needs, and takes no name that a project may have."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 from harness.kernels.library import LIBRARY
@@ -26,6 +28,23 @@ def test_it_has_everything_that_is_no_code(installed):
     ):
         assert f"oomtrial/{path.relative_to(package)}" in names, path
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"oomtrial", "harness.py"}
+
+
+def test_what_only_some_commands_need_is_an_extra(installed):
+    wheel = zipfile.ZipFile(installed.wheel)
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = message_from_bytes(wheel.read(name))
+    needed = {"": set()}
+    for line in metadata.get_all("Requires-Dist"):
+        package, extra = re.match(r"([\w.-]+(?:\[[^]]*\])?).*?(?:extra == '(\w+)')?$", line).groups()
+        needed.setdefault(extra or "", set()).add(package)
+    assert {"click", "docker", "pandas", "pyarrow", "scipy"} <= needed[""]
+    assert not needed[""] & {"distributed", "jinja2", "matplotlib", "prometheus-client", "pytest", "statsmodels"}
+    assert needed["report"] == {"jinja2", "matplotlib"}
+    assert needed["cluster"] == {"distributed"}
+    assert needed["metrics"] == {"prometheus-client"}
+    assert needed["all"] == needed["report"] | needed["cluster"] | needed["metrics"]
+    assert set(metadata.get_all("Provides-Extra")) >= {"all", "cluster", "metrics", "pytest", "report"}
 
 
 def test_the_command_line_works_outside_the_checkout(installed, tmp_path):
