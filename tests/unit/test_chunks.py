@@ -49,7 +49,9 @@ def test_a_file_is_cut_as_a_stream_is(tmp_path, chunk_bytes, seed):
     random = Random(seed)
     lines = []
     for n in range(random.choice((0, 1, 300, 6000))):
-        lines.append(f"[{n:5d}.000000] " + random.choice(("usb 1-1: new device " * random.randint(1, 9), killed(n + 1))))
+        lines.append(
+            f"[{n:5d}.000000] " + random.choice(("usb 1-1: new device " * random.randint(1, 9), killed(n + 1)))
+        )
         if random.random() < (0.5, 0.01, 0.0005)[seed % 3]:
             lines.append(f"[{n:5d}.000000] {HEADER}")
     path = tmp_path / "log"
