@@ -60,6 +60,9 @@ def write_reports(path: Path, size: int, with_storm: bool) -> None:
     with path.open("wb") as out:
         while size > 0:
             piece = order.choice(pieces)
+            piece += (
+                b"" if piece.endswith(b"\n") else b"\n"
+            )  # else its last line would be glued to the next file's first
             out.write(piece)
             size -= len(piece)
 

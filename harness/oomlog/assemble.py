@@ -74,18 +74,8 @@ class Assembler:
                 if report is not None:
                     self._fill(report, part, line_base)
             return ()
-        if isinstance(record, Forged):
-            self.missing.forged_kills += record.kind == "kill"
-            self.missing.forged_heads += record.kind != "kill"
-            return ()
-        if isinstance(record, Dropped):
-            self._drop(record)
-            return ()
-        if isinstance(record, Unread):
-            self._unread(record, where.line + line_base)
-            return ()
-        if isinstance(record, Orphans):
-            self.missing.damaged_rows += record.rows
+        if type(record) in _NO_EVENTS:
+            self._count(record, where.line + line_base)
             return ()
         where = where.at(where.line + line_base, where.offset) if line_base else where
         boot = self._boots.boot_of(where, record)
@@ -97,7 +87,7 @@ class Assembler:
                 caller.is_copy = True
             return ()
         self._take(boot, where, record)
-        return self._settle(where) if self._can_settle(where) else ()
+        return self._settle(where)
 
     def _headless(self, boot: BootState | None, where: Location, part: Any, line_base: int) -> Report | None:
         """A report whose beginning is not in the log: it has what follows. None for a copy of one.
@@ -152,6 +142,19 @@ class Assembler:
         yield from self._settle(None)
 
     # records
+
+    def _count(self, record: Any, line: int) -> None:
+        """Takes a record that is of no boot and no report, but only counts."""
+        match record:
+            case Forged():
+                self.missing.forged_kills += record.kind == "kill"
+                self.missing.forged_heads += record.kind != "kill"
+            case Dropped():
+                self._drop(record)
+            case Unread():
+                self._unread(record, line)
+            case Orphans():
+                self.missing.damaged_rows += record.rows
 
     def _drop(self, record: Dropped) -> None:
         if record.by in KERNEL_DROPS:
@@ -365,34 +368,31 @@ class Assembler:
 
     # output
 
-    def _can_settle(self, now: Location) -> bool:
-        return bool(
-            (self._out and self._is_placed(self._out[0]))
-            or (self._reports and self._is_over(self._reports[0], now))
-            or (self._kills and self._is_old(self._kills[0][0], now))
-        )
-
-    def _settle(self, now: Location | None) -> Iterator[Output]:
+    def _settle(self, now: Location | None) -> list[Output]:
         """Reports that are over, kills whose releases can no more be printed, and what speaks of these: in this order,
 
         so that whoever reads them one by one knows what an index means.
         """
-        while self._reports and (now is None or self._is_over(self._reports[0], now)):
-            report = self._reports.popleft()
+        given: list[Output] = []
+        reports, kills, out = self._reports, self._kills, self._out
+        time_s = None if now is None else now.time_s
+        while reports and (now is None or reports[0].is_closed or self._is_over(reports[0], now, time_s)):
+            report = reports.popleft()
             report.is_closed = True
             self.missing.partial_reports += not report.is_complete
             self.missing.unended_reports += report.outcome == "none"
-            yield report
-        while self._kills and (now is None or self._is_old(self._kills[0][0], now)):
-            kill, boot = self._kills.popleft()
+            given.append(report)
+        while kills and (now is None or self._is_old(kills[0][0], now, time_s)):
+            kill, boot = kills.popleft()
             if boot.judged is not None and boot.judged.decision == kill.decision:
                 copy_estimate(boot.judged, kill)  # members of one group decision never overlap one another
             else:
                 estimate(kill, boot.recent, bool(self.missing.dropped_records or self.missing.sequence_gaps))
                 boot.judged = kill
-            yield kill
-        while self._out and (now is None or self._is_placed(self._out[0])):
-            yield self._out.popleft()
+            given.append(kill)
+        while out and (now is None or self._is_placed(out[0])):
+            given.append(out.popleft())
+        return given
 
     def _is_placed(self, output: Release | OtherEvent) -> bool:
         """Whether what it speaks of was given."""
@@ -400,10 +400,11 @@ class Assembler:
             return output.kill is None or not self._kills or output.kill < self._kills[0][0].index
         return output.report is None or not self._reports or output.report < self._reports[0].index
 
-    def _is_over(self, report: Report, now: Location) -> bool:
-        if report.is_closed or max(len(self._reports), len(self._kills), len(self._out)) > _PENDING:
+    def _is_over(self, report: Report, now: Location, time_s: float | None) -> bool:
+        """Whether nothing more of a report that is not closed can come: `time_s` is the time of `now`."""
+        if len(self._reports) > _PENDING or len(self._kills) > _PENDING or len(self._out) > _PENDING:
             return True
-        began, time_s = report.where.time_s, now.time_s
+        began = report.where.time_s
         return (
             began is not None
             and time_s is not None
@@ -411,12 +412,13 @@ class Assembler:
             and not 0 <= time_s - began <= _REPORT_AGE_S
         )
 
-    def _is_old(self, kill: Kill, now: Location) -> bool:
+    def _is_old(self, kill: Kill, now: Location, time_s: float | None) -> bool:
+        """The same of the releases of a kill."""
         if kill.report is not None and self._reports and kill.report.index >= self._reports[0].index:
             return False
-        if max(len(self._kills), len(self._out)) > _PENDING:
+        if len(self._kills) > _PENDING or len(self._out) > _PENDING:
             return True
-        then, time_s = kill.where.time_s, now.time_s
+        then = kill.where.time_s
         return (
             then is not None
             and time_s is not None
@@ -436,6 +438,7 @@ def _is_copy(caller: Caller, where: Location) -> bool:
     )
 
 
+_NO_EVENTS = frozenset((Forged, Dropped, Unread, Orphans))
 _NO_HEADER = Header(None, None, None, None, None, None, False)
 
 
@@ -454,12 +457,10 @@ def _share_domain(kills: list[Kill]) -> None:
 def _learn_page_size(report: Report, killed: Killed) -> None:
     """The kernel's page size, from the victim's size in the table (pages) and in the kill (kB)."""
     table = report.tasks
-    if table is None or not killed.total_vm_kb:
+    sizes = None if table is None else table.column("total_vm")
+    if table is None or sizes is None or not killed.total_vm_kb:
         return
-    pids, sizes = table.column("pid"), table.column("total_vm")
-    if pids is None or sizes is None:
-        return
-    for size in sizes[pids == killed.pid].tolist():
+    for size in sizes[table.pids == killed.pid].tolist():
         if (
             size
             and killed.total_vm_kb % size == 0

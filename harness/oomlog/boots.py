@@ -101,11 +101,15 @@ class Boots:
 
     def boot_of(self, where: Location, record: Any) -> BootState | None:
         """The boot that a record belongs to, or None for a copy of a record that is there already."""
-        host = self.host_of(where.host)
-        boot = self._hosts.get(host)
+        host = where.host
+        boot = self._hosts.get(host) if host == self._host else None
+        if boot is None:
+            host = self.host_of(host)
+            boot = self._hosts.get(host)
         if boot is None:
             boot = self._hosts[host] = self._new_boot()
-        if isinstance(record, Boot):
+        is_boot = isinstance(record, Boot)
+        if is_boot:
             if record.release is not None and boot.banner is not None and _is_same_banner(boot, where, record.release):
                 return None
             is_other = not boot.is_fresh or (boot.banner is not None and record.release is not None)
@@ -117,25 +121,27 @@ class Boots:
         elif where.boot_id and boot.boot_id and where.boot_id != boot.boot_id:
             boot = self._next_boot(host, boot, where.boot_id)
         boot.boot_id = boot.boot_id or where.boot_id
-        key = _key(where, record)
+        key = None if is_boot else _key(where, record)
         if key is not None and self._is_duplicate(boot, where, key, record):
             return None
-        if not isinstance(record, Boot) and self._goes_back(boot, where):
+        if not is_boot and self._goes_back(boot, where):
             boot = self._next_boot(host, boot, where.boot_id)
-        boot.is_fresh = isinstance(record, Boot)
-        if where.uptime_s is not None:
-            boot.last_uptime_s = max(where.uptime_s, boot.last_uptime_s or 0.0)
+        boot.is_fresh = is_boot
+        uptime_s = where.uptime_s
+        if uptime_s is not None:
+            boot.last_uptime_s = max(uptime_s, boot.last_uptime_s or 0.0)
         if where.wall_s is not None:
             boot.last_wall_s = where.wall_s
         if where.sequence is not None:
             boot.last_sequence = where.sequence
         if key is not None:
-            boot.seen.append((where.line, key))
-            boot.seen_keys[key] = where.line
-            while boot.seen and boot.seen[0][0] < where.line - _DUPLICATE_LINES:
-                line, old = boot.seen.popleft()
-                if boot.seen_keys.get(old) == line:
-                    del boot.seen_keys[old]
+            seen, keys, line = boot.seen, boot.seen_keys, where.line
+            seen.append((line, key))
+            keys[key] = line
+            while seen[0][0] < line - _DUPLICATE_LINES:
+                before, old = seen.popleft()
+                if keys.get(old) == before:
+                    del keys[old]
         return boot
 
     def _next_boot(self, host: str, boot: BootState, boot_id: str) -> BootState:
@@ -169,12 +175,13 @@ class Boots:
 
 def _key(where: Location, record: Any) -> tuple[Any, ...] | None:
     """What makes a record the same as another; None for records without a stamp."""
-    if where.time_s is None or isinstance(record, Boot):
+    time_s = where.time_s
+    if time_s is None:
         return None
     if isinstance(record, Killed):
-        return (where.time_s, where.sequence, record)
+        return (time_s, where.sequence, record)
     return (
-        where.time_s,
+        time_s,
         where.sequence,
         where.caller,
         type(record),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from .compiled import find_last
@@ -12,6 +14,7 @@ from .scan import Chunk
 CHUNK_BYTES = 2 << 20
 _LARGEST_BYTES = 32 << 20  # a report of 300,000 tasks; a longer one is cut, and marked partial
 _AHEAD_BYTES = 8 << 10  # of the next chunk, for lines that are wrapped
+_TAIL_BYTES = 64 << 10  # of a chunk that are searched first
 _HEADER = b"oom-killer: gfp_mask="
 _KILLED = b"illed process "
 
@@ -30,10 +33,28 @@ def split_chunks(stream: BinaryIO, chunk_bytes: int = CHUNK_BYTES) -> Iterator[C
         yield Chunk(bytes(memoryview(data)[: span.length]), span.end, span.offset, 0)
 
 
-def split_spans(stream: BinaryIO, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Span]:
-    """Where the chunks stand, for whoever reads them out of the file."""
-    for span, _ in _split(stream, chunk_bytes):
-        yield span
+def split_spans(path: Path, chunk_bytes: int = CHUNK_BYTES) -> Iterator[Span]:
+    """Where the chunks of a plain file stand, for whoever reads them out of it: the same as those of `split_chunks`.
+
+    Raises OSError when it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        if not os.fstat(file.fileno()).st_size:  # nothing, or a file of /proc
+            for span, _ in _split(file, chunk_bytes):
+                yield span
+            return
+        offset = end = 0
+        is_over = False
+        while not is_over:
+            size = os.fstat(file.fileno()).st_size
+            is_over = size - end < chunk_bytes
+            end = max(end, min(size, end + chunk_bytes))
+            cut = 0 if is_over else _cut_of_file(file, offset, end)
+            if cut:
+                yield Span(offset, min(end - offset, cut + _AHEAD_BYTES), cut)
+                offset += cut
+        if end > offset:
+            yield Span(offset, end - offset, end - offset)
 
 
 def _split(stream: BinaryIO, chunk_bytes: int) -> Iterator[tuple[Span, bytearray]]:
@@ -64,6 +85,25 @@ def _read_more(stream: BinaryIO, data: bytearray, size: int) -> bool:
             return False
         data += more
     return True
+
+
+def _cut_of_file(file: BinaryIO, offset: int, end: int) -> int:
+    """`_cut` of a part of a file. Where a header is near its end, as in most logs of reports, the rest is not read here."""
+    begin = max(offset, end - _TAIL_BYTES)
+    tail = _read_at(file, begin, end)
+    last_line = tail.rfind(b"\n", 0, max(len(tail) - _AHEAD_BYTES, 0)) + 1
+    header = tail.rfind(_HEADER, 0, last_line)
+    before = tail.rfind(b"\n", 0, header) + 1 if header >= 0 else 0
+    if before:
+        return begin + before - offset
+    return _cut(tail if begin == offset else _read_at(file, offset, end))
+
+
+def _read_at(file: BinaryIO, begin: int, end: int) -> bytearray:
+    file.seek(begin)
+    data = bytearray()
+    _read_more(file, data, end - begin)
+    return data
 
 
 def _cut(data: bytearray) -> int:

@@ -20,7 +20,8 @@ LIBRARY = SOURCES / _NAME
 NO_COMPILED = "OOMTRIAL_NO_COMPILED_READER"  # set: the reader of scan.py alone
 
 # Numbers of the forms in native.h, by the first parser of a word.
-_OTHER, _NOTHING, _ENCODED = 0, 12, 21
+_OTHER, _NOTHING, _ENCODED, _EVENT = 0, 12, 21, 22
+_EVENT_WORDS = (b"Kernel panic", b"OOM killer ")
 _FORMS: dict[Parser, int] = {
     kill.parse_killed: 1,
     header.parse_header: 2,
@@ -128,6 +129,8 @@ def _library() -> _Library | None:
         form = _FORMS.get(parsers[0], _OTHER) if parsers else _NOTHING
         if word.startswith(b'"MESSAGE'):
             form = _OTHER  # of a message that is given as numbers
+        elif word in _EVENT_WORDS:
+            form = _EVENT
         for literal, after_digit in _PATTERN_WORDS.get(word, ((word, False),)):
             _kept.append(literal)
             if not calls.oomtrial_add_word(words, literal, len(literal), number, form, after_digit):

@@ -84,7 +84,7 @@ def _lists(report: Report, kill: Kill) -> bool:
     table = report.tasks
     if table is None or not table.row_count:
         return False
-    rows = (table.values[:, 0] == kill.killed.pid).nonzero()[0]
+    rows = (table.pids == kill.killed.pid).nonzero()[0]
     return len(rows) > 0 and (kill.killed.comm is None or table.comms()[int(rows[0])] == kill.killed.comm)
 
 

@@ -85,7 +85,7 @@ class Buddy(Record, frozen=True):
 
     @property
     def counts(self) -> tuple[int, ...]:
-        return tuple(int(count) for count, _ in _BLOCKS.findall(self.blocks))
+        return tuple(map(int, _COUNTS.findall(self.blocks)))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -94,6 +94,7 @@ class Buddy(Record, frozen=True):
 
 
 _BUDDY = re.compile(r"(?:Node (\d{1,18}) )?(\w+): (\d{1,18}\*\d{1,18}kB [^=\n]*)(= \d{1,18}kB)?")
+_COUNTS = re.compile(r"(\d{1,18})\*\d{1,18}kB")
 _BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
 
 

@@ -15,7 +15,6 @@ Without any of them the answer is no, unless an earlier victim is fresh: then th
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 from .infer import in_subtree
@@ -110,7 +109,7 @@ def _room(report: Report, certain: list[Kill]) -> str:
 def _listed(report: Report, certain: list[Kill]) -> str:
     if report.tasks is None:
         return ""
-    listed = set(report.tasks.values[:, 0].tolist())
+    listed = set(report.tasks.pids.tolist())
     still = [k.killed.pid for k in certain if k.killed.pid in listed]
     return f"listed: {_pids(still)}" if still else ""
 
@@ -188,7 +187,7 @@ def _sizes_kb(report: Report) -> dict[int, int] | None:
     sizes = table.column("rss") if sizes is None else sizes
     if sizes is None:
         return None
-    return dict(zip(table.values[:, 0].tolist(), (sizes * _page_kb(report)).tolist(), strict=True))
+    return dict(zip(table.pids.tolist(), (sizes * _page_kb(report)).tolist(), strict=True))
 
 
 def _without_report(kill: Kill, pending: list[Kill]) -> None:
@@ -236,23 +235,19 @@ def _is_fresh(before: Kill, report: Report) -> bool:
     return now - then <= (_FRESH_S if report.where.uptime_s is not None else 1.0)
 
 
-def _before(kill: Kill, kills: Sequence[Kill]) -> Iterator[tuple[Kill, bool]]:
-    """Kills of other decisions before this one, the last first, and whether each is too long ago to count."""
-    now, clock = kill.where.time_s, kill.where.clock
-    for before in reversed(kills):
-        if before.index >= kill.index or before.decision == kill.decision:
-            continue
-        then = before.where.time_s
-        yield before, then is not None and now is not None and before.where.clock == clock and now - then > WINDOW_S
-
-
 def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:
     """Kills of other decisions shortly before this one, in order; and whether there was none at all."""
     recent: list[Kill] = []
     is_first = True
-    for before, is_old in _before(kill, kills):
+    index, decision, now, clock = kill.index, kill.decision, kill.where.time_s, kill.where.clock
+    for before in reversed(kills):
+        if before.index >= index or before.decision == decision:
+            continue
         is_first = False
-        if is_old or len(recent) == _LOOK_BACK:
+        then = before.where.time_s
+        if len(recent) == _LOOK_BACK:
+            break
+        if then is not None and now is not None and now - then > WINDOW_S and before.where.clock == clock:
             break
         recent.append(before)
     return recent[::-1], is_first
@@ -260,11 +255,7 @@ def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:
 
 def _pending(kill: Kill, kills: Sequence[Kill]) -> Iterator[Kill]:
     """Kills shortly before that may not be released, whatever their memcgs, the last first."""
-    for before, is_old in itertools.islice(_before(kill, kills), _LOOK_BACK):
-        if is_old:
-            return
-        if not _released_before(before, kill):
-            yield before
+    return (before for before in reversed(_recent(kill, kills)[0]) if not _released_before(before, kill))
 
 
 def _all_related(recent: list[Kill], kill: Kill) -> list[tuple[Kill, bool | None]]:
@@ -300,6 +291,8 @@ def _released_before(before: Kill, kill: Kill) -> bool:
 
     Reaping is no release: exit_mmap() still has to come, but then soon and with little to free.
     """
+    if not before.released:
+        return False
     where = kill.report.where if kill.report else kill.where
     return any(not _is_young(r.where, where) for r in _reaps(before, where))
 

@@ -154,7 +154,7 @@ def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadChun
     if _is_sparse(Chunk(data, data.rfind(b"\n") + 1, 0, 0)):
         yield from _read_in_threads(split_chunks(stream), workers)
         return
-    yield from _read_parallel(partial(read_span, path), split_spans(stream), workers)
+    yield from _read_parallel(partial(read_span, path), split_spans(path), workers)
 
 
 def _is_sparse(chunk: Chunk) -> bool:

@@ -166,7 +166,7 @@ class Report(Struct, dict=True):
         if table is None or table.damaged or not table.row_count:
             return False
         pid, comm = self.chosen_pid, self.chosen_comm
-        return pid is None or pid in table.values[:, 0] or comm in table.comms()
+        return pid is None or pid in table.pids or comm in table.comms()
 
     @_once
     def in_flight_kb(self) -> int | None:

@@ -35,6 +35,7 @@ COLUMNS = {
 
 
 _CELL_BYTES = 8
+_INT = np.dtype(np.int64)
 
 
 class TableHead(Record, frozen=True):
@@ -91,12 +92,12 @@ class TaskTable(Record, frozen=True):
     @property
     def values(self) -> npt.NDArray[np.int64]:
         """(rows, columns)"""
-        return np.frombuffer(self.cells, dtype=np.int64).reshape(-1, len(self.columns))
+        return np.frombuffer(self.cells, dtype=_INT).reshape(-1, len(self.columns))
 
     @property
     def lines(self) -> npt.NDArray[np.int64]:
         """Number of each row's line."""
-        return np.frombuffer(self.places, dtype=np.int64)
+        return np.frombuffer(self.places, dtype=_INT)
 
     @property
     def row_count(self) -> int:
@@ -104,7 +105,14 @@ class TaskTable(Record, frozen=True):
 
     def column(self, name: str) -> npt.NDArray[np.int64] | None:
         """A column by the kernel's name, or None where this kernel has none."""
-        return self.values[:, self.columns.index(name)] if name in self.columns else None
+        if name not in self.columns:
+            return None
+        return np.frombuffer(self.cells, dtype=_INT)[self.columns.index(name) :: len(self.columns)]
+
+    @property
+    def pids(self) -> npt.NDArray[np.int64]:
+        """The first column."""
+        return np.frombuffer(self.cells, dtype=_INT)[:: len(self.columns)]
 
     def shifted(self, lines: int) -> TaskTable:
         """The same with so much added to the numbers of the lines."""

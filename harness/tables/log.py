@@ -285,12 +285,17 @@ LOG_TABLES = (LOG_REPORTS, LOG_KILLS, LOG_RELEASES, LOG_TASKS, LOG_EVENTS, LOG_Z
 
 def _place(where: Location) -> Values:
     """The values of _PLACE."""
-    return where.time_s, where.clock or None, where.line, where.offset, where.host or None
+    if where.uptime_s is not None:  # most lines
+        return where.uptime_s, "uptime", where.line, where.offset, where.host or None
+    return where.wall_s, where.clock or None, where.line, where.offset, where.host or None
 
 
 def _owner(*memcgs: str | None) -> Owner:
     """The values of _OWNER, by the first of these paths that names one."""
-    return next((owner for memcg in memcgs if (owner := owner_of(memcg)) is not NOBODY), NOBODY)
+    for memcg in memcgs:
+        if memcg is not None and (owner := owner_of(memcg)) is not NOBODY:
+            return owner
+    return NOBODY
 
 
 def report_values(report: Report, file: str = "") -> Values:

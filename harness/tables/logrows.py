@@ -68,14 +68,16 @@ class LogRows:
         match output:
             case Report():
                 self._put(LOG_REPORTS, report_values(output, file))
-                for values in zone_values(output):
-                    self._put(LOG_ZONES, values)
+                if output.zones:
+                    self._rows[LOG_ZONES.name].extend(zones := zone_values(output))
+                    self._pending += len(zones)
                 if output.tasks is not None:
                     self._reports.append(output)
                     self._pending_tasks += output.tasks.row_count
-                self._stats[0].extend([output.index] * len(output.stats))
-                self._stats[1].extend(output.stats)
-                self._stats[2].extend(output.stats.values())
+                if output.stats:
+                    self._stats[0].extend([output.index] * len(output.stats))
+                    self._stats[1].extend(output.stats)
+                    self._stats[2].extend(output.stats.values())
             case Kill():
                 self._put(LOG_KILLS, kill_values(output, file))
             case Release():

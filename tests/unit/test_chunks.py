@@ -5,12 +5,13 @@ import gc
 import io
 import os
 import subprocess
+from random import Random
 
 import pytest
 from oomtext import killed, stamped
 
 import harness
-from harness.oomlog.chunks import split_chunks
+from harness.oomlog.chunks import Span, split_chunks, split_spans
 from harness.oomlog.scan import Chunk, _Reader, read_and_count, read_compiled
 
 KILLS = 5000
@@ -36,6 +37,28 @@ def test_a_stream_that_does_not_wait_is_no_end():
 def test_the_end_is_the_end():
     (chunk,) = split_chunks(io.BytesIO(b"a line\n"))
     assert chunk.data == b"a line\n"
+
+
+HEADER = "cc1 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0"
+
+
+@pytest.mark.parametrize("chunk_bytes", [9000, 70_000, 200_000, 1 << 20])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_file_is_cut_as_a_stream_is(tmp_path, chunk_bytes, seed):
+    """Only the end of each chunk is read to find where it ends."""
+    random = Random(seed)
+    lines = []
+    for n in range(random.choice((0, 1, 300, 6000))):
+        lines.append(
+            f"[{n:5d}.000000] " + random.choice(("usb 1-1: new device " * random.randint(1, 9), killed(n + 1)))
+        )
+        if random.random() < (0.5, 0.01, 0.0005)[seed % 3]:
+            lines.append(f"[{n:5d}.000000] {HEADER}")
+    path = tmp_path / "log"
+    path.write_text("\n".join(lines) + random.choice(("", "\n")))
+    with path.open("rb") as stream:
+        expected = [Span(chunk.offset, len(chunk.data), chunk.end) for chunk in split_chunks(stream, chunk_bytes)]
+    assert list(split_spans(path, chunk_bytes)) == expected
 
 
 def test_a_chunk_that_was_read_is_let_go_without_a_search_for_cycles():

@@ -110,6 +110,86 @@ def test_damaged_logs_are_read_alike(index, seed, how):
     check(b"\n".join(lines))
 
 
+def handed_over(data, monkeypatch):
+    """How many lines the compiled reader leaves to Python, which read alike."""
+    check(data)
+    handed, continue_from = [], scan._Reader.continue_from
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            scan._Reader, "continue_from", lambda reader, chunk: (handed.append(chunk), continue_from(reader, chunk))
+        )
+        assert read_compiled(Chunk(data, len(data), 0, 0)) is not None
+    return len(handed)
+
+
+KILL_LINES = (
+    "Out of memory: Killed process 4711 (java) total-vm:10485760kB, anon-rss:8388608kB, file-rss:0kB, shmem-rss:12kB, "
+    "UID:1000 pgtables:20480kB oom_score_adj:-7",
+    "Memory cgroup out of memory: Killed process 9 (a) total-vm:1kB, anon-rss:2kB, file-rss:3kB, shmem-rss:4kB",
+    "Killed process 12, UID 501, (ruby) total-vm:123kB, anon-rss:99kB, file-rss:7kB",
+)
+STAMPS = ("[ 1234.567890] ", "Nov 23 08:00:01 node7 kernel: ", "Nov 23 08:00:01 node7 kernel: [  9.000001] ", "")
+
+
+@pytest.mark.parametrize("kill", KILL_LINES, ids=("5.4", "5.1", "RHEL6"))
+@pytest.mark.parametrize("stamp", STAMPS, ids=("printk", "syslog", "both", "bare"))
+@pytest.mark.parametrize("after", ["same", "rest", "nothing"])
+def test_a_cut_kill_is_read_alike(stamp, kill, after):
+    follows = {"same": f"\n{stamp}usb 1-1: new device\n", "rest": "\n0kB, file-rss:5kB\n", "nothing": ""}[after]
+    for end in range(1, len(kill) + 1):
+        check(f"{stamp}{kill[:end]}{follows}".encode())
+
+
+@pytest.mark.parametrize("stamp", STAMPS[:3], ids=("printk", "syslog", "both"))
+def test_a_kill_that_is_cut_within_its_sizes_needs_no_python(stamp, monkeypatch):
+    kill = KILL_LINES[0]
+    cuts = range(kill.index("total-vm:") + len("total-vm:"), kill.index(" oom_score_adj") + 1)
+    lines = [kill[:end] for end in cuts if kill[end - 1] not in ", "]
+    assert handed_over("".join(f"{stamp}{line}\n" for line in lines).encode(), monkeypatch) == 0
+
+
+@pytest.mark.parametrize("stamp", STAMPS[:3], ids=("printk", "syslog", "both"))
+def test_events_and_names_of_containers_need_no_python(stamp, monkeypatch):
+    lines = (
+        "Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled",
+        "Kernel panic - not syncing: System is deadlocked on memory",
+        "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000009",
+        "Kernel panic - not syncing: corrupted stack end detected inside scheduler",
+        "OOM killer disabled.",
+        "OOM killer enabled.",
+        "kdump MEMCG_OOM: OOM killer successfully killed a task",
+        "runc:[2:INIT] invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=-998",
+        "CPU: 1 PID: 77 Comm: runc:[2:INIT] Not tainted 6.1.0-13-amd64 #1",
+    )
+    assert handed_over("".join(f"{stamp}{line}\n" for line in lines).encode(), monkeypatch) == 0
+
+
+MARKS = (
+    "<b>",
+    "[B]",
+    "`",
+    "&amp;",
+    "kill process: 3",
+    "process:",
+    "[",
+    "*",
+    "OOM killer enabled.",
+    "Out of memory",
+    '"',
+    ")",
+)
+
+
+@given(
+    st.sampled_from(STAMPS),
+    st.sampled_from(("Kernel panic", "Kernel panic - not syncing: ", "OOM killer ", "sysrq: OOM killer ", "x OOM killer ")),
+    st.lists(st.sampled_from((*MARKS, "Attempted to ", "kill init!", "disabled", ".", " ", "a")), max_size=6),
+)  # fmt: skip
+@examples(150)
+def test_lines_about_events_are_read_alike(stamp, begin, words):
+    check(f"{stamp}{begin}{''.join(words)}\n{stamp}usb 1-1: new device\n".encode())
+
+
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map("".join), max_size=25))
 @examples(150)
 def test_any_words_are_read_alike(lines):

@@ -2,125 +2,7 @@
  * What is cut, torn or unusual is for that function. Texts are of ASCII without control characters. */
 #include "native.h"
 
-enum { LONGEST_COMM = 15, LONGEST_SUMMARY = 2100 };
-
-static void put_optional(struct buffer *out, bool is_there, int64_t value)
-{
-	if (is_there)
-		put_number(out, value);
-	else
-		put_nothing(out);
-}
-
-/* " total-vm:" N "kB" and the like. */
-static bool eat_size(struct text *t, const char *word, int64_t *kb)
-{
-	struct text rest = *t;
-
-	if (!eat(&rest, word) || !eat_number(&rest, kb) || !eat(&rest, "kB"))
-		return false;
-	*t = rest;
-	return true;
-}
-
-/* kill.py: the message before a kill; empty where there is none. */
-static struct text eat_message(struct text *t)
-{
-	static const char *const MESSAGES[] = {
-		"Memory cgroup out of memory", "Out of memory (oom_kill_allocating_task)", "Out of Memory (oom_kill_allocating_task)",
-		"Out of memory", "Out of Memory", "No available memory (MPOL_BIND)", "No available memory in cpuset",
-	};
-
-	for (size_t i = 0; i < sizeof MESSAGES / sizeof *MESSAGES; i++) {
-		struct text rest = *t;
-
-		if (eat(&rest, MESSAGES[i]) && eat(&rest, ": ")) {
-			*t = rest;
-			return text_of(rest.p - strlen(MESSAGES[i]) - 2, strlen(MESSAGES[i]));
-		}
-	}
-	return text_of(t->p, 0);
-}
-
-/* The name in the last brackets; what follows them is left in `t`. */
-static bool eat_comm(struct text *t, struct text *comm)
-{
-	const char *p;
-
-	if (!eat_char(t, '('))
-		return false;
-	for (p = t->end; p > t->p && p[-1] != ')'; p--)
-		;
-	if (p == t->p || p - 1 - t->p > LONGEST_COMM)
-		return false;
-	*comm = (struct text){t->p, p - 1};
-	t->p = p;
-	return true;
-}
-
-bool read_killed(struct buffer *out, struct text text)
-{
-	struct text t = trimmed(text), message = eat_message(&t), comm;
-	int64_t pid, uid, total_vm, anon, file, shmem, pgtables, adj;
-	bool has_uid = false, has_shmem, has_adj = false;
-
-	if (!eat(&t, "Killed process ") || !eat_number(&t, &pid))
-		return false;
-	if (eat(&t, ", UID ")) {
-		if (!eat_number(&t, &uid) || !eat_char(&t, ','))
-			return false;
-		has_uid = true;
-	}
-	if (!eat_char(&t, ' ') || !eat_comm(&t, &comm))
-		return false;
-	if (!has_uid && eat(&t, ", UID ")) {
-		if (!eat_number(&t, &uid) || !eat_char(&t, ','))
-			return false;
-		has_uid = true;
-	}
-	if (!eat_size(&t, " total-vm:", &total_vm) || !eat_size(&t, ", anon-rss:", &anon) || !eat_size(&t, ", file-rss:", &file))
-		return false;
-	has_shmem = eat_size(&t, ", shmem-rss:", &shmem);
-	if (has_shmem && eat(&t, ", UID:")) {
-		if (has_uid || !eat_number(&t, &uid) || !eat_size(&t, " pgtables:", &pgtables) ||
-		    !eat(&t, " oom_score_adj:") || !eat_signed(&t, &adj))
-			return false;
-		has_uid = has_adj = true;
-	}
-	if (length(t))
-		return false;
-	put_array(out, 12);
-	put_word(out, "Killed");
-	put_text(out, message);
-	put_number(out, pid);
-	put_text(out, comm);
-	put_number(out, total_vm);
-	put_number(out, anon);
-	put_number(out, file);
-	put_optional(out, has_shmem, shmem);
-	put_optional(out, has_uid, uid);
-	put_optional(out, has_adj, pgtables);
-	put_optional(out, has_adj, adj);
-	put_bool(out, true);
-	return true;
-}
-
-bool read_chosen(struct buffer *out, struct text text)
-{
-	struct text t = trimmed(text), message = eat_message(&t), comm;
-	int64_t pid, score;
-
-	if (!length(message) || !(eat(&t, "Kill process ") || eat(&t, "kill process ")) || !eat_number(&t, &pid) ||
-	    !eat_char(&t, ' ') || !eat_comm(&t, &comm) || !eat(&t, " score ") || !eat_signed(&t, &score) ||
-	    !(eat(&t, " or sacrifice child") || eat(&t, " or a child")) || length(t))
-		return false;
-	put_array(out, 4);
-	put_word(out, "Chosen");
-	put_text(out, message);
-	put_number(out, pid);
-	put_text(out, comm);
-	return true;
-}
+enum { LONGEST_SUMMARY = 2100 };
 
 bool read_header(struct buffer *out, struct text text, struct text *comm)
 {
@@ -192,51 +74,6 @@ bool read_header(struct buffer *out, struct text text, struct text *comm)
 	return true;
 }
 
-bool read_reaped(struct buffer *out, struct text text)
-{
-	struct text t = trimmed(text), comm;
-	int64_t pid, anon, file, shmem;
-	bool is_unable;
-
-	if (!eat(&t, "oom_reaper: "))
-		return false;
-	is_unable = eat(&t, "unable to reap pid:");
-	if (!is_unable && !eat(&t, "reaped process "))
-		return false;
-	eat_char(&t, is_unable ? '\0' : ':');
-	if (!eat_number(&t, &pid) || !eat_char(&t, ' ') || !eat_comm(&t, &comm))
-		return false;
-	if (!is_unable && (!eat(&t, ", now") || !eat_size(&t, " anon-rss:", &anon) || !eat_size(&t, ", file-rss:", &file) ||
-			   !eat_size(&t, ", shmem-rss:", &shmem)))
-		return false;
-	if (length(t))
-		return false;
-	put_array(out, 8);
-	put_word(out, "Reaped");
-	put_word(out, is_unable ? "unable" : "reaped");
-	put_number(out, pid);
-	put_text(out, comm);
-	put_optional(out, !is_unable, anon);
-	put_optional(out, !is_unable, file);
-	put_optional(out, !is_unable, shmem);
-	put_bool(out, true);
-	return true;
-}
-
-bool read_group_kill(struct buffer *out, struct text text)
-{
-	static const char TAIL[] = " are going to be killed due to memory.oom.group set";
-	struct text t = trimmed(text);
-
-	if (!eat(&t, "Tasks in ") || length(t) <= strlen(TAIL) || memcmp(t.end - strlen(TAIL), TAIL, strlen(TAIL)))
-		return false;
-	t.end -= strlen(TAIL);
-	put_array(out, 2);
-	put_word(out, "GroupKill");
-	put_text(out, t);
-	return true;
-}
-
 /* A field up to the next comma. */
 static bool eat_field(struct text *t, const char *name, struct text *value)
 {
@@ -247,14 +84,6 @@ static bool eat_field(struct text *t, const char *name, struct text *value)
 		return false;
 	*value = (struct text){rest.p, comma};
 	t->p = comma;
-	return true;
-}
-
-static bool is_made_of(struct text t, bool (*is_one)(char))
-{
-	for (; t.p < t.end; t.p++)
-		if (!is_one(*t.p))
-			return false;
 	return true;
 }
 

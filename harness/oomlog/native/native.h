@@ -138,6 +138,35 @@ void put_float(struct buffer *out, double value);
 void put_bool(struct buffer *out, bool value);
 void put_nothing(struct buffer *out);
 
+static inline void put_optional(struct buffer *out, bool is_there, int64_t value)
+{
+	if (is_there)
+		put_number(out, value);
+	else
+		put_nothing(out);
+}
+
+enum { LONGEST_COMM = 15 }; /* bytes: TASK_COMM_LEN without its end */
+
+/* A word, a number and "kB". */
+static inline bool eat_size(struct text *t, const char *word, int64_t *kb)
+{
+	struct text rest = *t;
+
+	if (!eat(&rest, word) || !eat_number(&rest, kb) || !eat(&rest, "kB"))
+		return false;
+	*t = rest;
+	return true;
+}
+
+static inline bool is_made_of(struct text t, bool (*is_one)(char))
+{
+	for (; t.p < t.end; t.p++)
+		if (!is_one(*t.p))
+			return false;
+	return true;
+}
+
 /* The forms of lines, as triggers.py numbers their parsers. */
 enum form {
 	OTHER, /* the Python reader has it */
@@ -162,6 +191,7 @@ enum form {
 	RAM,
 	PROTECTION,
 	ENCODED, /* the block is to be decoded first */
+	EVENT, /* with "Kernel panic" or "OOM killer " */
 };
 
 static inline bool is_part(enum form form)
@@ -207,10 +237,13 @@ bool peel(struct text raw, struct line *line);
 
 /* Whether a form was read whole; where not, nothing was put. */
 bool read_killed(struct buffer *out, struct text text);
+bool read_cut_kill(struct buffer *out, struct text text);
 bool read_chosen(struct buffer *out, struct text text);
 bool read_header(struct buffer *out, struct text text, struct text *comm);
 bool read_reaped(struct buffer *out, struct text text);
 bool read_group_kill(struct buffer *out, struct text text);
+bool read_event(struct buffer *out, struct text text);
+bool is_no_event(struct text text);
 bool read_part(struct buffer *out, enum form form, struct text text);
 bool read_table_head(struct text text, struct head *head);
 bool is_list(struct text text);

@@ -150,11 +150,23 @@ static bool is_simple_name(struct text t)
 	return !length(t) && is_digit(t.end[-1]);
 }
 
+/* "runc:[2:INIT]", as a container's first process is called before it is itself */
+static bool is_runc(struct text t)
+{
+	if (!eat(&t, "runc:[") || !length(t) || !is_digit(*t.p))
+		return false;
+	for (t.p++; length(t) && (is_upper(*t.p) || *t.p == ':'); t.p++)
+		;
+	return eat_char(&t, ']') && !length(t);
+}
+
 /* rescue.is_name(), for names that leave no doubt */
 static bool is_sure_name(struct text comm, const struct line *line)
 {
 	int colons = 0;
 
+	if (is_runc(comm))
+		return line->is_bare || line->has_uptime || line->is_yearless;
 	if (!length(comm) || *comm.p == ' ' || *comm.p == '\t')
 		return false;
 	if (line->is_bare && !is_simple_name(comm))
@@ -177,6 +189,7 @@ static bool read_line_form(struct reader *r, struct buffer *out, enum form form,
 	case HEADER: return read_header(out, text, comm) && is_sure_name(*comm, line);
 	case REAPED: return read_reaped(out, text);
 	case GROUP_KILL: return read_group_kill(out, text);
+	case EVENT: return read_event(out, text);
 	default: return read_whole_part(r, out, form, text, raw, line, end);
 	}
 }
@@ -301,6 +314,32 @@ static bool read_lists_of_record(struct reader *r, struct text text, const struc
 	return true;
 }
 
+/* Whether all words of a line are of one form, and nothing in it looks like markup, behind which the Python reader would look. */
+static bool is_plainly(const struct reader *r, const struct mark *mark, enum form form, struct text raw)
+{
+	for (int i = 0; i < mark->n_words; i++)
+		if (r->form_of[mark->words[i]] != form)
+			return false;
+	for (const char *p = raw.p; p < raw.end; p++)
+		if (*p == '&' || *p == '<' || *p == '{' || *p == '`' || *p == '*')
+			return false;
+	return true;
+}
+
+/* Whether what follows a line with a stamp is certainly no rest of it: Rejoiner._rests(). */
+static bool stands_alone(const struct reader *r, struct text raw)
+{
+	const char *next = raw.end + 1, *stop = r->data + r->size;
+	struct line line;
+
+	if (next >= stop)
+		return true;
+	if (*raw.p == '[')
+		return *next == '[';
+	raw = next_line(next, stop);
+	return is_plain(raw) && peel(raw, &line) && !line.is_bare;
+}
+
 static bool try_line(struct reader *r)
 {
 	const struct mark *mark = &r->marks.mark[r->index];
@@ -368,9 +407,15 @@ static bool try_line(struct reader *r)
 	is_whole = read_line_form(r, &r->records, form, text, &line, raw, end, &comm);
 	if (!is_whole) {
 		r->records.n = before;
+		if (form == EVENT)
+			return !line.is_bare && is_plainly(r, mark, form, raw) && is_no_event(text);
 		put_array(&r->records, 2);
 		put_place(&r->records, r->line_number, r->offset + mark->start);
 		put_where_tail(&r->records, &line);
+		is_whole = form == KILL && !line.is_bare && is_plainly(r, mark, form, raw) && stands_alone(r, raw) &&
+			   read_cut_kill(&r->records, text);
+	}
+	if (!is_whole) {
 		for (int i = 1; i < mark->n_words; i++)
 			if (r->form_of[mark->words[i]] != form && !(form == SUMMARY && r->form_of[mark->words[i]] == CPUSET)) {
 				r->records.n = before;
