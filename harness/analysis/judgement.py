@@ -43,8 +43,9 @@ class Judgement:
     wanted: _Wanted | None = None
 
 
-def judge(evidence: Evidence, adjusted: Adjusted) -> Judgement:
-    """The verdict on a pair, from p-values that are corrected already."""
+def judge(evidence: Evidence, adjusted: Adjusted, *, plans: bool = True) -> Judgement:
+    """The verdict on a pair, from p-values that are corrected already. `plans`: with how many more boots an undecided one takes,
+    which is simulated for a second or more."""
     arm, base = evidence.arm, evidence.base
     if adjusted.failed < ALPHA / 2:
         because = f"{_failures(arm)} did not complete, against {_failures(base)}, {p_words(adjusted.failed)}"
@@ -70,12 +71,12 @@ def judge(evidence: Evidence, adjusted: Adjusted) -> Judgement:
             Verdict.WORSE, f"redundant kills in more rounds, {p_words(adjusted.redundant)}{note}", ("redundant",)
         )
     if adjusted.redundant >= ALPHA:
-        return _undecided(evidence, adjusted, "redundant", note)
+        return _undecided(evidence, adjusted, "redundant", note, plans=plans)
     if reason := _not_better(evidence):
         return Judgement(Verdict.NO_DIFFERENCE, f"fewer redundant kills, but {reason}{note}")
     if adjusted.surplus >= ALPHA:
         if 2 * arm.rounds_with_surplus * base.completed_rounds <= base.rounds_with_surplus * arm.completed_rounds:
-            judged = _undecided(evidence, adjusted, "surplus", note)
+            judged = _undecided(evidence, adjusted, "surplus", note, plans=plans)
             because = f"fewer redundant kills, but surplus kills: {judged.because}"
             return Judgement(judged.verdict, because, wanted=judged.wanted)
         because = f"fewer redundant kills, but not fewer surplus kills: {_counts(evidence, 'surplus')}{note}"
@@ -149,7 +150,7 @@ def _falls_at_worst(evidence: Evidence) -> bool:
     return answer.p_value < ALPHA and bool(answer.pair.shares.share < answer.pair.shares.base_share)
 
 
-def _undecided(evidence: Evidence, adjusted: Adjusted, question: str, note: str) -> Judgement:
+def _undecided(evidence: Evidence, adjusted: Adjusted, question: str, note: str, *, plans: bool) -> Judgement:
     """No difference, or too few rounds to tell EFFECT times the baseline's share from it: an effect that was declared before,
     as the one that was seen is the larger the fewer rounds there are."""
     share, base_share = round(_share(evidence.arm, question), 3), round(_share(evidence.base, question), 3)
@@ -157,6 +158,8 @@ def _undecided(evidence: Evidence, adjusted: Adjusted, question: str, note: str)
     if not share and not base_share:
         because = f"none in {evidence.base.completed_rounds} rounds of the baseline, and none here{note}"
         return Judgement(Verdict.NO_DIFFERENCE, because)
+    if not plans:
+        return Judgement(Verdict.NOT_ENOUGH, finding)
     # where the baseline has none, half of what is seen here
     expected = base_share * EFFECT if base_share else share * EFFECT
     goal = "half the baseline's share" if base_share else "half of this share against none"

@@ -94,12 +94,17 @@ def compare(arm: Arm, base: Arm) -> Comparison:
 
 
 def compare_all(
-    pairs: Sequence[tuple[Arm, Arm]], *, is_sequential: bool = False, nulls: Collection[str] = ()
+    pairs: Sequence[tuple[Arm, Arm]],
+    *,
+    is_sequential: bool = False,
+    nulls: Collection[str] = (),
+    is_interim: bool = False,
 ) -> list[Comparison]:
     """Arms against their baselines, corrected for the number of them.
 
     `is_sequential`: the run was looked at after every turn of its arms, and ended when it was decided. `nulls`: arms that are
     the baseline's own kernel. Nothing is claimed of them, so each stands by itself, and costs the others nothing.
+    `is_interim`: for the question whether a run is decided, so without costs and without what an undecided one would take.
     """
     gathered = [gather(arm, base, is_sequential) for arm, base in pairs]
     family = [n for n, (arm, _) in enumerate(pairs) if arm.arm not in nulls]
@@ -107,9 +112,10 @@ def compare_all(
     adjusted: dict[int, Adjusted] = {}
     for members in families:
         adjusted |= zip(members, adjust([gathered[number] for number in members]), strict=True)
+    costs = [list[str]() for _ in pairs] if is_interim else costs_of(pairs)
     results = [
-        _comparison_of(evidence, adjusted[number], costs, is_null=number not in family)
-        for number, (evidence, costs) in enumerate(zip(gathered, costs_of(pairs), strict=True))
+        _comparison_of(evidence, adjusted[number], costly, is_null=number not in family, plans=not is_interim)
+        for number, (evidence, costly) in enumerate(zip(gathered, costs, strict=True))
     ]
     against = [
         (
@@ -137,9 +143,11 @@ def _mixed(comparison: Comparison, against: Mapping[str, str]) -> Comparison:
     return msgspec.structs.replace(comparison, verdict=Verdict.MIXED, because=because)
 
 
-def _comparison_of(evidence: Evidence, adjusted: Adjusted, costs: list[str], *, is_null: bool) -> Comparison:
+def _comparison_of(
+    evidence: Evidence, adjusted: Adjusted, costs: list[str], *, is_null: bool, plans: bool
+) -> Comparison:
     arm, base = evidence.arm, evidence.base
-    judged = judge(evidence, adjusted)
+    judged = judge(evidence, adjusted, plans=plans)
     because = (
         f"{judged.because}; this arm is the baseline's own kernel, so any difference is chance"
         if is_null

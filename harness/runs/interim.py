@@ -95,7 +95,7 @@ class InterimAnalysis:
         self.take()
         rounds, kills = (pd.concat(self._tables[name], ignore_index=True) for name in ("rounds", "kills"))
         self._tables = {"rounds": [rounds], "kills": [kills]}
-        summary = self.summary = summarize_pool(pool_tables(read_run(self._run), rounds, kills))
+        summary = self.summary = summarize_pool(pool_tables(read_run(self._run), rounds, kills), is_interim=True)
         # A scenario that was refused on an arm has no rounds there, and never will have.
         running = {(arm.arm, arm.scenario) for arm in summary.arms if arm.rounds}
         verdicts = [

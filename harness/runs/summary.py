@@ -29,8 +29,11 @@ def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bo
     return summarize_pool(pool_runs(runs, by_run), baseline)
 
 
-def summarize_pool(pool: Pool, baseline: str | None = None, *, compare: bool = True) -> Summary:
-    """The summary of runs that are read. `compare`: with the comparisons, which take seconds where they are undecided."""
+def summarize_pool(
+    pool: Pool, baseline: str | None = None, *, compare: bool = True, is_interim: bool = False
+) -> Summary:
+    """The summary of runs that are read. `compare`: with the comparisons, which take seconds where they are undecided;
+    `is_interim`: for the question whether a run is decided, without what takes these seconds."""
     arms = [_arm(pool, name, scenario) for scenario in _scenarios(pool) for name in _arm_names(pool, scenario.name)]
     names = list(dict.fromkeys(arm.arm for arm in arms))
     if baseline is not None and baseline not in names:
@@ -47,7 +50,9 @@ def summarize_pool(pool: Pool, baseline: str | None = None, *, compare: bool = T
         run_id=" + ".join(record.run_id for record in pool.records),
         state=states[0] if len(states) == 1 else ", ".join(f"{r.run_id} {r.state}" for r in pool.records),
         arms=arms,
-        comparisons=compare_all(pairs, is_sequential=pool.is_sequential, nulls=nulls) if pairs and compare else [],
+        comparisons=compare_all(pairs, is_sequential=pool.is_sequential, nulls=nulls, is_interim=is_interim)
+        if pairs and compare
+        else [],
         disagreements=_disagreements(pool.rounds),
         notes=[*_notes(pool, arms, stock), *map(_early_note, pool.ended_early), *(f"left out: {text}" for text in pool.unreadable)],
     )  # fmt: skip

@@ -145,7 +145,7 @@ def test_another_user_runs_no_code_in_a_local_cluster(tmp_path):
         _, ran, servers = attacked(tmp_path / "open")
         below = [process.pid for process in psutil.Process().children() if "spawn_main" in " ".join(process.cmdline())]
     assert ran == {os.getpid(), *below}, "the attack must work where nothing is in its way"
-    assert len(servers) == 2
+    assert len(servers) >= 2  # of the scheduler and a worker; some versions of Dask open one more
     with Cluster("local:1", 1, 64) as cluster:
         assert cluster.executor.submit(os.getuid).result(30) == os.getuid()
         found = attacked(tmp_path / "closed")

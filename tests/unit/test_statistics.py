@@ -375,3 +375,9 @@ def test_a_sequential_run_is_judged_by_an_e_process():
     assert found.verdict == "better"
     undecided = compare_all([(clean("fixed", 3, 8), stock(3, 8))], is_sequential=True)[0]
     assert (undecided.verdict, undecided.rounds_wanted > 0) == ("not enough rounds", True)
+    interim = compare_all([(clean("fixed", 3, 8), stock(3, 8))], is_sequential=True, is_interim=True)[0]
+    assert (interim.verdict, interim.p_adjusted, interim.rounds_wanted) == (
+        undecided.verdict,
+        undecided.p_adjusted,
+        None,
+    )
