@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 from pathlib import Path
 
@@ -54,6 +56,8 @@ def parse(
     mention a kill but cannot be read are counted and shown. If a file cannot be read, the others are read first, and the
     exit code is 6.
     """
+    gc.disable()  # imports alone make enough objects for several searches for cycles
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for algebra, of which there is none here
     from ..logs.parse import ParseRequest, parse_files
 
     if not files and sys.stdin.isatty():

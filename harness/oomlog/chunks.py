@@ -14,7 +14,7 @@ from .scan import Chunk
 CHUNK_BYTES = 2 << 20
 _LARGEST_BYTES = 32 << 20  # a report of 300,000 tasks; a longer one is cut, and marked partial
 _AHEAD_BYTES = 8 << 10  # of the next chunk, for lines that are wrapped
-_TAIL_BYTES = 64 << 10  # of a chunk that are searched first
+_TAIL_BYTES = (64 << 10, 512 << 10)  # of a chunk that are searched first
 _HEADER = b"oom-killer: gfp_mask="
 _KILLED = b"illed process "
 
@@ -89,20 +89,25 @@ def _read_more(stream: BinaryIO, data: bytearray, size: int) -> bool:
 
 def _cut_of_file(file: BinaryIO, offset: int, end: int) -> int:
     """`_cut` of a part of a file. Where a header is near its end, as in most logs of reports, the rest is not read here."""
-    begin = max(offset, end - _TAIL_BYTES)
-    tail = _read_at(file, begin, end)
-    last_line = tail.rfind(b"\n", 0, max(len(tail) - _AHEAD_BYTES, 0)) + 1
-    header = tail.rfind(_HEADER, 0, last_line)
-    before = tail.rfind(b"\n", 0, header) + 1 if header >= 0 else 0
-    if before:
-        return begin + before - offset
-    return _cut(tail if begin == offset else _read_at(file, offset, end))
+    for size in _TAIL_BYTES:
+        begin = max(offset, end - size)
+        tail = _read_at(file, begin, end)
+        last_line = tail.rfind(b"\n", 0, max(len(tail) - _AHEAD_BYTES, 0)) + 1
+        header = find_last(tail, _HEADER, last_line)
+        before = tail.rfind(b"\n", 0, header) + 1 if header >= 0 else 0
+        if before:
+            return begin + before - offset
+    return _cut(_read_at(file, offset, end))
 
 
 def _read_at(file: BinaryIO, begin: int, end: int) -> bytearray:
+    """So much of a file; less where it has become shorter."""
+    data = bytearray(end - begin)
     file.seek(begin)
-    data = bytearray()
-    _read_more(file, data, end - begin)
+    read = 0
+    while got := file.readinto(memoryview(data)[read:]):  # type: ignore[attr-defined]
+        read += got
+    del data[read:]
     return data
 
 

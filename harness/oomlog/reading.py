@@ -53,7 +53,7 @@ class Reader:
         if self._workers == 1 or 0 < size < _PARALLEL_BYTES:
             results = _read_here(split_chunks(stream))
         elif path is not None:
-            results = _read_file(stream, path, self._workers)
+            results = _read_file(path, self._workers)
         else:
             results = _read_stream(stream, self._workers)
         last_sequence = None
@@ -112,9 +112,18 @@ def read_span(path: Path, span: Span) -> bytes:
 
     Raises OSError when it cannot be read.
     """
+    return read_and_pack(_chunk_of(path, span))
+
+
+def _chunk_of(path: Path, span: Span) -> Chunk:
     with path.open("rb") as stream:
         stream.seek(span.offset)
-        return read_and_pack(Chunk(stream.read(span.length), span.end, span.offset, 0))
+        data = stream.read(span.length)
+    return Chunk(data, min(span.end, len(data)), span.offset, 0)  # the file may have become shorter
+
+
+def _read_here_span(path: Path, span: Span) -> ReadChunk:
+    return _read(_chunk_of(path, span))
 
 
 def _read_here(chunks: Iterable[Chunk]) -> Generator[ReadChunk, None, None]:
@@ -132,7 +141,7 @@ def _read_stream(stream: BinaryIO, workers: int) -> Generator[ReadChunk, None, N
         return
     chunks = _draining(first, following, chunks)
     if is_sparse:
-        yield from _read_in_threads(chunks, workers)
+        yield from _read_in_threads(_read, chunks, workers)
     else:
         yield from _read_parallel(read_and_pack, chunks, workers)
 
@@ -147,12 +156,12 @@ def _draining(first: list[Chunk], following: Chunk, rest: Iterator[Chunk]) -> It
     yield from rest
 
 
-def _read_file(stream: BinaryIO, path: Path, workers: int) -> Generator[ReadChunk, None, None]:
-    """Chunks in order, which worker processes read out of the file themselves, unless little is in it."""
+def _read_file(path: Path, workers: int) -> Generator[ReadChunk, None, None]:
+    """Chunks in order, which workers read out of the file themselves: threads where little is in it, or processes."""
     with path.open("rb") as file:
         data = file.read(CHUNK_BYTES)
     if _is_sparse(Chunk(data, data.rfind(b"\n") + 1, 0, 0)):
-        yield from _read_in_threads(split_chunks(stream), workers)
+        yield from _read_in_threads(partial(_read_here_span, path), split_spans(path), workers)
         return
     yield from _read_parallel(partial(read_span, path), split_spans(path), workers)
 
@@ -163,12 +172,14 @@ def _is_sparse(chunk: Chunk) -> bool:
     return records is not None and records.number * _SPARSE_BYTES < chunk.end
 
 
-def _read_in_threads(chunks: Iterable[Chunk], workers: int) -> Generator[ReadChunk, None, None]:
+def _read_in_threads(
+    read: Callable[[_Task], ReadChunk], tasks: Iterable[_Task], workers: int
+) -> Generator[ReadChunk, None, None]:
     waiting: deque[Future[ReadChunk]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="chunks") as pool:
         try:
-            for chunk in chunks:
-                waiting.append(pool.submit(_read, chunk))
+            for task in tasks:
+                waiting.append(pool.submit(read, task))
                 if len(waiting) > workers * _AHEAD:
                     yield waiting.popleft().result()
             while waiting:

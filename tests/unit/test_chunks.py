@@ -11,8 +11,11 @@ import pytest
 from oomtext import killed, stamped
 
 import harness
+from harness.oomlog import reading
 from harness.oomlog.chunks import Span, split_chunks, split_spans
+from harness.oomlog.reading import Reader, read_span
 from harness.oomlog.scan import Chunk, _Reader, read_and_count, read_compiled
+from harness.oomlog.wire import unpack
 
 KILLS = 5000
 
@@ -59,6 +62,29 @@ def test_a_file_is_cut_as_a_stream_is(tmp_path, chunk_bytes, seed):
     with path.open("rb") as stream:
         expected = [Span(chunk.offset, len(chunk.data), chunk.end) for chunk in split_chunks(stream, chunk_bytes)]
     assert list(split_spans(path, chunk_bytes)) == expected
+
+
+def test_a_file_that_became_shorter_is_read_to_its_end(tmp_path):
+    path = tmp_path / "log"
+    path.write_text(stamped([killed(7)])[0] + "\n")
+    found, lines, end, _ = unpack(read_span(path, Span(0, 1 << 20, 1 << 20)))
+    assert ([one.record.pid for one in found], lines, end) == ([7], 1, path.stat().st_size)
+
+
+@pytest.mark.parametrize("line", ["usb 1-1: new device", killed(7)], ids=["sparse", "dense"])
+def test_a_large_file_is_read_by_workers_as_it_is_by_one(tmp_path, line, monkeypatch):
+    monkeypatch.setattr(reading, "_PARALLEL_BYTES", 1)
+    path = tmp_path / "log"
+    with path.open("w") as out:
+        for n in range(70_000):
+            out.write(f"[{n:7d}.000000] {killed(n) if n % 5000 == 4999 else line}\n")
+    results = []
+    for workers in (1, 2):
+        reader = Reader(workers)
+        with path.open("rb") as stream:
+            outputs = list(reader.read(stream, path, path.stat().st_size))
+        results.append((repr(outputs), reader.lines, reader.bytes, repr(reader.missing)))
+    assert results[0] == results[1]
 
 
 def test_a_chunk_that_was_read_is_let_go_without_a_search_for_cycles():
