@@ -60,6 +60,8 @@ def parse(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for algebra, of which there is none here
     from ..logs.parse import ParseRequest, parse_files
 
+    gc.freeze()
+    gc.enable()
     if not files and sys.stdin.isatty():
         raise click.UsageError("no FILE, and standard input is a terminal: name a log, or pipe one in")
     console = console_on_stdout()

@@ -177,7 +177,7 @@ def test_a_save_that_fails_is_no_end_of_the_trial():
         raise GuestError("QEMU cannot save the guest: failed")
 
     report = SimpleNamespace(say=lambda text: asked.append(text))
-    guests = TrialGuests(SimpleNamespace(snapshots=True), None, report)
+    guests = TrialGuests(SimpleNamespace(snapshots=True, saves_snapshots=True), None, report)
     for _ in range(3):
         guests._save(SimpleNamespace(save=save), Snapshot.of_boot(2, "kernel"))
     assert len(asked) == 2
