@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 from harness.kernels import config
@@ -121,7 +122,13 @@ class Archive:
                 (directory / name).write_text(text)
                 release += f" {sha256(text.encode())} {len(text.encode())} {name}\n"
             signed = gpg(key or self.key, "--clearsign", text=release.encode())
-            (directory / "InRelease").write_bytes(signed)
+            index = directory / "InRelease"
+            before = index.stat().st_mtime if index.exists() else 0
+            index.write_bytes(signed)
+            # HTTP tells changes by the second, and two publications may come in one
+            changed = max(time.time(), before + 1)
+            for path in (index, *(directory / name for name in lists)):
+                os.utime(path, (changed, changed))
 
     def host_apt(self, directory, *suites):
         """The environment of a host whose apt reads these suites of the archive, and nothing else."""
