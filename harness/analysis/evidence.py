@@ -50,6 +50,7 @@ class Adjusted:
 
 
 def gather(arm: Arm, base: Arm, is_sequential: bool) -> Evidence:
+    """What the tests say of an arm and its baseline, before any correction. `is_sequential`: by tests that may be repeated."""
     boots = [by_boot(side.by_boot) for side in (arm, base)]
 
     def ask(hits: str, rounds: str, side: str) -> Answer:
