@@ -48,7 +48,7 @@ def _entry(run: Path, record: RunRecord, arm: Arm) -> Entry:
         cpu=record.host.cpu,
         cores=record.host.cores,
         arm=arm.arm,
-        probes=next(found.probes for found in record.arms if found.name == arm.arm),
+        probes=next(spec.probes for spec in record.arms if spec.name == arm.arm),
         scenario=arm.scenario,
         scenario_version=versions[arm.scenario],
         rounds=arm.rounds,
@@ -69,17 +69,17 @@ def _entry(run: Path, record: RunRecord, arm: Arm) -> Entry:
 
 def _last_time(entries: list[Entry], before: list[Entry]) -> list[str]:
     """For each scenario the newest entry of the same kernel and machine whose run is still there, in words."""
-    found: dict[str, tuple[Entry, list[str]]] = {}
+    by_directory: dict[str, tuple[Entry, list[str]]] = {}
     for entry in entries:
         if old := next(filter(partial(_is_comparable, entry), reversed(before)), None):
-            rates = ["-" if one.rounds_per_minute is None else f"{one.rounds_per_minute:.0f}" for one in (old, entry)]
+            rates = ["-" if run.rounds_per_minute is None else f"{run.rounds_per_minute:.0f}" for run in (old, entry)]
             words = f"{entry.scenario} {rates[0]} rounds per minute, now {rates[1]}"
-            found.setdefault(old.directory, (old, []))[1].append(words)
+            by_directory.setdefault(old.directory, (old, []))[1].append(words)
     return [
         f"last time on this kernel ({old.time[:16].replace('T', ' ')} UTC): {'; '.join(words[:_NAMED])}"
         f"{f'; and {len(words) - _NAMED} scenarios more' if len(words) > _NAMED else ''}\n"
         f"  oomtrial compare {old.directory} {entries[0].directory}"
-        for old, words in found.values()
+        for old, words in by_directory.values()
     ]
 
 
