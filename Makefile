@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROUNDS ?= 60
+ROUNDS ?= 40
 BOOTS ?= 2
 SEED ?= 1
 

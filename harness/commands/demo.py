@@ -13,7 +13,7 @@ from .summary import print_run
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds per kernel.")
+@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per kernel.")
 @click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per kernel.")
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")

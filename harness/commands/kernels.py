@@ -121,13 +121,13 @@ def _tidy(progress: Reporter) -> None:
 def build(texts: tuple[str, ...], user_fragments: tuple[Path, ...]) -> None:
     """Build kernels that are not in the cache, and print their paths."""
     from ..kernels.kernel import make_kernel
-    from ..kernels.plan import plan_kernel
+    from ..kernels.plan import plan_kernels
     from ..spec.kernel import parse_kernel_spec
 
     specs = [parse_kernel_spec(text) for text in texts]
     with Reporter() as progress:
         _tidy(progress)
-        plans = [plan_kernel(spec, progress, user_fragments) for spec in specs]
+        plans = plan_kernels(specs, progress, user_fragments)
         made = [make_kernel(plan, progress) for plan in plans]
     for kernel in made:
         click.echo(f"{kernel.spec} {kernel.image}")
@@ -143,12 +143,12 @@ def check(texts: tuple[str, ...], library: bool, user_fragments: tuple[Path, ...
     With --library, exit code 4 if a patch does not apply to a version that it is meant for.
     """
     from ..kernels.check import check_kernel
-    from ..kernels.plan import plan_kernel
+    from ..kernels.plan import plan_kernels
     from ..spec.kernel import parse_kernel_spec
 
     with Reporter() as progress:
         _tidy(progress)
-        plans = [plan_kernel(parse_kernel_spec(text), progress, user_fragments) for text in texts]
+        plans = plan_kernels(map(parse_kernel_spec, texts), progress, user_fragments)
         if library:
             _check_library(plans, progress)
             return

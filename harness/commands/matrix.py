@@ -98,7 +98,8 @@ def matrix(
     from ..analysis.checks import parse_condition
     from ..experiment.request import Request
     from ..spec.arm import name_arms
-    from ..studies.matrix import PAGE, add_night, write_site
+    from ..studies.matrixsite import PAGE, write_site
+    from ..studies.nightly import add_night
 
     parsed = [parse_condition(text) for text in conditions]
     if not kernels and (given := _measuring(context)):

@@ -16,7 +16,7 @@ from ..guest.engine import EngineInfo
 from ..guest.qemu import qemu_version
 from ..kernels.keeping import keep_provenance
 from ..kernels.kernel import Kernel, KernelPlan, ready_kernel
-from ..kernels.plan import plan_kernel
+from ..kernels.plan import plan_kernels
 from ..kernels.provenance import Provenance
 from ..progress import Reporter
 from ..runs.record import HostRecord, RunRecord
@@ -138,7 +138,7 @@ class GuestPlace:
                 refuse_other_host(resumed, machine_of_guests())
             self._cached = find_kernels(resumed)
         specs = [parse_kernel_spec(text) for text in request.kernels if text not in self._cached]
-        self._plans = [plan_kernel(spec, self._progress, request.config) for spec in specs]
+        self._plans = plan_kernels(specs, self._progress, request.config)
         if resumed is not None:
             refuse_other_kernels(resumed, self._plans)
 

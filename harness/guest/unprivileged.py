@@ -26,7 +26,8 @@ def require_user_namespace() -> None:
         raise HostError(
             f"this user may not create user namespaces, which mmdebstrap needs without root: {error.what}",
             "as root: sysctl kernel.unprivileged_userns_clone=1 (Debian)"
-            " or kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); or apt-get install fakechroot",
+            " or kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu); or apt-get install fakechroot."
+            " In a chroot the kernel never allows it (user_namespaces(7)): enter that system with systemd-nspawn",
         ) from error
     name = _user_name()
     for path in _RANGES:

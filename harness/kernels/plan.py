@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import UsageError
@@ -21,10 +21,16 @@ from .tree import find_tree
 
 
 def plan_kernel(
-    spec: KernelSpec, progress: Reporter, user_fragments: Sequence[Path] = (), *, offline: bool = False
+    spec: KernelSpec,
+    progress: Reporter,
+    user_fragments: Sequence[Path] = (),
+    *,
+    offline: bool = False,
+    offers: Offers | None = None,
 ) -> KernelPlan:
     """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `user_fragments`: fragments
-    of the user, for the kernels that are built. `offline`: use the package lists in the cache.
+    of the user, for the kernels that are built. `offline`: use the package lists in the cache. `offers`: lists that were
+    read before.
 
     Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that no archive offers,
     HostError when the host lacks a compiler.
@@ -33,11 +39,12 @@ def plan_kernel(
         raise UsageError(
             "host is the running kernel and cannot boot in a guest", "oomtrial run --kernel host measures it"
         )
+    offers = offers or Offers(progress, offline)
     if spec.kind == "debian":
-        return plan_debian(spec, Offers(progress, offline))
+        return plan_debian(spec, offers)
     if spec.kind == "image":
         return plan_image(spec)
-    base = find_tree(spec, progress) if spec.kind == "tree" else find_source(spec, Offers(progress, offline))
+    base = find_tree(spec, progress) if spec.kind == "tree" else find_source(spec, offers)
     fragment = kconfig.fragment_text(base.version, user_fragments)
     patches = tuple(patch for name in spec.patches for patch in load_patches(name, base.release))
     for patch in patches:
@@ -45,3 +52,11 @@ def plan_kernel(
             progress.say(f"{spec.text}: {patch.name}: {patch.note}")
     require_toolchain()
     return BuildPlan(spec, base, patches, fragment, compiler_version(), tuple(map(str, user_fragments)))
+
+
+def plan_kernels(
+    specs: Iterable[KernelSpec], progress: Reporter, user_fragments: Sequence[Path] = ()
+) -> list[KernelPlan]:
+    """`plan_kernel` for each spec, in order. A package list is read once for all, and what is wrong with it is said once."""
+    offers = Offers(progress)
+    return [plan_kernel(spec, progress, user_fragments, offers=offers) for spec in specs]

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.runs.record import read_run
-from harness.studies.matrix import nights_in
+from harness.studies.nights import nights_in
 
 pytestmark = pytest.mark.guest
 

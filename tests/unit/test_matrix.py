@@ -31,6 +31,8 @@ from harness.runs.record import HostRecord, PlannedBlock, RunRecord, ScenarioRec
 from harness.spec.arm import name_arms
 from harness.spec.scenarios import load_scenario
 from harness.studies import matrix as made
+from harness.studies import matrixsite, nightly
+from harness.studies.nights import nights_in
 from harness.tables.schema import TABLES
 from harness.tables.store import save_tables
 from tests.unit import test_resume as fake
@@ -106,7 +108,7 @@ def _no_plans():
 def _few_pages():
     """A run's page takes seconds: one scenario of one night has a real one."""
     with pytest.MonkeyPatch.context() as patch:
-        opened, written = made.open_report, made.write_page
+        opened, written = matrixsite.open_report, matrixsite.write_page
 
         def open_one(run, rounds, most, scenario):
             is_real = (run.name, scenario) == (night_id(2), "one-big-many-small")
@@ -118,8 +120,8 @@ def _few_pages():
             else:
                 written(report, path)
 
-        patch.setattr(made, "open_report", open_one)
-        patch.setattr(made, "write_page", write_one)
+        patch.setattr(matrixsite, "open_report", open_one)
+        patch.setattr(matrixsite, "write_page", write_one)
         yield
 
 
@@ -358,7 +360,7 @@ def test_only_the_newest_nights_are_shown(own, monkeypatch):
     ],
 )
 def test_mistakes_are_told_before_a_kernel_is_made(monkeypatch, tmp_path, arguments, says):
-    monkeypatch.setattr(made, "make_kernel", lambda *_: pytest.fail("a kernel was made"))
+    monkeypatch.setattr(nightly, "make_kernel", lambda *_: pytest.fail("a kernel was made"))
     shown = invoke("--out", tmp_path / "x", *arguments)
     assert isinstance(shown.exception, UsageError), shown.output
     assert says in str(shown.exception)
@@ -385,8 +387,8 @@ def guests(monkeypatch):
         if "9.9" in spec.text:
             raise BuildError("apt offers no 9.9")
 
-    monkeypatch.setattr(made, "plan_kernel", plan)
-    monkeypatch.setattr(made, "make_kernel", lambda *_: None)
+    monkeypatch.setattr(nightly, "plan_kernel", plan)
+    monkeypatch.setattr(nightly, "make_kernel", lambda *_: None)
     return monkeypatch
 
 
@@ -413,7 +415,7 @@ def test_each_call_adds_a_night(guests, tmp_path):
     for _ in range(2):
         shown = invoke("--out", tmp_path, *NIGHT)
         assert shown.exit_code == 0, shown.output
-    assert len(made.nights_in(tmp_path)) == 2
+    assert len(nights_in(tmp_path)) == 2
     assert "compared with the night of" in shown.stdout
     assert (tmp_path / "index.html").is_file()
 
@@ -437,7 +439,7 @@ def interrupted_after(rounds):
 def test_the_same_call_resumes_an_interrupted_night_and_every_round_counts_once(guests, tmp_path):
     guests.setattr(block, "run_trial", interrupted_after(7))
     assert invoke("--out", tmp_path, *NIGHT).exit_code != 0
-    (run,) = made.nights_in(tmp_path)
+    (run,) = nights_in(tmp_path)
     assert read_run(run).state == "interrupted"
     shown = invoke("--out", tmp_path)
     assert "(interrupted)" in shown.stdout
@@ -446,7 +448,7 @@ def test_the_same_call_resumes_an_interrupted_night_and_every_round_counts_once(
     shown = invoke("--out", tmp_path, *NIGHT)
     assert shown.exit_code == 0, shown.output
     assert "resuming the interrupted night" in shown.stderr
-    assert made.nights_in(tmp_path) == [run]
+    assert nights_in(tmp_path) == [run]
     assert read_run(run).state == "complete"
     counted = [(arm, boot, n) for arm in ("again", "source:6.1") for boot in (1, 2) for n in (1, 2, 3)]
     assert [row for row in rounds_of(run) if row[2] <= 3] == counted
@@ -461,7 +463,7 @@ def test_a_night_that_was_asked_for_otherwise_stays_as_it_is(guests, tmp_path):
     assert shown.exit_code == 0, shown.output
     assert "stays as it is: its rounds are 4, and now 6. A new night begins" in shown.stderr
     # both may have begun in one second, so that their names say nothing of their order
-    assert sorted(read_run(run).state for run in made.nights_in(tmp_path)) == ["complete", "interrupted"]
+    assert sorted(read_run(run).state for run in nights_in(tmp_path)) == ["complete", "interrupted"]
 
 
 def test_a_damaged_last_night_does_not_stop_the_next(guests, tmp_path):
@@ -477,7 +479,7 @@ def test_a_damaged_last_night_does_not_stop_the_next(guests, tmp_path):
 def test_a_night_that_was_killed_is_shown(guests, tmp_path):
     del guests
     assert invoke("--out", tmp_path, *NIGHT).exit_code == 0
-    (run,) = made.nights_in(tmp_path)
+    (run,) = nights_in(tmp_path)
     write_run(run, msgspec.structs.replace(read_run(run), state="running"))
     shutil.rmtree(run / "tables")
     assert "(interrupted)" in invoke("--out", tmp_path).stdout

@@ -241,6 +241,17 @@ def test_what_is_known_goes_on_when_the_mirror_is_down(kernels, archive, environ
     assert "7.2.13" in Path(done.stdout.split()[-1]).read_text()
 
 
+def test_what_is_wrong_with_a_list_is_said_once_for_all_kernels(kernels, archive, environment):
+    image_of("debian:7.2")
+    archive.close()
+    for file in lists(environment):
+        os.utime(file, (time.time() - 3 * 86400,) * 2)
+    said = [line.partition("] ")[2] for line in kernels("build", "debian:7.2", "debian:7.2@sid").stderr.splitlines()]
+    silent = [line for line in said if "does not answer" in line]
+    assert silent
+    assert len(silent) == len(set(silent)), silent
+
+
 def test_an_update_that_was_killed_leaves_nothing_that_is_taken(environment):
     state = Index(read_host().archive("sid"), "sid", "binary").state
     directory = Path(environment["OOMTRIAL_CACHE"]) / "apt" / state
