@@ -250,7 +250,7 @@ def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
         )
     if pool.is_sequential:
         notes.append(
-            "the run stopped once it was decided: its differences are biased upwards, by 15 to 20 % if that took many blocks"
+            "the run stopped once it was decided: its differences are biased upwards, by about 15 % if that took many blocks"
             " (docs/statistics.md), and the intervals do not account for the interim analyses"
         )
         if (
