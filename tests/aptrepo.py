@@ -50,7 +50,8 @@ class Archive:
         self.entries = {}  # (suite, kind) to stanzas
         handler = type("Handler", (Quiet,), {"directory": str(root)})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        # asked that often whether it is to end: by default close() waits for half a second
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.uri = f"http://127.0.0.1:{self.server.server_port}/debian"
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import msgspec
@@ -9,8 +10,9 @@ import pandas as pd
 
 from ..spec.outcome import Outcome
 from .armcounts import costs_of_rounds, count_evidence, count_kills, count_rounds, shares_of_boots
+from .columns import equals
 from .mechanism import MechanismCount
-from .tally import STARVED, BootCount, by_boot, count_boots, counted, is_warm_up
+from .tally import STARVED, BootCount, block_names, by_boot, count_boots, counted, is_warm_up
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +122,8 @@ def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm
     """Counts one arm's rounds and kills of one scenario, warm-up rounds apart."""
     warm_up = rounds[is_warm_up(rounds)]
     rounds, kills = counted(rounds, kills)
-    begun = (rounds["block"] if "block" in rounds else rounds["boot"].astype("string")).value_counts()
-    missing = {block: max(0, count - int(begun.get(block, 0))) for block, count in run.planned.items()}
+    begun = Counter(block_names(rounds))
+    missing = {block: max(0, count - begun[block]) for block, count in run.planned.items()}
     given_up = {block: count for block, count in missing.items() if block in run.ended}
     counts = count_boots(rounds, kills, given_up, run.deadline_s)
     boots = by_boot(counts)
@@ -130,7 +132,7 @@ def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm
         count_kills(kills, rounds),
         shares_of_boots(boots),
         count_evidence(rounds),
-        costs_of_rounds(rounds[rounds["outcome"] == Outcome.COMPLETED]),
+        costs_of_rounds(rounds[equals(rounds["outcome"], Outcome.COMPLETED)]),
     )
     figures = {name: value for part in parts for name, value in msgspec.structs.asdict(part).items()}
     return Arm(

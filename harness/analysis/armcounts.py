@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
+import numpy as np
 import pandas as pd
 
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from ..spec.outcome import ROUND_OUTCOMES, Outcome
+from .columns import equals, flags, integers, known, round_keys
 from .killclass import KillClass
 from .mechanism import MechanismCount, count_mechanisms
 from .rates import rate_of
@@ -109,50 +112,55 @@ def count_rounds(
     expected: Collection[str],
 ) -> RoundCounts:
     """Counts rounds; `missing`: planned and never begun, by block; `given_up`: those of runs that went to their end."""
-    outcomes = rounds["outcome"].value_counts()
+    outcomes = Counter(rounds["outcome"].tolist())
     return RoundCounts(
         rounds=len(rounds),
         rounds_not_run=sum(missing.values()),
         rounds_given_up=sum(given_up.values()),
-        boots=int(rounds["boot_id"].fillna(rounds["trial_id"]).nunique()),
-        completed_rounds=int(outcomes.get(Outcome.COMPLETED, 0)),
+        boots=len(set(rounds["boot_id"].fillna(rounds["trial_id"]).tolist())),
+        completed_rounds=outcomes[Outcome.COMPLETED],
         failed_rounds=sum(boot.failed for boot in boots),
         starved_rounds=sum(boot.starved for boot in boots),
         maybe_starved_rounds=sum(boot.waits_lost for boot in boots),
-        outcomes={outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
-        unexpected_outcomes=int((~rounds["outcome"].isin(list(expected))).sum()),
+        outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
+        unexpected_outcomes=sum(count for outcome, count in outcomes.items() if outcome not in expected),
         warm_up_rounds=len(warm_up),
-        warm_up_failed=int((warm_up["outcome"] != Outcome.COMPLETED).sum()),
+        warm_up_failed=sum(outcome != Outcome.COMPLETED for outcome in warm_up["outcome"].tolist()),
     )
 
 
 def count_kills(kills: pd.DataFrame, rounds: pd.DataFrame) -> KillCounts:
     """Counts the kills of rounds."""
-    classes = kills["kill_class"].value_counts()
-    redundant = kills[kills["kill_class"] == KillClass.REDUNDANT]
-    surplus = int(kills["surplus"].fillna(False).sum())
-    estimated = kills["overlap_estimated"].fillna(False).astype(bool)
-    latency = (kills["release_time_us"] - kills["mark_time_us"]).dropna()
-    completed = rounds[rounds["outcome"] == Outcome.COMPLETED]
+    classes = Counter(kills["kill_class"].tolist())
+    redundant = kills[equals(kills["kill_class"], KillClass.REDUNDANT)]
+    surplus = int(flags(kills["surplus"]).sum())
+    estimated = flags(kills["overlap_estimated"])
+    latency = known(kills["release_time_us"] - kills["mark_time_us"])
+    completed = equals(rounds["outcome"], Outcome.COMPLETED)
+    rounds_estimated = {key for key, is_estimated in zip(round_keys(kills), estimated, strict=True) if is_estimated}
     return KillCounts(
         kills=len(kills),
         redundant_kills=len(redundant),
         surplus_kills=surplus,
-        premature_kills=int(classes.get(KillClass.PREMATURE, 0)),
-        fruitless_kills=int(classes.get(KillClass.FRUITLESS, 0)),
-        necessary_kills=int(classes.get(KillClass.NECESSARY, 0)),
-        collateral_kills=int(classes.get(KillClass.COLLATERAL, 0)),
-        unknown_kills=int(classes.get(KillClass.UNKNOWN, 0)),
-        maybe_redundant_kills=int(may_be_redundant(kills).sum()),
+        premature_kills=classes[KillClass.PREMATURE],
+        fruitless_kills=classes[KillClass.FRUITLESS],
+        necessary_kills=classes[KillClass.NECESSARY],
+        collateral_kills=classes[KillClass.COLLATERAL],
+        unknown_kills=classes[KillClass.UNKNOWN],
+        maybe_redundant_kills=int(flags(may_be_redundant(kills)).sum()),
         redundant_per_round=len(redundant) / len(rounds) if len(rounds) else None,
         surplus_per_round=surplus / len(rounds) if len(rounds) else None,
-        kill_to_release_us_median=int(latency.median()) if len(latency) else None,
+        kill_to_release_us_median=int(np.median(latency)) if len(latency) else None,
         kills_without_release=int(kills["release_time_us"].isna().sum()),
         redundant_mechanisms=count_mechanisms(redundant),
         decisions_traced=bool(kills["decision_time_us"].notna().any()),
         overlaps_estimated=int(estimated.sum()),
         overlaps_not_told=int(kills["overlap_estimated"].isna().sum()),
-        rounds_with_overlap_estimated=_rounds_with(kills[estimated], completed),
+        rounds_with_overlap_estimated=sum(
+            key in rounds_estimated
+            for key, is_completed in zip(round_keys(rounds), completed, strict=True)
+            if is_completed
+        ),
         decisions=_decisions(kills),
         redundant_decisions=_decisions(redundant),
     )
@@ -181,14 +189,16 @@ def shares_of_boots(boots: Sequence[BootCount]) -> Shares:
 
 def count_evidence(rounds: pd.DataFrame) -> EvidenceCounts:
     """Counts what the evidence of rounds lacks."""
-    completed = rounds[rounds["outcome"] == Outcome.COMPLETED]
-    lost = rounds[["lost_kmsg_records", "lost_trace_events", "missed_probes"]].sum().sum()
+    completed = equals(rounds["outcome"], Outcome.COMPLETED)
+    lost = sum(
+        int(integers(rounds[name]).sum()) for name in ("lost_kmsg_records", "lost_trace_events", "missed_probes")
+    )
     return EvidenceCounts(
         witness_disagreements=int(rounds["witness_disagreement"].notna().sum()),
-        witnesses_unchecked=int((~completed["witnesses_checked"].fillna(False)).sum()),
-        lost_records=int(lost),
-        foreign_kills=int(rounds["foreign_kills"].fillna(0).sum()),
-        trouble_lines=int(rounds["trouble_lines"].sum()),
+        witnesses_unchecked=int((completed & ~flags(rounds["witnesses_checked"])).sum()),
+        lost_records=lost,
+        foreign_kills=int(integers(rounds["foreign_kills"]).sum()),
+        trouble_lines=int(integers(rounds["trouble_lines"]).sum()),
     )
 
 
@@ -211,22 +221,17 @@ def costs_of_rounds(completed: pd.DataFrame) -> Costs:
 
 def _decisions(kills: pd.DataFrame) -> int:
     """Kills of unknown decision count one each."""
-    known = kills[kills["decision_time_us"].notna()]
-    columns = ["trial_id", "round", "decider_pid", "decision_time_us"]
-    return len(known[columns].drop_duplicates()) + len(kills) - len(known)
-
-
-def _rounds_with(kills: pd.DataFrame, rounds: pd.DataFrame) -> int:
-    """How many of the rounds have one of the kills."""
-    keys = ["trial_id", "round"]
-    return int(pd.MultiIndex.from_frame(rounds[keys]).isin(pd.MultiIndex.from_frame(kills[keys])).sum())
+    is_known = flags(kills["decision_time_us"].notna())
+    columns = ("trial_id", "round", "decider_pid", "decision_time_us")
+    rows = zip(*(kills[column][is_known].tolist() for column in columns), strict=True)
+    return len(set(rows)) + len(kills) - int(is_known.sum())
 
 
 def _mean(values: pd.Series, divisor: float) -> float | None:
-    known = values.dropna()
-    return float(known.mean()) / divisor if len(known) else None
+    figures = known(values)
+    return float(figures.mean()) / divisor if len(figures) else None
 
 
 def _sd(values: pd.Series, divisor: float) -> float | None:
-    known = values.dropna()
-    return float(known.std()) / divisor if len(known) > 1 else None
+    figures = known(values)
+    return float(figures.std(ddof=1)) / divisor if len(figures) > 1 else None

@@ -19,8 +19,10 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
+import numpy as np
 import pandas as pd
 
+from .columns import equals, known
 from .tracedkill import TracedKill
 
 
@@ -73,17 +75,15 @@ def _passed(victim: TracedKill, earliest_choice: int, latest_choice: int) -> Mec
 def count_mechanisms(kills: pd.DataFrame) -> dict[str, MechanismCount]:
     """Of some kills of a table, each mechanism; kills of a table that has no such column are unknown."""
     mechanisms = kills["mechanism"].fillna(Mechanism.UNKNOWN)
-    return {
-        str(mechanism): _count(kills[mechanisms == mechanism]["decision_to_choice_us"].astype("Int64"))
-        for mechanism in Mechanism
-    }
+    delays = kills["decision_to_choice_us"]
+    return {str(mechanism): _count(delays[equals(mechanisms, mechanism)]) for mechanism in Mechanism}
 
 
-def _count(delays_us: pd.Series) -> MechanismCount:
-    known = delays_us.dropna()
+def _count(delays: pd.Series) -> MechanismCount:
+    delays_us = known(delays)
     return MechanismCount(
-        kills=len(delays_us),
-        decision_to_choice_us_median=int(known.median()) if len(known) else None,
-        decision_to_choice_us_least=int(known.min()) if len(known) else None,
-        decision_to_choice_us_most=int(known.max()) if len(known) else None,
+        kills=len(delays),
+        decision_to_choice_us_median=int(np.median(delays_us)) if len(delays_us) else None,
+        decision_to_choice_us_least=int(delays_us.min()) if len(delays_us) else None,
+        decision_to_choice_us_most=int(delays_us.max()) if len(delays_us) else None,
     )

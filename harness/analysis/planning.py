@@ -11,10 +11,11 @@ from functools import cache
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaln, xlog1py, xlogy
 
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from .search import least_enough
-from .shares import clusters_of, shares_of
+from .shares import Boots, boots_by_hits, boots_of, clusters_of_boots, shares_of
 
 ALPHA = 0.05
 POWER = 0.9
@@ -39,6 +40,30 @@ def draw_hits(
     return generator.binomial(rounds_per_boot, share, shape).astype(np.float64)
 
 
+def _boots_by_hits(
+    generator: np.random.Generator, share: float, icc: float, rounds: int, boots: int
+) -> NDArray[np.int64]:
+    """As `draw_hits`, in far less time where there are more boots than kinds of them: how many boots have no hit, one hit,
+    and so on, of each draw. Hits of a boot are beta-binomial."""
+    hits = np.arange(rounds + 1)
+    if icc and 0 < share < 1:
+        scale = (1 - icc) / icc
+        a, b = share * scale, (1 - share) * scale
+        log_chance = betaln(hits + a, rounds - hits + b) - betaln(a, b)
+    else:
+        log_chance = xlogy(hits, share) + xlog1py(rounds - hits, -share)
+    chance = np.exp(log_chance - betaln(hits + 1, rounds - hits + 1) - np.log(rounds + 1))
+    return generator.multinomial(boots, chance / chance.sum(), _DRAWS)
+
+
+def _draw_boots(generator: np.random.Generator, share: float, icc: float, rounds: int, boots: int) -> Boots:
+    """Draws of an arm."""
+    if boots > rounds + 1:
+        return boots_by_hits(_boots_by_hits(generator, share, icc, rounds, boots), boots)
+    shape = max(200, min(_DRAWS, _AT_ONCE // boots)), boots
+    return boots_of(draw_hits(generator, share, icc, rounds, shape), np.full(shape, float(rounds)))
+
+
 @cache
 def simulated_power(
     base_share: float,
@@ -51,11 +76,9 @@ def simulated_power(
 ) -> float:
     """The chance that two arms of so many boots are told apart at level alpha, two-sided, and the right way round."""
     generator = np.random.default_rng(seed)
-    draws = max(200, min(_DRAWS, _AT_ONCE // boots))
-    rounds = np.full((draws, boots), float(rounds_per_boot))
-    base, arm = (draw_hits(generator, each, icc, rounds_per_boot, (draws, boots)) for each in (base_share, share))
-    clusters = clusters_of(arm, rounds, base, rounds)
-    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
+    base, arm = (_draw_boots(generator, each, icc, rounds_per_boot, boots) for each in (base_share, share))
+    clusters = clusters_of_boots(arm, base)
+    totals = (arm.hits, arm.rounds, base.hits, base.rounds)
     low, high = shares_of(totals, clusters.design_effect, clusters.degrees).limits(alpha)
     return float(np.mean(high < 0 if share < base_share else low > 0))
 

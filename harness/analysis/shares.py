@@ -119,31 +119,63 @@ def score_limits(share: Floats, rounds: Floats, z: Floats) -> tuple[Floats, Floa
     return low, high
 
 
+@dataclass(frozen=True)
+class Boots:
+    """Sums over the boots of an arm."""
+
+    number: int
+    hits: Floats
+    rounds: Floats
+    residuals: Floats  # squares of a boot's hits beyond the arm's share of its rounds
+    squares: Floats  # of a boot's rounds
+
+
+def boots_of(hits: Floats, rounds: Floats) -> Boots:
+    """Hits and rounds of each boot, which are the last axis; none is empty."""
+    total = rounds.sum(-1)
+    share = hits.sum(-1) / total
+    residuals = ((hits - share[..., None] * rounds) ** 2).sum(-1)
+    return Boots(hits.shape[-1], hits.sum(-1), total, residuals, (rounds**2).sum(-1))
+
+
+def boots_by_hits(boots: NDArray[np.int64], number: int) -> Boots:
+    """The same of boots with one number of rounds each: how many boots have no hit, one hit, and so on to all rounds, along the
+    last axis; `number` in all."""
+    kinds = np.arange(boots.shape[-1])
+    rounds = boots.shape[-1] - 1
+    hits = (boots @ kinds).astype(np.float64)
+    share = hits / (number * rounds)
+    residuals = (boots * (kinds - share[..., None] * rounds) ** 2).sum(-1)
+    return Boots(number, hits, np.full_like(hits, number * rounds), residuals, np.full_like(hits, number * rounds**2))
+
+
 def clusters_of(hits: Floats, rounds: Floats, base_hits: Floats, base_rounds: Floats) -> Clusters:
     """The design effect of pairs of arms, from hits and rounds of each boot; boots are the last axis, none is empty."""
-    spread, independent, squares = [], [], 0.0
-    for hit, count in ((hits, rounds), (base_hits, base_rounds)):
-        boots, total = hit.shape[-1], count.sum(-1)
-        share = hit.sum(-1) / total
-        squares = squares + (count**2).sum(-1)
-        if boots < 2:
+    return clusters_of_boots(boots_of(hits, rounds), boots_of(base_hits, base_rounds))
+
+
+def clusters_of_boots(arm: Boots, base: Boots) -> Clusters:
+    """The design effect of pairs of arms."""
+    spread, independent = [], []
+    for side in (arm, base):
+        share = side.hits / side.rounds
+        if side.number < 2:
             spread.append(np.zeros_like(share))
             independent.append(np.zeros_like(share))
             continue
-        residuals = ((hit - share[..., None] * count) ** 2).sum(-1)
-        spread.append(boots / (boots - 1) * residuals / total**2)
-        independent.append(share * (1 - share) / total)
+        spread.append(side.number / (side.number - 1) * side.residuals / side.rounds**2)
+        independent.append(share * (1 - share) / side.rounds)
     variance, expected = spread[0] + spread[1], independent[0] + independent[1]
-    boots_of = [max(2, hits.shape[-1]), max(2, base_hits.shape[-1])]
+    boots = [max(2, arm.number), max(2, base.number)]
     with np.errstate(divide="ignore", invalid="ignore"):
         seen = np.where(expected > 0, variance / expected, np.nan)
-        degrees = variance**2 / (spread[0] ** 2 / (boots_of[0] - 1) + spread[1] ** 2 / (boots_of[1] - 1))
-    per_boot = np.asarray(squares / (rounds.sum(-1) + base_rounds.sum(-1)))
+        degrees = variance**2 / (spread[0] ** 2 / (boots[0] - 1) + spread[1] ** 2 / (boots[1] - 1))
+    per_boot = np.asarray((arm.squares + base.squares) / (arm.rounds + base.rounds))
     with np.errstate(divide="ignore", invalid="ignore"):
         icc = np.where(per_boot > 1, (seen - 1) / (per_boot - 1), np.nan)
     estimate = np.nan_to_num(seen, nan=1.0)
-    if min(hits.shape[-1], base_hits.shape[-1]) >= MIN_BOOTS:
-        degrees = np.where(variance > 0, degrees, sum(boots_of) - 2)
+    if min(arm.number, base.number) >= MIN_BOOTS:
+        degrees = np.where(variance > 0, degrees, sum(boots) - 2)
         return Clusters(np.maximum(1.0, estimate), np.asarray(degrees), per_boot, icc)
     default = 1 + (per_boot - 1) * DEFAULT_ICC
     return Clusters(np.maximum(default, estimate), np.full_like(per_boot, _MANY), per_boot, icc)

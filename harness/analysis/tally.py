@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import msgspec
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from ..spec.outcome import Outcome
+from .columns import Flags, Integers, equals, flags, integers, round_keys
 from .killclass import KillClass
 
 COSTS = ("duration", "stall", "system")  # of a round: columns in us of the table of rounds
@@ -72,61 +76,76 @@ def count_boots(
 
     A table of pooled runs has a column `block`; otherwise the planned boot is the block.
     """
-    keys = ["trial_id", "round"]
-    block = rounds["block"] if "block" in rounds else rounds["boot"].astype("string")
-    frame = rounds[[*keys, "outcome"]].assign(
-        block=block.fillna(""), boot_id=rounds["boot_id"].fillna(rounds["trial_id"])
-    )
-    frame["completed"] = (frame["outcome"] == "completed").astype(bool)
-    frame["failed"] = ~frame["completed"]
-    where = pd.MultiIndex.from_frame(frame[keys])
-    for name, chosen in (
-        ("redundant", kills["kill_class"] == KillClass.REDUNDANT),
-        ("surplus", kills["surplus"]),
-        ("unknown", may_be_redundant(kills)),
-    ):
-        hit = pd.MultiIndex.from_frame(kills.loc[chosen.fillna(False).astype(bool), keys])
-        frame[name] = where.isin(hit) & frame["completed"]
-    frame["unknown"] &= ~frame["redundant"]
-    entries = rounds["oom_entries"].fillna(0).astype("int64")
-    frame["traced"] = frame["completed"] & (entries > 0) & (rounds["lost_trace_events"] + rounds["missed_probes"] == 0)
-    # under oom_lock one is served after the other, and the first kills
-    frame["reentered"] = frame["traced"] & (entries > 1)
+    completed = equals(rounds["outcome"], Outcome.COMPLETED)
+    entries = integers(rounds["oom_entries"])
+    lost = integers(rounds["lost_trace_events"], null=1) + integers(rounds["missed_probes"], null=1)
+    traced = completed & (entries > 0) & (lost == 0)
+    sums: dict[str, NDArray[np.generic]] = {
+        "completed": completed,
+        "failed": ~completed,
+        "traced": traced,
+        "reentered": traced & (entries > 1),  # under oom_lock one is served after the other, and the first kills
+        **_sums_of_kills(rounds, kills, completed),
+    }
     if deadline_s is not None:
-        frame = frame.assign(**_waits(rounds, frame["completed"], STARVED * deadline_s * 1e6))
-    else:
-        frame[["starved", "waits_known", "waits_lost"]] = False
-    killed = kills.assign(surplus_kills=kills["surplus"].fillna(False).astype("int64")).groupby(keys)
-    of_kills = killed[["surplus_kills", "decision_to_choice_us"]].sum(min_count=1).reindex(where)
-    frame["surplus_kills"] = of_kills["surplus_kills"].fillna(0).astype("int64").to_numpy() * frame["completed"]
-    decider = pd.Series(of_kills["decision_to_choice_us"].to_numpy(), index=frame.index)
-    figures = {cost: rounds[f"{cost}_us"] for cost in COSTS} | {"decider": decider}
-    for cost, of_round in figures.items():
-        figure = of_round.where(frame["completed"])
-        frame[f"{cost}_us"], frame[f"{cost}_rounds"] = figure.fillna(0).astype("int64"), figure.notna()
-    names = list(_SUMS)
-    sums = frame.groupby(["block", "boot_id"], sort=False)[names].sum().reset_index()
+        sums |= _waits(rounds, completed, STARVED * deadline_s * 1e6)
+    for cost in COSTS:
+        figure = rounds[f"{cost}_us"]
+        sums[f"{cost}_us"] = integers(figure) * completed
+        sums[f"{cost}_rounds"] = flags(figure.notna()) & completed
+    places: dict[tuple[str, str], int] = {}
+    where = zip(block_names(rounds), rounds["boot_id"].fillna(rounds["trial_id"]).tolist(), strict=True)
+    place = np.fromiter((places.setdefault((block, str(boot)), len(places)) for block, boot in where), dtype=np.intp)
+    totals = np.zeros((len(places), len(sums)), dtype=np.int64)
+    np.add.at(totals, place, np.column_stack(list(sums.values())).astype(np.int64))
     counts = [
-        BootCount(block=str(row["block"]), boot_id=str(row["boot_id"]), **{name: int(row[name]) for name in names})
-        for row in sums.to_dict("records")
+        BootCount(block=block, boot_id=boot_id, **dict(zip(sums, row, strict=True)))
+        for (block, boot_id), row in zip(places, totals.tolist(), strict=True)
     ]
     return counts + [BootCount(block=block, boot_id="", failed=count) for block, count in given_up.items() if count]
 
 
-def _waits(rounds: pd.DataFrame, completed: pd.Series, limit_us: float) -> dict[str, pd.Series]:
+def block_names(rounds: pd.DataFrame) -> list[str]:
+    """The block of each round: the column of pooled runs, or the planned boot."""
+    names = rounds["block"] if "block" in rounds else rounds["boot"].astype("string")
+    return [str(name) for name in names.fillna("").tolist()]
+
+
+def _sums_of_kills(rounds: pd.DataFrame, kills: pd.DataFrame, completed: Flags) -> dict[str, NDArray[np.generic]]:
+    """What the kills of each completed round add to the counts of its boot."""
+    keys = list(round_keys(rounds))
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    number = np.array([numbers[key] for key in keys], dtype=np.intp)
+    number_of_kill = np.array([numbers.get(key, -1) for key in round_keys(kills)], dtype=np.intp)
+    is_here = number_of_kill >= 0
+
+    def by_round(of_kills: NDArray[np.generic]) -> Integers:
+        """The sum over the kills of each round."""
+        total = np.zeros(len(numbers), dtype=np.int64)
+        np.add.at(total, number_of_kill[is_here], of_kills[is_here].astype(np.int64))
+        return np.asarray(total[number] * completed)
+
+    redundant = by_round(equals(kills["kill_class"], KillClass.REDUNDANT)) > 0
+    surplus_kills = by_round(flags(kills["surplus"]))
+    delay = kills["decision_to_choice_us"]
+    return {
+        "redundant": redundant,
+        "surplus": surplus_kills > 0,
+        "unknown": (by_round(flags(may_be_redundant(kills))) > 0) & ~redundant,
+        "surplus_kills": surplus_kills,
+        "decider_us": by_round(integers(delay)),
+        "decider_rounds": by_round(flags(delay.notna())) > 0,
+    }
+
+
+def _waits(rounds: pd.DataFrame, completed: Flags, limit_us: float) -> dict[str, Flags]:
     """Completed rounds with a wait beyond the limit. The first 64 waits of each process are kept: where one had more, and
     the round lasted longer than the limit, a shorter longest wait says nothing. Runs of before have no longest wait."""
-    starved = (rounds["longest_wait_us"] > limit_us).fillna(False) & completed
-    lost = (rounds["stalls_lost"] > 0).fillna(False) & (rounds["duration_us"] > limit_us).fillna(False)
-    told = rounds["longest_wait_us"].notna() & completed
-    return {
-        name: values.astype(bool)
-        for name, values in (
-            ("starved", starved),
-            ("waits_known", told & (starved | ~lost)),
-            ("waits_lost", told & ~starved & lost),
-        )
-    }
+    longest = rounds["longest_wait_us"]
+    is_known = flags(longest.notna()) & completed
+    starved = (integers(longest) > limit_us) & completed
+    lost = (integers(rounds["stalls_lost"]) > 0) & (integers(rounds["duration_us"]) > limit_us)
+    return {"starved": starved, "waits_known": is_known & (starved | ~lost), "waits_lost": is_known & ~starved & lost}
 
 
 def may_be_redundant(kills: pd.DataFrame) -> pd.Series:

@@ -111,7 +111,8 @@ def test_a_full_disk_is_told_before_anything_starts(oomtrial, tmp_path, version)
 def test_a_download_that_fails(oomtrial, tmp_path, version):
     apt_config = tmp_path / "apt.conf"
     apt_config.write_text(
-        'Acquire::http::Proxy "http://127.0.0.1:1";\nAcquire::https::Proxy "http://127.0.0.1:1";\nAcquire::Retries "0";\n'
+        Path(os.environ["APT_CONFIG"]).read_text()
+        + 'Acquire::http::Proxy "http://127.0.0.1:1";\nAcquire::https::Proxy "http://127.0.0.1:1";\nAcquire::Retries "0";\n'
     )
     done = oomtrial(
         "run",

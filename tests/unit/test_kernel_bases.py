@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError, HostError
-from harness.kernels import build, offers
+from harness.kernels import apt, build, offers
 from harness.kernels.apt import Package
 from harness.kernels.debian import rank_debian
 from harness.kernels.initramfs import depends, loading_order, make_archive
@@ -369,6 +369,18 @@ def test_the_real_mirror_gives_a_kernel_that_this_host_lacks(kernels):
     if done.returncode and "does not answer" in done.stderr:
         pytest.skip("the mirror of this host does not answer")
     assert "linux-image-6.18." in done.stdout or "nearest: " in one_line(done, 4)
+
+
+@pytest.mark.parametrize(
+    ("said", "absent"),
+    [
+        ("Failed to fetch http://127.0.0.1:40412/x.deb  404  Not Found [IP: 127.0.0.1 40412]", True),
+        ("Failed to fetch file:/x/y.deb  File not found - /x/y.deb (2: No such file or directory)", True),
+        ("Failed to fetch http://127.0.0.1:40412/pool/4404.deb  Hash Sum mismatch", False),
+    ],
+)
+def test_a_404_is_a_status_and_no_part_of_an_address(said, absent):
+    assert (apt._ABSENT.search(said) is not None) == absent
 
 
 def image(name, version, *depends):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError
-from harness.kernels import apt
 from harness.kernels.catalog import Catalog, Index
 from harness.kernels.kernel import make_kernel
 from harness.kernels.mirror import read_host
@@ -48,9 +47,20 @@ def pristine(tmp_path_factory):
     end_agent(made.key)
 
 
+@pytest.fixture(scope="module")
+def sources(pristine, tmp_path_factory):
+    """The archive with kernel sources in it, too."""
+    directory = tmp_path_factory.mktemp("sources")
+    with pristine.copy(directory / "www") as made:
+        add_sources(made, directory)
+        yield made
+
+
 @pytest.fixture
-def archive(pristine, tmp_path):
-    with pristine.copy(tmp_path / "www") as made:
+def archive(request, pristine, tmp_path):
+    """An archive of the test's own, with sources if the test uses that fixture."""
+    origin = request.getfixturevalue("sources") if "sources" in request.fixturenames else pristine
+    with origin.copy(tmp_path / "www") as made:
         yield made
 
 
@@ -211,18 +221,6 @@ def test_a_package_that_is_not_the_listed_one(archive, environment):
     assert image_of("debian:7.3") == "7.3.1+deb14-cloud-amd64"
 
 
-@pytest.mark.parametrize(
-    ("said", "absent"),
-    [
-        ("Failed to fetch http://127.0.0.1:40412/x.deb  404  Not Found [IP: 127.0.0.1 40412]", True),
-        ("Failed to fetch file:/x/y.deb  File not found - /x/y.deb (2: No such file or directory)", True),
-        ("Failed to fetch http://127.0.0.1:40412/pool/4404.deb  Hash Sum mismatch", False),
-    ],
-)
-def test_a_404_is_a_status_and_no_part_of_an_address(said, absent):
-    assert (apt._ABSENT.search(said) is not None) == absent
-
-
 def test_a_mirror_that_is_down(kernels, archive):
     archive.close()
     assert f"{archive.uri} does not answer: " in error_of(kernels("build", "debian:7.2"))
@@ -301,10 +299,8 @@ def add_sources(archive, tmp_path):
     archive.publish()
 
 
-def test_a_linux_source_package_is_preferred_and_a_source_package_is_unpacked_as_debian_builds_it(
-    kernels, archive, tmp_path
-):
-    add_sources(archive, tmp_path)
+@pytest.mark.usefixtures("sources")
+def test_a_linux_source_package_is_preferred_and_a_source_package_is_unpacked_as_debian_builds_it(kernels):
     assert "int two;" in image_of("source:7.2")
     assert source_of("source:7.2") == "linux-source-7.2 7.2.12-1~bpo13+1"
     assert source_of("source:7.4") == "linux-source-7.4 7.4~rc1-1~exp1"
@@ -321,8 +317,8 @@ def test_a_linux_source_package_is_preferred_and_a_source_package_is_unpacked_as
     assert ["source:7.2", "7.2.12-1~bpo13+1", "trixie-backports", "linux-source"] in lines
 
 
-def test_the_release_of_a_source(archive, tmp_path):
-    add_sources(archive, tmp_path)
+@pytest.mark.usefixtures("sources")
+def test_the_release_of_a_source():
     with Reporter() as progress:
         for text, series, release in (
             ("source:7.2", "7.2", "7.2.12"),
@@ -333,8 +329,8 @@ def test_the_release_of_a_source(archive, tmp_path):
             assert (base.version, base.release) == (series, release)
 
 
-def test_a_source_package_that_is_listed_and_not_there_gives_way_to_the_next(kernels, archive, tmp_path):
-    add_sources(archive, tmp_path)
+@pytest.mark.usefixtures("sources")
+def test_a_source_package_that_is_listed_and_not_there_gives_way_to_the_next(kernels, archive):
     for file in archive.debian.glob("pool/linux_6.19.11*"):
         file.unlink()
     (archive.debian / "pool/linux_6.19.10-1.debian.tar.xz").unlink()
@@ -348,8 +344,8 @@ def test_a_source_package_that_is_listed_and_not_there_gives_way_to_the_next(ker
     assert source_of("source:6.19") == "source package linux 6.19.8-1~bpo13+1"
 
 
-def test_of_a_source_package_whose_small_files_are_gone_the_upstream_archive_is_taken(kernels, archive, tmp_path):
-    add_sources(archive, tmp_path)
+@pytest.mark.usefixtures("sources")
+def test_of_a_source_package_whose_small_files_are_gone_the_upstream_archive_is_taken(kernels, archive):
     for file in [*archive.debian.glob("pool/linux_6.19*.dsc"), *archive.debian.glob("pool/linux_6.19*.debian.tar.xz")]:
         file.unlink()
     (archive.debian / "pool/linux_6.19.11.orig.tar.xz").unlink()
@@ -365,8 +361,8 @@ def test_of_a_source_package_whose_small_files_are_gone_the_upstream_archive_is_
     assert ["source:6.19", "6.19.10-1", "sid", "upstream", "archive,", "if", "the", "mirror", "has", "it"] in lines
 
 
+@pytest.mark.usefixtures("sources")
 def test_an_upstream_archive_that_is_not_the_listed_one_is_not_taken(archive, tmp_path):
-    add_sources(archive, tmp_path)
     for file in archive.debian.glob("pool/linux_6.19*.dsc"):
         file.unlink()
     (archive.debian / "pool/linux_6.19.11.orig.tar.xz").write_bytes(b"planted")
@@ -375,8 +371,8 @@ def test_an_upstream_archive_that_is_not_the_listed_one_is_not_taken(archive, tm
     assert [file.suffix for file in (tmp_path / "cache/apt/upstream").iterdir()] == [".lock"]
 
 
+@pytest.mark.usefixtures("sources")
 def test_an_upstream_archive_that_is_damaged_in_the_cache_is_fetched_again(archive, tmp_path):
-    add_sources(archive, tmp_path)
     for file in archive.debian.glob("pool/linux_6.19*.dsc"):
         file.unlink()
     assert "6.19.11, without" in source_of("source:6.19")
@@ -388,8 +384,8 @@ def test_an_upstream_archive_that_is_damaged_in_the_cache_is_fetched_again(archi
     assert not kept.exists()  # unpacked
 
 
+@pytest.mark.usefixtures("sources")
 def test_a_source_package_whose_patch_does_not_apply_leaves_no_tree(archive, tmp_path, environment):
-    add_sources(archive, tmp_path)
     tree = kernel_source(tmp_path / "again", "6.20.1")
     patches = tmp_path / "again/debian/patches"
     patches.mkdir(parents=True)
@@ -406,8 +402,8 @@ def test_a_source_package_whose_patch_does_not_apply_leaves_no_tree(archive, tmp
     assert not [path for path in Path(environment["OOMTRIAL_CACHE"]).glob("trees/*") if path.is_dir()]
 
 
-def test_prune_asks_no_mirror_and_keeps_what_a_later_run_would_take(kernels, archive, tmp_path, environment):
-    add_sources(archive, tmp_path)
+@pytest.mark.usefixtures("sources")
+def test_prune_asks_no_mirror_and_keeps_what_a_later_run_would_take(kernels, archive, environment):
     for text in ("source:7.2", "source:6.19.8", "debian:7.2"):
         assert image_of(text)
     archive.close()
@@ -419,8 +415,8 @@ def test_prune_asks_no_mirror_and_keeps_what_a_later_run_would_take(kernels, arc
     assert "does not answer" not in done.stderr
 
 
+@pytest.mark.usefixtures("sources")
 def test_prune_takes_what_a_newer_package_took_the_place_of(kernels, archive, tmp_path, environment):
-    add_sources(archive, tmp_path)
     for text in ("source:7.2", "debian:7.2"):
         assert image_of(text)
     add_prebuilt(archive, "sid", "7.2.20-1", "7.2.20-cloud-amd64")
