@@ -61,9 +61,23 @@ class CheckFailedError(OomtrialError):
     exit_code = CHECK_FAILED
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """A UsageError for a name that is not there, with the nearest one that is."""
+_NEAR = 3  # names that one suggestion offers
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known names that were perhaps meant, in a sentence, such as ``'a' or 'b'``; empty if none is near. Those that the
+    name begins or is a part of come before those that are spelt alike."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
-    return UsageError(f"unknown {kind} {name!r}", hint)
+    longer = [other for other in names if name and other.startswith(name)] or (
+        [other for other in names if name in other] if len(name) >= _NEAR else []
+    )
+    near = longer if 0 < len(longer) <= _NEAR else difflib.get_close_matches(name, names, n=1)
+    *before, last = [repr(other) for other in near] or [""]
+    return f"{', '.join(before)} or {last}" if before else last
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """A UsageError for a name that is not there, with the nearest ones that are."""
+    names = sorted(known)
+    near = nearest(name, names)
+    return UsageError(f"unknown {kind} {name!r}", f"did you mean {near}?" if near else f"known: {', '.join(names)}")

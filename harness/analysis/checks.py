@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..errors import UsageError
+from ..errors import UsageError, nearest
 from .arm import Arm
 from .summary import Summary
 from .verdict import Comparison
@@ -64,7 +64,10 @@ def parse_condition(text: str) -> Condition:
         return Condition(Verdict.WORSE, None)
     if match := _RATE.fullmatch(text.strip()):
         return Condition(text.strip(), parse_share(match[1] + match[2]))
-    raise UsageError(f"unknown condition {text!r}", "write worse, or redundant-rate>0.05")
+    near = nearest(text.strip(), [Verdict.WORSE.value])
+    raise UsageError(
+        f"unknown condition {text!r}", f"did you mean {near}?" if near else "write worse, or redundant-rate>0.05"
+    )
 
 
 def check_summary(summary: Summary, conditions: Iterable[Condition]) -> list[Check]:

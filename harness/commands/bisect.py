@@ -11,6 +11,7 @@ from ..errors import CHECK_FAILED, OomtrialError
 from ..progress import Reporter
 from ..spec.machine import Accel
 from .options import ACCEL, SEED, VCPUS, WARM_UP_ROUNDS
+from .values import Choice, IntRange
 
 
 @click.command()
@@ -28,16 +29,16 @@ from .options import ACCEL, SEED, VCPUS, WARM_UP_ROUNDS
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(8, 100_000),
+    type=IntRange(8, 100_000),
     default=60,
     show_default=True,
     help="Rounds per endpoint; maximum per step.",
 )
-@click.option("--boots", type=click.IntRange(1, 1000), default=2, show_default=True, help="Boots per endpoint.")
+@click.option("--boots", type=IntRange(1, 1000), default=2, show_default=True, help="Boots per endpoint.")
 @WARM_UP_ROUNDS
 @click.option(
     "--what",
-    type=click.Choice(["redundant", "hung"]),
+    type=Choice(["redundant", "hung"]),
     help="What makes a round bad: a redundant kill, or that it does not complete.  [default: the one in which the endpoints differ more]",
 )
 @SEED

@@ -10,6 +10,7 @@ from ..errors import CHECK_FAILED
 from ..spec.boots import DEFAULT_ICC
 from .options import COMPARE_FORMAT, FORMAT
 from .output import console_on_stderr, console_on_stdout, print_json
+from .values import FloatRange, IntRange
 
 
 @click.command()
@@ -51,11 +52,12 @@ def compare(
         print_json({"summary": summary, "checks": checks})
     elif style == "table":
         from ..report.comparisontable import print_checks
-        from ..report.terminal import print_arms, print_summary
+        from ..report.terminal import print_arms, print_summary, print_verdicts
 
         console = console_on_stdout()
-        print_summary(console, summary, with_tests=True)
+        print_summary(console, summary)
         print_arms(console, [arm for record in pool.records for arm in record.arms])
+        print_verdicts(console, summary, with_tests=True)
         print_checks(console, checks)
     elif style in PLAIN_FORMATS:
         from ..report.comparisontable import print_checks
@@ -86,19 +88,19 @@ def compare(
     help="Probability that the test distinguishes them (power).",
 )
 @click.option(
-    "--rounds-per-boot", type=click.IntRange(1, 100_000), default=5, show_default=True, help="Rounds counted per boot."
+    "--rounds-per-boot", type=IntRange(1, 100_000), default=5, show_default=True, help="Rounds counted per boot."
 )
-@click.option("--icc", type=click.FloatRange(0, 1), default=DEFAULT_ICC, show_default=True, metavar="R", help="Correlation of rounds within a boot (intraclass correlation).")  # fmt: skip
-@click.option("--boots", type=click.IntRange(2, 10_000), help="Boots per arm, instead of --rounds-per-boot.")
+@click.option("--icc", type=FloatRange(0, 1), default=DEFAULT_ICC, show_default=True, metavar="R", help="Correlation of rounds within a boot (intraclass correlation).")  # fmt: skip
+@click.option("--boots", type=IntRange(2, 10_000), help="Boots per arm, instead of --rounds-per-boot.")
 @click.option(
     "--comparisons",
-    type=click.IntRange(1, 1000),
+    type=IntRange(1, 1000),
     default=1,
     show_default=True,
     help="Number of comparisons made at once: arms times scenarios.",
 )
-@click.option("--seconds-per-round", type=click.FloatRange(0), metavar="S", help="Needed for the duration.")
-@click.option("--seconds-per-boot", type=click.FloatRange(0), default=0.0, metavar="S", help="Start of a boot, warm-up round included.")  # fmt: skip
+@click.option("--seconds-per-round", type=FloatRange(0), metavar="S", help="Needed for the duration.")
+@click.option("--seconds-per-boot", type=FloatRange(0), default=0.0, metavar="S", help="Start of a boot, warm-up round included.")  # fmt: skip
 @FORMAT
 def plan(
     rate: str,

@@ -11,13 +11,14 @@ from ..progress import Reporter
 from ..spec.machine import Accel
 from .options import ACCEL, FORMAT, SEED, VCPUS, WARM_UP_ROUNDS
 from .output import console_on_stdout, print_json
+from .values import IntRange
 
 
 @click.command()
 @click.option("--base", metavar="SPEC", help="Stock kernel.  [default: source:6.1, else source:6.12]")
 @click.option("--only", "names", multiple=True, metavar="NAME", help="Run only this control. Repeatable.")
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds per arm.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per arm.")
+@click.option("--rounds", type=IntRange(1, 1_000_000), default=60, show_default=True, help="Rounds per arm.")
+@click.option("--boots", type=IntRange(1, 10_000), default=2, show_default=True, help="Boots per arm.")
 @WARM_UP_ROUNDS
 @SEED
 @click.option(

@@ -10,11 +10,12 @@ from ..progress import Reporter
 from ..spec.boots import WARM_UP
 from .options import SEED
 from .summary import print_run
+from .values import IntRange
 
 
 @click.command()
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per kernel.")
-@click.option("--boots", type=click.IntRange(1, 10_000), default=2, show_default=True, help="Boots per kernel.")
+@click.option("--rounds", type=IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per kernel.")
+@click.option("--boots", type=IntRange(1, 10_000), default=2, show_default=True, help="Boots per kernel.")
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @click.pass_context

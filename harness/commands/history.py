@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from .output import console_on_stdout, print_json
+from .values import IntRange
 
 
 @click.command()
-@click.option("--last", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="Entries to show.")
+@click.option("--last", type=IntRange(1), default=20, show_default=True, metavar="N", help="Entries to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print all entries as JSON.")
 def history(last: int, as_json: bool) -> None:
     """List earlier runs on host with their figures.

@@ -12,6 +12,7 @@ from ..progress import Reporter
 from .options import OWN_CONFIG
 from .output import console_on_stdout
 from .sections import SectionedGroup
+from .values import FloatRange
 
 if TYPE_CHECKING:
     from ..kernels.kernel import KernelPlan
@@ -45,6 +46,7 @@ def list_(offline: bool) -> None:
     from ..kernels.library import library_names
     from ..kernels.listing import incomplete_series, listed_kernels
     from ..kernels.offers import Offers, age_text
+    from ..report.lines import print_table
 
     console = console_on_stdout(_WIDTH)
     with Reporter() as progress:
@@ -56,7 +58,7 @@ def list_(offline: bool) -> None:
         table.add_column(heading)
     for one in offered:
         table.add_row(one.spec, one.version, one.origin, one.form)
-    console.print(table)
+    print_table(console, table)
     for one in offered:
         names = library_names(series_of(one.version)) if one.spec.startswith("source:") else []
         if names:
@@ -76,7 +78,7 @@ def list_(offline: bool) -> None:
         size = f"{cached.size_bytes / (1 << 20):.0f}"
         table.add_row(cached.kernel.spec, cached.kernel.source, cached.kernel.key, size, used)
     if table.row_count:
-        console.print(table)
+        print_table(console, table)
 
 
 @kernels.command()
@@ -190,7 +192,7 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
 @kernels.command()
 @click.option(
     "--older-than",
-    type=click.FloatRange(0),
+    type=FloatRange(0),
     default=30,
     show_default=True,
     metavar="DAYS",

@@ -16,6 +16,7 @@ from ..spec.machine import Accel
 from ..system.extras import require_extra
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
 from .output import console_on_stdout, print_json
+from .values import Choice, IntRange
 
 if TYPE_CHECKING:
     from ..analysis.checks import Condition
@@ -44,8 +45,8 @@ _OF_SITE = ("out", "style", "conditions")  # options that measure nothing
     metavar="NAME",
     help=f'Scenario name, path of a .toml file, or "all". Repeatable.  [default: {_DEFAULT_SCENARIO}]',
 )
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per kernel and scenario.")  # fmt: skip
-@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots per kernel and scenario; rounds are spread over them.  [default: one for 12 rounds, and 8 at least; on host 1]")  # fmt: skip
+@click.option("--rounds", type=IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per kernel and scenario.")  # fmt: skip
+@click.option("--boots", type=IntRange(1, 10_000), help="Boots per kernel and scenario; rounds are spread over them.  [default: one for 12 rounds, and 8 at least; on host 1]")  # fmt: skip
 @SEED
 @VCPUS
 @MEMORY
@@ -65,7 +66,7 @@ _OF_SITE = ("out", "style", "conditions")  # options that measure nothing
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json", "junit", "ktap"]),
+    type=Choice(["table", "json", "junit", "ktap"]),
     default="table",
     show_default=True,
     help="Output format. junit and ktap: a test for each cell, which fails where the cell is worse than in the night before.",

@@ -8,11 +8,12 @@ import click
 
 from ..spec.boots import WARM_UP
 from ..spec.machine import ACCELERATIONS
+from .values import Choice, IntRange
 
 FORMAT = click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json"]),
+    type=Choice(["table", "json"]),
     default="table",
     show_default=True,
     help="Output format.",
@@ -21,7 +22,7 @@ _FORMAT_HELP = "Output format. mail: plain text of 72 columns, for a patch mail.
 SUMMARY_FORMAT = click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json", "mail", "markdown", "csv"]),
+    type=Choice(["table", "json", "mail", "markdown", "csv"]),
     default="table",
     show_default=True,
     help=_FORMAT_HELP,
@@ -29,7 +30,7 @@ SUMMARY_FORMAT = click.option(
 COMPARE_FORMAT = click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json", "mail", "markdown", "csv", "junit", "ktap"]),
+    type=Choice(["table", "json", "mail", "markdown", "csv", "junit", "ktap"]),
     default="table",
     show_default=True,
     help=f"{_FORMAT_HELP} junit and ktap: a test for each comparison.",
@@ -37,12 +38,10 @@ COMPARE_FORMAT = click.option(
 SEED = click.option(
     "--seed", type=int, default=1, show_default=True, help="Seed of the random order in which the arms take turns."
 )
-VCPUS = click.option(
-    "--vcpus", type=click.IntRange(1, 64), default=4, show_default=True, help="Virtual CPUs per guest."
-)
+VCPUS = click.option("--vcpus", type=IntRange(1, 64), default=4, show_default=True, help="Virtual CPUs per guest.")
 WARM_UP_ROUNDS = click.option(
     "--warm-up",
-    type=click.IntRange(0, 100),
+    type=IntRange(0, 100),
     default=WARM_UP,
     show_default=True,
     metavar="N",
@@ -59,14 +58,14 @@ OWN_CONFIG = click.option(
 MEMORY = click.option(
     "--memory",
     "memory_mib",
-    type=click.IntRange(256, 1 << 20),
+    type=IntRange(256, 1 << 20),
     default=2048,
     show_default=True,
     help="Memory per guest in MiB.",
 )
 ACCEL = click.option(
     "--accel",
-    type=click.Choice(ACCELERATIONS),
+    type=Choice(ACCELERATIONS),
     default="auto",
     show_default=True,
     help="How QEMU runs guests. auto: KVM if a guest boots with it, else software emulation (tcg).",

@@ -11,6 +11,7 @@ import click
 
 from ..errors import EvidenceError
 from .output import console_on_stdout
+from .values import Choice
 
 
 @click.command()
@@ -18,7 +19,7 @@ from .output import console_on_stdout
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "json", "jsonl", "csv", "parquet"]),
+    type=Choice(["table", "json", "jsonl", "csv", "parquet"]),
     default="table",
     show_default=True,
     help="Output format. csv without --out prints the table of kills.",

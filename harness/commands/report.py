@@ -9,6 +9,7 @@ import click
 
 from ..system.extras import require_extra
 from .output import console_on_stdout, require_parent
+from .values import IntRange
 
 if TYPE_CHECKING:
     from ..report.timeline import Timeline
@@ -26,7 +27,7 @@ _PLAIN_WIDTH = 100  # where standard output is no terminal
     help="File to write the page to.  [default: RUN/report.html]",
 )
 @click.option("--round", "rounds", multiple=True, metavar="TRIAL/ROUND", help="Draw the timeline of this round. Repeatable.  [default: rounds with a redundant kill first]")  # fmt: skip
-@click.option("--max-rounds", type=click.IntRange(0, 1000), default=12, show_default=True, help="Maximum number of rounds drawn by default.")  # fmt: skip
+@click.option("--max-rounds", type=IntRange(0, 1000), default=12, show_default=True, help="Maximum number of rounds drawn by default.")  # fmt: skip
 @click.option("--svg", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write the pictures as SVG files to this directory, instead of the page.")  # fmt: skip
 @click.option(
     "--png",

@@ -14,6 +14,7 @@ from ..spec.boots import INTERIM_ROUNDS, WARM_UP, default_boots
 from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from .summary import print_run
+from .values import Choice, IntRange
 
 if TYPE_CHECKING:
     from ..experiment.experiment import Experiment
@@ -39,16 +40,16 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
     metavar="NAME",
     help='Scenario name, path of a .toml file, or "all". Repeatable.  [default: one-big-many-small]',
 )
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per arm.")
+@click.option("--rounds", type=IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per arm.")
 @click.option(
     "--boots",
-    type=click.IntRange(1, 10_000),
+    type=IntRange(1, 10_000),
     help="Boots per arm (on host: containers); rounds are spread over them.  [default: one for 12 rounds, without snapshots"
     " for 25, with --until-decided for 8, and at least 8; on host 1]",
 )
 @click.option(
     "--warm-up",
-    type=click.IntRange(0, 100),
+    type=IntRange(0, 100),
     metavar="N",
     help=f"Rounds at the start of each boot that are recorded and not counted.  [default: {WARM_UP}, on host 0]",
 )
@@ -67,7 +68,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @click.option(
     "--vcpus",
-    type=click.IntRange(1, 64),
+    type=IntRange(1, 64),
     default=4,
     show_default=True,
     help="Virtual CPUs per guest. More of them than host cores widens the window for a second kill.",
@@ -76,7 +77,7 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
 @ACCEL
 @click.option(
     "--probes",
-    type=click.Choice(["all", "kills", "none"]),
+    type=Choice(["all", "kills", "none"]),
     default="all",
     show_default=True,
     help="Kernel probes. all: kills and their mechanism. kills: kills are classified, without the mechanism. none: kills are only counted.",
@@ -145,7 +146,11 @@ def run(
             _remember(experiment)
         return
     if not kernels:
-        raise click.MissingParameter(ctx=context, param=context.command.params[0])
+        raise click.MissingParameter(
+            "Such as --kernel debian:6.12; `oomtrial kernels list` shows what there is",
+            context,
+            context.command.params[0],
+        )
     arms = name_arms(amplified(kernels) if amplify else kernels, Probes(probes))
     is_host = any(arm.kernel == "host" for arm in arms)
     if is_host:

@@ -8,6 +8,7 @@ import click
 
 from .output import console_on_stdout, print_json
 from .sections import SectionedGroup
+from .values import Choice
 
 
 class _ShownByDefault(SectionedGroup):
@@ -37,7 +38,7 @@ def scenarios() -> None:
 @click.option(
     "--format",
     "style",
-    type=click.Choice(["table", "toml", "json"]),
+    type=Choice(["table", "toml", "json"]),
     help="Output format.  [default: toml with NAME, else table]",
 )
 @click.option("--schema", is_flag=True, help="Print the JSON schema of scenario files, for an editor.")

@@ -12,6 +12,7 @@ from ..spec.machine import Accel
 from ..system.extras import require_extra
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, FORMAT, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS, VCPUS
 from .output import console_on_stdout, print_json
+from .values import IntRange
 
 _DEFAULT_SCENARIO = "one-big-many-small"
 
@@ -21,8 +22,8 @@ _DEFAULT_SCENARIO = "one-big-many-small"
 @click.option(
     "--scenario", metavar="NAME", help=f"Scenario name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]"
 )
-@click.option("--rounds", type=click.IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per version.")
-@click.option("--boots", type=click.IntRange(1, 10_000), help="Boots per version; rounds are spread over them.  [default: one for 12 rounds, and at least 8]")  # fmt: skip
+@click.option("--rounds", type=IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per version.")
+@click.option("--boots", type=IntRange(1, 10_000), help="Boots per version; rounds are spread over them.  [default: one for 12 rounds, and at least 8]")  # fmt: skip
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @VCPUS

@@ -31,13 +31,15 @@ def summary(run_directory: Path, style: str) -> None:
 def print_run(run_directory: Path) -> None:
     """The summary of a run on the terminal."""
     from ..report.reproduce import reproduce_lines
-    from ..report.terminal import print_arms, print_summary
+    from ..report.terminal import print_arms, print_summary, print_verdicts
     from ..runs.record import read_run
     from ..runs.tables import summarize
 
     console = console_on_stdout()
-    print_summary(console, summarize(run_directory))
+    summary = summarize(run_directory)
+    print_summary(console, summary)
     record = read_run(run_directory)
     print_arms(console, record.arms)
     for line in reproduce_lines(record.command, record.provenance):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_verdicts(console, summary)

@@ -11,6 +11,7 @@ from ..spec.boots import WARM_UP, default_boots
 from ..spec.machine import Accel
 from .options import ACCEL, MEMORY, OWN_CONFIG, SEED
 from .output import console_on_stdout
+from .values import IntRange
 
 _MOST_ROUNDS = 200
 _PLAIN_WIDTH = 100  # of a timeline, where standard output is no terminal
@@ -29,7 +30,7 @@ _PLAIN_WIDTH = 100  # of a timeline, where standard output is no terminal
 @click.option("--scenario", metavar="NAME", help="Scenario name, or path of a .toml file.  [default: one-big-many-small]")  # fmt: skip
 @click.option(
     "--rounds",
-    type=click.IntRange(8, 1_000_000),
+    type=IntRange(8, 1_000_000),
     default=_MOST_ROUNDS,
     show_default=True,
     help="Maximum rounds per arm. It ends as soon as the verdict is clear.",
@@ -38,7 +39,7 @@ _PLAIN_WIDTH = 100  # of a timeline, where standard output is no terminal
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @click.option(
     "--vcpus",
-    type=click.IntRange(1, 64),
+    type=IntRange(1, 64),
     help="Virtual CPUs per guest.  [default: the number of host cores, but 4 to 8]",
 )
 @MEMORY

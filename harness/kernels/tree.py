@@ -168,14 +168,23 @@ def find_tree(spec: KernelSpec, progress: Reporter) -> Tree:
     path = path.resolve()
     if spec.ref:
         return _at_commit(spec, path)
-    makefile = path / "Makefile"
-    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
+    text = require_kernel_tree(path, spec.argument)
     version = makefile_version(text)
-    _require_kernel(spec.argument, version, [name for name in _LOOKS_LIKE if not (path / name).exists()])
     with progress.task(f"read {path}") as task:
         manifest = read_entries(path, _listed(path), lambda done: task.update(done=done))
     assert version is not None
     return Tree(path, "", "", version, makefile_release(text) or version, manifest)
+
+
+def require_kernel_tree(path: Path, name: str) -> str:
+    """The text of the Makefile of a tree that is called `name`.
+
+    Raises UsageError when that is no kernel tree.
+    """
+    makefile = path / "Makefile"
+    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
+    _require_kernel(name, makefile_version(text), [name for name in _LOOKS_LIKE if not (path / name).exists()])
+    return text
 
 
 def _require_kernel(path: str, version: str | None, lacking: list[str]) -> None:

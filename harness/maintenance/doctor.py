@@ -22,6 +22,7 @@ from ..kernels import toolchain
 from ..kernels.debian import offered_series
 from ..kernels.library import library_names
 from ..kernels.source import offered_versions
+from ..report.lines import print_table
 from ..spec.machine import Accel
 from ..system.machine import available_mib, machine_budget
 from ..system.paths import cache_dir, data_dir
@@ -178,16 +179,19 @@ def _sources() -> Finding:
             "apt offers no linux-source package that the patch library knows",
             f"{_sudo()}apt-get update",
         )
-    offered = [f"source:{version} with {', '.join(library_names(version))}" for version in versions]
+    offered = [f"source:{version} with {len(library_names(version))} patches" for version in versions]
     offered += [f"debian:{version}" for version in offered_series()]
-    return Finding("apt", "ok", "; ".join([*offered, "more in the suites of its mirror: oomtrial kernels list"]))
+    more = "more in the suites of its mirror, and the patches' names: oomtrial kernels list"
+    return Finding("apt", "ok", f"{', '.join(offered)}; {more}")
 
 
 def _cache() -> Finding:
     cache = cache_dir()
     kernels = len(list(cache.glob("kernels/*/kernel.json")))
     images = len(list(cache.glob("rootfs/*.ext4")))
-    return Finding("cache", "ok", f"{cache}: {kernels} kernels, {images} guest images")
+    return Finding(
+        "cache", "ok", f"{cache}: {kernels} kernel{'s' * (kernels != 1)}, {images} guest image{'s' * (images != 1)}"
+    )
 
 
 def diagnose() -> list[Finding]:
@@ -214,7 +218,7 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
     for finding in findings:
         remedy = f"\n-> {escape(finding.remedy)}" if finding.remedy and finding.state != "ok" else ""
         table.add_row(finding.topic, words[finding.state], escape(finding.text) + remedy)
-    console.print(table)
+    print_table(console, table)
     fatal = [finding.topic for finding in findings if finding.is_fatal]
     without = [finding.topic for finding in findings if finding.state == "note"]
     if fatal:

@@ -10,9 +10,11 @@ from ..analysis.checks import Check
 from ..analysis.families import p_words
 from ..analysis.planning import ALPHA
 from ..analysis.verdict import Comparison
-from ..analysis.verdicts import DECIDED
+from ..analysis.verdicts import DECIDED, Verdict
+from .lines import print_lines
 from .visible import visible
 
+_COLOURS = {Verdict.BETTER: "green", Verdict.WORSE: "red"}
 _WORDS = {True: "FAILED", False: "passed", None: "not decided"}
 
 
@@ -91,12 +93,11 @@ def _test_lines(comparison: Comparison) -> Iterator[str]:
         yield f"secondary endpoint, not part of the verdict: {endpoint.words}"
 
 
-def print_comparison(console: Console, comparison: Comparison, *, with_tests: bool = False) -> None:
-    """A verdict, in words; with the tests behind it on request."""
+def print_comparison(console: Console, comparison: Comparison, *, with_tests: bool = False, prefix: str = "") -> None:
+    """A verdict, in words; with the tests behind it on request. Its heading has a colour if it is decided."""
     heading, *rest = comparison_lines(comparison, with_tests=with_tests)
-    console.print(heading, style="bold", highlight=False, markup=False)
-    for line in rest:
-        console.print(line, highlight=False, markup=False)
+    print_lines(console, [visible(prefix) + heading], style=f"bold {_COLOURS.get(comparison.verdict, '')}".strip())
+    print_lines(console, rest)
 
 
 def print_checks(console: Console, checks: list[Check]) -> None:
@@ -104,4 +105,4 @@ def print_checks(console: Console, checks: list[Check]) -> None:
     for check in checks:
         text = f"check {check.scenario}, {check.arm}, {check.condition}: {_WORDS[check.failed]}, {check.because}"
         style = "bold red" if check.failed else ""
-        console.print(visible(text), highlight=False, markup=False, style=style)
+        print_lines(console, [visible(text)], style)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ..analysis.controls import ControlResult
 from ..spec.controls import ALPHA
+from .lines import print_table
 
 _EFFECTS = {
     "redundant": "a redundant kill",
@@ -44,7 +45,7 @@ def print_controls(console: Console, results: list[ControlResult], machine: str)
             "-" if result.power is None else f"{result.power:.2f}",
             ("alike" if result.direction == "alike" else "told apart") if result.passed else "NO",
         )
-    console.print(table)
+    print_table(console, table)
     for result in results:
         low, high = result.claim
         verb = "would have told" if result.direction == "alike" else "must tell"

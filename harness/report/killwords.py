@@ -26,8 +26,8 @@ def victim_of(kill: Kill) -> str:
     return f"{kill.killed.pid} {visible(kill.killed.comm or '(cut)')}" + (" (group)" if kill.group else "")
 
 
-def megabytes_of(kill: Kill) -> str:
-    """What the victim held; empty where the line of the kill is cut before that."""
+def mib_of(kill: Kill) -> str:
+    """What the victim held, in MiB; empty where the line of the kill is cut before that."""
     killed = kill.killed
     sizes_kb = [size for size in (killed.anon_rss_kb, killed.file_rss_kb, killed.shmem_rss_kb) if size is not None]
     return f"{sum(sizes_kb) / 1024:.1f}" if sizes_kb else ""

@@ -6,6 +6,7 @@ It is drawn anew only when something changed, so that it costs the rounds nothin
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,13 +183,16 @@ def _cells(arm: ArmProgress) -> tuple[str, ...]:
 
 
 def _lines(name: str, width: int) -> Iterable[str]:
-    """A name on lines that break between its patches."""
+    """A name on lines that break between its patches; a patch that is longer, after a hyphen or a slash."""
     line = ""
     for number, part in enumerate(name.split("+")):
         piece = f"+{part}" if number else part
         if line and len(line) + len(piece) > width:
             yield line
-            line = piece
-        else:
-            line += piece
+            line = ""
+        for word in [piece] if len(line) + len(piece) <= width else re.findall(r"[^-/]*[-/]|[^-/]+", piece):
+            if line and len(line) + len(word) > width:
+                yield line
+                line = ""
+            line += word
     yield line

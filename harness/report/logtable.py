@@ -17,7 +17,8 @@ from ..oomlog.located import Location
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
 from ..tables.logtotals import LogTotals
 from ..units import format_count
-from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
+from .killwords import VERDICTS, domain_of, mib_of, victim_of
+from .lines import print_table
 from .visible import visible
 
 _SHOWN = 200
@@ -106,7 +107,7 @@ class LogTable:
         for file, kills in groupby(self._kills, key=lambda entry: entry[1]):
             if len(self._files) > 1:
                 self._console.print(Text(visible(file), style="bold"))
-            self._console.print(self._table([kill for kill, _ in kills]))
+            print_table(self._console, self._table([kill for kill, _ in kills]))
         if self._kills:
             hidden = totals.kills.printed - len(self._kills)
             if hidden:
@@ -189,10 +190,10 @@ class LogTable:
     def _table(self, kills: list[Kill]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
         many_boots = len({kill.boot for kill in kills}) > 1
-        for name, right in (("line", True), ("time", True), ("boot", True), ("domain", False), ("victim", False), ("MB", True), ("margin kB", True), ("flight kB", True), ("overlap", False), ("why", False)):  # fmt: skip
+        for name, right in (("line", True), ("time", True), ("boot", True), ("domain", False), ("victim", False), ("MiB", True), ("margin kB", True), ("flight kB", True), ("overlap", False), ("why", False)):  # fmt: skip
             if name != "boot" or many_boots:
                 table.add_column(
-                    name, justify="right" if right else "left", overflow="fold", no_wrap=name in ("line", "time", "MB")
+                    name, justify="right" if right else "left", overflow="fold", no_wrap=name in ("line", "time", "MiB")
                 )
         for kill in kills:
             report = kill.report
@@ -203,7 +204,7 @@ class LogTable:
             cells += [
                 Text(domain_of(kill)),
                 Text(victim_of(kill)),
-                megabytes_of(kill),
+                mib_of(kill),
                 _kb(report.margin_kb if report else None),
                 _kb(kill.in_flight_kb),
                 Text(verdict, style=style),

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..analysis.planning import Size
+from .lines import print_table
 
 
 def _share(value: float) -> str:
@@ -37,4 +38,4 @@ def print_sizes(console: Console, sizes: Sequence[Size]) -> None:
         if timed:
             cells.append("-" if size.seconds is None else _duration(size.seconds))
         table.add_row(*cells)
-    console.print(table)
+    print_table(console, table)

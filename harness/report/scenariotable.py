@@ -9,6 +9,7 @@ from rich.table import Table
 
 from ..spec.scenario import Scenario
 from ..units import format_size
+from .lines import print_table
 
 
 class ScenarioRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,4 +72,4 @@ def print_scenarios(console: Console, scenarios: list[Scenario]) -> None:
             "unknown" if needed is None else str(needed),
             scenario.summary,
         )
-    console.print(table)
+    print_table(console, table)

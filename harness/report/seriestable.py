@@ -11,6 +11,7 @@ from rich.table import Table
 from ..analysis.arm import Arm
 from ..analysis.families import p_words
 from ..analysis.series import Series, Step
+from .lines import print_table
 from .visible import visible
 
 
@@ -59,7 +60,7 @@ def print_series(console: Console, series: Series) -> None:
         table.add_row(
             visible(version.version), visible(version.name), f"{arm.rounds} / {arm.boots}", *told, surplus, str(arm.failed_rounds)
         )  # fmt: skip
-    console.print(table)
+    print_table(console, table)
     for line in change_lines(series):
         console.print(visible(line), style="bold", highlight=False, markup=False)
     for text in series.left_out:

@@ -14,6 +14,7 @@ from ..analysis.summary import Summary
 from ..spec.arm import ArmSpec
 from ..spec.machine import Accel
 from .comparisontable import print_comparison
+from .lines import print_lines, print_table
 from .mechanismwords import mechanism_cells, mechanism_sentence
 from .visible import visible
 
@@ -116,18 +117,35 @@ def _wrapped(text: str) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def print_summary(console: Console, summary: Summary, *, with_tests: bool = False) -> None:
-    """Arms side by side, scenario by scenario, with their comparisons; then everything that a reader must know besides."""
-    scenarios = list(dict.fromkeys(arm.scenario for arm in summary.arms))
+def print_summary(console: Console, summary: Summary) -> None:
+    """Arms side by side, scenario by scenario; then everything that a reader must know besides. The verdicts come last, by
+    `print_verdicts`: they then stand next to the prompt."""
+    scenarios = _scenarios(summary)
     if len(scenarios) > _DETAILED_SCENARIOS:
         _print_overview(console, summary)
     else:
         for scenario in scenarios:
-            _print_scenario(console, summary, scenario, with_tests=with_tests)
-    for text in summary.disagreements:
-        console.print(f"witnesses disagree: {text}", highlight=False, markup=False)
-    for note in summary.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+            _print_scenario(console, summary, scenario)
+    print_lines(console, [f"witnesses disagree: {text}" for text in summary.disagreements])
+    print_lines(console, [f"note: {note}" for note in summary.notes])
+
+
+def print_verdicts(console: Console, summary: Summary, *, with_tests: bool = False) -> None:
+    """The comparisons, after an empty line; with the tests behind them on request."""
+    scenarios = _scenarios(summary)
+    if summary.comparisons:
+        console.print()
+    for comparison in summary.comparisons:
+        if len(scenarios) > _DETAILED_SCENARIOS:
+            heading = f"{comparison.scenario}: {comparison.arm} against {comparison.baseline}: {comparison.verdict}"
+            print_lines(console, [visible(f"{heading}, {comparison.because}")])
+        else:
+            scenario = f"{comparison.scenario}: " if len(scenarios) > 1 else ""
+            print_comparison(console, comparison, with_tests=with_tests, prefix=scenario)
+
+
+def _scenarios(summary: Summary) -> list[str]:
+    return list(dict.fromkeys(arm.scenario for arm in summary.arms))
 
 
 def print_arms(console: Console, arms: Sequence[ArmSpec]) -> None:
@@ -160,32 +178,22 @@ def _print_overview(console: Console, summary: Summary) -> None:
         cells += [str(arm.kills), _told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
         cells += [_told(arm, _hits(arm, "-")), _told(arm, _interval(arm))]
         table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
-    console.print(table)
-    for comparison in summary.comparisons:
-        console.print(
-            f"{comparison.scenario}: {comparison.arm} against {comparison.baseline}: {comparison.verdict}, {comparison.because}",
-            highlight=False,
-        )
+    print_table(console, table)
 
 
 def _told(arm: Arm, text: str) -> str:
     return text if arm.has_oracle else "-"
 
 
-def _print_scenario(console: Console, summary: Summary, scenario: str, *, with_tests: bool) -> None:
+def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
     _print_title(console, summary, scenario)
     arms = [arm for arm in summary.arms if arm.scenario == scenario]
     baseline = next(
         (comparison.baseline for comparison in summary.comparisons if comparison.scenario == scenario), None
     )
     for beside in _tables_of(arms, baseline):
-        console.print(_arms_table(beside))
-    for arm in arms:
-        if says := mechanism_sentence(arm):
-            console.print(f"{arm.arm}: {says}", highlight=False, markup=False)
-    for comparison in summary.comparisons:
-        if comparison.scenario == scenario:
-            print_comparison(console, comparison, with_tests=with_tests)
+        print_table(console, _arms_table(beside))
+    print_lines(console, [f"{arm.arm}: {says}" for arm in arms if (says := mechanism_sentence(arm))])
 
 
 def _tables_of(arms: list[Arm], baseline: str | None) -> list[list[Arm]]:

@@ -16,7 +16,7 @@ from rich.text import Text
 from ..containers.names import Ended
 from ..oomlog.records import Kill
 from ..tables.log import kill_row
-from .killwords import VERDICTS, domain_of, megabytes_of, victim_of
+from .killwords import VERDICTS, domain_of, mib_of, victim_of
 from .logjson import encode
 from .place import Place
 from .visible import visible
@@ -105,7 +105,7 @@ class WatchText:
             _WIDE_PLACE: visible(seen.place.name),
             _DOMAIN: domain_of(kill),
             _VICTIM: victim_of(kill),
-            _SIZE: megabytes_of(kill),
+            _SIZE: mib_of(kill),
             _USAGE: usage_of(kill),
             _MARGIN: "" if report is None or report.margin_kb is None else str(report.margin_kb),
             _OVERLAP: verdict,

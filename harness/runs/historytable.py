@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..report.lines import print_table
 from ..report.visible import visible
 from .history import Entry
 
@@ -32,7 +33,7 @@ def print_history(console: Console, entries: Sequence[Entry]) -> None:
             _number(entry.rounds_per_minute),
             _number(None if entry.kill_to_release_us is None else entry.kill_to_release_us / 1000),
         )
-    console.print(table)
+    print_table(console, table)
     console.print(
         "redundant: completed rounds with a redundant kill. per minute: rounds. release: median time from a kill to the"
         " release of its memory."

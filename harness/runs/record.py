@@ -116,13 +116,29 @@ def write_run(directory: Path, record: RunRecord) -> None:
     write_atomically(directory / RUN_FILE, msgspec.json.format(msgspec.json.encode(record)))
 
 
+_NAMED = 6  # runs that an error names
+
+
+def _runs_in(directory: Path) -> str:
+    """What to write instead of a directory that holds runs, or of a file of one."""
+    if directory.is_file():
+        return f"name the directory of a run, such as {directory.parent}" if directory.name == RUN_FILE else ""
+    runs = sorted(
+        {path.parent for pattern in ("*", "nights/*", "runs/*") for path in directory.glob(f"{pattern}/{RUN_FILE}")}
+    )
+    if not runs:
+        return ""
+    more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
+    return f"name one of its runs: {', '.join(map(str, runs[-_NAMED:]))}{more}"
+
+
 def read_run(directory: Path) -> RunRecord:
     """Raises EvidenceError when a directory holds no run, a damaged one, or one of a newer format."""
     path = directory / RUN_FILE
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EvidenceError(f"{directory} holds no run ({path.name}: {error.strerror})") from error
+        raise EvidenceError(f"{directory} holds no run ({path.name}: {error.strerror})", _runs_in(directory)) from error
     try:
         fields = msgspec.json.decode(content, type=dict[str, Any])
         version = fields.get("format")

@@ -12,6 +12,7 @@ from ..analysis.summary import Summary
 from ..analysis.verdict import compare_all
 from ..collectors.files import TrialRecord
 from ..errors import unknown
+from ..report.armnames import short_names
 from ..spec.arm import AMPLIFIER
 from ..spec.boots import DEFAULT_ICC, INTERIM_ROUNDS, MIN_BOOTS
 from ..spec.scenario import Scenario
@@ -21,7 +22,7 @@ from .record import RunStatus
 
 
 def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
-    """The summary of runs; `baseline`: name of an arm, or its kernel spec; else the first of a stock kernel; `by_run`: see `pool_runs`.
+    """The summary of runs; `baseline`: name of an arm, its kernel spec, or its short name; else the first of a stock kernel; `by_run`: see `pool_runs`.
 
     Raises EvidenceError when a run or a table is missing or damaged, UsageError when runs must not be pooled, or there is
     no such arm.
@@ -37,10 +38,7 @@ def summarize_pool(
     arms = [_arm(pool, name, scenario) for scenario in _scenarios(pool) for name in _arm_names(pool, scenario.name)]
     names = list(dict.fromkeys(arm.arm for arm in arms))
     if baseline is not None and baseline not in names:
-        by_kernel = next((arm.name for run in pool.records for arm in run.arms if arm.kernel == baseline), None)
-        if by_kernel is None:
-            raise unknown("arm", baseline, names)
-        baseline = by_kernel
+        baseline = _arm_called(baseline, pool, names)
     stock = baseline or _first_stock(pool)
     base = {arm.scenario: arm for arm in arms if arm.arm == stock}
     pairs = [(arm, base[arm.scenario]) for arm in arms if arm.arm != stock and arm.scenario in base]
@@ -73,6 +71,19 @@ def _arm_names(pool: Pool, scenario: str) -> list[str]:
             for arm in record.arms
         )
     )
+
+
+def _arm_called(text: str, pool: Pool, names: Sequence[str]) -> str:
+    """The arm with this kernel, or with this short name, as mails and pages have it.
+
+    Raises UsageError when there is none.
+    """
+    arms = {arm.name: arm for record in pool.records for arm in record.arms}
+    short = short_names(list(arms.values()))
+    called = [name for name, arm in arms.items() if name in names and text in (arm.kernel, short[name])]
+    if not called:
+        raise unknown("arm", text, [*names, *(short[name] for name in names if name in short)])
+    return called[0]
 
 
 def _first_stock(pool: Pool) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ FORMS = (
     "source: and tree: take +PATCH..."
 )
 _BUILT = ("source", "tree")
+_KINDS = ("debian", *_BUILT, "image")
 # A series (6.1), a release (7.3.4, 7.3~rc7), a package version (6.19.8-1~bpo13+1), or what Debian calls a kernel
 # (6.1.0-56, 6.12.117+deb12).
 _VERSION = re.compile(
@@ -52,8 +54,11 @@ def parse_kernel_spec(text: str) -> KernelSpec:
     kind, colon, rest = text.partition(":")
     if text == "host":
         return KernelSpec(text, "host", "")
-    if not colon or kind not in ("debian", *_BUILT, "image"):
-        raise UsageError(f"unknown kernel spec {text!r}", f"write {FORMS}")
+    if not colon or kind not in _KINDS:
+        near = difflib.get_close_matches(kind, _KINDS, 1) if colon else []
+        raise UsageError(
+            f"unknown kernel spec {text!r}", f"did you mean {f'{near[0]}:{rest}'!r}?" if near else f"write {FORMS}"
+        )
     if kind in ("debian", "source"):
         return _parse_version(text, kind, rest)
     base, *patches = _split(rest, "+")

@@ -17,6 +17,7 @@ from ..experiment.request import Request
 from ..kernels.debversion import is_candidate
 from ..kernels.listing import Listed, listed_kernels
 from ..kernels.offers import Offers
+from ..kernels.tree import require_kernel_tree
 from ..progress import Reporter
 from ..report.timeline import Timeline
 from ..runs.report import open_report
@@ -50,10 +51,12 @@ class Tried:
 def choose_arms(tree: Path, base: str, patches: Sequence[str], progress: Reporter) -> Choice:
     """The arms of a trial of a tree. `base`: a ref of the tree, or empty. `patches`: names of the library, or paths.
 
-    Raises UsageError when the tree is not a directory, BuildError when nothing can be had that it could be compared with.
+    Raises UsageError when the tree is no kernel tree, BuildError when nothing can be had that it could be compared with.
     """
     if not tree.is_dir():
         raise UsageError(f"{tree} is not a directory", "name the top of a kernel tree with --tree")
+    if not (base and patches):  # the files as they are are measured
+        require_kernel_tree(tree, str(tree))
     path = _escaped(str(tree), "+@")
     as_it_is = f"tree:{path}"
     before = f"{as_it_is}@{base}" if base else as_it_is

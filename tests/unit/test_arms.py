@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import UsageError
-from harness.report.terminal import print_summary
+from harness.report.terminal import print_summary, print_verdicts
 from harness.runs.record import read_run
 from harness.runs.summary import summarize_runs
 from harness.runs.tables import summarize
@@ -103,6 +103,33 @@ def test_a_label_is_the_name_everywhere(oomtrial, labelled):
     assert [arm["kernel"] for arm in found["arms"]] == ["source:6.1", "source:6.1+wait-for-victim", "never-waits"]
 
 
+def test_the_baseline_may_be_named_as_mails_and_pages_do():
+    for name, base in (("stock", "source:6.1"), ("+wait-for-victim", "source:6.1+wait-for-victim")):
+        assert {each.baseline for each in summarize_runs([EXAMPLE], name).comparisons} == {base}
+    with pytest.raises(UsageError, match="unknown arm 'sotck'; did you mean 'stock'"):
+        summarize_runs([EXAMPLE], "sotck")
+
+
+def test_the_verdicts_stand_last_and_can_be_pasted(oomtrial):
+    shown = oomtrial("summary", EXAMPLE).stdout
+    lines = shown.splitlines()
+    assert lines[-2].startswith("source:6.1+ignore-pending-victim against source:6.1: worse")
+    assert (
+        shown.index("\nnote: ") < shown.index("\nReproduce: ") < shown.index("\n\nsource:6.1+wait-for-victim against")
+    )
+    assert shown.isascii()
+    assert [line for line in lines if line != line.rstrip()] == []
+    rest = lines.index(next(line for line in lines if "detecting half" in line)) + 1
+    assert lines[rest].startswith("    ")
+
+
+def test_a_verdict_has_a_colour_on_a_terminal():
+    out = io.StringIO()
+    print_verdicts(Console(file=out, width=200, force_terminal=True, color_system="standard"), summarize(EXAMPLE))
+    assert "\x1b[1;31msource:6.1+ignore-pending-victim against source:6.1: worse" in out.getvalue()
+    assert "\x1b[1msource:6.1+wait-for-victim against source:6.1: not enough rounds" in out.getvalue()
+
+
 def test_the_baseline_may_be_named_by_its_spec(labelled):
     summary = summarize_runs([labelled], "source:6.1+ignore-pending-victim")
     assert {each.baseline for each in summary.comparisons} == {"never-waits"}
@@ -114,7 +141,7 @@ def test_headings_are_not_cut_within_words():
     arms = [msgspec.structs.replace(arm, arm=name) for arm in summary.arms[:1]]
     out = io.StringIO()
     print_summary(Console(file=out, width=120), msgspec.structs.replace(summary, arms=arms, comparisons=[], notes=[]))
-    rows = [line.strip() for line in out.getvalue().split("─")[0].splitlines()[1:]]
+    rows = [line.strip() for line in out.getvalue().split(" --")[0].splitlines()[1:]]
     assert "".join(rows) == name
     assert all(row.endswith(("-", "/", "linux", "7.3.patch")) for row in rows if row)
 
@@ -122,7 +149,7 @@ def test_headings_are_not_cut_within_words():
 def test_three_arms_stand_on_80_columns_without_a_word_that_is_cut():
     out = io.StringIO()
     print_summary(Console(file=out, width=80), summarize(EXAMPLE))
-    heading = out.getvalue().split("─")[0].split()
+    heading = out.getvalue().split(" --")[0].split()
     assert {"+wait-for-", "victim", "+ignore-", "pending-victim"} <= set(heading)
 
 

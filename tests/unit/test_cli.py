@@ -10,6 +10,7 @@ import click
 import pytest
 
 from harness import cli, errors
+from harness.spec.scenarios import scenario_names
 
 ROOM = 64 << 10
 
@@ -25,12 +26,19 @@ def one_line(done, code):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "--kernel", "sauce:6.1"], "unknown kernel spec 'sauce:6.1'; write source:VERSION"),
-        (["run", "--kernel", "source:6.1", "--scenario", "one-big"], "unknown scenario 'one-big'"),
+        (["run", "--kernel", "sauce:6.1"], "unknown kernel spec 'sauce:6.1'; did you mean 'source:6.1'?"),
+        (["run", "--kernel", "xen:6.1"], "unknown kernel spec 'xen:6.1'; write source:VERSION"),
+        (["run", "--kernel", "source:6.1", "--rounds", "many"], "'many' is not a valid integer."),
+        (
+            ["run", "--kernel", "source:6.1", "--scenario", "one-big"],
+            "unknown scenario 'one-big'; did you mean 'one-big-24",
+        ),
         (["run", "--kernel", "source:6.1", "--rounds", "0"], "0 is not in the range"),
         (["run", "--kernel", "source:6.1", "--rounds", "3", "--boots", "5"], "3 rounds cannot be spread over 5 boots"),
         (["run", "--kernel", "source:6.1", "--roundz", "3"], "No such option"),
-        (["run"], "Missing option '--kernel'"),
+        (["run"], "Missing option '--kernel' / '--arm'. Such as --kernel debian:6.12; `oomtrial kernels list` shows"),
+        (["summary", "x", "--format", "mial"], "Did you mean 'mail'?"),
+        (["compare", "x", "--fail-if", "wors"], "unknown condition 'wors'; did you mean 'worse'?"),
         (["run", "--kernel", "a=source:6.1", "--arm", "a=source:6.1"], "two arms are called 'a'"),
         (["run", "--kernel", "source:6.1", "--scenario", "nosuch.toml"], "there is no scenario file nosuch.toml"),
         (["report", "x", "--out", "/nosuch/x.html"], "cannot write /nosuch/x.html: /nosuch is not a directory"),
@@ -62,6 +70,33 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(oomtrial, tmp_path, 
 def test_an_unknown_patch_names_the_nearest(oomtrial, version):
     done = oomtrial("run", "--kernel", f"source:{version}+wait-for-victm")
     assert "did you mean 'wait-for-victim'" in one_line(done, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("one-big", "'one-big-24-small', 'one-big-8-small' or 'one-big-many-small'"),
+        ("big", ""),  # of more than three
+        ("pinned", "'pinned-beside' or 'pinned-victim'"),
+        ("beside", "'pinned-beside'"),
+        ("slow-exti", "'slow-exit'"),
+        ("nothing like it", ""),
+        ("", ""),
+    ],
+)
+def test_the_names_that_were_perhaps_meant(name, near):
+    assert errors.nearest(name, scenario_names()) == near
+
+
+def test_a_directory_that_holds_runs_names_them(oomtrial, tmp_path):
+    for number in range(8):
+        (tmp_path / f"run-{number}").mkdir()
+        (tmp_path / f"run-{number}/run.json").touch()
+    said = one_line(oomtrial("summary", tmp_path), 6)
+    assert f"name one of its runs: {tmp_path / 'run-2'}, " in said
+    assert said.endswith(f"{tmp_path / 'run-7'} and 2 more")
+    said = one_line(oomtrial("summary", tmp_path / "run-0/run.json"), 6)
+    assert said.endswith(f"name the directory of a run, such as {tmp_path / 'run-0'}")
 
 
 @pytest.mark.parametrize("arguments", [["summary"], ["report"], ["tables", "rebuild"]])

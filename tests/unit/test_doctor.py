@@ -86,3 +86,13 @@ def test_the_checklist():
     assert "not [there]" in text
     assert text.splitlines()[-1] == "guests can run: oomtrial demo; b: optional"
     assert shown(Finding("c", "missing", "gone", "get c")).splitlines()[-1] == "guests cannot run yet: fix c"
+
+
+def test_the_kernels_that_apt_offers_are_told_in_a_line(monkeypatch):
+    monkeypatch.setattr(doctor, "offered_versions", lambda: ["6.1", "6.12"])
+    monkeypatch.setattr(doctor, "offered_series", lambda: ["6.1"])
+    monkeypatch.setattr(doctor, "plan_rootfs", lambda: None)
+    text = doctor._sources().text
+    assert text.startswith("source:6.1 with ")
+    assert " patches, source:6.12 with " in text
+    assert len(text) < 200

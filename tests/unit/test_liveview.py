@@ -12,7 +12,7 @@ from rich.console import Console
 from simulated import no_plans
 
 from harness.progress import Reporter
-from harness.report.liveview import LiveView, Pace, deciding_p, nearness
+from harness.report.liveview import LiveView, Pace, _lines, deciding_p, nearness
 from harness.runs.interim import InterimAnalysis
 from harness.runs.tables import summarize
 
@@ -23,6 +23,20 @@ def shown(view, width):
     out = io.StringIO()
     Console(file=out, width=width, force_terminal=True, color_system=None).print(view)
     return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("stock", ["stock"]),
+        ("+wait-for-victim", ["+wait-for-victim"]),
+        ("+ignore-pending-victim", ["+ignore-pending-", "victim"]),
+        ("fix+one+two", ["fix+one+two"]),
+        ("+see-exiting-victims+recheck-margin", ["+see-exiting-victims", "+recheck-margin"]),
+    ],
+)
+def test_a_name_is_not_cut_within_a_word(name, lines):
+    assert list(_lines(name, 20)) == lines
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from harness.cli import cli
 from harness.errors import BuildError, UsageError
 from harness.kernels.listing import Listed
+from harness.kernels.tree import _LOOKS_LIKE
 from harness.progress import Reporter
 from harness.runs.record import read_run, write_run
 from harness.studies import trying
@@ -30,6 +31,10 @@ def tree(tmp_path, monkeypatch):
     monkeypatch.chdir(tree)
     monkeypatch.setattr(trying, "listed_kernels", lambda _offers: NEWEST)
     (tree / "a.patch").touch()
+    (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 1\n")
+    for name in _LOOKS_LIKE:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
     return tree
 
 
@@ -57,6 +62,8 @@ def test_a_path_is_written_as_a_spec_wants_it(tree):
 def test_what_cannot_be_compared_is_refused(tmp_path):
     with pytest.raises(UsageError, match="is not a directory"):
         trying.choose_arms(tmp_path / "none", "", [], Reporter())
+    with pytest.raises(UsageError, match="is not a kernel tree"):  # before any archive is asked for releases
+        trying.choose_arms(tmp_path, "", [], Reporter())
     with pytest.raises(BuildError, match="no released kernel is available"):
         trying.newest_release([NEWEST[0], NEWEST[-1]])
 
