@@ -57,12 +57,11 @@ def blocks_needed(base_share: float, share: float, rounds: int, alpha: float, po
     independent rounds; None where a thousand are too few."""
     generator = np.random.default_rng(_SEED)
     direction = 1 if share > base_share else -1
-    ends = []
-    for _ in range(_DRAWS):
-        hits = np.array([generator.binomial(rounds, each, _MOST_BLOCKS) for each in (share, base_share)])
-        pairs = np.stack([hits, np.full_like(hits, rounds)], axis=1)
-        ratios = log_ratios(pairs, direction, looks=_LOOKS, is_coarse=True)
-        reached = _mean(log_bets(pairs, direction)[_LOOKS], ratios) >= -np.log(alpha)
-        ends.append(int(_LOOKS[np.argmax(reached)]) + 1 if reached.any() else _MOST_BLOCKS + 1)
+    hits = np.stack([generator.binomial(rounds, each, (_DRAWS, _MOST_BLOCKS)) for each in (share, base_share)], axis=1)
+    pairs = np.stack([hits, np.full_like(hits, rounds)], axis=2)
+    bets = log_bets(pairs, direction)[:, _LOOKS]
+    ratios = np.stack([log_ratios(draw, direction, looks=_LOOKS, is_coarse=True) for draw in pairs])
+    reached = _mean(bets, ratios) >= -np.log(alpha)
+    ends = np.where(reached.any(axis=1), _LOOKS[np.argmax(reached, axis=1)] + 1, _MOST_BLOCKS + 1)
     end = int(np.ceil(np.quantile(ends, power)))
     return end if end <= _MOST_BLOCKS else None

@@ -26,11 +26,12 @@ _THETAS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 
 def log_stakes(pairs: Pairs, direction: int) -> NDArray[np.float64]:
     """The log of the stake after each block, from 1 at the start; direction is 1 for a bet that the arm has more hits
-    than its baseline, and -1 for fewer. Blocks are of shape (2 arms, 2: hits and rounds, blocks), in their order."""
-    hits, rounds = pairs[:, 0].astype(float), pairs[:, 1].astype(float)
+    than its baseline, and -1 for fewer. Blocks are of shape (2 arms, 2: hits and rounds, blocks), in their order; axes before
+    these are of runs that are independent of each other, as of a simulation."""
+    hits, rounds = pairs[..., 0, :].astype(float), pairs[..., 1, :].astype(float)
     shares = hits / np.maximum(rounds, 1)
     # The difference of hits where both have as many rounds; it changes its sign when the names are exchanged.
-    paired = 2 * rounds[0] * rounds[1] / np.maximum(rounds.sum(axis=0), 1)
-    differences = direction * (shares[0] - shares[1]) * paired
-    growth = np.log(2) + log_expit(np.outer(_THETAS, differences))
-    return np.asarray(logsumexp(np.cumsum(growth, axis=1), axis=0) - np.log(len(_THETAS)))
+    paired = 2 * rounds[..., 0, :] * rounds[..., 1, :] / np.maximum(rounds.sum(axis=-2), 1)
+    differences = direction * (shares[..., 0, :] - shares[..., 1, :]) * paired
+    growth = np.log(2) + log_expit(_THETAS[:, None] * differences[..., None, :])
+    return np.asarray(logsumexp(np.cumsum(growth, axis=-1), axis=-2) - np.log(len(_THETAS)))

@@ -46,10 +46,10 @@ def log_ratios(
     log_prior = _log_prior(steps)
     more, fewer = (_cumulative(side, most_icc, looks, steps) for side in pairs[::direction])
     # greatest likelihood with the share of `more` no larger than that of `fewer`
-    most_likely = [side.max(axis=2) for side in (more, fewer)]
+    most_likely = [side.max(axis=1) for side in (more, fewer)]
     other_side = (np.maximum.accumulate(most_likely[0], axis=1) + most_likely[1]).max(axis=1)
     weighted = [
-        peak + np.log(np.exp(side - peak[..., None]).mean(axis=2)) + log_prior
+        peak + np.log(np.exp(side - peak[:, None]).mean(axis=1)) + log_prior
         for side, peak in zip((more, fewer), most_likely, strict=True)
     ]
     below = np.logaddexp.accumulate(weighted[1], axis=1)[:, :-1]
@@ -70,7 +70,7 @@ def _log_prior(steps: int) -> NDArray[np.float64]:
 
 
 def _cumulative(side: NDArray[np.int64], most_icc: float, looks: NDArray[np.int64], steps: int) -> NDArray[np.float64]:
-    """Log likelihood of all boots up to each look, by share and ICC."""
+    """Log likelihood of all boots up to each look, by ICC and share."""
     kinds, kind = np.unique(side, axis=1, return_inverse=True)
     counts = np.cumsum(kind.reshape(-1, 1) == np.arange(kinds.shape[1]), axis=0)[looks]
     tables = np.stack([_log_likelihood(int(hits), int(rounds), most_icc, steps) for hits, rounds in kinds.T])
@@ -79,10 +79,10 @@ def _cumulative(side: NDArray[np.int64], most_icc: float, looks: NDArray[np.int6
 
 @lru_cache(maxsize=4096)
 def _log_likelihood(hits: int, rounds: int, most_icc: float, steps: int) -> NDArray[np.float64]:
-    """Of so many hits in the rounds of one boot, by share and ICC, but for a factor that depends on neither."""
-    shares, iccs = _shares(steps)[:, None], most_icc * _ICCS[None, 1:]
+    """Of so many hits in the rounds of one boot, by ICC and share, but for a factor that depends on neither."""
+    shares, iccs = _shares(steps)[None, :], most_icc * _ICCS[1:, None]
     strength = (1 - iccs) / iccs
     alike = betaln(hits + shares * strength, rounds - hits + (1 - shares) * strength) - betaln(
         shares * strength, (1 - shares) * strength
     )
-    return np.concatenate([xlogy(hits, shares) + xlog1py(rounds - hits, -shares), alike], axis=1)
+    return np.concatenate([xlogy(hits, shares) + xlog1py(rounds - hits, -shares), alike])

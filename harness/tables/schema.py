@@ -54,12 +54,12 @@ class Column:
     null: str = ""
 
 
-def _series(column: Column, values: list[object]) -> pd.Series:
+def _array(column: Column, values: list[object]) -> pd.api.extensions.ExtensionArray | pd.Series:
     import pandas as pd  # half a second that only a frame is worth
 
     if column.type == "list":
         return pd.Series(values, dtype="object")
-    return pd.Series(pd.array(values, dtype=_PANDAS[column.type]))  # type: ignore[call-overload]
+    return pd.array(values, dtype=_PANDAS[column.type])  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Table:
         """Rows as a DataFrame with this table's columns, in order, with nullable types."""
         import pandas as pd
 
-        return pd.DataFrame({c.name: _series(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns})
+        columns = {c.name: _array(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns}
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))  # given, so that no column is aligned by its own
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -363,14 +363,6 @@ def test_host_is_nothing_to_be_built(kernels, oomtrial):
     assert "host and debian:6.1 cannot be arms of one run" in one_line(mixed, 2)
 
 
-def test_the_real_mirror_gives_a_kernel_that_this_host_lacks(kernels):
-    """The one test that asks a Debian mirror; this suite's lists are small."""
-    done = kernels("show", "debian:6.18@trixie-backports")
-    if done.returncode and "does not answer" in done.stderr:
-        pytest.skip("the mirror of this host does not answer")
-    assert "linux-image-6.18." in done.stdout or "nearest: " in one_line(done, 4)
-
-
 @pytest.mark.parametrize(
     ("said", "absent"),
     [

@@ -36,7 +36,7 @@ def place(request, tmp_path, monkeypatch):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dead():
     """The session of a process that is gone."""
     code = "from harness.containers.session import Session; print(Session(None, print).id)"

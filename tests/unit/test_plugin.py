@@ -38,7 +38,8 @@ def test_it_imports_nothing_heavy_until_it_is_used(pytester, run):
 
         def test_it():
             heavy = {"pandas", "numpy", "scipy", "docker", "requests", "rich", "click", "psutil", "pyarrow", "msgspec"}
-            assert "harness.pytest_plugin.hooks" in sys.modules
+            # of a checkout or of a wheel
+            assert {"harness.pytest_plugin.hooks", "oomtrial.pytest_plugin.hooks"} & set(sys.modules)
             assert not heavy & set(sys.modules)
         """
     )

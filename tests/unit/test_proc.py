@@ -17,7 +17,8 @@ from harness.progress import Reporter
 from harness.system.process import kill_children, output_of, run, start, threads
 
 
-def test_a_pool_is_not_waited_for_when_a_signal_ends_it():
+def test_a_pool_is_not_waited_for_when_a_signal_ends_it(monkeypatch):
+    monkeypatch.setattr("harness.system.process._TIDY_S", 0.2)
     built, started, jobs = threading.Event(), time.monotonic(), []
 
     def build():

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from simulated import boot_counts
 
+from harness.analysis import planning
 from harness.analysis.permutation import boot_test
 from harness.analysis.planning import boots_needed, draw_hits, simulated_power, size_of
 from harness.analysis.rates import rate_of
-from harness.analysis.shares import PairTest, clusters_of, shares_of
+from harness.analysis.shares import PairTest, boots_by_hits, boots_of, clusters_of, shares_of
 
 DRAWS = 2000
 CELLS = [(25, 8), (5, 8), (5, 20), (5, 40), (10, 40)]  # rounds per boot, boots per arm
@@ -130,6 +131,26 @@ def test_the_simulated_test_is_the_one_that_is_made():
     for n in range(60):
         pair = PairTest(*([(int(hit), 5) for hit in side[n]] for side in (arm, base)))
         assert (pair.p_value("two-sided") < 0.05) == (high[n] < 0 or low[n] > 0)
+
+
+def test_boots_counted_by_their_hits_add_up_as_boots_one_by_one():
+    generator = np.random.default_rng(11)
+    hits = generator.binomial(7, 0.3, (5, 40))
+    counted = boots_by_hits(np.array([np.bincount(draw, minlength=8) for draw in hits]), 40)
+    listed = boots_of(hits.astype(float), np.full((5, 40), 7.0))
+    assert counted.number == listed.number
+    for name in ("hits", "rounds", "residuals", "squares"):
+        assert getattr(counted, name) == pytest.approx(getattr(listed, name)), name
+
+
+@pytest.mark.parametrize("icc", [0.0, 0.1])
+def test_boots_are_drawn_by_their_hits_as_one_by_one(icc):
+    """Of a plan with more boots than a boot has rounds: how often a boot has each number of hits."""
+    by_hits = planning._boots_by_hits(np.random.default_rng(12), 0.2, icc, 5, 50).mean(axis=0) / 50
+    one_by_one = draw_hits(np.random.default_rng(13), 0.2, icc, 5, (planning._DRAWS, 50)).astype(int)
+    shares = np.bincount(one_by_one.ravel(), minlength=6) / one_by_one.size
+    # four standard errors of a difference of two shares of 100,000 boots
+    assert by_hits == pytest.approx(shares, abs=4 * np.sqrt(0.25 / one_by_one.size * 2))
 
 
 def test_a_plan_in_few_boots_can_be_out_of_reach():

@@ -94,18 +94,18 @@ def test_a_boot_that_two_runs_went_on_from_is_one_boot():
 def test_looking_after_every_block_keeps_the_error(correlation):
     """Sixty looks at kernels that are alike, on a machine that drifts; the bound is 5 % for both directions together."""
     generator = np.random.default_rng(6)
-    wrong, drawn = [], []
-    for _ in range(1500):
-        shares = np.clip(0.15 + 0.1 * np.sin(np.arange(60) / 9), 0.01, 0.9)
-        scale = (1 - correlation) / correlation if correlation else None
-        draw = [generator.beta(shares * scale, (1 - shares) * scale) if scale else shares for _ in "ab"]
-        hits = [generator.binomial(8, share) for share in draw]
-        pairs = np.array([[arm, np.full(60, 8)] for arm in hits])
-        bets = [betting.log_stakes(pairs, direction) for direction in (1, -1)]
-        wrong.append(max(map(np.max, bets)) >= np.log(40))
-        if len(drawn) < 300:  # the same with the half that is a likelihood ratio: slower to compute
-            ratios = [likelihood.log_ratios(pairs, direction, is_coarse=True) for direction in (1, -1)]
-            drawn.append(np.logaddexp(bets, ratios).max() >= np.log(2 * 40))
+    shares = np.clip(0.15 + 0.1 * np.sin(np.arange(60) / 9), 0.01, 0.9)
+    drawn_shares = np.broadcast_to(shares, (1500, 2, 60))
+    if correlation:
+        scale = (1 - correlation) / correlation
+        drawn_shares = generator.beta(drawn_shares * scale, (1 - drawn_shares) * scale)
+    hits = generator.binomial(8, drawn_shares)
+    pairs = np.stack([hits, np.full_like(hits, 8)], axis=2)
+    bets = np.stack([betting.log_stakes(pairs, direction) for direction in (1, -1)])
+    wrong = bets.max(axis=(0, 2)) >= np.log(40)
+    # the same with the half that is a likelihood ratio, on fewer draws: it is slower to compute
+    ratios = [[likelihood.log_ratios(draw, direction, is_coarse=True) for draw in pairs[:300]] for direction in (1, -1)]
+    drawn = np.logaddexp(bets[:, :300], ratios).max(axis=(0, 2)) >= np.log(2 * 40)
     assert np.mean(wrong) <= 0.05
     assert np.mean(drawn) <= 0.05
     assert np.mean(wrong) > 0  # it does bet

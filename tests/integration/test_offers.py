@@ -26,6 +26,7 @@ from tests.aptrepo import (
     tar_of,
 )
 from tests.kerneltree import FIX
+from tests.unit.conftest import oomtrial, serve  # noqa: F401
 
 pytestmark = pytest.mark.skipif(bool(missing_tools()), reason=f"not installed here: {', '.join(missing_tools())}")
 
@@ -74,7 +75,7 @@ def environment(archive, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def kernels(oomtrial, environment):
+def kernels(oomtrial, environment):  # noqa: F811
     return lambda *arguments: oomtrial("kernels", *arguments, env=environment)
 
 
