@@ -1,6 +1,7 @@
 """Documentation: links lead somewhere, and the examples of docs/pytest.md are the sample project's, which runs."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,24 @@ _LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 def test_links_lead_somewhere(page):
     links = [link for link, _ in _LINK.findall(page.read_text()) if not link.startswith(("http://", "https://"))]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+_BLOCK = re.compile(r"```\n\$ (?:\.venv/bin/)?oomtrial ((?:summary|compare|plan) .*)\n((?:.*\n)*?)```\n")
+SHOWN = [(page.name, *block) for page in PAGES for block in _BLOCK.findall(page.read_text())]
+
+
+@pytest.mark.parametrize(("page", "arguments", "shown"), SHOWN, ids=[f"{page}: {first}" for page, first, _ in SHOWN])
+def test_what_a_page_shows_of_a_command_is_what_it_prints(oomtrial, monkeypatch, page, arguments, shown):
+    """A last line ``...`` stands for the rest."""
+    monkeypatch.chdir(ROOT)
+    done = oomtrial(*shlex.split(arguments))
+    assert done.returncode == 0, done.stderr
+    wanted, rest, _ = shown.partition("...\n")
+    printed = [line.rstrip() for line in done.stdout.strip("\n").splitlines()]
+    lines = [line.rstrip() for line in wanted.strip("\n").splitlines()]
+    assert lines, page
+    assert printed[: len(lines)] == lines
+    assert bool(rest) == (len(printed) > len(lines))
 
 
 def test_the_examples_are_the_sample_projects():
