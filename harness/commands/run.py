@@ -141,7 +141,7 @@ def run(
         with Reporter() as progress:
             experiment = resume_run(resume, progress, elsewhere=cluster is not None)
             has_run = run_experiment(experiment, cluster, insecure=cluster_insecure)
-        print_run(resume)
+        _print_done(resume)
         if has_run:
             _remember(experiment)
         return
@@ -191,8 +191,13 @@ def run(
     if dry_run:
         click.echo("\n".join(lines))
         return
-    print_run(experiment.directory)
+    _print_done(experiment.directory)
     _remember(experiment)
+
+
+def _print_done(directory: Path) -> None:
+    print_run(directory)
+    click.echo(f"Evidence: {directory}\nNext: oomtrial report {directory}")
 
 
 def _remember(experiment: Experiment) -> None:

@@ -44,6 +44,15 @@ def short_names(arms: Sequence[ArmSpec]) -> dict[str, str]:
     return names
 
 
+def with_short_names(note: str, names: Mapping[str, str]) -> str:
+    """A note of a summary, which begins with the name of the arm that it is about."""
+    for arm in sorted(names, key=len, reverse=True):
+        for end in (": ", ", ", " and "):
+            if note.startswith(arm + end):
+                return names[arm] + note[len(arm) :]
+    return note
+
+
 def _suffix(arm: ArmSpec, default: str) -> str:
     """What tells the second arm of one kernel, or that of another run, from the first."""
     for name in (arm.kernel, default):

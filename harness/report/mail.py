@@ -13,6 +13,7 @@ from ..analysis.summary import Summary
 from ..analysis.verdict import Comparison
 from ..kernels.kernel import Kernel
 from ..spec.machine import Accel
+from .armnames import with_short_names
 from .mechanismwords import mechanism_sentence
 from .visible import visible
 
@@ -251,13 +252,4 @@ def _limit_lines(summary: Summary, facts: MailFacts) -> list[str]:
     notes += [f"witnesses disagree: {text}" for text in summary.disagreements]
     if not summary.state.startswith("complete"):
         notes.insert(0, f"the run is not complete: {summary.state}")
-    return [line for note in notes for line in _wrap(_with_short_names(note, facts.names), "- ", "  ")]
-
-
-def _with_short_names(note: str, names: Mapping[str, str]) -> str:
-    """Notes begin with the name of the arm that they are about."""
-    for arm in sorted(names, key=len, reverse=True):
-        for end in (": ", ", ", " and "):
-            if note.startswith(arm + end):
-                return names[arm] + note[len(arm) :]
-    return note
+    return [line for note in notes for line in _wrap(with_short_names(note, facts.names), "- ", "  ")]

@@ -13,6 +13,7 @@ from ..analysis.mechanism import Mechanism
 from ..analysis.summary import Summary
 from ..analysis.tally import counted
 from .armgroups import group_rows
+from .armnames import with_short_names
 from .charts import draw_charts, letter
 from .drawing import to_svg
 from .gaps import gap_lines
@@ -85,7 +86,8 @@ def render_page(
         drawn.setdefault(drawn_round.kind, []).append(drawn_round)
     return environment.get_template("page.html.j2").render(
         summary=summary,
-        names=names,
+        notes=[with_short_names(note, names) for note in summary.notes],
+        breakable=_breakable,
         title=title_of(summary, names, circumstances.date),
         heading=heading_of(summary.arms, names),
         arms=[

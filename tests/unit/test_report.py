@@ -165,6 +165,12 @@ def test_the_page_begins_with_what_was_measured_and_the_two_shares(tmp_path):
     assert written.count("<article") < len(open_report(EXAMPLE, (), 12).timelines)  # the others of a kind are folded
 
 
+def test_the_notes_have_the_short_names_of_the_page(tmp_path):
+    write_page(open_report(EXAMPLE, (), 12), tmp_path / "page.html")
+    written = (tmp_path / "page.html").read_text()
+    assert "<li>+wait-for-victim: 0 of 100: the true rate could still be" in written
+
+
 def test_every_line_of_the_arms_is_in_one_group():
     lines = arm_lines(summarize(EXAMPLE).arms)
     groups = group_rows(lines)

@@ -262,6 +262,7 @@ def test_an_undisturbed_run_is_whole_and_says_so(tmp_path):
     done = CliRunner().invoke(cli, ["run", "--resume", str(out)])
     assert done.exit_code == 0
     assert "is complete: there is nothing left to run" in done.stderr
+    assert done.stdout.endswith(f"\nEvidence: {out}\nNext: oomtrial report {out}\n")
     assert (out / "run.json").read_bytes() == before
 
 
