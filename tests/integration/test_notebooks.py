@@ -15,6 +15,12 @@ def test_there_are_five():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_with_its_outputs(path):
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert all(cell.outputs for cell in cells), "python tools/notebooks.py"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, monkeypatch, tmp_path):
     # The interpreter that runs the tests, not whichever one a person has told Jupyter of.
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "none"))
