@@ -120,8 +120,9 @@ def _time_of(fields: dict[str, Any]) -> float | None:
 # Records of several lines: journalctl -o verbose and export, JSON that is spread over lines.
 
 _FIELD = re.compile(r"\s*([A-Z_][A-Z0-9_]{0,63})=(.*)", re.DOTALL)
-_MEMBER = re.compile(r'\s*,?\s*\{?\s*"((?:[^"\\]|\\.){1,80})"\s*:\s*(.*?)\s*,?\s*[}\]]*\s*,?\s*$', re.DOTALL)
-_ELEMENT = re.compile(r'\s*,?\s*\[?\s*"((?:[^"\\]|\\.)*)"\s*[}\]]*\s*,?\s*$', re.DOTALL)
+# Possessive where two could share a run of spaces: matching takes time that grows with the line, not with its square.
+_MEMBER = re.compile(r'\s*+,?+\s*+\{?+\s*+"((?:[^"\\]|\\.){1,80})"\s*+:\s*+', re.DOTALL)  # up to its value
+_ELEMENT = re.compile(r'\s*+,?+\s*+\[?+\s*+"((?:[^"\\]|\\.)*)"\s*+[}\]]*+\s*+,?+\s*+$', re.DOTALL)
 _SGR = re.compile(r"\x1b\[[\d;:]*[mK]")
 _FAR_LINES = 80  # of one record
 _VERBOSE = re.compile(
@@ -138,13 +139,19 @@ def member_text(raw: str) -> str | None:
     if not bare.startswith(('"', ",")):
         return None
     if match := _MEMBER.match(text):
-        value = match[2]
+        value = _without_end(text[match.end() :])
     elif match := _ELEMENT.match(text):
         value = f'"{match[1]}"'
     else:
         return None
     found = decode(value) if value.startswith('"') else None
     return found if isinstance(found, str) else None
+
+
+def _without_end(value: str) -> str:
+    """A member's value without what ends its line: a comma, the brackets of what it stands in, and a comma behind these."""
+    before_comma = value.rstrip().removesuffix(",")
+    return before_comma.rstrip().rstrip("}]").rstrip().removesuffix(",").rstrip()
 
 
 def fields_around(lines_before: Iterator[str], raw: str, lines_after: Iterator[str]) -> dict[str, Any]:
@@ -184,6 +191,10 @@ def _json_fields(lines_before: Iterator[str], raw: str, lines_after: Iterator[st
             at = len(text) - len(text.lstrip())
             if number >= _FAR_LINES or at < indent or not text.strip():
                 break
-            if at == indent and (match := _MEMBER.match(text)) and (value := decode(match[2])) is not None:
+            if (
+                at == indent
+                and (match := _MEMBER.match(text))
+                and (value := decode(_without_end(text[match.end() :]))) is not None
+            ):
                 fields.setdefault(match[1], value)
     return fields
