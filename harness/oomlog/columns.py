@@ -76,6 +76,15 @@ class ColumnBuffers(NamedTuple):
     ends: bytes  # of texts and lists
 
 
+class Counts(NamedTuple):
+    """How much there was of what."""
+
+    records: int
+    kills: int
+    reports: int
+    decisions: int  # the highest; -1: none
+
+
 class ColumnAssembler:
     """Feed it the records of a log, in order; take the rows that are settled. Close it."""
 
@@ -115,9 +124,15 @@ class ColumnAssembler:
             raise MemoryError if failure == _NO_MEMORY else ValueError("records that cannot be read")
 
     @property
-    def outputs(self) -> int:
-        """Reports, kills, releases and events so far."""
-        return self._state.outputs  # type: ignore[no-any-return]
+    def counts(self) -> Counts:
+        """How much there was of what so far."""
+        state = self._state
+        return Counts(state.outputs, state.kills, state.reports, state.highest_decision)
+
+    @property
+    def boots(self) -> int:
+        """How many boots there were so far."""
+        return self._state.boots  # type: ignore[no-any-return]
 
     @property
     def is_large(self) -> bool:
