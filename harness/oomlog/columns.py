@@ -205,7 +205,7 @@ def _as_bytes(value: Any) -> Any:
             body = b"".join(_encoder.encode(_as_bytes(one)) for pair in value.items() for one in pair)
             return msgspec.Raw(b"\xdf" + len(value).to_bytes(4, "big") + body)
         case int() if not isinstance(value, bool):
-            return max(-_LARGEST, min(value, _LARGEST))
+            return max(-_LARGEST - 1, min(value, _LARGEST))
     return value
 
 

@@ -182,7 +182,7 @@ struct stat {
 };
 
 enum outcome { NO_OUTCOME, WAS_KILLED, WAS_SKIPPED, PANIC, NO_VICTIM };
-enum { DEFAULT_PAGE_KB = 4, MISSING_BYTES = 80 };
+enum { DEFAULT_PAGE_KB = 4, MISSING_BYTES = 80, LARGEST_ORDER = 40 };
 
 struct report {
 	int64_t refs, index, boot;

@@ -130,7 +130,7 @@ static bool shows_room(const struct report *r, const struct earlier *certain, ch
 
 	if (!r->order.is_there || r->order.value < 0)
 		return false;
-	need = (__int128)page_kb_of(r) << (r->order.value < 60 ? r->order.value : 60);
+	need = (__int128)page_kb_of(r) << (r->order.value < LARGEST_ORDER ? r->order.value : LARGEST_ORDER);
 	if (!room.is_there || room.value < need || (report_is_memcg(r) == YES && kmem.is_there && kmem.value < need))
 		return false; /* kernel memory has a limit of its own on v1 */
 	if (room.value < (fair_kb > ROOM_KB ? fair_kb : ROOM_KB))

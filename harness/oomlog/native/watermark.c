@@ -223,7 +223,7 @@ struct number request_room_kb(struct assembler *a, const struct report *r)
 
 		if (kind < 0 || kind > highest || !names_node(r->mems_allowed, zone->node) || !names_node(r->nodemask, zone->node))
 			continue;
-		room -= (((__int128)1 << (order < 60 ? order : 60)) - 1) * page_kb + (zone->highatomic_kb.is_there ? zone->highatomic_kb.value : 0) +
+		room -= (((__int128)1 << (order < LARGEST_ORDER ? order : LARGEST_ORDER)) - 1) * page_kb + (zone->highatomic_kb.is_there ? zone->highatomic_kb.value : 0) +
 			(!is_movable && zone->cma_kb.is_there ? zone->cma_kb.value : 0) + (__int128)reserve_pages(kind, zone, highest, named) * page_kb;
 		views[n] = (struct view){.node = zone->node, .room = number_of(clamped(room))};
 		if (order && room > 0)
