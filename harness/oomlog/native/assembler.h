@@ -3,81 +3,11 @@
 #ifndef OOMTRIAL_ASSEMBLER_H
 #define OOMTRIAL_ASSEMBLER_H
 
-#include "native.h"
+#include "columns.h"
+#include "memory.h"
 
 #include <setjmp.h>
 
-struct assembler;
-
-/* Memory. All of it hangs on the assembler: where there is none left, or a record is damaged, the call ends there and all is freed. */
-enum failure { NO_MEMORY = 1, DAMAGED = 2 };
-void *take(struct assembler *a, size_t n); /* zeroed */
-void *resize(struct assembler *a, void *p, size_t n);
-void give_back(struct assembler *a, void *p);
-void give_back_all(struct assembler *a);
-_Noreturn void fail(struct assembler *a, enum failure failure);
-
-/* A string that several hold; NULL is Python's None. */
-struct str {
-	int64_t refs;
-	uint64_t hash;
-	size_t n;
-	char bytes[];
-};
-
-uint64_t hash_of(const void *p, size_t n);
-struct str *str_of(struct assembler *a, struct text t); /* NULL for a text that is NULL */
-void str_drop(struct assembler *a, struct str *s);
-bool str_is(const struct str *s, struct text t);
-bool str_equal(const struct str *one, const struct str *other);
-static inline struct str *str_keep(struct str *s)
-{
-	if (s)
-		s->refs++;
-	return s;
-}
-static inline bool has_text(const struct str *s) { return s && s->n; }
-static inline struct text str_text(const struct str *s) { return s ? text_of(s->bytes, s->n) : (struct text){0}; }
-/* Puts another in the place of one; the other is the caller's no more. */
-static inline void str_set(struct assembler *a, struct str **place, struct str *s)
-{
-	struct str *old = *place;
-
-	*place = s;
-	str_drop(a, old);
-}
-
-/* Pointers in order, taken off at the front or added at the back. */
-struct queue {
-	void **at;
-	size_t first, n, capacity;
-};
-
-void *queue_at(const struct queue *queue, size_t i);
-void queue_push(struct assembler *a, struct queue *queue, void *p);
-void *queue_pop(struct queue *queue);
-static inline void *queue_last(const struct queue *queue) { return queue->n ? queue_at(queue, queue->n - 1) : NULL; }
-
-static inline bool same_text(struct text one, struct text other)
-{
-	return !one.p == !other.p && length(one) == length(other) && !(length(one) && memcmp(one.p, other.p, length(one)));
-}
-
-/* A number, or None. */
-struct number {
-	bool is_there;
-	int64_t value;
-};
-
-static inline struct number number_of(int64_t value) { return (struct number){true, value}; }
-static inline int64_t clamped(__int128 value) { return value > INT64_MAX ? INT64_MAX : value < INT64_MIN ? INT64_MIN : (int64_t)value; }
-static inline bool same_number(struct number one, struct number other)
-{
-	return one.is_there == other.is_there && (!one.is_there || one.value == other.value);
-}
-
-typedef int8_t answer;
-enum { UNKNOWN = -1, NO, YES };
 
 /* Records, as wire.py and the compiled reader pack them. */
 enum kind { NIL, FLAG, INTEGER, REAL, TEXT, BINARY, ARRAY, MAP };
@@ -147,6 +77,8 @@ struct table {
 	int64_t rows, width, damaged;
 	int position[TABLE_COLUMNS]; /* of a column in a row, -1 where the kernel has none */
 	int64_t *cells, *lines;
+	uint64_t *pids; /* a bit for each, as tables are searched for a pid that they do not have, again and again */
+	size_t pid_bits; /* a power of two */
 	size_t names_size;
 	char *names; /* each ended by a newline */
 };
@@ -358,39 +290,6 @@ struct losses {
 	int64_t n_unread_lines, unread_lines[100];
 };
 
-/* Columns, as Arrow has them. */
-enum column_type { INT_COLUMN, FLOAT_COLUMN, TEXT_COLUMN, BOOL_COLUMN, LIST_COLUMN };
-struct bytes {
-	char *p;
-	size_t n, capacity;
-};
-struct column {
-	enum column_type type;
-	size_t rows, nulls;
-	struct bytes valid, data, ends; /* `valid` is empty where nothing is null; `ends`: of texts and lists */
-};
-
-enum { REPORTS, KILLS, RELEASES, TASKS, EVENTS, ZONES, STATISTICS, TABLES, MOST_COLUMNS = 48 };
-struct columns {
-	size_t n;
-	struct column column[MOST_COLUMNS];
-};
-
-void open_columns(struct columns columns[TABLES]);
-void clear_columns(struct columns columns[TABLES]);
-void put_report(struct assembler *a, struct report *r);
-void put_kill(struct assembler *a, const struct kill *k);
-void put_release(struct assembler *a, const struct release *r);
-void put_event(struct assembler *a, const struct event *e);
-void add_bytes(struct assembler *a, struct bytes *bytes, const void *p, size_t n);
-void add_int(struct assembler *a, struct column *column, struct number value);
-void add_float(struct assembler *a, struct column *column, bool is_there, double value);
-void add_bool(struct assembler *a, struct column *column, answer value);
-void add_text(struct assembler *a, struct column *column, struct text text);
-void add_list(struct assembler *a, struct column *column, bool is_there, const int64_t *values, size_t n);
-void add_ints(struct assembler *a, struct column *column, const int64_t *first, size_t stride, size_t n, int64_t plus);
-void add_nulls(struct assembler *a, struct column *column, size_t n);
-
 struct block;
 enum { STRINGS = 1024 };
 struct assembler {
@@ -420,6 +319,20 @@ struct caller *find_caller(const struct boot *boot, struct text name);
 void empty_caller(struct assembler *a, struct caller *caller);
 void drop_group(struct assembler *a, struct caller *caller);
 void drop_chosen(struct assembler *a, struct caller *caller);
+
+/* keys.c */
+enum { DUPLICATE_LINES = 1000 }; /* how far apart a paste and its copy may stand */
+bool key_of(struct assembler *a, const struct where *where, const struct record *record, struct bytes *bytes);
+struct key *find_key(struct boot *boot, struct text bytes, uint64_t hash);
+void note_key(struct assembler *a, struct boot *boot, struct text bytes, uint64_t hash, int64_t line);
+void unlist_key(struct assembler *a, struct boot *boot, struct key *key);
+void drop_key(struct assembler *a, struct key *key);
+
+/* rows.c */
+void put_report(struct assembler *a, struct report *r);
+void put_kill(struct assembler *a, const struct kill *k);
+void put_release(struct assembler *a, const struct release *r);
+void put_event(struct assembler *a, const struct event *e);
 
 /* infer.py and overlap.py */
 bool in_subtree(const struct str *memcg, const struct str *root);

@@ -1,5 +1,5 @@
 /* Columns as Arrow has them: https://arrow.apache.org/docs/format/Columnar.html. */
-#include "assembler.h"
+#include "columns.h"
 
 void add_bytes(struct assembler *a, struct bytes *bytes, const void *p, size_t n)
 {

@@ -218,6 +218,18 @@ static void *copied(struct assembler *a, struct text t)
 
 static int64_t rows_of(const struct record *part) { return (int64_t)(length(as_text(&part->field[3])) / sizeof(int64_t)); }
 
+static void note_pids(struct assembler *a, struct table *table)
+{
+	for (table->pid_bits = 64; table->pid_bits < 8 * (size_t)table->rows;)
+		table->pid_bits *= 2;
+	table->pids = take(a, table->pid_bits / 8);
+	for (int64_t row = 0; row < table->rows; row++) {
+		size_t bit = (size_t)table->cells[row * table->width] & (table->pid_bits - 1);
+
+		table->pids[bit / 64] |= (uint64_t)1 << bit % 64;
+	}
+}
+
 static struct table *read_table_record(struct assembler *a, const struct record *part, int64_t line_base)
 {
 	const struct value *columns = &part->field[0];
@@ -249,6 +261,7 @@ static struct table *read_table_record(struct assembler *a, const struct record 
 	table->lines = copied(a, lines);
 	for (int64_t i = 0; i < table->rows; i++)
 		table->lines[i] += line_base;
+	note_pids(a, table);
 	return table;
 }
 
@@ -259,11 +272,16 @@ static void drop_table(struct assembler *a, struct table *table)
 	give_back(a, table->cells);
 	give_back(a, table->names);
 	give_back(a, table->lines);
+	give_back(a, table->pids);
 	give_back(a, table);
 }
 
 int64_t find_row(const struct table *table, int64_t pid)
 {
+	size_t bit = (size_t)pid & (table->pid_bits - 1);
+
+	if (!(table->pids[bit / 64] >> bit % 64 & 1))
+		return -1;
 	for (int64_t row = 0; row < table->rows; row++)
 		if (table->cells[row * table->width] == pid)
 			return row;
