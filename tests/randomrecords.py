@@ -23,7 +23,14 @@ from harness.oomlog.tasks import TableHead, TaskTable
 from harness.tables.logcolumns import tables_of_columns
 from harness.tables.logrows import LogRows
 
-MESSAGES = ("", "", "Memory cgroup out of memory", "Memory cgroup out of memory", "Out of memory", "No available memory in cpuset")
+MESSAGES = (
+    "",
+    "",
+    "Memory cgroup out of memory",
+    "Memory cgroup out of memory",
+    "Out of memory",
+    "No available memory in cpuset",
+)
 COMMS = ("hog", "hog", "java", " hog", "hog\u3000", "\udcff\udcfex", "na\u00efve", "", "a\udced\udca0\udc80b")
 MEMCGS = ("/", "/m", "/m/a", "/m/b", "/n", "/m/", "/docker/" + "a" * 64, "global", "/m\udcff")
 ZONE_NAMES = ("DMA", "DMA32", "Normal", "HighMem", "Movable", "Device", "Odd")
@@ -62,7 +69,9 @@ class Source:
     def records(self, count: int) -> list[LocatedRecord]:
         found: list[LocatedRecord] = []
         while len(found) < count:
-            tell = self.order.choice((self.report, self.report, self.lone_line, self.lone_line, self.group_kill, self.choice, self.boot))
+            tell = self.order.choice(
+                (self.report, self.report, self.lone_line, self.lone_line, self.group_kill, self.choice, self.boot)
+            )
             found += tell()
             if self.order.random() < 0.05:
                 found.append(self.order.choice(found[-20:]))  # pasted again
@@ -145,8 +154,14 @@ class Source:
         """Now and then; log and copy may be pasted one behind the other."""
         if self.order.random() < 0.8:
             return self.lone_line()
-        found = self.located(Boot(self.order.choice(("6.1.0", "6.1.0", "6.12", None)), self.order.choice(("", "", "c" * 32))))
-        return [found, self.located(self.killed()), found] if self.order.random() < 0.3 else [found] * self.order.choice((1, 2))
+        found = self.located(
+            Boot(self.order.choice(("6.1.0", "6.1.0", "6.12", None)), self.order.choice(("", "", "c" * 32)))
+        )
+        return (
+            [found, self.located(self.killed()), found]
+            if self.order.random() < 0.3
+            else [found] * self.order.choice((1, 2))
+        )
 
     def choice(self) -> list[LocatedRecord]:
         """A choice, and the kill of it or of a child on the next line: to 5.0."""
@@ -179,7 +194,10 @@ class Source:
 
     def stats(self) -> StatsHead:
         names = self.order.choice((("cache", "rss", "swap"), ("anon", "file"), ("total_rss", "cache"), ("rss",), ()))
-        return StatsHead(self.order.choice(("", self.memcg())), {name: self.order.choice((0, 4096, 4 << 20, 10**18)) for name in names})
+        return StatsHead(
+            self.order.choice(("", self.memcg())),
+            {name: self.order.choice((0, 4096, 4 << 20, 10**18)) for name in names},
+        )
 
     def lists(self) -> str:
         order = self.order
@@ -195,7 +213,13 @@ class Source:
         order = self.order
         columns, rows = (self.columns, 11) if self.is_calm else (order.choice(COLUMNS), order.choice((0, 1, 6, 11)))
         pids = self.alive if self.is_calm else [self.pid() for _ in range(rows)]
-        values = np.array([[pids[row], *(order.choice((0, 10, 100, 1000, 5 if self.is_calm else -5)) for _ in columns[1:])] for row in range(rows)], dtype=np.int64)
+        values = np.array(
+            [
+                [pids[row], *(order.choice((0, 10, 100, 1000, 5 if self.is_calm else -5)) for _ in columns[1:])]
+                for row in range(rows)
+            ],
+            dtype=np.int64,
+        )
         names = b"".join(self.comm().encode("utf-8", "surrogateescape") + b"\n" for _ in range(rows))
         places = np.arange(self.line, self.line + rows, dtype=np.int64).tobytes()
         return TaskTable(columns, values.tobytes(), names, places, 0 if self.is_calm else order.choice((0, 0, 0, 2)), 0)

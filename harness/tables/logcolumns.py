@@ -11,7 +11,10 @@ from ..oomlog.owner import NOBODY, Owner, owner_of
 from .log import LOG_KILLS, LOG_REPORTS, LOG_TABLES
 from .schema import Table, printable
 
-_OWNER_MEMCGS = {LOG_REPORTS.name: ("task_memcg", "oom_memcg"), LOG_KILLS.name: ("task_memcg", "group_memcg", "oom_memcg")}
+_OWNER_MEMCGS = {
+    LOG_REPORTS.name: ("task_memcg", "oom_memcg"),
+    LOG_KILLS.name: ("task_memcg", "group_memcg", "oom_memcg"),
+}
 
 
 def tables_of_columns(columns: dict[str, list[ColumnBuffers]], file: str) -> dict[str, pa.Table]:
@@ -48,6 +51,8 @@ def _array(column: ColumnBuffers, kind: pa.DataType) -> pa.Array:
 def _owners(memcgs: list[list[str | None]]) -> dict[str, pa.Array]:
     """The columns of owners, by the first of a row's paths that names one."""
     rows = list(zip(*memcgs, strict=True))
-    owners = {row: next((owner for memcg in row if (owner := owner_of(memcg)) is not NOBODY), NOBODY) for row in set(rows)}
+    owners = {
+        row: next((owner for memcg in row if (owner := owner_of(memcg)) is not NOBODY), NOBODY) for row in set(rows)
+    }
     columns = zip(*(owners[row] for row in rows), strict=True)
     return {name: pa.array(values, pa.string()) for name, values in zip(Owner._fields, columns, strict=True)}

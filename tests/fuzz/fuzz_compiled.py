@@ -117,7 +117,9 @@ def differs(data: bytes) -> str:
 def records_differ(number: int) -> str:
     """What the assemblers disagree on, of records that no log has; damaged ones must be refused or read."""
     source, order = Source(number), random.Random(number)
-    chunks = [(source.records(order.choice((5, 40, 200))), order.choice((1, 300))) for _ in range(order.choice((1, 2, 3)))]
+    chunks = [
+        (source.records(order.choice((5, 40, 200))), order.choice((1, 300))) for _ in range(order.choice((1, 2, 3)))
+    ]
     if problem := tables_of_both(chunks):
         return problem
     body = bytearray(pack_found(*chunks[0]).body)
@@ -127,7 +129,11 @@ def records_differ(number: int) -> str:
             damaged[order.randrange(len(damaged))] = order.randrange(256)
         assembler = ColumnAssembler()
         try:
-            assembler.feed(Records(bytes(damaged[: order.choice((len(body), order.randrange(len(body))))]), len(chunks[0][0]), 1), 1, 0)
+            assembler.feed(
+                Records(bytes(damaged[: order.choice((len(body), order.randrange(len(body))))]), len(chunks[0][0]), 1),
+                1,
+                0,
+            )
             assembler.end_file()
             assembler.take()
         except ValueError:

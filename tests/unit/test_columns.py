@@ -115,13 +115,25 @@ def test_an_order_that_no_kernel_has_costs_nothing(order):
 
 def test_sums_that_fit_no_table_are_the_largest_number():
     stats = StatsHead("/m", {"cache": LARGEST_STAT, "rss": 10**18})
-    records = [at(1, Header("a", 0xCC0, None, 0, None, 0, True)), at(2, Parts((Usage("memory", 1, 1, 1), stats, stats)))]
+    records = [
+        at(1, Header("a", 0xCC0, None, 0, None, 0, True)),
+        at(2, Parts((Usage("memory", 1, 1, 1), stats, stats))),
+    ]
     assert tables_of_both([(records, 4)]) == ""
     assert StatsHead.__name__ in repr(records)
 
 
 def test_bytes_that_are_no_text_are_shown_as_the_reference_shows_them():
-    names = ("\udcff", "a\udcc3", "\udced\udca0\udc80", "\udcf4\udc90\udc80\udc80", "\udcc3\udca9", "é", "\U0001f40d", "\udce2\udc82x")
+    names = (
+        "\udcff",
+        "a\udcc3",
+        "\udced\udca0\udc80",
+        "\udcf4\udc90\udc80\udc80",
+        "\udcc3\udca9",
+        "é",
+        "\U0001f40d",
+        "\udce2\udc82x",
+    )
     records = [
         at(n, Killed("Out of memory", n, name, 1, 1, 1, 1, 0, 1, 0, True), 5.0 + n) for n, name in enumerate(names, start=1)
     ]  # fmt: skip
@@ -169,7 +181,9 @@ def parsed(monkeypatch, directory, files, is_compiled):
     with monkeypatch.context() as patch:
         if not is_compiled:
             patch.setattr("harness.logs.parse.columns_exist", lambda: False)
-        result = parse_files(ParseRequest(tuple(map(str, files)), "parquet", directory), Console(file=io.StringIO()), said.append)
+        result = parse_files(
+            ParseRequest(tuple(map(str, files)), "parquet", directory), Console(file=io.StringIO()), said.append
+        )
     return result, said, tables_in(directory)
 
 
@@ -188,7 +202,9 @@ def test_parse_writes_the_same_files(tmp_path, monkeypatch, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("prefix", [b"", b"Content-Transfer-Encoding: base64\n\n" + b"YQ==\n"], ids=["compiled", "mail"])
+@pytest.mark.parametrize(
+    "prefix", [b"", b"Content-Transfer-Encoding: base64\n\n" + b"YQ==\n"], ids=["compiled", "mail"]
+)
 def test_a_log_of_many_chunks_becomes_the_same_tables(tmp_path, workers, prefix, monkeypatch):
     """Read by threads, or by processes where Python must read it."""
     monkeypatch.setattr(columnreading, "split_chunks", lambda stream: split_chunks(stream, 60_000))
@@ -198,10 +214,10 @@ def test_a_log_of_many_chunks_becomes_the_same_tables(tmp_path, workers, prefix,
     path = tmp_path / "log"
     path.write_bytes(data)
     found = []
-    for given in (None, path):
+    for plain_path in (None, path):
         reader = ColumnReader(workers)
         try:
-            tables = [tables_of_columns(rows, "-") for rows in reader.read(io.BytesIO(data), given)]
+            tables = [tables_of_columns(rows, "-") for rows in reader.read(io.BytesIO(data), plain_path)]
             found.append((reader.lines, reader.bytes, reader.missing, reader.counts, *joined(tables)))
         finally:
             reader.close()

@@ -123,8 +123,9 @@ static void put_tasks(struct assembler *a, const struct report *r)
 
 static void put_statistics(struct assembler *a, const struct report *r)
 {
+	a->task_rows += (int64_t)r->n_stats; /* they are as short */
 	for (size_t i = 0; i < r->n_stats; i++) {
-		struct row row = begin_row(a, STATISTICS);
+		struct row row = {a, a->columns[STATISTICS].column};
 
 		put_integer(&row, r->index);
 		put_string(&row, r->stats[i].name);
