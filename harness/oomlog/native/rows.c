@@ -32,9 +32,16 @@ struct row {
 	struct column *next;
 };
 
+/* A row with a long text counts as many, as they are taken by their number. */
+static void count_row(struct assembler *a, const struct str *text)
+{
+	enum { LONG = 1024 };
+
+	a->rows += 1 + (text ? (int64_t)text->n / LONG : 0);
+}
+
 static struct row begin_row(struct assembler *a, int table)
 {
-	a->rows++;
 	return (struct row){a, a->columns[table].column};
 }
 
@@ -77,6 +84,7 @@ static void put_zones(struct assembler *a, const struct report *r)
 			counts = take(a, (n + 1) * sizeof *counts);
 			counts_of(str_text(buddy->blocks), counts, NULL, n);
 		}
+		count_row(a, NULL);
 		put_integer(&row, r->index);
 		put(&row, zone->node);
 		put_string(&row, zone->name);
@@ -125,7 +133,7 @@ static void put_statistics(struct assembler *a, const struct report *r)
 {
 	a->task_rows += (int64_t)r->n_stats; /* they are as short */
 	for (size_t i = 0; i < r->n_stats; i++) {
-		struct row row = {a, a->columns[STATISTICS].column};
+		struct row row = begin_row(a, STATISTICS);
 
 		put_integer(&row, r->index);
 		put_string(&row, r->stats[i].name);
@@ -145,6 +153,7 @@ void put_report(struct assembler *a, struct report *r)
 	static const char *const OUTCOMES[] = {"none", "killed", "skipped", "panic", "no-victim"};
 	struct row row = begin_row(a, REPORTS);
 
+	count_row(a, r->oom_memcg);
 	put_integer(&row, r->index);
 	put_integer(&row, r->boot);
 	put_where(&row, &r->where);
@@ -214,6 +223,7 @@ void put_kill(struct assembler *a, const struct kill *k)
 	struct row row = begin_row(a, KILLS);
 	const struct report *r = k->report;
 
+	count_row(a, k->oom_memcg);
 	put_integer(&row, k->index);
 	put_integer(&row, k->pid);
 	put_string(&row, k->comm);
@@ -247,6 +257,7 @@ void put_release(struct assembler *a, const struct release *r)
 {
 	struct row row = begin_row(a, RELEASES);
 
+	count_row(a, NULL);
 	put_integer(&row, r->index);
 	put_string(&row, r->kind);
 	put_integer(&row, r->pid);
@@ -264,6 +275,7 @@ void put_event(struct assembler *a, const struct event *e)
 {
 	struct row row = begin_row(a, EVENTS);
 
+	count_row(a, e->text);
 	put_string(&row, e->kind);
 	put(&row, e->pid);
 	put_string(&row, e->text);
