@@ -232,6 +232,12 @@ def test_without_the_library_the_result_is_the_same():
     assert with_it[1:] == without[1:]
 
 
+def test_nothing_has_no_line():
+    chunk = Chunk(b"", 0, 0, 0)
+    assert read_and_count(chunk) == ([], 0)
+    assert read_compiled(chunk).lines == 0
+
+
 def test_a_reader_counts_lines_and_bytes():
     data = read_whole(DATA / "corpus" / "26-6.1.1-global.txt")
     reader = Reader()
