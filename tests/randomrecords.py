@@ -5,6 +5,7 @@ Values come from few, so that records meet: the same pids, names, memcgs and cal
 
 from random import Random
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -75,7 +76,7 @@ class Source:
             found += tell()
             if self.order.random() < 0.05:
                 found.append(self.order.choice(found[-20:]))  # pasted again
-        return found
+        return [_without_number(one) if self.order.random() < 0.003 else one for one in found]
 
     def located(self, record: object, caller: str | None = None) -> LocatedRecord:
         order = self.order
@@ -86,9 +87,8 @@ class Source:
         elif order.random() < 0.5:
             self.time_s = max(0.0, self.time_s + order.choice(STEPS_S))
         style = order.choice(("uptime", "wall", "none")) if self.style == "mixed" else self.style
-        time_s = float("nan") if order.random() < 0.003 else self.time_s
         where = Location(
-            self.line, self.offset, time_s if style == "uptime" else None, time_s if style in ("wall", "yearless") else None, style == "yearless",
+            self.line, self.offset, self.time_s if style == "uptime" else None, self.time_s if style in ("wall", "yearless") else None, style == "yearless",
             order.choice(self.callers) if caller is None else caller, order.choice(self.hosts), order.choice(self.boot_ids),
             order.randrange(50) if self.has_sequence else None,
         )  # fmt: skip
@@ -268,6 +268,11 @@ class Source:
 
     def chosen(self) -> Chosen:
         return Chosen(self.order.choice(MESSAGES[2:]), self.pid(), self.comm())
+
+
+def _without_number(found: LocatedRecord) -> LocatedRecord:
+    """With a stamp that is no number. It is a new object, as of another line: one and the same would equal itself."""
+    return LocatedRecord(msgspec.structs.replace(found.where, uptime_s=float("nan")), found.record)
 
 
 def tables_of_both(chunks: list[tuple[list[LocatedRecord], int]]) -> str:
