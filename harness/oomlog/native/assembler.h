@@ -8,7 +8,6 @@
 
 #include <setjmp.h>
 
-
 /* Records, as wire.py and the compiled reader pack them. */
 enum kind { NIL, FLAG, INTEGER, REAL, TEXT, BINARY, ARRAY, MAP };
 struct value {
