@@ -164,6 +164,22 @@ def test_events_and_names_of_containers_need_no_python(stamp, monkeypatch):
     assert handed_over("".join(f"{stamp}{line}\n" for line in lines).encode(), monkeypatch) == 0
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Node 0 DMA: 0*4kB 1*8kB (U) = 8kB",
+        KILL_LINES[0],
+        "a invoked oom-killer: gfp_mask=0x0, order=0, oom_score_adj=0",
+    ],
+)
+@pytest.mark.parametrize("stamp", [STAMPS[1], "[Tue Nov 14 22:13:20 2023] "], ids=("syslog", "calendar"))
+def test_a_tab_in_a_prefix_is_read_alike(stamp, form):
+    header = f"{stamp}a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
+    for place in range(len(stamp) + 1):
+        check(f"{header}{stamp[:place]}\t{stamp[place:]}{form}\n".encode())
+        check(f"{header}{stamp[:place]}\t{stamp[place + 1 :]}{form}\n".encode())
+
+
 MARKS = (
     "<b>",
     "[B]",

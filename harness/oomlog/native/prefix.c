@@ -120,7 +120,7 @@ static bool eat_syslog(struct text *t, struct line *line)
 		return false;
 	days = day_of_year(2000, month_of(month), day); /* a year that has every day */
 	host.p = rest.p;
-	while (length(rest) && *rest.p != ' ')
+	while (length(rest) && !is_blank(*rest.p))
 		rest.p++;
 	host.end = rest.p;
 	if (days < 0 || !length(host) || host.end[-1] == ':' || !eat(&rest, " kernel: "))
@@ -141,14 +141,14 @@ static bool eat_calendar(struct text *t, struct line *line)
 	int64_t day, year;
 	int seconds, days;
 
-	if (!eat_char(&rest, '[') || !length(rest) || *rest.p == ' ')
+	if (!eat_char(&rest, '[') || !length(rest) || is_blank(*rest.p))
 		return false;
-	while (length(rest) && *rest.p != ' ' && *rest.p != ']')
+	while (length(rest) && !is_blank(*rest.p) && *rest.p != ']')
 		rest.p++;
 	if (!eat_blanks(&rest))
 		return false;
 	month.p = rest.p;
-	while (length(rest) && *rest.p != ' ')
+	while (length(rest) && !is_blank(*rest.p))
 		rest.p++;
 	month.end = rest.p;
 	if (!eat_blanks(&rest) || !eat_digits(&rest, 2, &day) || !eat_char(&rest, ' ') || !eat_clock(&rest, &seconds) ||
