@@ -17,13 +17,14 @@ from harness.oomlog.assemble import Assembler
 from harness.oomlog.chunks import split_chunks, split_spans
 from harness.oomlog.columnreading import ColumnReader
 from harness.oomlog.columns import ColumnAssembler, pack_found
-from harness.oomlog.domain import LARGEST_STAT, StatsHead, Usage
+from harness.oomlog.domain import LARGEST_STAT, LimitReached, StatsHead, TaskIn, Usage
 from harness.oomlog.events import Event
 from harness.oomlog.header import Header
-from harness.oomlog.kill import Killed, Sharing
+from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped
 from harness.oomlog.located import LocatedRecord, Location, Parts
-from harness.oomlog.meminfo import Buddy, Zone
+from harness.oomlog.meminfo import Buddy, Lists, Zone
 from harness.oomlog.reading import Reader
+from harness.oomlog.release import Reaped
 from harness.oomlog.scan import read_and_count, read_compiled
 from harness.oomlog.wire import Records, decode_records
 from harness.tables.log import LOG_TABLES
@@ -165,6 +166,26 @@ def test_damaged_records_are_refused_and_nothing_is_left():
             assert all(not given for given in assembler.take().values())
         finally:
             assembler.close()
+
+
+def test_texts_that_are_not_there_are_nothing():
+    """No reader leaves them out; with the sanitizers this shows what is done with a text that is nowhere."""
+    parts = Parts(
+        (ZONE, Buddy(0, "Normal", None, True), Lists(None), StatsHead(None, {}), TaskIn(None, None), LimitReached(None))
+    )
+    records = [
+        at(1, Header(None, 0xCC0, None, 0, None, 0, True)), at(2, parts), at(3, GroupKill(None)), at(4, Skipped(None, 1, None)), at(5, Reaped(None, 1, None, 0, 0, 0, True)),
+        at(6, Killed(None, 7, None, 1, 1, 1, 1, 0, 1, 0, True)), at(7, Event(None, None, None)), at(8, Chosen(None, 7, None)),
+    ]  # fmt: skip
+    assembler = ColumnAssembler()
+    try:
+        assembler.feed(pack_found(records, 8), 1, 0)
+        assembler.end_file()
+        tables = tables_of_columns(assembler.take(), "-")
+    finally:
+        assembler.close()
+    assert tables["kills"]["pid"].to_pylist() == [7]
+    assert tables["zones"]["free_blocks"].to_pylist() == [[]]
 
 
 def test_any_bytes_are_refused_or_read():

@@ -142,7 +142,7 @@ static void read_line_of_lists(struct text t, struct number *const pages[], cons
 	enum { LONGEST_NAME = 20, LONGEST_NUMBER = 18 };
 	const char *from = t.p;
 
-	for (const char *colon; (colon = memchr(t.p, ':', length(t))); t.p = colon + 1) {
+	for (const char *colon; length(t) && (colon = memchr(t.p, ':', length(t))); t.p = colon + 1) {
 		struct text name = {colon, colon}, digits = {colon + 1, colon + 1};
 		int64_t value = 0;
 

@@ -116,7 +116,7 @@ size_t counts_of(struct text t, int64_t *counts, uint32_t *kinds, size_t most)
 	const char *from = t.p;
 	size_t n = 0;
 
-	for (const char *star; (star = memchr(t.p, '*', length(t))); t.p = star + 1) {
+	for (const char *star; length(t) && (star = memchr(t.p, '*', length(t))); t.p = star + 1) {
 		struct text count = {star, star}, rest = {star + 1, t.end}, size;
 		uint32_t letters = 0;
 
