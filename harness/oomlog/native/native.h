@@ -47,14 +47,14 @@ static inline bool eat_char(struct text *t, char c)
 static inline bool eat_number(struct text *t, int64_t *value)
 {
 	const char *p = t->p;
-	int64_t sum = 0;
+	uint64_t sum = 0; /* it holds a digit too many */
 
 	while (p < t->end && is_digit(*p) && p - t->p < 19)
-		sum = sum * 10 + (*p++ - '0');
+		sum = sum * 10 + (uint64_t)(*p++ - '0');
 	if (p == t->p || p - t->p > 18)
 		return false;
 	t->p = p;
-	*value = sum;
+	*value = (int64_t)sum;
 	return true;
 }
 
