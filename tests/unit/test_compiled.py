@@ -164,6 +164,18 @@ def test_events_and_names_of_containers_need_no_python(stamp, monkeypatch):
     assert handed_over("".join(f"{stamp}{line}\n" for line in lines).encode(), monkeypatch) == 0
 
 
+@pytest.mark.parametrize("digits", [12, 13, 18, 19])
+def test_long_numbers_are_read_alike(digits):
+    """The sanitizers see a number of 19 digits, and a stamp of more, which are none of 64 bits."""
+    number = "9" * digits
+    for line in (*KILL_LINES, "Node 0 DMA: 7*4kB 1*8kB (U) = 8kB", "memory: usage 7kB, limit 9kB, failcnt 3"):
+        stamped = f"{STAMPS[0]}{line}"
+        for place, letter in enumerate(stamped):
+            if letter.isdigit():
+                check(f"{stamped[:place]}{number}{stamped[place + 1 :]}\n".encode())
+    check(f"[{number}.{number}] {KILL_LINES[0]}\n".encode())
+
+
 @pytest.mark.parametrize(
     "form",
     [

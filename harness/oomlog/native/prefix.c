@@ -67,7 +67,7 @@ static bool eat_stamp(struct text *t, struct line *line)
 {
 	static const double POWERS[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
 	struct text rest = *t, caller;
-	int64_t number = 0;
+	uint64_t number = 0; /* too many digits make it wrap, and are refused below */
 	int whole = 0, fraction = 0;
 
 	if (!eat_char(&rest, '['))
@@ -75,11 +75,11 @@ static bool eat_stamp(struct text *t, struct line *line)
 	while (length(rest) && is_blank(*rest.p))
 		rest.p++;
 	for (; length(rest) && is_digit(*rest.p) && whole < 13; rest.p++, whole++)
-		number = number * 10 + *rest.p - '0';
+		number = number * 10 + (uint64_t)(*rest.p - '0');
 	if (!whole || whole > 12 || !eat_char(&rest, '.'))
 		return false;
 	for (; length(rest) && is_digit(*rest.p) && fraction < 10; rest.p++, fraction++)
-		number = number * 10 + *rest.p - '0';
+		number = number * 10 + (uint64_t)(*rest.p - '0');
 	if (!fraction || fraction > 9 || whole + fraction > MOST_DIGITS || !eat_char(&rest, ']'))
 		return false;
 	line->has_uptime = true;
