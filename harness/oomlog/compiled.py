@@ -94,6 +94,12 @@ def exists() -> bool:
     return _library() is not None
 
 
+def native_library() -> ctypes.CDLL | None:
+    """The compiled library; None where it is not there."""
+    library = _library()
+    return None if library is None else library.calls
+
+
 @cache
 def _library() -> _Library | None:
     if os.environ.get(NO_COMPILED):

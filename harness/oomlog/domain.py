@@ -144,6 +144,7 @@ class StatsHead(Record, frozen=True):
 
 
 _STATS = re.compile(r"Memory cgroup stats for (.*?):(?:\s*(.*))?", re.DOTALL)
+LARGEST_STAT = (1 << 63) - 1  # as tables have it; a damaged line may say more
 _STATS_KB = re.compile(r"(\w+):(\d{1,18})KB")
 STAT = re.compile(r"([a-z]\w*) (\d{1,18})")
 
@@ -161,7 +162,7 @@ def parse_stats_head(text: str) -> StatsHead | None:
     if not match:
         return None
     rest = match[2] or ""
-    values = {name: int(value) << 10 for name, value in _STATS_KB.findall(rest)}
+    values = {name: min(int(value) << 10, LARGEST_STAT) for name, value in _STATS_KB.findall(rest)}
     return StatsHead(match[1], values or {name: int(value) for name, value in STAT.findall(rest)})
 
 

@@ -21,6 +21,7 @@ from .infer import in_subtree
 from .located import Location
 from .records import DEFAULT_PAGE_KB, Kill, Release, Report
 from .tasks import TaskTable
+from .watermark import LARGEST_ORDER
 
 _LOOK_BACK = 32  # kills; a bound for storms
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
@@ -96,7 +97,7 @@ def _room(report: Report, certain: list[Kill]) -> str:
     order = report.header.order
     if order is None or order < 0:
         return ""
-    need_kb = (report.page_kb or DEFAULT_PAGE_KB) << order
+    need_kb = (report.page_kb or DEFAULT_PAGE_KB) << min(order, LARGEST_ORDER)
     room_kb = report.margin_kb if report.is_memcg else report.zone_margin_kb
     if room_kb is None or room_kb < need_kb:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from .domain import LARGEST_STAT, LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
 from .header import CpuLine, Cpuset
 from .meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from .records import Report
@@ -91,7 +91,7 @@ def _take_stats(report: Report, stats: StatsHead) -> None:
     """From 3.9 to 5.2 there is a line for every descendant: sizes add up to the domain's."""
     if "cache" in stats.values and "rss" in stats.values and "anon" not in stats.values:
         for name, value in stats.values.items():
-            report.stats[name] = report.stats.get(name, 0) + value
+            report.stats[name] = min(report.stats.get(name, 0) + value, LARGEST_STAT)
     elif not report.stats:
         report.stats = dict(stats.values)
     if report.oom_memcg is None and stats.memcg and not report.has_summary:

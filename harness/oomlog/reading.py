@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
-import multiprocessing
 import re
-import signal
-import sys
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -23,13 +16,11 @@ from .kmsg import KmsgRecord
 from .records import Kill, KnownLosses, OtherEvent, Release, Report
 from .scan import Chunk, read_and_count, read_compiled
 from .wire import ReadChunk, Sequences, decode_records, pack, pack_records, unpack
+from .workers import in_processes, in_threads
 
-_PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
+PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
 _SPARSE_BYTES = 4096  # of a log for each record, or more: most of its time goes to the search
-_AHEAD = 2  # chunks a worker has waiting
 _Task = TypeVar("_Task", Chunk, Span)
-_SWITCH_S = 0.0005
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Reader:
@@ -50,7 +41,7 @@ class Reader:
         """The records of one log, in order. Give `path` and `size` of a plain file to let workers read it themselves."""
         self.assembler.begin_file()
         self.lines = self.bytes = 0
-        if self._workers == 1 or 0 < size < _PARALLEL_BYTES:
+        if self._workers == 1 or 0 < size < PARALLEL_BYTES:
             results = _read_here(split_chunks(stream))
         elif path is not None:
             results = _read_file(path, self._workers)
@@ -85,14 +76,15 @@ _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
 def _read(chunk: Chunk) -> ReadChunk:
-    end, sequences = chunk.offset + chunk.end, _sequences(chunk.data, chunk.end)
+    end, sequences = chunk.offset + chunk.end, sequences_of(chunk.data, chunk.end)
     if (records := read_compiled(chunk)) is not None:
         return decode_records(records), records.lines, end, sequences
     found, lines = read_and_count(chunk)
     return found, lines, end, sequences
 
 
-def _sequences(data: bytes, end: int) -> Sequences | None:
+def sequences_of(data: bytes, end: int) -> Sequences | None:
+    """Numbers of the /dev/kmsg records of a chunk that ends there; None where it has none."""
     if not _KMSG.match(data) and not _KMSG.match(data, data.find(b"\n", 0, 1 << 16) + 1):
         return None
     numbers = [int(number) for number in _KMSG.findall(data[:end])]
@@ -103,7 +95,7 @@ def _sequences(data: bytes, end: int) -> Sequences | None:
 def read_and_pack(chunk: Chunk) -> bytes:
     """Reads a chunk that was sent."""
     if (records := read_compiled(chunk)) is not None:
-        return pack_records(records, chunk.offset + chunk.end, _sequences(chunk.data, chunk.end))
+        return pack_records(records, chunk.offset + chunk.end, sequences_of(chunk.data, chunk.end))
     return pack(_read(chunk))
 
 
@@ -112,10 +104,14 @@ def read_span(path: Path, span: Span) -> bytes:
 
     Raises OSError when it cannot be read.
     """
-    return read_and_pack(_chunk_of(path, span))
+    return read_and_pack(chunk_of(path, span))
 
 
-def _chunk_of(path: Path, span: Span) -> Chunk:
+def chunk_of(path: Path, span: Span) -> Chunk:
+    """A chunk of a plain file.
+
+    Raises OSError when it cannot be read.
+    """
     with path.open("rb") as stream:
         stream.seek(span.offset)
         data = stream.read(span.length)
@@ -123,7 +119,7 @@ def _chunk_of(path: Path, span: Span) -> Chunk:
 
 
 def _read_here_span(path: Path, span: Span) -> ReadChunk:
-    return _read(_chunk_of(path, span))
+    return _read(chunk_of(path, span))
 
 
 def _read_here(chunks: Iterable[Chunk]) -> Generator[ReadChunk, None, None]:
@@ -133,20 +129,20 @@ def _read_here(chunks: Iterable[Chunk]) -> Generator[ReadChunk, None, None]:
 def _read_stream(stream: BinaryIO, workers: int) -> Generator[ReadChunk, None, None]:
     """Chunks in order, sent to worker processes; a short log is read here after all."""
     chunks = split_chunks(stream)
-    first = list(_take(chunks, _PARALLEL_BYTES))
+    first = list(first_of(chunks, PARALLEL_BYTES))
     is_sparse = bool(first) and _is_sparse(first[0])
     following = next(chunks, None)
     if following is None:
         yield from map(_read, first)
         return
-    chunks = _draining(first, following, chunks)
+    chunks = draining(first, following, chunks)
     if is_sparse:
-        yield from _read_in_threads(_read, chunks, workers)
+        yield from in_threads(_read, chunks, workers)
     else:
-        yield from _read_parallel(read_and_pack, chunks, workers)
+        yield from map(unpack, in_processes(read_and_pack, chunks, workers))
 
 
-def _draining(first: list[Chunk], following: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+def draining(first: list[_Task], following: _Task, rest: Iterator[_Task]) -> Iterator[_Task]:
     """All chunks; none is kept here once it is given."""
     first.reverse()
     while first:
@@ -161,9 +157,9 @@ def _read_file(path: Path, workers: int) -> Generator[ReadChunk, None, None]:
     with path.open("rb") as file:
         data = file.read(CHUNK_BYTES)
     if _is_sparse(Chunk(data, data.rfind(b"\n") + 1, 0, 0)):
-        yield from _read_in_threads(partial(_read_here_span, path), split_spans(path), workers)
+        yield from in_threads(partial(_read_here_span, path), split_spans(path), workers)
         return
-    yield from _read_parallel(partial(read_span, path), split_spans(path), workers)
+    yield from map(unpack, in_processes(partial(read_span, path), split_spans(path), workers))
 
 
 def _is_sparse(chunk: Chunk) -> bool:
@@ -172,56 +168,8 @@ def _is_sparse(chunk: Chunk) -> bool:
     return records is not None and records.number * _SPARSE_BYTES < chunk.end
 
 
-def _read_in_threads(
-    read: Callable[[_Task], ReadChunk], tasks: Iterable[_Task], workers: int
-) -> Generator[ReadChunk, None, None]:
-    waiting: deque[Future[ReadChunk]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="chunks") as pool:
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(read, task))
-                if len(waiting) > workers * _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _read_parallel(
-    read: Callable[[_Task], bytes], tasks: Iterable[_Task], workers: int
-) -> Generator[ReadChunk, None, None]:
-    waiting: deque[Future[bytes]] = deque()
-    # spawn: a fork of a process with threads may hang
-    context = multiprocessing.get_context("spawn")
-    # The pool's thread takes what a worker sends out of a pipe, 64 kB at a time, and before each it waits so long for
-    # the thread that puts records together; the worker waits with it.
-    interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(read, task))
-                if len(waiting) > workers * _AHEAD:
-                    yield unpack(waiting.popleft().result())
-            while waiting:
-                yield unpack(waiting.popleft().result())
-        finally:
-            sys.setswitchinterval(interval_s)
-            for future in waiting:
-                future.cancel()
-
-
-def _begin_worker() -> None:
-    gc.disable()  # records hold no cycles
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the pool
-    if sys.platform == "linux":
-        # A pool waits for ever when its parent was killed: the other workers hold the pipe open.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _take(chunks: Iterator[Chunk], size: int) -> Iterator[Chunk]:
+def first_of(chunks: Iterator[_Task], size: int) -> Iterator[_Task]:
+    """Chunks, or where they stand, of so many bytes together."""
     for chunk in chunks:
         yield chunk
         size -= chunk.end

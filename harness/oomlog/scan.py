@@ -280,7 +280,7 @@ class _Reader:
         """Lines that begin in the chunk; what `read` has counted is not counted again."""
         end = self.chunk.end
         lines = self._line_of(end) - self.chunk.line
-        return lines + (end == len(self.data) and not self.data.endswith(b"\n"))
+        return lines + (0 < end == len(self.data) and not self.data.endswith(b"\n"))
 
     def read(self) -> Iterator[LocatedRecord]:
         if orphans := self.orphans():

@@ -18,6 +18,9 @@ from .meminfo import Buddy, Zone
 # another bit, but there are no CMA pages before 3.5, and ZONE_MOVABLE is only left out for want of it.
 _DMA, _HIGHMEM, _DMA32, _MOVABLE = 0x01, 0x02, 0x04, 0x08
 _ORDER = ("DMA", "DMA32", "Normal", "HighMem", "Movable", "Device")  # enum zone_type, include/linux/mmzone.h
+LARGEST_ORDER = (
+    40  # MAX_PAGE_ORDER is 10 to 13; 2^40 pages are more than any machine has, and a damaged line may say more
+)
 _ORDINARY = frozenset("UME")  # unmovable, movable, reclaimable: lists that any request may take from
 
 Zones = Sequence[tuple[Zone, tuple[int, ...]]]
@@ -94,7 +97,7 @@ def zone_views(
         highatomic_kb = zone.highatomic_kb or 0
         reserve_kb = _reserve_pages(zone.name, reserve, highest, named) * page_kb if is_its_zone else 0
         buddy = buddies.get((zone.node, zone.name))
-        unusable_kb = ((1 << order) - 1) * page_kb + highatomic_kb + cma_kb + reserve_kb
+        unusable_kb = ((1 << min(order, LARGEST_ORDER)) - 1) * page_kb + highatomic_kb + cma_kb + reserve_kb
         views.append(
             ZoneView(
                 zone,

@@ -381,7 +381,7 @@ def kill_values(kill: Kill, file: str = "") -> Values:
         kill.overlap_estimated,
         kill.overlap_evidence,
         kill.earlier_kills,
-        kill.sharing_pids,
+        list(kill.sharing_pids),  # a line that comes too late must not change a row that was given
         killed.is_complete,
         file,
     )

@@ -19,7 +19,9 @@ from .log import LOG_TABLES
 from .logrows import LogRows
 from .schema import Table
 
-_GROUP_BYTES = 1 << 20  # of a row group of Parquet, as Arrow has it: what waits is memory
+_GROUP_BYTES = (
+    4 << 20
+)  # of a row group of Parquet, as Arrow has it: what waits is memory, and a group takes 40 µs for each column
 _AHEAD = 4  # groups that wait to be written
 
 

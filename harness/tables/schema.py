@@ -35,11 +35,17 @@ def printable(text: str) -> str:
 def _arrow(values: Sequence[object], kind: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, kind)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         return pa.array(list(map(_fit, values)), kind)
 
 
+_LARGEST = (1 << 63) - 1
+
+
 def _fit(value: object) -> object:
+    """The value as a table can have it: printable, and of 64 bits."""
+    if isinstance(value, int):
+        return value if -_LARGEST <= value <= _LARGEST else max(-_LARGEST - 1, min(value, _LARGEST))
     return printable(value) if isinstance(value, str) and not value.isascii() else value
 
 

@@ -5,8 +5,11 @@ r"""Both readers of a log against each other, the compiled one with the sanitize
 The compiled reader is built in a scratch directory with AddressSanitizer and UndefinedBehaviorSanitizer, and this program starts
 itself again with their libraries. An input is a piece of a log of tests/data, damaged: bytes and words put in, lines swapped, doubled,
 cut, wrapped, given another prefix. It fails when the sanitizers find something, when a record differs from that of the reader in
-Python, or when memory grows. A failing input is kept as compiled-SEED-NUMBER.log in the current directory; give it as an argument to
-run it again.
+Python, when the tables of the compiled assembler differ from those of the assembler in Python, or when memory grows. A failing input
+is kept as compiled-SEED-NUMBER.log in the current directory; give it as an argument to run it again.
+
+Between the logs, records that no log has are put together (tests/randomrecords.py), and records that are damaged, which must be
+refused. These have no file: their number is printed, and `--records NUMBER` runs them again.
 """
 
 import argparse
@@ -21,14 +24,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from randomrecords import Source, tables_of_both  # noqa: E402
 
 from harness.logs.files import open_log  # noqa: E402
 from harness.oomlog import compiled  # noqa: E402
+from harness.oomlog.columns import ColumnAssembler, pack_found  # noqa: E402
 from harness.oomlog.native.build import build  # noqa: E402
 from harness.oomlog.scan import Chunk, read_and_count, read_compiled  # noqa: E402
 from harness.oomlog.triggers import TRIGGERS  # noqa: E402
-from harness.oomlog.wire import decode_records  # noqa: E402
+from harness.oomlog.wire import Records, decode_records  # noqa: E402
 
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 LARGEST_BYTES = 24 << 10
@@ -94,9 +100,11 @@ def differs(data: bytes) -> str:
     """What the readers disagree on."""
     chunk = Chunk(data, len(data), 0, 0)
     records = read_compiled(chunk)
+    expected, lines = read_and_count(chunk)
+    if problem := tables_of_both([(expected, lines)]):
+        return problem
     if records is None:
         return ""
-    expected, lines = read_and_count(chunk)
     found = decode_records(records)
     if records.lines != lines:
         return f"{records.lines} lines, not {lines}"
@@ -104,6 +112,35 @@ def differs(data: bytes) -> str:
         if repr(one) != repr(other):
             return f"{one}\n!= {other}"
     return "" if len(found) == len(expected) else f"{len(found)} records, not {len(expected)}"
+
+
+def records_differ(number: int) -> str:
+    """What the assemblers disagree on, of records that no log has; damaged ones must be refused or read."""
+    source, order = Source(number), random.Random(number)
+    chunks = [
+        (source.records(order.choice((5, 40, 200))), order.choice((1, 300))) for _ in range(order.choice((1, 2, 3)))
+    ]
+    if problem := tables_of_both(chunks):
+        return problem
+    body = bytearray(pack_found(*chunks[0]).body)
+    for _ in range(20):
+        damaged = bytearray(body)
+        for _ in range(order.choice((1, 1, 3))):
+            damaged[order.randrange(len(damaged))] = order.randrange(256)
+        assembler = ColumnAssembler()
+        try:
+            assembler.feed(
+                Records(bytes(damaged[: order.choice((len(body), order.randrange(len(body))))]), len(chunks[0][0]), 1),
+                1,
+                0,
+            )
+            assembler.end_file()
+            assembler.take()
+        except ValueError:
+            pass
+        finally:
+            assembler.close()
+    return ""
 
 
 def start_sanitized(arguments: list[str]) -> int:
@@ -130,6 +167,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--records", type=int, help="put these records together, and end")
     parser.add_argument("input", nargs="?", type=Path)
     options = parser.parse_args()
     if "OOMTRIAL_FUZZED_READER" not in os.environ:
@@ -139,6 +177,9 @@ def main() -> int:
         raise SystemExit("the sanitized reader cannot be loaded")
     if options.input:
         print(differs(options.input.read_bytes()) or "the same")
+        return 0
+    if options.records is not None:
+        print(records_differ(options.records) or "the same")
         return 0
     order, seeds = random.Random(options.seed), logs()
     deadline, count, taken, before_kb = time.monotonic() + options.seconds, 0, 0, 0
@@ -150,6 +191,11 @@ def main() -> int:
             kept = current.with_stem(f"compiled-{options.seed}-{count}")
             current.rename(kept)
             print(f"{kept}: {problem}", flush=True)
+            return 1
+        number = order.randrange(1 << 32)
+        current.write_text(f"records {number}\n")
+        if count % 4 == 0 and (problem := records_differ(number)):
+            print(f"records {number}: {problem}", flush=True)
             return 1
         count += 1
         taken += read_compiled(Chunk(data, len(data), 0, 0)) is not None

@@ -73,7 +73,7 @@ def test_a_file_that_became_shorter_is_read_to_its_end(tmp_path):
 
 @pytest.mark.parametrize("line", ["usb 1-1: new device", killed(7)], ids=["sparse", "dense"])
 def test_a_large_file_is_read_by_workers_as_it_is_by_one(tmp_path, line, monkeypatch):
-    monkeypatch.setattr(reading, "_PARALLEL_BYTES", 1)
+    monkeypatch.setattr(reading, "PARALLEL_BYTES", 1)
     path = tmp_path / "log"
     with path.open("w") as out:
         for n in range(70_000):

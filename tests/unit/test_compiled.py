@@ -164,6 +164,34 @@ def test_events_and_names_of_containers_need_no_python(stamp, monkeypatch):
     assert handed_over("".join(f"{stamp}{line}\n" for line in lines).encode(), monkeypatch) == 0
 
 
+@pytest.mark.parametrize("digits", [12, 13, 18, 19])
+def test_long_numbers_are_read_alike(digits):
+    """The sanitizers see a number of 19 digits, and a stamp of more, which are none of 64 bits."""
+    number = "9" * digits
+    for line in (*KILL_LINES, "Node 0 DMA: 7*4kB 1*8kB (U) = 8kB", "memory: usage 7kB, limit 9kB, failcnt 3"):
+        stamped = f"{STAMPS[0]}{line}"
+        for place, letter in enumerate(stamped):
+            if letter.isdigit():
+                check(f"{stamped[:place]}{number}{stamped[place + 1 :]}\n".encode())
+    check(f"[{number}.{number}] {KILL_LINES[0]}\n".encode())
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Node 0 DMA: 0*4kB 1*8kB (U) = 8kB",
+        KILL_LINES[0],
+        "a invoked oom-killer: gfp_mask=0x0, order=0, oom_score_adj=0",
+    ],
+)
+@pytest.mark.parametrize("stamp", [STAMPS[1], "[Tue Nov 14 22:13:20 2023] "], ids=("syslog", "calendar"))
+def test_a_tab_in_a_prefix_is_read_alike(stamp, form):
+    header = f"{stamp}a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n"
+    for place in range(len(stamp) + 1):
+        check(f"{header}{stamp[:place]}\t{stamp[place:]}{form}\n".encode())
+        check(f"{header}{stamp[:place]}\t{stamp[place + 1 :]}{form}\n".encode())
+
+
 MARKS = (
     "<b>",
     "[B]",
@@ -230,6 +258,12 @@ def test_without_the_library_the_result_is_the_same():
     with_it, without = run(), run(OOMTRIAL_NO_COMPILED_READER="1")
     assert (with_it[0], without[0]) == (True, False)
     assert with_it[1:] == without[1:]
+
+
+def test_nothing_has_no_line():
+    chunk = Chunk(b"", 0, 0, 0)
+    assert read_and_count(chunk) == ([], 0)
+    assert read_compiled(chunk).lines == 0
 
 
 def test_a_reader_counts_lines_and_bytes():

@@ -392,10 +392,10 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     if len(os.sched_getaffinity(0)) == 1:
         return  # no workers
     process = subprocess.Popen(
-        [sys.executable, "-m", "harness", "parse", "-", "--format", "parquet", "--out", str(tmp_path / "out")],
+        [sys.executable, "-m", "harness", "parse", "-", "--format", "json", "--out", str(tmp_path / "out")],
         stdin=subprocess.PIPE,
     )
-    # a log with many records is read by processes, any other by threads
+    # a log with many records is read by processes, any other by threads; so is one that compiled code puts together
     kill = b"[    1.5] Memory cgroup out of memory: Killed process 12 (x) total-vm:1kB, anon-rss:1kB, file-rss:0kB, shmem-rss:0kB, "
     lines = (kill + b"UID:0 pgtables:8kB oom_score_adj:0\n") * 30_000
     parent, workers = psutil.Process(process.pid), []

@@ -47,14 +47,14 @@ static inline bool eat_char(struct text *t, char c)
 static inline bool eat_number(struct text *t, int64_t *value)
 {
 	const char *p = t->p;
-	int64_t sum = 0;
+	uint64_t sum = 0; /* it holds a digit too many */
 
 	while (p < t->end && is_digit(*p) && p - t->p < 19)
-		sum = sum * 10 + (*p++ - '0');
+		sum = sum * 10 + (uint64_t)(*p++ - '0');
 	if (p == t->p || p - t->p > 18)
 		return false;
 	t->p = p;
-	*value = sum;
+	*value = (int64_t)sum;
 	return true;
 }
 
@@ -167,6 +167,17 @@ static inline bool is_made_of(struct text t, bool (*is_one)(char))
 	return true;
 }
 
+/* Takes a name off the beginning; it may be empty. */
+static inline struct text eat_name(struct text *t)
+{
+	struct text name = {t->p, t->p};
+
+	while (t->p < t->end && is_word(*t->p))
+		t->p++;
+	name.end = t->p;
+	return name;
+}
+
 /* The forms of lines, as triggers.py numbers their parsers. */
 enum form {
 	OTHER, /* the Python reader has it */
@@ -245,6 +256,12 @@ bool read_group_kill(struct buffer *out, struct text text);
 bool read_event(struct buffer *out, struct text text);
 bool is_no_event(struct text text);
 bool read_part(struct buffer *out, enum form form, struct text text);
+bool read_zone(struct buffer *out, struct text t);
+bool read_reserve(struct buffer *out, struct text t);
+bool read_buddy(struct buffer *out, struct text t);
+bool read_lists(struct buffer *out, struct text t);
+bool read_swap(struct buffer *out, struct text t);
+bool read_ram(struct buffer *out, struct text t);
 bool read_table_head(struct text text, struct head *head);
 bool is_list(struct text text);
 bool read_stats_head(struct buffer *out, struct text text, struct text *memcg, bool *is_whole);

@@ -67,7 +67,7 @@ static bool eat_stamp(struct text *t, struct line *line)
 {
 	static const double POWERS[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
 	struct text rest = *t, caller;
-	int64_t number = 0;
+	uint64_t number = 0; /* too many digits make it wrap, and are refused below */
 	int whole = 0, fraction = 0;
 
 	if (!eat_char(&rest, '['))
@@ -75,11 +75,11 @@ static bool eat_stamp(struct text *t, struct line *line)
 	while (length(rest) && is_blank(*rest.p))
 		rest.p++;
 	for (; length(rest) && is_digit(*rest.p) && whole < 13; rest.p++, whole++)
-		number = number * 10 + *rest.p - '0';
+		number = number * 10 + (uint64_t)(*rest.p - '0');
 	if (!whole || whole > 12 || !eat_char(&rest, '.'))
 		return false;
 	for (; length(rest) && is_digit(*rest.p) && fraction < 10; rest.p++, fraction++)
-		number = number * 10 + *rest.p - '0';
+		number = number * 10 + (uint64_t)(*rest.p - '0');
 	if (!fraction || fraction > 9 || whole + fraction > MOST_DIGITS || !eat_char(&rest, ']'))
 		return false;
 	line->has_uptime = true;
@@ -120,7 +120,7 @@ static bool eat_syslog(struct text *t, struct line *line)
 		return false;
 	days = day_of_year(2000, month_of(month), day); /* a year that has every day */
 	host.p = rest.p;
-	while (length(rest) && *rest.p != ' ')
+	while (length(rest) && !is_blank(*rest.p))
 		rest.p++;
 	host.end = rest.p;
 	if (days < 0 || !length(host) || host.end[-1] == ':' || !eat(&rest, " kernel: "))
@@ -141,14 +141,14 @@ static bool eat_calendar(struct text *t, struct line *line)
 	int64_t day, year;
 	int seconds, days;
 
-	if (!eat_char(&rest, '[') || !length(rest) || *rest.p == ' ')
+	if (!eat_char(&rest, '[') || !length(rest) || is_blank(*rest.p))
 		return false;
-	while (length(rest) && *rest.p != ' ' && *rest.p != ']')
+	while (length(rest) && !is_blank(*rest.p) && *rest.p != ']')
 		rest.p++;
 	if (!eat_blanks(&rest))
 		return false;
 	month.p = rest.p;
-	while (length(rest) && *rest.p != ' ')
+	while (length(rest) && !is_blank(*rest.p))
 		rest.p++;
 	month.end = rest.p;
 	if (!eat_blanks(&rest) || !eat_digits(&rest, 2, &day) || !eat_char(&rest, ' ') || !eat_clock(&rest, &seconds) ||

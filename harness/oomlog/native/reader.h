@@ -72,7 +72,26 @@ static inline struct text next_line(const char *p, const char *stop)
 	return (struct text){p, newline ? newline : stop};
 }
 
+static inline bool is_plain(struct text t)
+{
+	for (; t.p < t.end; t.p++)
+		if (((uint8_t)*t.p < ' ' && *t.p != '\t') || (uint8_t)*t.p >= 0x7f)
+			return false;
+	return true;
+}
+
 int64_t count_newlines(const char *p, const char *end);
+int64_t line_at(struct reader *r, int64_t position);
+bool read_line(struct reader *r);
+void flush_parts(struct reader *r, bool is_summary);
+
+/* Headers, and what they tell of the lines behind them. */
+void set_origin(struct reader *r, struct text raw, const struct line *line, int64_t number, int64_t offset);
+bool text_behind_origin(const struct origin *o, struct text raw, struct text *text);
+bool is_simple_name(struct text t);
+bool is_sure_name(struct text comm, const struct line *line);
+
+bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, struct text raw, struct line *line, int64_t *end, struct text *comm);
 
 /* What follows a head on lines of its own; false where Python must read it. */
 bool read_table(struct reader *r, struct buffer *out, const struct head *head, struct text raw, struct text caller, struct text host,

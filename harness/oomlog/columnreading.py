@@ -1,0 +1,122 @@
+"""A log, from a stream of bytes to columns of tables, where the compiled assembler is there: no record becomes an object."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeVar
+
+from .chunks import Span, split_chunks, split_spans
+from .columns import ColumnAssembler, ColumnBuffers, Counts, pack_found
+from .reading import PARALLEL_BYTES, chunk_of, count_gaps, draining, first_of, sequences_of
+from .records import KnownLosses
+from .scan import Chunk, read_and_count, read_compiled
+from .wire import Records, Sequences
+from .workers import in_processes, in_threads
+
+_Task = TypeVar("_Task", Chunk, Span)
+Rows = dict[str, list[ColumnBuffers]]  # by table
+
+
+class _Found(NamedTuple):
+    """What stands in a chunk."""
+
+    records: Records
+    end: int  # of the chunk in the log
+    sequences: Sequences | None
+    is_compiled: bool  # nothing of it was read by Python as a whole
+
+
+class ColumnReader:
+    """Reads logs, one after the other, as `Reader` does. `lines` and `bytes` grow while its rows are taken."""
+
+    def __init__(self, workers: int = 1) -> None:
+        """Raises MemoryError."""
+        self._assembler = ColumnAssembler()
+        self.lines = self.bytes = 0
+        self._workers = workers
+        self._gaps = KnownLosses()  # counted in Python
+
+    def close(self) -> None:
+        """It gives back its memory."""
+        self._assembler.close()
+
+    @property
+    def missing(self) -> KnownLosses:
+        """What the logs read so far are known to lack."""
+        return self._assembler.missing
+
+    @property
+    def counts(self) -> Counts:
+        """How much there was of what so far."""
+        return self._assembler.counts
+
+    @property
+    def boots(self) -> int:
+        """How many boots there were so far."""
+        return self._assembler.boots
+
+    def read(self, stream: BinaryIO, path: Path | None = None) -> Iterator[Rows]:
+        """The rows of one log, in order, some at a time. Give `path` of a plain file to let workers read it themselves."""
+        self._assembler.begin_file()
+        self.lines = self.bytes = 0
+        if path is None:
+            results = _read_tasks(_read, split_chunks(stream), self._workers)
+        else:
+            results = _read_tasks(partial(_read_span, path), split_spans(path), self._workers)
+        last_sequence = None
+        with contextlib.closing(results):
+            try:
+                for records, end, sequences, _ in results:
+                    last_sequence = count_gaps(self._gaps, sequences, last_sequence)
+                    self._assembler.feed(records, self.lines + 1, self._gaps.sequence_gaps)
+                    self.lines += records.lines
+                    self.bytes = end
+                    if self._assembler.is_large:
+                        yield self._assembler.take()
+            except OSError:
+                yield self._last()
+                raise
+        yield self._last()
+
+    def _last(self) -> Rows:
+        self._assembler.end_file()
+        return self._assembler.take()
+
+
+def _read(chunk: Chunk) -> _Found:
+    records = read_compiled(chunk)
+    is_compiled = records is not None
+    if records is None:
+        records = pack_found(*read_and_count(chunk))
+    return _Found(records, chunk.offset + chunk.end, sequences_of(chunk.data, chunk.end), is_compiled)
+
+
+def _read_span(path: Path, span: Span) -> _Found:
+    return _read(chunk_of(path, span))
+
+
+def _read_tasks(read: Callable[[_Task], _Found], tasks: Iterator[_Task], workers: int) -> Generator[_Found, None, None]:
+    """What each chunk holds, in order. The first tells whether compiled code reads the log: threads are enough then."""
+    first = next(tasks, None)
+    if first is None:
+        return
+    found = read(first)
+    is_compiled = found.is_compiled
+    del first
+    yield found
+    del found
+    if workers == 1:
+        yield from map(read, tasks)
+        return
+    if is_compiled:
+        yield from in_threads(read, tasks, workers)
+        return
+    few = list(first_of(tasks, PARALLEL_BYTES))
+    following = next(tasks, None)
+    if following is None:
+        yield from map(read, few)
+    else:
+        yield from in_processes(read, draining(few, following, tasks), workers)

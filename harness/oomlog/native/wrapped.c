@@ -1,0 +1,82 @@
+/* Lines that were wrapped: rejoin.py. */
+#define _GNU_SOURCE /* memmem, in reader.h */
+#include "reader.h"
+
+/* rejoin.parse(), for a line behind a kernel's stamp and the lines that it was wrapped into. */
+bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, struct text raw, struct line *line, int64_t *end, struct text *comm)
+{
+	struct text begun = right_trimmed(line->text), rests[PIECES - 1];
+	const char *stop = r->data + r->size, *p = raw.end;
+	bool is_summary = begins(begun, "oom-kill:");
+
+	if (line->is_bare || *raw.p != '[')
+		return false;
+	if (form == KILL) {
+		if (!begins(line->text, "Memory cgroup out of memory: Killed process ") && !begins(line->text, "Out of memory: Killed process "))
+			return false;
+	} else if (form == SUMMARY) {
+		if (find(line->text, " mems_allowed="))
+			return false;
+	} else if (form == GROUP_KILL) {
+		if (!begins(line->text, "Tasks in "))
+			return false;
+	} else if (form != HEADER && form != TABLE) {
+		return false;
+	}
+	for (int n = 1; n < PIECES; n++) {
+		struct text next;
+		char space[LONGEST_LINE];
+
+		if (p + 1 >= stop || p[1] == '[')
+			return false;
+		next = next_line(p + 1, stop);
+		p = next.end;
+		if (!is_plain(next))
+			return false;
+		rests[n - 1] = trimmed(next);
+		if (!length(rests[n - 1]))
+			return false;
+		/* a blank at each joint or none: all ways, those first that are likely */
+		for (int way = 0; way < 1 << n; way++) {
+			size_t used = length(begun), before = out->n;
+			bool is_read;
+
+			if (used + 1 > sizeof space)
+				return false;
+			memcpy(space, begun.p, used);
+			for (int i = 0; i < n; i++) {
+				bool is_second = way >> (n - 1 - i) & 1;
+
+				if (used + length(rests[i]) + 1 > sizeof space)
+					return false;
+				if (is_second == is_summary)
+					space[used++] = ' ';
+				memcpy(space + used, rests[i].p, length(rests[i]));
+				used += length(rests[i]);
+			}
+			if (form == KILL) {
+				is_read = read_killed(out, text_of(space, used));
+			} else if (form == HEADER) {
+				is_read = read_header(out, text_of(space, used), comm) && is_sure_name(*comm, line);
+			} else if (form == SUMMARY) {
+				is_read = read_part(out, SUMMARY, text_of(space, used));
+			} else if (form == GROUP_KILL) {
+				is_read = read_group_kill(out, text_of(space, used));
+			} else {
+				struct head head;
+
+				is_read = read_table_head(text_of(space, used), &head);
+				if (is_read && !read_table(r, out, &head, raw, line->caller, line->host, p - r->data)) {
+					out->n = before;
+					return false;
+				}
+			}
+			if (is_read) {
+				*end = p - r->data;
+				return true;
+			}
+			out->n = before;
+		}
+	}
+	return false;
+}
