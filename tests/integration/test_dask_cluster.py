@@ -55,9 +55,9 @@ if os.geteuid() == 0:
     os.setuid(65534)
 
 async def run(address, operation, arguments):
-    async with rpc(address, connection_args=arguments, timeout=3) as there:
+    async with rpc(address, connection_args=arguments, timeout=10) as there:
         request = getattr(there, operation)(function=pickle.dumps(subprocess.getoutput), args=pickle.dumps((command,)))
-        await asyncio.wait_for(request, 5)
+        await asyncio.wait_for(request, 20)  # a busy machine is slow to start a shell
 
 async def run_everywhere(ports):
     own = Security.temporary().get_connection_args("client")
