@@ -82,16 +82,20 @@ for port in sys.argv[2:]:
 """
 
 
-def attacked(notes):
-    """What another user of this machine gets of this process and those below it; without root, this user without the
-    certificates: the number of ports, the pids in which its code ran, and what else answered."""
-    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    ports = {
+def listening():
+    """The ports at which this process and those below it listen."""
+    return {
         connection.laddr.port
-        for process in processes
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]
         for connection in process.net_connections("tcp")
         if connection.status == psutil.CONN_LISTEN
     }
+
+
+def attacked(notes, others):
+    """What another user of this machine gets of this process and those below it; without root, this user without the
+    certificates: the number of ports, the pids in which its code ran, and what else answered. `others`: ports of other tests."""
+    ports = listening() - others
     notes.touch()
     argv = [sys.executable, "-c", ATTACK, notes, *map(str, sorted(ports))]
     if os.geteuid() == 0:  # the interpreter may lie in root's home, and reads modules of it later
@@ -104,14 +108,15 @@ def attacked(notes):
 
 def test_another_user_runs_no_code_in_a_local_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
+    others = listening()
     with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=0):
-        _, ran, servers = attacked(tmp_path / "open")
+        _, ran, servers = attacked(tmp_path / "open", others)
         below = [process.pid for process in psutil.Process().children() if "spawn_main" in " ".join(process.cmdline())]
     assert ran == {os.getpid(), *below}, "the attack must work where nothing is in its way"
     assert len(servers) >= 2  # of the scheduler and a worker; some versions of Dask open one more
     with Cluster("local:1", 1, 64) as cluster:
         assert cluster.executor.submit(os.getuid).result(30) == os.getuid()
-        found = attacked(tmp_path / "closed")
+        found = attacked(tmp_path / "closed", others)
     assert found == (3, set(), [])  # scheduler, nanny and worker listen
 
 
