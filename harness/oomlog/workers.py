@@ -9,7 +9,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TypeVar
 
 _Task = TypeVar("_Task")
@@ -23,25 +23,14 @@ def in_threads(
     read: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int
 ) -> Generator[_Result, None, None]:
     """What `read` gives for each task, in their order, by threads."""
-    waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="chunks") as pool:
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(read, task))
-                if len(waiting) > workers * _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from _in_order(pool, read, tasks, workers)
 
 
 def in_processes(
     read: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int
 ) -> Generator[_Result, None, None]:
     """The same by processes; what it gives is sent from one to another."""
-    waiting: deque[Future[_Result]] = deque()
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
     # The pool's thread takes what a worker sends out of a pipe, 64 kB at a time, and before each it waits so long for
@@ -50,16 +39,26 @@ def in_processes(
     sys.setswitchinterval(_SWITCH_S)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool:
         try:
-            for task in tasks:
-                waiting.append(pool.submit(read, task))
-                if len(waiting) > workers * _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from _in_order(pool, read, tasks, workers)
         finally:
             sys.setswitchinterval(interval_s)
-            for future in waiting:
-                future.cancel()
+
+
+def _in_order(
+    pool: Executor, read: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int
+) -> Generator[_Result, None, None]:
+    """What `read` gives, in the order of the tasks; a few are read ahead, and those are cancelled when nobody takes the rest."""
+    waiting: deque[Future[_Result]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(read, task))
+            if len(waiting) > workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _begin_worker() -> None:

@@ -39,8 +39,14 @@ static void end_choices(struct assembler *a)
 		end_boot(a, a->hosts[i].boot);
 }
 
-/* What follows is another log. Each of these calls gives 0, or why it failed. */
-int oomtrial_begin_log(struct assembler *a)
+/* What `feed` is given. */
+struct fed {
+	struct text records;
+	int64_t n, line_base, sequence_gaps;
+};
+
+/* Does a piece of work, which may give up by longjmp() at any depth. Gives 0, or why it failed. */
+static int guarded(struct assembler *a, void (*work)(struct assembler *, const struct fed *), const struct fed *fed)
 {
 	if (a->is_lost)
 		return DAMAGED;
@@ -49,38 +55,45 @@ int oomtrial_begin_log(struct assembler *a)
 	case NO_MEMORY: return lose(a, NO_MEMORY);
 	default: return lose(a, DAMAGED);
 	}
+	work(a, fed);
+	return 0;
+}
+
+static void begin_log(struct assembler *a, const struct fed *fed)
+{
+	(void)fed;
 	end_choices(a);
 	forget_boots(a);
-	return 0;
+}
+
+static void feed(struct assembler *a, const struct fed *fed)
+{
+	a->missing.sequence_gaps = fed->sequence_gaps;
+	feed_records(a, fed->records, fed->n, fed->line_base);
+}
+
+static void end_log(struct assembler *a, const struct fed *fed)
+{
+	(void)fed;
+	end_choices(a);
+	settle(a, NULL);
+}
+
+/* What follows is another log. Each of these calls gives 0, or why it failed. */
+int oomtrial_begin_log(struct assembler *a)
+{
+	return guarded(a, begin_log, NULL);
 }
 
 int oomtrial_feed(struct assembler *a, const char *records, int64_t size, int64_t n, int64_t line_base, int64_t sequence_gaps)
 {
-	if (a->is_lost)
-		return DAMAGED;
-	switch (setjmp(a->failed)) { /* it may stand in few places, and be kept in none */
-	case 0: break;
-	case NO_MEMORY: return lose(a, NO_MEMORY);
-	default: return lose(a, DAMAGED);
-	}
-	a->missing.sequence_gaps = sequence_gaps;
-	feed_records(a, text_of(records, (size_t)size), n, line_base);
-	return 0;
+	return guarded(a, feed, &(struct fed){text_of(records, (size_t)size), n, line_base, sequence_gaps});
 }
 
 /* Gives what still waited for more of the log. */
 int oomtrial_end_log(struct assembler *a)
 {
-	if (a->is_lost)
-		return DAMAGED;
-	switch (setjmp(a->failed)) { /* it may stand in few places, and be kept in none */
-	case 0: break;
-	case NO_MEMORY: return lose(a, NO_MEMORY);
-	default: return lose(a, DAMAGED);
-	}
-	end_choices(a);
-	settle(a, NULL);
-	return 0;
+	return guarded(a, end_log, NULL);
 }
 
 /* A column of the rows so far, or NULL. */
