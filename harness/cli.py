@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -34,9 +35,12 @@ from .commands.trying import try_
 from .commands.watch import watch
 from .errors import INTERRUPTED, OomtrialError
 from .progress import Reporter
+from .progress.verbose import show_log
 from .spec.project import read_project
 from .system.process import kill_children
 from .version import __version__
+
+_log = logging.getLogger(__name__)
 
 
 def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
@@ -54,8 +58,9 @@ _SECTIONS = {
 @click.group(cls=SectionedGroup, sections=_SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oomtrial")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, only results and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the commands that are run, and where an error came from.")
 @click.pass_context
-def cli(context: click.Context, quiet: bool) -> None:
+def cli(context: click.Context, quiet: bool, verbose: bool) -> None:
     """Count OOM kills that were not needed, and compare kernels by them.
 
     The kernel kills a process when a memory cgroup reaches memory.max. oomtrial finds the kills that waiting for an
@@ -73,6 +78,8 @@ def cli(context: click.Context, quiet: bool) -> None:
       130  interrupted; what was measured is kept
     """
     Reporter.is_quiet = quiet
+    if verbose:
+        show_log(str(__package__))
     context.obj = project = read_project(Path.cwd())
     guest = {"vcpus": project.vcpus, "memory_mib": project.memory_mib}
     run_only = {"kernels": list(project.kernels), "scenarios": list(project.scenarios)}
@@ -134,6 +141,7 @@ def main() -> None:
         click.echo(f"oomtrial: {error.format_message()}", err=True)
         code = 2
     except OomtrialError as error:
+        _log.debug("where the error came from", exc_info=True)
         click.echo(f"oomtrial: {error}", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):

@@ -66,6 +66,9 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     guest_start_s: float = 0.0
     containers_start_s: float = 0.0
     rounds_s: float = 0.0
+    # shares of the machine's CPU time, 0 to 1, from when the guest was up (`CpuShares`)
+    host_steal_share: float | None = None
+    host_others_share: float | None = None
 
     def counted(self, done: int) -> int:
         """How many of so many rounds count: all but those of warm-up, and the one in which the trial ended even so."""

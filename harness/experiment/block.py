@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,10 +17,13 @@ from ..progress import Reporter
 from ..spec.outcome import Outcome
 from ..spec.plan import Block
 from ..spec.scenario import Scenario
+from ..system.cpushares import CpuClock, CpuShares
 from .places import Trials
 from .request import Request
 from .resume import BlockState
 from .trial import TrialOutcome, TrialProgress, run_trial
+
+_log = logging.getLogger(__name__)
 
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
 # in a fresh guest; at most this many times.
@@ -108,14 +112,27 @@ class BlockRunner:
         scenario = self.scenarios[record.scenario]
         outcome, progress = TrialOutcome(Outcome.LOST), TrialProgress()
         guest_start_s, started, concurrent_guests, state = 0.0, self.trials.started, 0, TrialState.INTERRUPTED
+        cpu: CpuShares | None = None
         with EvidenceWriter(directory) as evidence:
             write_trial(directory, record)
             try:
                 with self.trials.open(arm, record, scenario, directory / CONSOLE_FILE) as opened:
                     machine, guest_start_s, started = opened.machine, opened.start_s, opened.started
+                    _log.debug(
+                        "trial %s (%s, boot %d): %s start in %.1f s",
+                        record.trial_id,
+                        record.arm,
+                        record.boot,
+                        started,
+                        guest_start_s,
+                    )
                     concurrent_guests = machine.concurrent_guests
                     self.run_state.concurrent_guests = max(self.run_state.concurrent_guests, concurrent_guests)
-                    outcome = run_trial(machine.docker, opened.job, evidence, on_round, opened.save, progress)
+                    clock = CpuClock()
+                    try:
+                        outcome = run_trial(machine.docker, opened.job, evidence, on_round, opened.save, progress)
+                    finally:
+                        cpu = clock.shares()
                     if outcome.outcome == Outcome.GUEST_LOST:
                         ending, reason = machine.ending()
                         outcome = TrialOutcome(ending, reason or outcome.reason)
@@ -141,6 +158,8 @@ class BlockRunner:
                     guest_start_s=round(guest_start_s, 3),
                     containers_start_s=round(progress.containers_start_s, 3),
                     rounds_s=round(progress.rounds_s, 3),
+                    host_steal_share=cpu and cpu.steal,
+                    host_others_share=cpu and cpu.others,
                 )
                 write_trial(directory, record)
         seal(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from ..system.paths import cache_dir, write_atomically
 from ..system.sealed import is_intact, put_seal
 
 RECORD = "kernel.json"
+
+_log = logging.getLogger(__name__)
 
 
 class Kernel(msgspec.Struct, frozen=True):
@@ -74,6 +77,7 @@ def ready_kernel(plan: KernelPlan) -> Kernel | None:
     kernel = read_record(kernel_directory(plan))
     if kernel is None or damaged_files(kernel):
         return None
+    _log.debug("%s: in the cache as %s", plan.spec.text, kernel.image)
     return msgspec.structs.replace(kernel, spec=plan.spec.text)
 
 

@@ -131,8 +131,11 @@ def _trials(runs: Sequence[Path]) -> tuple[list[list[TrialRecord]], list[str]]:
 def _trials_of_set(run: Path) -> list[TrialRecord]:
     """Of a set of tables without raw evidence."""
     table = load_table(run / "tables", TRIALS).drop(columns=["boot_id"])
-    rows = table.assign(warm_up=table["warm_up"].fillna(0)).to_dict("records")  # none in sets of before
-    return [msgspec.convert({str(name): value for name, value in row.items()}, TrialRecord) for row in rows]
+    return [
+        # a set has nulls in columns that are younger than it
+        msgspec.convert({str(name): value for name, value in row.items() if not pd.isna(value)}, TrialRecord)
+        for row in table.to_dict("records")
+    ]
 
 
 def refuse_to_pool(records: Sequence[RunRecord]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +19,9 @@ from ..spec.scenario import Scenario
 from ..spec.scenarios import decode
 from .pool import Pool, pool_runs
 from .record import RunStatus
+
+# Of the host's CPU time: a quiet host stays below it, with the kernel's own work.
+_CONTENDED_SHARE = 0.1
 
 
 def summarize_runs(runs: Sequence[Path], baseline: str | None = None, by_run: bool | None = None) -> Summary:
@@ -189,6 +192,7 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
         notes.append(
             f"up to {record.concurrent_guests} other guests ran at the same time and used cores, which widens the window too"
         )
+    notes += _contention_notes(pool)
     if any(arm.boots < MIN_BOOTS for arm in arms):
         notes.append(
             f"fewer than {MIN_BOOTS} boots per arm: the correlation of rounds within a boot is assumed (ICC {DEFAULT_ICC}), not estimated"
@@ -226,6 +230,31 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
         if arm.kills_without_release:
             notes.append(f"{name}: {arm.kills_without_release} kills without a release in the trace of their round")
     return [*notes, *_not_taken(pool)]
+
+
+def _contention_notes(pool: Pool) -> list[str]:
+    """CPU time that the host did not have for the run, where it is enough to change a share."""
+    notes = []
+    for share, whose in (
+        (
+            _of_trials(pool, lambda trial: trial.host_steal_share),
+            "the hypervisor gave {} % of the host's CPU time to other machines (steal)",
+        ),
+        (_of_trials(pool, lambda trial: trial.host_others_share), "other processes used {} % of the host's CPU time"),
+    ):
+        if share is not None and share >= _CONTENDED_SHARE:
+            notes.append(
+                f"{whose.format(round(100 * share))} during the rounds, which widens the window for a second kill:"
+                " compare the arms of this run only with each other"
+            )
+    return notes
+
+
+def _of_trials(pool: Pool, share: Callable[[TrialRecord], float | None]) -> float | None:
+    """The mean of a share over the trials that have it, each by the time of its rounds; None if none has."""
+    known = [(of_trial, trial.rounds_s) for trial in pool.trials if (of_trial := share(trial)) is not None]
+    seconds = sum(rounds_s for _, rounds_s in known)
+    return sum(of_trial * rounds_s for of_trial, rounds_s in known) / seconds if seconds else None
 
 
 def _starved(arm: Arm) -> str:

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HostError
+
+_log = logging.getLogger(__name__)
 
 _TERM_S = 3.0  # for children that tidy up
 _END_S = 3.0  # for a command to end after SIGTERM, before it is killed
@@ -116,6 +120,7 @@ def start(
     Raises HostError when the command is not installed.
     """
     command = str(argv[0])
+    _log.debug("$ %s", shlex.join(map(str, argv)))
     if "/" not in command and find_command(command) is None:
         raise HostError(f"{command} is not installed", install_line(command))
     try:
@@ -179,10 +184,19 @@ def run(
             pass_fds=keep,
         )
         try:
-            end = time.monotonic() + deadline_s
+            started = time.monotonic()
+            end = started + deadline_s
             while True:
                 try:
-                    return process.wait(timeout=0.5)
+                    status = process.wait(timeout=0.5)
+                    _log.debug(
+                        "%s: exit status %d after %.1f s; output in %s",
+                        argv[0],
+                        status,
+                        time.monotonic() - started,
+                        log,
+                    )
+                    return status
                 except subprocess.TimeoutExpired:
                     on_tick()
                     if time.monotonic() > end:

@@ -20,6 +20,7 @@ def trial_row(record: TrialRecord, boot_id: str | None) -> Row:
         "arm", "scenario", "trial_id", "boot", "block", "token", "first_round", "rounds", "rounds_begun",
         "warm_up", "outcome",
         "reason", "started", "guest_start_s", "containers_start_s", "rounds_s",
+        "host_steal_share", "host_others_share",
     )  # fmt: skip
     return {name: getattr(record, name) for name in names} | {"boot_id": boot_id}
 

@@ -439,6 +439,21 @@ TRIALS = Table(
         Column("guest_start_s", "float", "s", "time until the engine answered"),
         Column("containers_start_s", "float", "s", "time until the supervisor began, or waited for its job"),
         Column("rounds_s", "float", "s", "time of all its rounds, with calibration and clean-up"),
+        Column(
+            "host_steal_share",
+            "float",
+            "",
+            "share of the host's CPU time, 0 to 1, that the hypervisor gave to other machines while the host had work for it"
+            " (steal)",
+            "the run is older than this column, or the guest did not start",
+        ),
+        Column(
+            "host_others_share",
+            "float",
+            "",
+            "share of the host's CPU time, 0 to 1, that processes outside the run used, and the kernel itself",
+            "as above",
+        ),
     ),
 )
 

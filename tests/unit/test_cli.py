@@ -49,6 +49,15 @@ def test_wrong_usage(oomtrial, arguments, says):
     assert says in one_line(oomtrial(*arguments), 2)
 
 
+def test_verbose_shows_the_commands_and_where_an_error_came_from(oomtrial, tmp_path):
+    done = oomtrial("-v", "run", "--kernel", f"tree:{tmp_path}/none")
+    assert re.search(r"^\[ *\d+\.\d s\] \$ qemu-system-x86_64 --version", done.stderr, re.MULTILINE), done.stderr
+    assert "Traceback (most recent call last):" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == oomtrial("run", "--kernel", f"tree:{tmp_path}/none").stderr.strip().splitlines()[-1]
+    assert last.startswith("oomtrial: ")
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(oomtrial, tmp_path, version):
     out = tmp_path / "out"
     arguments = ["run", "--kernel", f"source:{version}", "--rounds", "40", "--out", out, "--dry-run"]
