@@ -5,8 +5,8 @@ import io
 import msgspec
 
 from harness.oomlog.reading import Collected, Reader
-from harness.tables.log import kill_row, report_row
 from harness.tables.logtotals import totals_of
+from harness.tables.logvalues import kill_row, report_row
 
 
 class Log:

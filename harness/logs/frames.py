@@ -14,23 +14,10 @@ import pyarrow as pa
 from ..oomlog.assemble import Output
 from ..oomlog.reading import Reader
 from ..oomlog.records import Kill, OtherEvent, Release, Report
-from ..tables.log import (
-    LOG_EVENTS,
-    LOG_KILLS,
-    LOG_RELEASES,
-    LOG_REPORTS,
-    LOG_STATS,
-    LOG_ZONES,
-    Row,
-    event_row,
-    kill_row,
-    missing_row,
-    release_row,
-    report_row,
-    tasks_table,
-    zone_rows,
-)
+from ..tables.log import LOG_EVENTS, LOG_KILLS, LOG_RELEASES, LOG_REPORTS, LOG_STATS, LOG_ZONES, Row
+from ..tables.logtasks import tasks_table
 from ..tables.logtotals import totals_of
+from ..tables.logvalues import event_row, kill_row, missing_row, release_row, report_row, zone_rows
 from .files import open_log
 
 

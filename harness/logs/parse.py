@@ -22,11 +22,12 @@ from ..oomlog.columns import exists as columns_exist
 from ..oomlog.reading import Reader
 from ..oomlog.records import Kill, KnownLosses
 from ..system.machine import machine_budget
-from ..tables.log import LOG_KILLS, Row, kill_row
+from ..tables.log import LOG_KILLS, Row
 from ..tables.logcolumns import tables_of_columns
 from ..tables.logrows import LogCounts
 from ..tables.logstore import LogStore, csv_bytes
 from ..tables.logtotals import LogTotals, totals_of
+from ..tables.logvalues import kill_row
 from .files import STDIN, OpenLog, open_log
 from .filter import Moment, Renumbering, Selection
 

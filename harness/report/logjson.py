@@ -12,8 +12,10 @@ import msgspec
 
 from ..oomlog.assemble import Output
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Release, Report
-from ..tables.log import Row, event_row, kill_row, release_row, report_row, task_rows, zone_rows
+from ..tables.log import Row
+from ..tables.logtasks import task_rows
 from ..tables.logtotals import LogTotals
+from ..tables.logvalues import event_row, kill_row, release_row, report_row, zone_rows
 
 _ARRAYS = ("reports", "kills", "releases", "tasks", "events")
 _IN_MEMORY_BYTES = 8 << 20

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..containers.names import Ended
 from ..oomlog.records import Kill
-from ..tables.log import kill_row
+from ..tables.logvalues import kill_row
 from .killwords import VERDICTS, domain_of, mib_of, victim_of
 from .logjson import encode
 from .place import Place

@@ -32,7 +32,7 @@ VERSIONS = ("7.3", "7.2", "6.18", "6.12", "6.1")
 # Best first. The OOM killer of 7.0 and later does not see a victim that is exiting; older ones decide before it is released.
 FIXES = ("see-exiting-victims", "recheck-margin", "wait-for-victim")
 CONTROL = "ignore-pending-victim"
-FIRST_ROUNDS = 24
+FIRST_ROUNDS = 12
 _BUILDS_NICE = 10
 _DISTURBED = "kernels were being built at the same time"
 

@@ -8,23 +8,9 @@ import pyarrow as pa
 
 from ..oomlog.assemble import Output
 from ..oomlog.records import Kill, OtherEvent, Release, Report
-from .log import (
-    LOG_EVENTS,
-    LOG_KILLS,
-    LOG_RELEASES,
-    LOG_REPORTS,
-    LOG_STATS,
-    LOG_TABLES,
-    LOG_TASKS,
-    LOG_ZONES,
-    Values,
-    event_values,
-    kill_values,
-    release_values,
-    report_values,
-    tasks_table,
-    zone_values,
-)
+from .log import LOG_EVENTS, LOG_KILLS, LOG_RELEASES, LOG_REPORTS, LOG_STATS, LOG_TABLES, LOG_TASKS, LOG_ZONES, Values
+from .logtasks import tasks_table
+from .logvalues import event_values, kill_values, release_values, report_values, zone_values
 from .schema import Table
 
 _ROWS, _TASK_ROWS = 1 << 12, 1 << 16  # a row is an object, tasks are arrays

@@ -34,20 +34,9 @@ with atheris.instrument_imports(include=["harness"]):
     from harness.oomlog.scan import Chunk, read_chunk
     from harness.oomlog.triggers import TRIGGERS
     from harness.report.logjson import encode
-    from harness.tables.log import (
-        LOG_EVENTS,
-        LOG_KILLS,
-        LOG_RELEASES,
-        LOG_REPORTS,
-        LOG_ZONES,
-        event_row,
-        kill_row,
-        release_row,
-        report_row,
-        task_rows,
-        tasks_table,
-        zone_rows,
-    )
+    from harness.tables.log import LOG_EVENTS, LOG_KILLS, LOG_RELEASES, LOG_REPORTS, LOG_ZONES
+    from harness.tables.logtasks import task_rows, tasks_table
+    from harness.tables.logvalues import event_row, kill_row, release_row, report_row, zone_rows
 
 LARGEST_BYTES = 64 << 10
 SLOWEST_S = 2.0

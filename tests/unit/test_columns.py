@@ -1,4 +1,4 @@
-"""The compiled assembler gives the tables that assemble.py and tables/log.py give: of real logs, of damaged ones, of any records."""
+"""The compiled assembler gives the tables that assemble.py and tables/logvalues.py give: of real logs, of damaged ones, of any records."""
 
 import io
 from random import Random

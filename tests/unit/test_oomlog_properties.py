@@ -29,22 +29,10 @@ from harness.oomlog.scan import Chunk, read_chunk
 from harness.oomlog.tasks import TaskTable
 from harness.report.logjson import encode
 from harness.report.logtable import LogTable
-from harness.tables.log import (
-    LOG_EVENTS,
-    LOG_KILLS,
-    LOG_RELEASES,
-    LOG_REPORTS,
-    LOG_ZONES,
-    event_row,
-    kill_row,
-    missing_row,
-    release_row,
-    report_row,
-    task_rows,
-    tasks_table,
-    zone_rows,
-)
+from harness.tables.log import LOG_EVENTS, LOG_KILLS, LOG_RELEASES, LOG_REPORTS, LOG_ZONES
+from harness.tables.logtasks import task_rows, tasks_table
 from harness.tables.logtotals import totals_of
+from harness.tables.logvalues import event_row, kill_row, missing_row, release_row, report_row, zone_rows
 
 CORPUS = Path(__file__).parent.parent / "data" / "corpus"
 UNSHRUNK = (Phase.generate,)  # for what is known to fail
