@@ -137,7 +137,7 @@ def request_into(out):
 
 
 MAIN = f"measured source:6.12, source:6.12+recheck-margin, source:6.12+{CONTROL}, 100 rounds"
-FIRST = "measured debian:6.12, 24 rounds"
+FIRST = "measured debian:6.12, 12 rounds"
 
 
 def test_the_first_figure_comes_while_kernels_are_built(stage, tmp_path, capsys):
