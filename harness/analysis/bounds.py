@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..spec.boots import MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from .rates import effective_rounds, lower_bound, upper_bound
 from .search import least_enough
 
@@ -21,20 +21,35 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     effective_rounds: float
     low: float
     high: float
-    is_clustered: bool
+    boots: int
 
     @property
     def share(self) -> float:
         return self.hits / self.rounds if self.rounds else 0.0
 
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the correlation of rounds within a boot is estimated; with fewer boots it is assumed."""
+        return self.boots >= MIN_BOOTS
+
+    def worth(self, rounds: int) -> float:
+        """How many independent rounds so many would be worth, if they were spread over as many boots and as alike."""
+        ratio = self.effective_rounds / self.rounds if self.rounds else 1.0
+        if self.is_clustered or not self.boots:
+            return rounds * ratio
+        return rounds * ratio * _assumed_effect(self.rounds, self.boots) / _assumed_effect(rounds, self.boots)
+
+
+def _assumed_effect(rounds: int, boots: int) -> float:
+    return 1 + (rounds / boots - 1) * DEFAULT_ICC
+
 
 def bounds_of(hits: Sequence[int], rounds: Sequence[int], confidence: float) -> Bounds:
-    """One-sided Clopper-Pearson bounds of the share of rounds with a hit, from the hits and rounds of each boot; from
-    MIN_BOOTS boots on at the effective number of rounds, as in rates.py."""
+    """One-sided Clopper-Pearson bounds of the share of rounds with a hit, from the hits and rounds of each boot, at the
+    effective number of rounds, as in rates.py."""
     boots = [(hit, count) for hit, count in zip(hits, rounds, strict=True) if count]
     total_hits, total = sum(hit for hit, _ in boots), sum(count for _, count in boots)
-    is_clustered = len(boots) >= MIN_BOOTS
-    effective = effective_rounds(boots, 1 - confidence) if is_clustered else float(total)
+    effective = effective_rounds(boots, 1 - confidence) if boots else 0.0
     share = total_hits / total if total else 0.0
     return Bounds(
         hits=total_hits,
@@ -42,17 +57,17 @@ def bounds_of(hits: Sequence[int], rounds: Sequence[int], confidence: float) -> 
         effective_rounds=effective,
         low=lower_bound(share * effective, effective, 1 - confidence),
         high=upper_bound(share * effective, effective, 1 - confidence),
-        is_clustered=is_clustered,
+        boots=len(boots),
     )
 
 
 def rounds_that_decide(bounds: Bounds, limit: float, confidence: float) -> int | None:
-    """Rounds in all, of the same worth each, with which a share as it was seen would be shown to lie below the limit, or
-    not to; None where no number would: it is the limit."""
-    share, worth = bounds.share, bounds.effective_rounds / bounds.rounds if bounds.rounds else 1.0
+    """Rounds in all, in as many boots, with which a share as it was seen would be shown to lie below the limit, or
+    not to; None where no number would: the share is the limit, or the boots are too few."""
+    share = bounds.share
 
     def is_enough(rounds: int) -> bool:
-        effective = rounds * worth
+        effective = bounds.worth(rounds)
         if share < limit:
             return upper_bound(share * effective, effective, 1 - confidence) < limit
         return lower_bound(share * effective, effective, 1 - confidence) > limit

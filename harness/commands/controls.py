@@ -45,7 +45,7 @@ def controls(
 ) -> None:
     """Check the harness itself: it must tell known-bad kernels from stock, and must not tell stock from stock.
 
-    Exit code 7 if a control does not come out as claimed."""
+    Exits with 7 if a control does not behave as claimed."""
     from ..experiment.request import Request
     from ..kernels.source import offered_versions
     from ..report.controltable import print_controls

@@ -46,7 +46,7 @@ _OF_SITE = ("out", "style", "conditions")  # options that measure nothing
     help=f'Scenario name, path of a .toml file, or "all". Repeatable.  [default: {_DEFAULT_SCENARIO}]',
 )
 @click.option("--rounds", type=IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per kernel and scenario.")  # fmt: skip
-@click.option("--boots", type=IntRange(1, 10_000), help="Boots per kernel and scenario; rounds are spread over them.  [default: one for 12 rounds, and 8 at least; on host 1]")  # fmt: skip
+@click.option("--boots", type=IntRange(1, 10_000), help="Boots per kernel and scenario; rounds are spread over them.  [default: one per 12 rounds, but at least 8; 1 on host]")  # fmt: skip
 @SEED
 @VCPUS
 @MEMORY

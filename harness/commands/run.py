@@ -44,8 +44,8 @@ _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragm
 @click.option(
     "--boots",
     type=IntRange(1, 10_000),
-    help="Boots per arm (on host: containers); rounds are spread over them.  [default: one for 12 rounds, without snapshots"
-    " for 25, with --until-decided for 8, and at least 8; on host 1]",
+    help="Boots per arm (on host: containers); rounds are spread over them.  [default: one per 12 rounds (per 25"
+    " without snapshots, per 8 with --until-decided), but at least 8; 1 on host]",
 )
 @click.option(
     "--warm-up",

@@ -23,7 +23,7 @@ _DEFAULT_SCENARIO = "one-big-many-small"
     "--scenario", metavar="NAME", help=f"Scenario name, or path of a .toml file.  [default: {_DEFAULT_SCENARIO}]"
 )
 @click.option("--rounds", type=IntRange(1, 1_000_000), default=40, show_default=True, help="Rounds per version.")
-@click.option("--boots", type=IntRange(1, 10_000), help="Boots per version; rounds are spread over them.  [default: one for 12 rounds, and at least 8]")  # fmt: skip
+@click.option("--boots", type=IntRange(1, 10_000), help="Boots per version; rounds are spread over them.  [default: one per 12 rounds, but at least 8]")  # fmt: skip
 @SEED
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run.  [default: results/runs/RUN_ID]")
 @VCPUS

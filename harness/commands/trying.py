@@ -40,7 +40,7 @@ _PLAIN_WIDTH = 100  # of a timeline, where standard output is no terminal
 @click.option(
     "--vcpus",
     type=IntRange(1, 64),
-    help="Virtual CPUs per guest.  [default: the number of host cores, but 4 to 8]",
+    help="Virtual CPUs per guest.  [default: the number of host cores, at least 4 and at most 8]",
 )
 @MEMORY
 @ACCEL

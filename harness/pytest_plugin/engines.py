@@ -74,7 +74,7 @@ class KernelEngine:
         return f"oomtrial/own-{key}" + (f"-{self._session.id}" if self._session else "")
 
     def labels(self, role: str) -> dict[str, str]:
-        """Of a container of ours."""
+        """Labels of a container that oomtrial creates."""
         return {LABEL: role} | ({SESSION: self._session.id} if self._session else {})
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class KernelEngine:
 
 
 class Engines:
-    """The engines of one process. `say` is told what takes long."""
+    """The engines of one process. `say` receives progress messages."""
 
     def __init__(
         self, machine: GuestSize, scratch: Path, showing: Callable[[], contextlib.AbstractContextManager[None]]

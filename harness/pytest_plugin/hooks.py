@@ -1,6 +1,6 @@
 """pytest plugin: options and fixtures; everything heavy is imported by the fixture that needs it. docs/pytest.md.
 
-Whoever has it installed and does not use it pays for this file only, and keeps names of their own: where another plugin or a
+If the plugin is installed but unused, only this file is imported, and no name is taken from the project: where another plugin or a
 conftest.py has an option called `--kernel`, `--scenario` or `--rounds`, ours goes by its long name (`--oomtrial-kernel`)
 alone, and fixtures of a project go before ours.
 """

@@ -168,8 +168,8 @@ class TrialResult:
         return {name: count for name, count in self.arm.outcomes.items() if count}
 
     def assert_rate_below(self, limit: float, confidence: float = 0.95) -> Bounds:
-        """Shows that the share of completed rounds with a redundant kill lies below a limit, by a one-sided exact bound; from
-        eight boots on the boot is the cluster. A round with a kill of unknown class counts as redundant here.
+        """Shows that the share of completed rounds with a redundant kill lies below a limit, by a one-sided exact bound
+        that allows for the correlation of rounds within a boot. A round with a kill of unknown class counts as redundant here.
 
         Raises AssertionError when the share is shown to lie above the limit, or rounds ended otherwise than the scenario
         says; NotEnoughRoundsError when neither is shown.
@@ -200,7 +200,11 @@ class TrialResult:
             rounds = self.redundant_rounds if not self.arm.unknown_kills else None
             raise AssertionError(message + (f"\n\n{rounds.timeline()}" if rounds else ""))
         needed = rounds_that_decide(least if least.share > limit else most, limit, confidence)
-        more = "no number of rounds would decide it at this share"
+        more = (
+            f"no number of rounds in {self.arm.boots} boot{'s' * (self.arm.boots != 1)} would decide it at this share"
+        )
+        if not most.is_clustered:
+            more += "; more boots may"
         if least.share < limit <= most.share:
             needed, more = None, "no number of rounds would decide it as long as the class of so many kills is unknown"
         if needed is not None:

@@ -15,7 +15,7 @@ ARMS = Table(
         Column("run_id", "string", "", "the run"),
         Column("arm", "category", "", "name of the arm"),
         Column("scenario", "category", "", "name of the scenario"),
-        Column("vcpus", "int", "", "virtual CPUs of a guest; on host, cores"),
+        Column("vcpus", "int", "", "virtual CPUs per guest; cores on host"),
         Column("accel", "string", "", "tcg, kvm or native"),
         Column("host_cores", "int", "", "cores that the harness may use"),
         Column("rounds", "int", "rounds", "begun rounds"),

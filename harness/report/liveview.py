@@ -31,7 +31,7 @@ _LEAST_S = 1.0  # a block that took less was not run: it had been before, or its
 
 @dataclass(frozen=True)
 class ArmProgress:
-    """One arm of one scenario, as far as it has come. Counts are of rounds."""
+    """One arm of one scenario, and its progress. Counts are of rounds."""
 
     arm: str
     scenario: str

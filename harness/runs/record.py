@@ -94,7 +94,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     config: list[str] = []  # config fragments of a person's own
     warm_up: int = 0  # rounds at the start of each boot, beside those of `blocks`: recorded and not counted
     amplified: bool = False  # every arm scans slowly (`--amplify`): never pooled
-    resumed: int = 0  # how often it was gone on with
+    resumed: int = 0  # how many times the run was resumed
     provenance: list[Provenance] = []  # of the kernels that were made for it; empty in older runs
     arms: list[ArmSpec] = []  # empty in runs before there were arms: one for each kernel
 

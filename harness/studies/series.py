@@ -65,9 +65,9 @@ def specs_of(text: str) -> list[KernelSpec]:
 
 
 def choose_kernels(texts: Sequence[str], progress: Reporter, user_fragments: Sequence[Path] = ()) -> Choice:
-    """Makes the kernels of a series; one that cannot be had is told in a line, and left out.
+    """Makes the kernels of a series; one that is unavailable is reported in one line and left out.
 
-    Raises UsageError for what is no kernel spec, or for fewer than two; the first kernel's error when none can be had.
+    Raises UsageError for what is no kernel spec, or for fewer than two; the first kernel's error when none is available.
     """
     if len(texts) < _LEAST:
         raise UsageError("a series needs two or more versions", "such as `oomtrial series 6.1 6.12`")

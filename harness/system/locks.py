@@ -14,7 +14,7 @@ _CLOCK_SLACK_S = 60.0  # a clock that was set meanwhile
 
 
 def open_lock(path: Path) -> int:
-    """A descriptor of a file or directory, to be locked. The lock ends when it is closed, here and in whoever inherited it."""
+    """A descriptor of a file or directory, to be locked. The lock ends when it is closed in this process and in every process that inherited it."""
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 

@@ -1,4 +1,4 @@
-"""Kills of others: under a kernel that is not ours alone, other memcgs run out of memory too while a round runs."""
+"""Kills of other memcgs: on a kernel shared with other workloads, they also run out of memory while a round runs."""
 
 from __future__ import annotations
 
