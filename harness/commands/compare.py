@@ -32,7 +32,7 @@ from .values import FloatRange, IntRange
     help="Keep the arms of each run apart, or pool arms of one name.  [default: apart for the arm host, else pooled]",
 )
 def compare(
-    runs: tuple[Path, ...], baseline: str | None, conditions: tuple[str, ...], style: str, by_run: bool | None
+    runs: tuple[Path, ...], baseline: str | None, conditions: tuple[str, ...], output_format: str, by_run: bool | None
 ) -> None:
     """Compare the arms of a run, or of several runs that can be pooled, and give a verdict for each.
 
@@ -48,9 +48,9 @@ def compare(
     pool = pool_runs(runs, by_run)
     summary = summarize_pool(pool, baseline)
     checks = check_summary(summary, parsed)
-    if style == "json":
+    if output_format == "json":
         print_json({"summary": summary, "checks": checks})
-    elif style == "table":
+    elif output_format == "table":
         from ..report.comparisontable import print_checks
         from ..report.terminal import print_arms, print_summary, print_verdicts
 
@@ -59,13 +59,16 @@ def compare(
         print_arms(console, [arm for record in pool.records for arm in record.arms])
         print_verdicts(console, summary, with_tests=True)
         print_checks(console, checks)
-    elif style in PLAIN_FORMATS:
+    elif output_format in PLAIN_FORMATS:
         from ..report.comparisontable import print_checks
 
-        click.echo(text_of_pool(pool, summary, style), nl=False)
+        click.echo(text_of_pool(pool, summary, output_format), nl=False)
         print_checks(console_on_stderr(), checks)
     else:
-        click.echo(junit_xml(summary, checks) if style == "junit" else ktap(summary, checks), nl=style == "junit")
+        click.echo(
+            junit_xml(summary, checks) if output_format == "junit" else ktap(summary, checks),
+            nl=output_format == "junit",
+        )
     if any(check.failed for check in checks):
         raise SystemExit(CHECK_FAILED)
 
@@ -112,7 +115,7 @@ def plan(
     comparisons: int,
     seconds_per_round: float | None,
     seconds_per_boot: float,
-    style: str,
+    output_format: str,
 ) -> None:
     """Compute how many boots and rounds are needed to tell two shares of rounds apart.
 
@@ -137,7 +140,7 @@ def plan(
             seconds = 2 * (size.rounds * seconds_per_round + size.boots * seconds_per_boot)
             size = msgspec.structs.replace(size, seconds=seconds)
         sizes.append(size)
-    if style == "json":
+    if output_format == "json":
         print_json(sizes)
         return
     print_sizes(console_on_stdout(), sizes)

@@ -41,7 +41,7 @@ def controls(
     out: Path | None,
     vcpus: int,
     accel: str,
-    style: str,
+    output_format: str,
 ) -> None:
     """Check the harness itself: it must tell known-bad kernels from stock, and must not tell stock from stock.
 
@@ -72,7 +72,7 @@ def controls(
 
     with Reporter() as progress:
         results = run_controls(base, names, out, progress, request)
-    if style == "json":
+    if output_format == "json":
         print_json(results)
     else:
         record = read_run(next(path.parent for path in sorted(out.glob("*/run.json"))))

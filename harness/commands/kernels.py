@@ -33,7 +33,7 @@ def kernels() -> None:
 
 @kernels.command("list")
 @click.option("--offline", is_flag=True, help="Use the package lists that were read before; do not contact the mirror.")
-def list_(offline: bool) -> None:
+def list_kernels(offline: bool) -> None:
     """List the kernels that are available on this machine, and those in the cache.
 
     Versions come from the host's apt and from the other suites of its mirror. Their lists are read once a day.
@@ -81,10 +81,10 @@ def list_(offline: bool) -> None:
         print_table(console, table)
 
 
-@kernels.command()
-@click.argument("text", metavar="SPEC")
+@kernels.command("show")
+@click.argument("spec", metavar="SPEC")
 @OWN_CONFIG
-def show(text: str, user_fragments: tuple[Path, ...]) -> None:
+def show_kernel(spec: str, user_fragments: tuple[Path, ...]) -> None:
     """Show what a spec resolves to: source, patches, key, and whether it is in the cache."""
     from ..kernels.build import BuildPlan
     from ..kernels.kernel import kernel_directory, ready_kernel
@@ -93,7 +93,7 @@ def show(text: str, user_fragments: tuple[Path, ...]) -> None:
     from ..system.paths import content_key
 
     with Reporter() as progress:
-        plan = plan_kernel(parse_kernel_spec(text), progress, user_fragments)
+        plan = plan_kernel(parse_kernel_spec(spec), progress, user_fragments)
     click.echo(f"spec:      {plan.spec.text}\nsource:    {plan.source}\nkey:       {plan.key}")
     if isinstance(plan, BuildPlan):
         click.echo(f"identity:  {plan.base.identity}\ntree:      {plan.base.tree}\ncompiler:  {plan.compiler}")
@@ -117,29 +117,28 @@ def _tidy(progress: Reporter) -> None:
         progress.say(f"removed {removed.what}: {removed.why}")
 
 
-@kernels.command()
-@click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
+@kernels.command("build")
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @OWN_CONFIG
-def build(texts: tuple[str, ...], user_fragments: tuple[Path, ...]) -> None:
+def build_kernels(specs: tuple[str, ...], user_fragments: tuple[Path, ...]) -> None:
     """Build kernels that are not in the cache, and print their paths."""
     from ..kernels.kernel import make_kernel
     from ..kernels.plan import plan_kernels
     from ..spec.kernel import parse_kernel_spec
 
-    specs = [parse_kernel_spec(text) for text in texts]
     with Reporter() as progress:
         _tidy(progress)
-        plans = plan_kernels(specs, progress, user_fragments)
+        plans = plan_kernels([parse_kernel_spec(spec) for spec in specs], progress, user_fragments)
         made = [make_kernel(plan, progress) for plan in plans]
     for kernel in made:
         click.echo(f"{kernel.spec} {kernel.image}")
 
 
-@kernels.command()
-@click.argument("texts", metavar="SPEC...", nargs=-1, required=True)
+@kernels.command("check")
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @click.option("--library", is_flag=True, help="Try every patch of the library on each SPEC.")
 @OWN_CONFIG
-def check(texts: tuple[str, ...], library: bool, user_fragments: tuple[Path, ...]) -> None:
+def check_kernels(specs: tuple[str, ...], library: bool, user_fragments: tuple[Path, ...]) -> None:
     """Check that patches apply and that the config has what a guest needs. Nothing is compiled.
 
     With --library, exit code 4 if a patch does not apply to a version that it is meant for.
@@ -150,7 +149,7 @@ def check(texts: tuple[str, ...], library: bool, user_fragments: tuple[Path, ...
 
     with Reporter() as progress:
         _tidy(progress)
-        plans = plan_kernels(map(parse_kernel_spec, texts), progress, user_fragments)
+        plans = plan_kernels(map(parse_kernel_spec, specs), progress, user_fragments)
         if library:
             _check_library(plans, progress)
             return
@@ -189,7 +188,7 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
         raise BuildError(f"{len(bad)} patches do not apply: {bad[0]}")
 
 
-@kernels.command()
+@kernels.command("prune")
 @click.option(
     "--older-than",
     type=FloatRange(0),
@@ -199,7 +198,7 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
     help="Also remove what has not been used for this many days.",
 )
 @click.option("--dry-run", is_flag=True, help="List what would be removed; remove nothing.")
-def prune(older_than: float, dry_run: bool) -> None:
+def prune_kernels(older_than: float, dry_run: bool) -> None:
     """Remove kernels, trees and logs from the cache that no later run would use. What is in use stays."""
     from ..kernels.inventory import leftovers, remove
     from ..kernels.plan import plan_kernel

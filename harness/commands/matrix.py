@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..analysis.matrix import Matrix
 
 _DEFAULT_SCENARIO = "one-big-many-small"
-_OF_SITE = ("out", "style", "conditions")  # options that measure nothing
+_OF_SITE = ("out", "output_format", "conditions")  # options that measure nothing
 
 
 @click.command()
@@ -65,7 +65,7 @@ _OF_SITE = ("out", "style", "conditions")  # options that measure nothing
 )
 @click.option(
     "--format",
-    "style",
+    "output_format",
     type=Choice(["table", "json", "junit", "ktap"]),
     default="table",
     show_default=True,
@@ -88,7 +88,7 @@ def matrix(
     cluster: str | None,
     cluster_insecure: bool,
     conditions: tuple[str, ...],
-    style: str,
+    output_format: str,
 ) -> None:
     """Measure kernels in scenarios once a night, and show what changed since the night before.
 
@@ -131,23 +131,23 @@ def matrix(
                         write_site(out, progress)
                 raise
         found = write_site(out, progress)
-    failed = _show(found, style, parsed)
-    click.echo(f"page: {out / PAGE}", err=style != "table")
+    failed = _show(found, output_format, parsed)
+    click.echo(f"page: {out / PAGE}", err=output_format != "table")
     if failed:
         raise SystemExit(CHECK_FAILED)
 
 
-def _show(found: Matrix, style: str, parsed: list[Condition]) -> bool:
+def _show(found: Matrix, output_format: str, parsed: list[Condition]) -> bool:
     """Prints the newest night. Returns whether a cell fails a condition."""
     from ..analysis.checks import parse_condition
     from ..analysis.matrix import check_night
     from ..report.ci import junit_xml, ktap
 
-    asked = parsed or ([parse_condition("worse")] if style in ("junit", "ktap") else [])
+    asked = parsed or ([parse_condition("worse")] if output_format in ("junit", "ktap") else [])
     summary, checks = check_night(found.newest, asked)
-    if style == "json":
+    if output_format == "json":
         print_json({"nights": len(found.nights), "newest": found.newest, "checks": checks})
-    elif style == "table":
+    elif output_format == "table":
         from ..report.comparisontable import print_checks
         from ..report.matrixtable import print_matrix
 
@@ -155,7 +155,10 @@ def _show(found: Matrix, style: str, parsed: list[Condition]) -> bool:
         print_matrix(console, found)
         print_checks(console, [check for check in checks if check.failed])
     else:
-        click.echo(junit_xml(summary, checks) if style == "junit" else ktap(summary, checks), nl=style == "junit")
+        click.echo(
+            junit_xml(summary, checks) if output_format == "junit" else ktap(summary, checks),
+            nl=output_format == "junit",
+        )
     return bool(parsed) and any(check.failed for check in checks)
 
 

@@ -12,7 +12,7 @@ from .values import Choice, IntRange
 
 FORMAT = click.option(
     "--format",
-    "style",
+    "output_format",
     type=Choice(["table", "json"]),
     default="table",
     show_default=True,
@@ -21,7 +21,7 @@ FORMAT = click.option(
 _FORMAT_HELP = "Output format. mail: plain text of 72 columns, for a patch mail. markdown and csv: a row for each arm."
 SUMMARY_FORMAT = click.option(
     "--format",
-    "style",
+    "output_format",
     type=Choice(["table", "json", "mail", "markdown", "csv"]),
     default="table",
     show_default=True,
@@ -29,7 +29,7 @@ SUMMARY_FORMAT = click.option(
 )
 COMPARE_FORMAT = click.option(
     "--format",
-    "style",
+    "output_format",
     type=Choice(["table", "json", "mail", "markdown", "csv", "junit", "ktap"]),
     default="table",
     show_default=True,

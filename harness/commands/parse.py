@@ -18,7 +18,7 @@ from .values import Choice
 @click.argument("files", metavar="[FILE ...|-]", nargs=-1)
 @click.option(
     "--format",
-    "style",
+    "output_format",
     type=Choice(["table", "json", "jsonl", "csv", "parquet"]),
     default="table",
     show_default=True,
@@ -44,7 +44,7 @@ from .values import Choice
 @click.option("--explain", metavar="WHO", help="Say what the log proves about a pid, container, pod, unit or memcg.")
 def parse(
     files: tuple[str, ...],
-    style: str,
+    output_format: str,
     out: Path | None,
     since: str | None,
     until: str | None,
@@ -66,6 +66,6 @@ def parse(
     if not files and sys.stdin.isatty():
         raise click.UsageError("no FILE, and standard input is a terminal: name a log, or pipe one in")
     console = console_on_stdout()
-    request = ParseRequest(files or ("-",), style, out, since, until, memcg, explain)
+    request = ParseRequest(files or ("-",), output_format, out, since, until, memcg, explain)
     if not parse_files(request, console, lambda line: click.echo(f"oomtrial: {line}", err=True)):
         raise SystemExit(EvidenceError.exit_code)

@@ -37,12 +37,12 @@ def scenarios() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--format",
-    "style",
+    "output_format",
     type=Choice(["table", "toml", "json"]),
     help="Output format.  [default: toml with NAME, else table]",
 )
 @click.option("--schema", is_flag=True, help="Print the JSON schema of scenario files, for an editor.")
-def show(names: tuple[str, ...], style: str | None, schema: bool) -> None:
+def show(names: tuple[str, ...], output_format: str | None, schema: bool) -> None:
     """List all scenarios, or print the TOML file of one. NAME is the name of a scenario, or the path of a .toml file."""
     from ..report.scenariotable import print_scenarios, scenario_row
     from ..spec.scenarios import load_scenario, scenario_names, scenario_schema
@@ -51,10 +51,10 @@ def show(names: tuple[str, ...], style: str | None, schema: bool) -> None:
         print_json(scenario_schema())
         return
     found = [load_scenario(name) for name in names or scenario_names()]
-    style = style or ("toml" if names else "table")
-    if style == "json":
+    output_format = output_format or ("toml" if names else "table")
+    if output_format == "json":
         print_json([scenario_row(one) for one in found])
-    elif style == "toml":
+    elif output_format == "toml":
         for scenario in found:
             heading = f"# {scenario.name}\n" if len(found) > 1 else ""
             click.echo(f"{heading}{scenario.text.rstrip()}")

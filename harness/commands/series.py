@@ -63,7 +63,7 @@ def series(
     from_runs: bool,
     svg: Path | None,
     png: Path | None,
-    style: str,
+    output_format: str,
 ) -> None:
     """Measure several kernel versions and show between which two the share of redundant kills changes.
 
@@ -105,7 +105,7 @@ def series(
         with Reporter() as progress:
             runs, scenario = [measure_series(versions, request, progress, cluster, insecure=cluster_insecure)], None
     found = read_series(runs, scenario)
-    if style == "json":
+    if output_format == "json":
         print_json(found)
     else:
         print_series(console_on_stdout(), found)
@@ -114,7 +114,7 @@ def series(
     for directory, kind in wanted:
         from ..report.serieschart import write_picture
 
-        click.echo(f"picture: {write_picture(found, directory, kind)}", err=style == "json")
+        click.echo(f"picture: {write_picture(found, directory, kind)}", err=output_format == "json")
 
 
 def _resume(run: Path, cluster: str | None, *, insecure: bool) -> Path:

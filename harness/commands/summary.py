@@ -13,15 +13,15 @@ from .output import console_on_stdout, print_json
 @click.command()
 @click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
 @SUMMARY_FORMAT
-def summary(run_directory: Path, style: str) -> None:
+def summary(run_directory: Path, output_format: str) -> None:
     """Print the summary of a run."""
-    if style == "table":
+    if output_format == "table":
         print_run(run_directory)
         return
-    if style != "json":
+    if output_format != "json":
         from ..runs.plaintext import text_of_run
 
-        click.echo(text_of_run(run_directory, style), nl=False)
+        click.echo(text_of_run(run_directory, output_format), nl=False)
         return
     from ..runs.tables import summarize
 

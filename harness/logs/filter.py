@@ -14,14 +14,14 @@ from ..oomlog.wall import iso_seconds, second_of_year
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimeBound:
     """A point on one of a log's clocks."""
 
     seconds: float
     is_uptime: bool
 
     @classmethod
-    def read(cls, text: str) -> Moment:
+    def read(cls, text: str) -> TimeBound:
         """Seconds of uptime, or an ISO date and time (UTC without a zone).
 
         Raises UsageError when it is neither.
@@ -36,7 +36,7 @@ class Moment:
         return cls(seconds, False)
 
     def of(self, where: Location) -> float | None:
-        """Seconds from this moment to a record: negative before, positive after; None without that clock."""
+        """Seconds from this time to a record: negative before, positive after; None without that clock."""
         if self.is_uptime:
             return None if where.uptime_s is None else where.uptime_s - self.seconds
         if where.wall_s is None:
@@ -45,11 +45,11 @@ class Moment:
 
 
 @dataclass
-class Selection:
-    """The filter. `without_clock` counts records that lack the clock of `since` or `until`."""
+class LogFilter:
+    """Which records are wanted. `without_clock` counts records that lack the clock of `since` or `until`."""
 
-    since: Moment | None = None
-    until: Moment | None = None
+    since: TimeBound | None = None
+    until: TimeBound | None = None
     memcg: str | None = None
     without_clock: int = 0
 
@@ -59,9 +59,9 @@ class Selection:
         return self.since is None and self.until is None and self.memcg is None
 
     def _in_time(self, where: Location) -> bool:
-        for moment, sign in ((self.since, 1), (self.until, -1)):
-            if moment is not None:
-                distance = moment.of(where)
+        for bound, sign in ((self.since, 1), (self.until, -1)):
+            if bound is not None:
+                distance = bound.of(where)
                 if distance is None:
                     self.without_clock += 1
                     return False
@@ -76,11 +76,11 @@ class Selection:
         named = [memcg for memcg in memcgs if memcg is not None]
         return any(fnmatch.fnmatchcase(m, pattern) or in_subtree(m, pattern) for m in named)
 
-    def takes(self, output: Output) -> bool:
+    def matches(self, output: Output) -> bool:
         """Whether the filter accepts a record. A kill is accepted with its report, so that every index has a target."""
         match output:
             case Kill() if output.report is not None:
-                return self.takes(output.report)
+                return self.matches(output.report)
             case Kill() | Report():
                 return self._in_memcg(output.domain, output.task_memcg) and self._in_time(output.where)
             case Release() | OtherEvent():

@@ -31,7 +31,7 @@ _REMEMBERED = 1000
 _SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 
 
-class Out(Protocol):
+class WatchOutput(Protocol):
     """Prints what `watch` sees."""
 
     def kill(self, seen: Seen) -> None:
@@ -51,15 +51,15 @@ class Out(Protocol):
         ...
 
 
-class Meter(Protocol):
-    """Where it is counted."""
+class KillCounter(Protocol):
+    """Counts the kills and the lost records that `watch` sees: `Metrics` does it for Prometheus."""
 
     def kill(self, seen: Seen) -> None: ...
     def lost(self, records: int) -> None: ...
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ObservedKill:
     """A kill with its time and its container."""
 
     time_s: float
@@ -73,14 +73,14 @@ class Sighting:
 class Watch:
     """Follows until it is interrupted. Works without an engine: names are then missing, and a note says so once."""
 
-    def __init__(self, make_out: Callable[[], Out], meter: Meter | None = None) -> None:
+    def __init__(self, make_out: Callable[[], WatchOutput], meter: KillCounter | None = None) -> None:
         """`meter`: counts beside `make_out`. Raises HostError, with advice, when this process may not read the kernel log; nothing is printed then."""
         self._log, self._live = open_kernel_log(), LiveLog()
         self._out, self._meter = make_out(), meter
         self._started = time.monotonic()
         self._overrun = False
         self._has_initial_pids = has_initial_pids()
-        self._caught: dict[int, str] = {}  # victims whose report may be kept back -> their container
+        self._containers_by_pid: dict[int, str] = {}  # victims whose report may be kept back -> their container
         self._recent: dict[str, float] = {}  # container -> last kill in it
         self._ends: list[tuple[float, Ended]] = []  # with when they were heard of
         self._kills = self._overlaps = 0
@@ -109,7 +109,7 @@ class Watch:
             while True:
                 poll.poll(_TICK_MS)
                 self._read()
-                self._tell()
+                self._emit_settled_kills()
         except KeyboardInterrupt:
             for output in self._live.close():
                 self._kill(output)
@@ -122,18 +122,18 @@ class Watch:
     def _read(self) -> None:
         for record in self._records():
             if self._has_initial_pids and (found := _KILLED.search(record)):
-                self._catch(int(found[1]))
+                self._note_container(int(found[1]))
             self._live.take(record, time.monotonic())
         if self._meter is not None:
             self._meter.lost(self._live.missing.sequence_gaps)
 
-    def _catch(self, pid: int) -> None:
+    def _note_container(self, pid: int) -> None:
         """The kernel prints ten reports in 5 s and all of the kills; for a moment a victim still has a memcg to be looked up."""
         with contextlib.suppress(OSError):
             if container := container_id(Path(f"/proc/{pid}/cgroup").read_text()):
-                self._caught[pid] = container
-        if len(self._caught) > _REMEMBERED:
-            self._caught.clear()  # lines of user space, which no kill follows
+                self._containers_by_pid[pid] = container
+        if len(self._containers_by_pid) > _REMEMBERED:
+            self._containers_by_pid.clear()  # lines of user space, which no kill follows
 
     def _records(self) -> Iterator[bytes]:
         while True:
@@ -147,7 +147,7 @@ class Watch:
                     self._out.note("the kernel log was overwritten faster than it was read: kills may be missing")
                 self._overrun = True
 
-    def _tell(self) -> None:
+    def _emit_settled_kills(self) -> None:
         for output in self._live.settled(time.monotonic()):
             self._kill(output)
         if self._names is None:
@@ -172,7 +172,7 @@ class Watch:
         if not isinstance(output, Kill):
             return
         container, source = container_id(output.task_memcg) or container_id(output.domain), "report"
-        caught = self._caught.pop(output.killed.pid, None)
+        caught = self._containers_by_pid.pop(output.killed.pid, None)
         if container is None or output.report is None:
             container, source = (caught, "proc") if caught else (container, source)
         if container is not None:
@@ -182,7 +182,7 @@ class Watch:
         self._domains.add(output.domain)
         name = self._names.name_of(container) if self._names is not None else None
         place = place_of(output.task_memcg or output.domain, container, name)
-        seen = Sighting(_wall(output), output, container, name, source if container else None, place)
+        seen = ObservedKill(_wall(output), output, container, name, source if container else None, place)
         self._out.kill(seen)
         if self._meter is not None:
             self._meter.kill(seen)
@@ -220,7 +220,7 @@ def _duration(seconds: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def watch(make_out: Callable[[], Out], meter: Meter | None = None) -> None:
+def watch(make_out: Callable[[], WatchOutput], meter: KillCounter | None = None) -> None:
     """Follows the kernel log until Ctrl-C.
 
     Raises HostError when this process may not read it.

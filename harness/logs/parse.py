@@ -29,7 +29,7 @@ from ..tables.logstore import LogStore, csv_bytes
 from ..tables.logtotals import LogTotals, totals_of
 from ..tables.logvalues import kill_row
 from .files import STDIN, OpenLog, open_log
-from .filter import Moment, Renumbering, Selection
+from .filter import LogFilter, Renumbering, TimeBound
 
 _SHOWN_LINES = 12
 
@@ -79,9 +79,9 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
     Raises UsageError for options that do not fit together, EvidenceError when the output cannot be written or the only
     log cannot be read.
     """
-    selection = Selection(
-        Moment.read(request.since) if request.since else None,
-        Moment.read(request.until) if request.until else None,
+    selection = LogFilter(
+        TimeBound.read(request.since) if request.since else None,
+        TimeBound.read(request.until) if request.until else None,
         request.memcg,
     )
     if request.files.count(STDIN) > 1:
@@ -162,7 +162,7 @@ def _read_all(
 class _Parse:
     """Logs, one after the other, into a sink."""
 
-    def __init__(self, sink: _Sink, selection: Selection, say: Callable[[str], None]) -> None:
+    def __init__(self, sink: _Sink, selection: LogFilter, say: Callable[[str], None]) -> None:
         self._sink, self._selection, self._say = sink, selection, say
         self._selected = Renumbering()
         self.reader, self.counts = Reader(workers=_cores()), LogCounts()
@@ -179,7 +179,7 @@ class _Parse:
         for output in self.reader.read(log.stream, log.plain_path, log.size_bytes):
             any_output = True
             if not self._selection.is_all:
-                if not self._selection.takes(output):
+                if not self._selection.matches(output):
                     continue
                 output = self._selected.apply(output)
             self.counts.take(output)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from rich import box
@@ -36,19 +37,27 @@ _NEED_DISK = 8 << 30
 _NEED_MEMORY_MIB = 3 << 10
 
 
+class FindingState(StrEnum):
+    """Whether a property of the machine is as oomtrial needs it."""
+
+    OK = "ok"
+    NOTE = "note"  # something optional does not work
+    MISSING = "missing"  # nothing works without it
+
+
 @dataclass(frozen=True)
 class Finding:
     """One checked property of the machine."""
 
     topic: str
-    state: str  # ok; missing: nothing works without it; note: only something that can be left out does not
+    state: FindingState
     text: str
     remedy: str = ""  # the command that fixes it, or what to do where none does
 
     @property
     def is_fatal(self) -> bool:
         """Whether nothing can run until this is fixed."""
-        return self.state == "missing"
+        return self.state is FindingState.MISSING
 
 
 def host_packages() -> list[str]:
@@ -66,31 +75,31 @@ def _packages() -> Finding:
     try:
         shown = output_of(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n"])
     except HostError as error:
-        return Finding("packages", "missing", str(error), "a Debian or Ubuntu host is needed")
+        return Finding("packages", FindingState.MISSING, str(error), "a Debian or Ubuntu host is needed")
     installed = {line.split()[0] for line in shown.splitlines() if line.endswith(" installed")}
     lacking = [package for package in wanted if package not in installed]
     if lacking:
         return Finding(
             "packages",
-            "missing",
+            FindingState.MISSING,
             f"not installed: {', '.join(lacking)}",
             f"{_sudo()}apt-get install --no-install-recommends {' '.join(lacking)}",
         )
     commands = (*_COMMANDS, *(() if os.geteuid() == 0 else ("fakeroot", "unshare", "newuidmap")))
     if absent := sorted({command for command in commands if find_command(command) is None}):
         text = f"installed, but not found: {', '.join(absent)}"
-        return Finding("packages", "missing", text, 'export PATH="$PATH:/usr/sbin:/sbin"')
-    return Finding("packages", "ok", f"all {len(wanted)} installed")
+        return Finding("packages", FindingState.MISSING, text, 'export PATH="$PATH:/usr/sbin:/sbin"')
+    return Finding("packages", FindingState.OK, f"all {len(wanted)} installed")
 
 
 def _user() -> Finding:
     if os.geteuid() == 0:
-        return Finding("user", "ok", "root")
+        return Finding("user", FindingState.OK, "root")
     try:
         require_user_namespace()
     except HostError as error:
-        return Finding("user", "missing", error.what, error.hint)
-    return Finding("user", "ok", "without root: has what mmdebstrap needs for the guest's image")
+        return Finding("user", FindingState.MISSING, error.what, error.hint)
+    return Finding("user", FindingState.OK, "without root: has what mmdebstrap needs for the guest's image")
 
 
 def _acceleration() -> Finding:
@@ -98,24 +107,24 @@ def _acceleration() -> Finding:
     try:
         probe: Probe | None = cached_probe()
     except OomtrialError as error:
-        return Finding(topic, "missing", str(error), "install the packages first")
+        return Finding(topic, FindingState.MISSING, str(error), "install the packages first")
     if reason := kvm_openable():
         remedy = f"{_sudo()}modprobe kvm_intel || {_sudo()}modprobe kvm_amd  # in a virtual machine its host must allow nesting"
         if Path("/dev/kvm").exists():
             remedy = "sudo usermod -aG kvm $USER  # then log in again"
-        return Finding(topic, "note", f"no KVM: {reason}; guests are emulated, which is slower", remedy)
+        return Finding(topic, FindingState.NOTE, f"no KVM: {reason}; guests are emulated, which is slower", remedy)
     if probe is None:
         return Finding(
             topic,
-            "note",
+            FindingState.NOTE,
             "not known yet: /dev/kvm opens, but only a guest that boots proves it",
             "oomtrial run --kernel debian:6.12 --rounds 2  # or any other run: it finds out",
         )
     if probe.accel == Accel.KVM:
-        return Finding(topic, "ok", f"KVM: {probe.reason}")
+        return Finding(topic, FindingState.OK, f"KVM: {probe.reason}")
     return Finding(
         topic,
-        "note",
+        FindingState.NOTE,
         f"{probe.reason}; guests are emulated, which is slower",
         "no command fixes it: it needs bare metal, or a virtual machine with nested VMX or SVM",
     )
@@ -130,16 +139,20 @@ def _local_docker() -> Finding:
         if engine.is_ours:
             require_kernel(engine)
     except HostError as error:
-        return Finding("container engine", "note", f"cannot be used by --kernel host: {error.what}", error.hint)
+        return Finding(
+            "container engine", FindingState.NOTE, f"cannot be used by --kernel host: {error.what}", error.hint
+        )
     where = "" if engine.is_ours else f", on another kernel or machine ({engine.kernel})"
-    return Finding("container engine", "ok", f"{engine}{where}: run --kernel host")
+    return Finding("container engine", FindingState.OK, f"{engine}{where}: run --kernel host")
 
 
 def _kernel_log() -> Finding:
     trouble = kernel_log_trouble()
     if trouble is not None:
-        return Finding("kernel log", "note", f"`oomtrial watch` cannot read it: {trouble.what}", trouble.hint)
-    return Finding("kernel log", "ok", "readable: `oomtrial watch`")
+        return Finding(
+            "kernel log", FindingState.NOTE, f"`oomtrial watch` cannot read it: {trouble.what}", trouble.hint
+        )
+    return Finding("kernel log", FindingState.OK, "readable: `oomtrial watch`")
 
 
 def _room() -> Finding:
@@ -147,7 +160,7 @@ def _room() -> Finding:
     while not directory.exists():
         directory = directory.parent
     free = shutil.disk_usage(directory).free
-    state = "ok" if free >= _NEED_DISK else "missing"
+    state = FindingState.OK if free >= _NEED_DISK else FindingState.MISSING
     return Finding(
         "disk",
         state,
@@ -158,7 +171,7 @@ def _room() -> Finding:
 
 def _memory() -> Finding:
     budget, available = machine_budget(), available_mib()
-    state = "ok" if available >= _NEED_MEMORY_MIB else "missing"
+    state = FindingState.OK if available >= _NEED_MEMORY_MIB else FindingState.MISSING
     quota = f" (a cgroup limits CPU time to {budget.quota:g} cores)" if budget.quota else ""
     text = f"{available / 1024:.1f} GiB available, a guest needs 2 GiB; {budget.cores} cores{quota}"
     return Finding(
@@ -171,18 +184,18 @@ def _sources() -> Finding:
         versions = [version for version in offered_versions() if library_names(version)]
         plan_rootfs()
     except OomtrialError as error:
-        return Finding("apt", "missing", str(error), f"{_sudo()}apt-get update")
+        return Finding("apt", FindingState.MISSING, str(error), f"{_sudo()}apt-get update")
     if not versions:
         return Finding(
             "apt",
-            "missing",
+            FindingState.MISSING,
             "apt offers no linux-source package that the patch library knows",
             f"{_sudo()}apt-get update",
         )
     offered = [f"source:{version} with {len(library_names(version))} patches" for version in versions]
     offered += [f"debian:{version}" for version in offered_series()]
     more = "more in the suites of its mirror, and the patches' names: oomtrial kernels list"
-    return Finding("apt", "ok", f"{', '.join(offered)}; {more}")
+    return Finding("apt", FindingState.OK, f"{', '.join(offered)}; {more}")
 
 
 def _cache() -> Finding:
@@ -190,7 +203,9 @@ def _cache() -> Finding:
     kernels = len(list(cache.glob("kernels/*/kernel.json")))
     images = len(list(cache.glob("rootfs/*.ext4")))
     return Finding(
-        "cache", "ok", f"{cache}: {kernels} kernel{'s' * (kernels != 1)}, {images} guest image{'s' * (images != 1)}"
+        "cache",
+        FindingState.OK,
+        f"{cache}: {kernels} kernel{'s' * (kernels != 1)}, {images} guest image{'s' * (images != 1)}",
     )
 
 
@@ -211,16 +226,16 @@ def diagnose() -> list[Finding]:
 
 def print_findings(console: Console, findings: list[Finding]) -> None:
     """A checklist; below each "no" the command that fixes it."""
-    words = {"ok": "[green]yes[/]", "note": "[yellow]no[/]", "missing": "[red]NO[/]"}
+    words = {FindingState.OK: "[green]yes[/]", FindingState.NOTE: "[yellow]no[/]", FindingState.MISSING: "[red]NO[/]"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "works", "what was found"):
         table.add_column(heading)
     for finding in findings:
-        remedy = f"\n-> {escape(finding.remedy)}" if finding.remedy and finding.state != "ok" else ""
+        remedy = f"\n-> {escape(finding.remedy)}" if finding.remedy and finding.state is not FindingState.OK else ""
         table.add_row(finding.topic, words[finding.state], escape(finding.text) + remedy)
     print_table(console, table)
     fatal = [finding.topic for finding in findings if finding.is_fatal]
-    without = [finding.topic for finding in findings if finding.state == "note"]
+    without = [finding.topic for finding in findings if finding.state is FindingState.NOTE]
     if fatal:
         console.print(f"guests cannot run yet: fix {', '.join(fatal)}", style="bold red", highlight=False)
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from ..errors import UsageError, unknown
 from .arm import Probes
@@ -23,6 +24,22 @@ FEW_ROUNDS = 5  # where a round that shows the effect lasts until its deadline
 _MAIN = "one-big-many-small"
 
 
+class Effect(StrEnum):
+    """What is counted in the rounds of a control; analysis/effects.py counts it."""
+
+    REDUNDANT = "redundant"  # a redundant kill in the round
+    SECOND_KILL = "second-kill"  # two kills or more, which is known without probes
+    HUNG = "hung"  # the round reached its deadline
+    RETRIES = "retries"  # far more failed charges than a round of the reference has
+
+
+class Direction(StrEnum):
+    """What a control claims about its share of rounds with the effect, compared with the reference's."""
+
+    MORE = "more"
+    ALIKE = "alike"
+
+
 @dataclass(frozen=True)
 class Control:
     """A comparison whose outcome is known in advance."""
@@ -32,8 +49,8 @@ class Control:
     probes: Probes  # on the control; the reference has all
     reference_patch: str  # empty for stock
     scenario: str
-    effect: str  # redundant, second-kill, hung, or retries: see analysis/effects.py
-    direction: str  # more, or alike
+    effect: Effect
+    direction: Direction
     claim: tuple[float, float]  # shares of rounds with the effect, reference and control
     description: str
     rounds: int | None = None  # per arm; None: as the user asks
@@ -48,47 +65,47 @@ class Control:
 
 
 CONTROLS = (
-    Control("A/A", "", Probes.ALL, "", _MAIN, "redundant", "alike", (0.10, 0.40), "stock does not differ from stock"),
-    Control("observer", "", Probes.NONE, "", _MAIN, "second-kill", "alike", (0.10, 0.40), "with probes and without, as many rounds have a second kill, within the interval"),
+    Control("A/A", "", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.ALIKE, (0.10, 0.40), "stock does not differ from stock"),
+    Control("observer", "", Probes.NONE, "", _MAIN, Effect.SECOND_KILL, Direction.ALIKE, (0.10, 0.40), "with probes and without, as many rounds have a second kill, within the interval"),
     Control(
-        "hidden-victims", "", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "hidden-victims", "", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.25, 0.70),
         "stock hides exiting victims from the OOM killer: redundant kills in most rounds",
         kernels=(HIDDEN_SINCE, ""), is_repaired=False,
     ),
     Control(
-        "hide-exiting-victims", "hide-exiting-victims", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "hide-exiting-victims", "hide-exiting-victims", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.25, 0.70),
         "exiting victims are hidden as on 7.x: redundant kills in most rounds", kernels=("", "6.19.8"),
     ),
     Control(
-        "scan-sleeps", "scan-sleeps", Probes.ALL, "", _MAIN, "redundant", "more", (0.12, 0.45),
+        "scan-sleeps", "scan-sleeps", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.12, 0.45),
         "the scan of the tasks sleeps: redundant kills in about half of the rounds",
     ),
     Control(
-        "recheck-margin", "scan-sleeps", Probes.ALL, "scan-sleeps+recheck-margin", _MAIN, "redundant", "more", (0.08, 0.40),
+        "recheck-margin", "scan-sleeps", Probes.ALL, "scan-sleeps+recheck-margin", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.08, 0.40),
         "the margin is read again before the kill: the kills that a slow scan makes are gone",
     ),
     Control(
-        "ignore-pending-victim", "ignore-pending-victim", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "ignore-pending-victim", "ignore-pending-victim", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.25, 0.70),
         "selection does not wait: redundant kills in most rounds",
     ),
     Control(
-        "skip-before-unmap", "skip-before-unmap", Probes.ALL, "", _MAIN, "redundant", "more", (0.25, 0.70),
+        "skip-before-unmap", "skip-before-unmap", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.25, 0.70),
         "the victim is given up before it is unmapped: redundant kills in most rounds",
     ),
     Control(
-        "early-reap-no-margin", "early-reap-no-margin", Probes.ALL, "", _MAIN, "redundant", "more", (0.12, 0.45),
+        "early-reap-no-margin", "early-reap-no-margin", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.12, 0.45),
         "an impatient reaper, no look at the margin: clearly more redundant kills",
     ),
     Control(
-        "busy-wait", "busy-wait", Probes.ALL, "wait-for-victim", _MAIN, "retries", "more", (0.05, 0.50),
+        "busy-wait", "busy-wait", Probes.ALL, "wait-for-victim", _MAIN, Effect.RETRIES, Direction.MORE, (0.05, 0.50),
         "waiters spin: more failed charges than any but one in 20 rounds of wait-for-victim",
     ),
     Control(
-        "wait-forever", "wait-forever", Probes.ALL, "", _MAIN, "hung", "more", (0.02, 0.98),
+        "wait-forever", "wait-forever", Probes.ALL, "", _MAIN, Effect.HUNG, Direction.MORE, (0.02, 0.98),
         "the gate never opens: rounds hang", FEW_ROUNDS,
     ),
     Control(
-        "gate-without-victim", "gate-without-victim", Probes.ALL, "", "no-victim-then-big", "hung", "more", (0.02, 0.98),
+        "gate-without-victim", "gate-without-victim", Probes.ALL, "", "no-victim-then-big", Effect.HUNG, Direction.MORE, (0.02, 0.98),
         "the gate is taken and no victim found: rounds hang", FEW_ROUNDS,
     ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from harness.errors import HostError
 from harness.guest import accel
 from harness.guest.accel import Probe
 from harness.maintenance import doctor
-from harness.maintenance.doctor import Finding, print_findings
+from harness.maintenance.doctor import Finding, FindingState, print_findings
 
 MSRS = "qemu-system-x86_64: ../target/i386/kvm/kvm.c:3213: kvm_buf_set_msrs: Assertion `ret == 1' failed."
 
@@ -39,19 +39,19 @@ def test_a_paravirtual_kvm_is_called_that(modules):
 @pytest.mark.parametrize(
     ("probe", "openable", "state", "remedy"),
     [
-        (None, "/dev/kvm: Permission denied", "note", "k"),
-        (None, None, "note", "oomtrial run --kernel debian:"),
-        (Probe("tcg", "no guest boots with KVM: x"), None, "note", "no command fixes it"),
-        (Probe("kvm", "a guest booted with KVM"), None, "ok", ""),
+        (None, "/dev/kvm: Permission denied", FindingState.NOTE, "k"),
+        (None, None, FindingState.NOTE, "oomtrial run --kernel debian:"),
+        (Probe("tcg", "no guest boots with KVM: x"), None, FindingState.NOTE, "no command fixes it"),
+        (Probe("kvm", "a guest booted with KVM"), None, FindingState.OK, ""),
     ],
 )
 def test_acceleration(monkeypatch, probe, openable, state, remedy):
     monkeypatch.setattr(doctor, "cached_probe", lambda: probe)
     monkeypatch.setattr(doctor, "kvm_openable", lambda: openable)
     found = doctor._acceleration()
-    assert found.state == state
+    assert found.state is state
     assert remedy in found.remedy
-    assert bool(found.remedy) == (state != "ok")
+    assert bool(found.remedy) == (state is not FindingState.OK)
 
 
 def test_every_no_has_a_remedy(monkeypatch):
@@ -68,8 +68,8 @@ def test_every_no_has_a_remedy(monkeypatch):
     monkeypatch.setattr(doctor, "available_mib", lambda: 1)
     monkeypatch.setattr(doctor, "_NEED_DISK", 1 << 60)
     findings = doctor.diagnose()
-    assert [finding.topic for finding in findings if finding.state == "ok"] == ["cache"]
-    assert [finding.topic for finding in findings if finding.state != "ok" and not finding.remedy] == []
+    assert [finding.topic for finding in findings if finding.state is FindingState.OK] == ["cache"]
+    assert [finding.topic for finding in findings if finding.state is not FindingState.OK and not finding.remedy] == []
     assert findings[0].remedy.startswith("sudo apt-get install ")
 
 
@@ -80,12 +80,14 @@ def shown(*findings):
 
 
 def test_the_checklist():
-    text = shown(Finding("a", "ok", "fine", "unused"), Finding("b", "note", "not [there]", "make b"))
+    text = shown(
+        Finding("a", FindingState.OK, "fine", "unused"), Finding("b", FindingState.NOTE, "not [there]", "make b")
+    )
     assert "-> make b" in text
     assert "unused" not in text
     assert "not [there]" in text
     assert text.splitlines()[-1] == "guests can run: oomtrial demo; b: optional"
-    assert shown(Finding("c", "missing", "gone", "get c")).splitlines()[-1] == "guests cannot run yet: fix c"
+    assert shown(Finding("c", FindingState.MISSING, "gone", "get c")).splitlines()[-1] == "guests cannot run yet: fix c"
 
 
 def test_the_kernels_that_apt_offers_are_told_in_a_line(monkeypatch):

@@ -346,6 +346,27 @@ def test_what_stands_before_the_damage_is_read(oomtrial, place, tmp_path):
     assert (done.returncode, pids(json.loads(done.stdout))) == (6, [12, 20, 30, 31])
 
 
+def test_a_line_without_an_end_hides_no_kill(oomtrial, tmp_path):
+    """32 MiB without a newline between two kills: more than any chunk."""
+    lines = [encoded(stamped([killed(pid)])) for pid in (12, 13)]
+    (tmp_path / "log").write_bytes(lines[0] + b"x" * (32 << 20) + b"\n" + lines[1])
+    done = oomtrial("parse", tmp_path / "log", "--format", "json")
+    assert (done.returncode, pids(json.loads(done.stdout))) == (0, [12, 13])
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    """`oomtrial parse FILE --format json | head -1`"""
+    (tmp_path / "log").write_bytes(encoded(stamped([killed(pid) for pid in range(1, 3001)])))
+    with subprocess.Popen(
+        [sys.executable, "-m", "harness", "parse", tmp_path / "log", "--format", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(60), process.stderr.read()) == (0, b"")
+
+
 # Interruption
 
 
