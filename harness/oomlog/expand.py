@@ -232,9 +232,9 @@ def _split(text: str, fields: dict[str, object]) -> list[str]:
     take_fields(dict(fields), line)
     stamp = ""
     if line.wall_s is not None:
-        host = line.host if line.host and " " not in line.host else "-"
+        host = f"{line.host} " if line.host and " " not in line.host else ""
         tag = "kernel" if line.is_kernel else "user[0]"
-        stamp = f"{datetime.fromtimestamp(line.wall_s, UTC).isoformat()} {host} {tag}: "
+        stamp = f"{datetime.fromtimestamp(line.wall_s, UTC).isoformat()} {host}{tag}: "
     elif not line.is_kernel:
         stamp = "user[0]: "
     return [stamp + piece if peel(piece).is_bare else piece for piece in re.split(r"\r?\n", text) if piece.strip()]

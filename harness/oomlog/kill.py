@@ -141,7 +141,7 @@ class Chosen(Record, frozen=True):
 
 
 _CHOSEN = re.compile(
-    rf"{_MESSAGE}[Kk]ill process (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) score -?\d{{1,18}} (?:and children\.|or a child|or sacrifice child)",
+    rf"{_MESSAGE}[Kk]ill process (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) (?:with )?score -?\d{{1,18}} (?:and children\.|or a child|or sacrifice child)",
     re.DOTALL,
 )
 

@@ -123,7 +123,7 @@ _YEAR_LAST = re.compile(r"([^\W\d_]{3,5})\.? +(\d{1,2}),? (\d\d):(\d\d):(\d\d)(?
 _NO_YEAR = re.compile(r"([^\W\d_]{3,5}\.?|\d{1,2}[月월]) +(\d{1,2})[日일]? (\d\d):(\d\d):(\d\d)")
 _CALLER = re.compile(r"\[[ \t]*([TC]\d+)\]")
 # /dev/kmsg and netconsole: level and facility, sequence, microseconds
-_KMSG = re.compile(r"(?:^|[\s|])(\d{1,9}),\d{1,18},(\d{1,18}),[^,;\s]*(?:,caller=([TC]\d+)[^;]*)?;$")
+_KMSG = re.compile(r"(?:^|[\s|\"'`])(\d{1,9}),\d{1,18},(\d{1,18}),[^,;\s]*(?:,caller=([TC]\d+)[^;]*)?;$")
 _LEVEL = re.compile(r"(?:<|^)(\d{1,3})>")
 
 

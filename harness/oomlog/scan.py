@@ -436,6 +436,8 @@ class _Reader:
                 continue
             if is_bad and not (isinstance(found, header.Header) and (found.comm is not None or not is_kept)):
                 continue
+            if not is_bad and _has_name(record) and not _has_name(found):
+                continue  # the head of 2.6.18, without a name, behind a name that was read
             if best is None or found.is_whole:
                 best = found, attempt, end, is_learnt or (best is not None and best[3])
             if found.is_whole:
@@ -562,6 +564,10 @@ def _forged(record: Any) -> Forged | None:
     if isinstance(record, kill.Killed):
         return Forged("kill")
     return Forged("head") if isinstance(record, (header.Header, domain.Summary)) else None
+
+
+def _has_name(record: Any) -> bool:
+    return isinstance(record, header.Header) and record.comm is not None
 
 
 def _where(line: LogLine, number: int, offset: int) -> Location:
