@@ -28,6 +28,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("earlyoom", re.compile(r"sending SIG(?:TERM|KILL) to process (?P<pid>\d{1,18}) (?:uid \d+ )?\"(?P<name>.*?)\":? .*")),
     ("earlyoom", re.compile(r"[Kk]illing process:? (?P<pid>\d{1,18}) \(?\"?(?P<name>.*?)\"?\)?(?:[, ].*)?")),
     ("nohang", re.compile(r"Sending SIG(?:TERM|KILL) to (?P<name>.+) \((?:pid |PID: )?(?P<pid>\d{1,18})\).*")),
+    ("nohang", re.compile(r"(?:\[ OK \] )?Sending SIG(?:TERM|KILL) to the victim.*")),
     ("oomd", re.compile(r"(?:.* )?\[oomd\] .*|Trying to kill (?P<name>/\S+).*")),
     # Android: lmkd.cpp in user space, drivers/staging/android/lowmemorykiller.c in kernels to 4.11
     ("lmkd", re.compile(r"Kill(?:ing)? '(?P<name>.*?)' \((?P<pid>\d{1,18})\), uid \d+, (?:oom_)?(?:score_)?adj .*")),
