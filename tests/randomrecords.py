@@ -21,6 +21,7 @@ from harness.oomlog.losses import Dropped, Suppressed
 from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from harness.oomlog.release import Reaped
 from harness.oomlog.tasks import TableHead, TaskTable
+from harness.oomlog.turned import Turns
 from harness.tables.logcolumns import tables_of_columns
 from harness.tables.logrows import LogRows
 
@@ -296,7 +297,7 @@ def tables_of_both(chunks: list[tuple[list[LocatedRecord], int]]) -> str:
             rows.add(output, "log\udcff")
             records += 1
         columns.end_file()
-        expected, given = rows.take(), tables_of_columns(columns.take(), "log\udcff")
+        expected, given = rows.take(), tables_of_columns(columns.take(), "log\udcff", Turns())
         if columns.missing != reference.missing:
             return f"{columns.missing} != {reference.missing}"
         if (columns.counts.records, columns.boots) != (records, reference.boots):

@@ -204,7 +204,7 @@ class _ColumnParse:
     def _read(self, log: OpenLog) -> bool:
         before, known = self.reader.counts.records, len(self.reader.missing.unread_lines)
         for rows in self.reader.read(log.stream, log.plain_path):
-            self.store.add_tables(tables_of_columns(rows, log.name))
+            self.store.add_tables(tables_of_columns(rows, log.name, self.reader.turns))
         return (
             _say_unread(log, self.reader.missing.unread_lines[known:], self._say) or self.reader.counts.records > before
         )

@@ -13,7 +13,8 @@ from .columns import ColumnAssembler, ColumnBuffers, Counts, pack_found
 from .reading import PARALLEL_BYTES, chunk_of, count_gaps, draining, first_of, sequences_of
 from .records import KnownLosses
 from .scan import Chunk, read_and_count, read_compiled
-from .wire import Records, Sequences
+from .turned import Extent, Turns, is_turned, may_be_turned, turn
+from .wire import Records, Sequences, decode_records
 from .workers import in_processes, in_threads
 
 _Task = TypeVar("_Task", Chunk, Span)
@@ -27,6 +28,7 @@ class _Found(NamedTuple):
     end: int  # of the chunk in the log
     sequences: Sequences | None
     is_compiled: bool  # nothing of it was read by Python as a whole
+    is_turned: bool  # the newest line is its first
 
 
 class ColumnReader:
@@ -38,6 +40,8 @@ class ColumnReader:
         self.lines = self.bytes = 0
         self._workers = workers
         self._gaps = KnownLosses()  # counted in Python
+        self._unread: dict[int, int] = {}  # true numbers of lines that could not be read, by their places in the list
+        self.turns = Turns()  # of the log that is read: places in its rows are to be looked up there
 
     def close(self) -> None:
         """It gives back its memory."""
@@ -46,7 +50,10 @@ class ColumnReader:
     @property
     def missing(self) -> KnownLosses:
         """What the logs read so far are known to lack."""
-        return self._assembler.missing
+        missing = self._assembler.missing
+        for place, line in self._unread.items():
+            missing.unread_lines[place] = line
+        return missing
 
     @property
     def counts(self) -> Counts:
@@ -62,6 +69,7 @@ class ColumnReader:
         """The rows of one log, in order, some at a time. Give `path` of a plain file to let workers read it themselves."""
         self._assembler.begin_file()
         self.lines = self.bytes = 0
+        self.turns = Turns()
         if path is None:
             results = _read_tasks(_read, split_chunks(stream), self._workers)
         else:
@@ -69,9 +77,12 @@ class ColumnReader:
         last_sequence = None
         with contextlib.closing(results):
             try:
-                for records, end, sequences, _ in results:
+                for records, end, sequences, _, turned in results:
                     last_sequence = count_gaps(self._gaps, sequences, last_sequence)
+                    known = len(self._assembler.missing.unread_lines) if turned else 0
                     self._assembler.feed(records, self.lines + 1, self._gaps.sequence_gaps)
+                    if turned:
+                        self._take_turn(Extent(records.lines, self.bytes, end), known)
                     self.lines += records.lines
                     self.bytes = end
                     if self._assembler.is_large:
@@ -81,17 +92,26 @@ class ColumnReader:
                 raise
         yield self._last()
 
+    def _take_turn(self, extent: Extent, known: int) -> None:
+        self.turns.add(self.lines + 1, extent)
+        for place, line in enumerate(self._assembler.missing.unread_lines[known:], known):
+            self._unread[place] = self.turns.line(line)
+
     def _last(self) -> Rows:
         self._assembler.end_file()
         return self._assembler.take()
 
 
 def _read(chunk: Chunk) -> _Found:
+    end = chunk.offset + chunk.end
     records = read_compiled(chunk)
-    is_compiled = records is not None
-    if records is None:
-        records = pack_found(*read_and_count(chunk))
-    return _Found(records, chunk.offset + chunk.end, sequences_of(chunk.data, chunk.end), is_compiled)
+    is_compiled, turned = records is not None, False
+    if records is None or may_be_turned(records.body):
+        found, lines = read_and_count(chunk) if records is None else (decode_records(records), records.lines)
+        if turned := is_turned(found):
+            found = turn(found, Extent(lines, chunk.offset, end))
+        records = pack_found(found, lines)
+    return _Found(records, end, sequences_of(chunk.data, chunk.end), is_compiled, turned)
 
 
 def _read_span(path: Path, span: Span) -> _Found:

@@ -35,6 +35,7 @@ _SUMMARY = re.compile(
     r",task=(?P<comm>.*),pid=(?P<pid>\d{1,18}),uid=(?P<uid>\d{1,18})",
     re.DOTALL,
 )
+MEMCG_CONSTRAINT = "CONSTRAINT_MEMCG"  # of a memcg's limit
 _LONGEST = 2100  # no record of printk is longer; the expression would take its time for a line without end
 # A cut line: what stands before a comma that follows is whole.
 _SUMMARY_CUT = re.compile(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from .fields import decode, member_text, message_of, take_fields, texts_of
 from .logline import LogLine
 from .prefix import peel
-from .rescue import SPEAKS, clean
+from .rescue import SPEAKS, clean, glued_parts
 
 # A line of mail has at most 76 characters (RFC 2045); encoders break a longer one where little of that is left.
 _SOFT_SHORTEST, _SOFT_LONGEST = 70, 76
@@ -27,6 +27,8 @@ _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{1,76}={0,2}\r?")
 _GREP_COLOUR = b"\x1b[m\x1b[K"  # grep --color: it colours parts of words
 _COLOURS = re.compile(rb"\x1b\[[\d;:]*[mK]")
 _BREAK = re.compile(rb"<br ?/?>", re.IGNORECASE)
+_FOLDED = re.compile(rb"""( *(?:- )?[A-Za-z]{1,32}: )(["'])""")  # a text of YAML in quotes
+_MOST_FOLDED = 40  # lines
 _WORDS = re.compile(SPEAKS.pattern + rb"|ut of memory|oom_reaper: ")
 
 
@@ -62,7 +64,7 @@ def is_document(raw: bytes) -> bool:
 def expand(data: bytes, end: int) -> Expanded:
     """The chunk, written out."""
     lines = _lines(data)
-    for step in (_without_grep_colours, _without_soft_breaks, _decoded, _broken, _documents):
+    for step in (_without_grep_colours, _without_soft_breaks, _decoded, _broken, _unfolded, _documents, _parted):
         lines = step(lines)
     return _written(lines, end, data.endswith(b"\n"))
 
@@ -192,6 +194,70 @@ def _broken(lines: Iterator[_Line]) -> Iterator[_Line]:
             yield line
 
 
+def _parted(lines: Iterator[_Line]) -> Iterator[_Line]:
+    """Lines that were made one."""
+    for line in lines:
+        if not SPEAKS.search(line.text):
+            yield line
+            continue
+        for part in glued_parts(line.text.decode("utf-8", "surrogateescape")):
+            yield line._replace(text=part.encode("utf-8", "surrogateescape"))
+
+
+def is_folded(raw: bytes) -> bool:
+    """Whether a line begins a text of YAML that goes on behind it."""
+    match = _FOLDED.match(raw)
+    return match is not None and not _is_closed(raw, match[2], match.end())
+
+
+def _is_closed(raw: bytes, quote: bytes, begin: int = 0) -> bool:
+    text = raw.rstrip()
+    if len(text) <= begin or not text.endswith(quote):
+        return False
+    marks = len(text) - len(text.rstrip(quote if quote == b"'" else b'"'))
+    return marks % 2 == 1 and not (quote == b'"' and text.endswith(b'\\"'))
+
+
+def _unfolded(lines: Iterator[_Line]) -> Iterator[_Line]:
+    """Texts of YAML (kubectl get events -o yaml) that are folded, each on one line, or on those that it holds."""
+    waiting: list[_Line] = []
+    for line in lines:
+        if waiting:
+            waiting.append(line)
+            if _is_closed(line.text, _quote_of(waiting[0])):
+                yield from _yaml_text(waiting)
+                waiting = []
+            elif len(waiting) > _MOST_FOLDED or not line.text.startswith(b" "):
+                yield from waiting
+                waiting = []
+        elif is_folded(line.text):
+            waiting = [line]
+        else:
+            yield line
+    yield from waiting
+
+
+def _quote_of(line: _Line) -> bytes:
+    match = _FOLDED.match(line.text)
+    assert match is not None
+    return match[2]
+
+
+def _yaml_text(folded: list[_Line]) -> Iterator[_Line]:
+    match = _FOLDED.match(folded[0].text)
+    assert match is not None
+    rest = b" ".join([folded[0].text[match.end() :].rstrip(), *(line.text.strip() for line in folded[1:])])
+    value = rest.rstrip()[:-1].decode("utf-8", "surrogateescape")
+    if match[2] == b'"':
+        text = decode(f'"{value}"')
+        value = text if isinstance(text, str) else value
+    else:
+        value = value.replace("''", "'")
+    for part in value.split("\n"):
+        if part.strip():
+            yield folded[0]._replace(text=match[1] + part.encode("utf-8", "surrogateescape"))
+
+
 def _documents(lines: Iterator[_Line]) -> Iterator[_Line]:
     for line in lines:
         texts = _texts(line.text.decode("utf-8", "surrogateescape")) if line.text.lstrip()[:1] in b'{["' else []
@@ -232,9 +298,9 @@ def _split(text: str, fields: dict[str, object]) -> list[str]:
     take_fields(dict(fields), line)
     stamp = ""
     if line.wall_s is not None:
-        host = line.host if line.host and " " not in line.host else "-"
+        host = f"{line.host} " if line.host and " " not in line.host else ""
         tag = "kernel" if line.is_kernel else "user[0]"
-        stamp = f"{datetime.fromtimestamp(line.wall_s, UTC).isoformat()} {host} {tag}: "
+        stamp = f"{datetime.fromtimestamp(line.wall_s, UTC).isoformat()} {host}{tag}: "
     elif not line.is_kernel:
         stamp = "user[0]: "
     return [stamp + piece if peel(piece).is_bare else piece for piece in re.split(r"\r?\n", text) if piece.strip()]

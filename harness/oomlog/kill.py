@@ -56,7 +56,7 @@ _CUT_BARE = re.compile(
     re.DOTALL,
 )
 _CUT_FIELDS = re.compile(
-    r"(?P<comm>.*)\) (?:total-vm|vsz):(?:(?P<total_vm>\d{1,18})kB(?:, anon-rss:(?:(?P<anon_rss>\d{1,18})kB(?:, file-rss:(?:(?P<file_rss>\d{1,18})kB"
+    r"(?P<comm>.*)\) (?:tota?l?-?v?m?$|(?:total-vm|vsz):)(?:(?P<total_vm>\d{1,18})kB(?:, anon-rss:(?:(?P<anon_rss>\d{1,18})kB(?:, file-rss:(?:(?P<file_rss>\d{1,18})kB"
     r"(?:, shmem-rss:(?:(?P<shmem_rss>\d{1,18})kB)?)?)?)?)?)?)?",
     re.DOTALL,
 )
@@ -141,7 +141,7 @@ class Chosen(Record, frozen=True):
 
 
 _CHOSEN = re.compile(
-    rf"{_MESSAGE}[Kk]ill process (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) score -?\d{{1,18}} (?:and children\.|or a child|or sacrifice child)",
+    rf"{_MESSAGE}[Kk]ill process (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) (?:with )?score -?\d{{1,18}} (?:and children\.|or a child|or sacrifice child)",
     re.DOTALL,
 )
 

@@ -22,14 +22,16 @@ class UserKill(Record, frozen=True):
 _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     # src/oom/oomd-manager.c
     ("systemd-oomd", re.compile(r"Killed (?P<name>/\S+|\S+\.(?:slice|scope|service)) due to memory (?:pressure|used) .*")),
+    ("systemd-oomd", re.compile(r"Marked (?P<name>/\S+|\S+\.(?:slice|scope|service)) for killing due to memory (?:pressure|used) .*")),
     ("systemd-oomd", re.compile(r"(?P<name>\S+\.(?:slice|scope|service)): systemd-oomd killed (?:some|\d+) process.*")),
     # earlyoom's kill.c, 1.0 to 1.8
     ("earlyoom", re.compile(r"sending SIG(?:TERM|KILL) to process (?P<pid>\d{1,18}) (?:uid \d+ )?\"(?P<name>.*?)\":? .*")),
     ("earlyoom", re.compile(r"[Kk]illing process:? (?P<pid>\d{1,18}) \(?\"?(?P<name>.*?)\"?\)?(?:[, ].*)?")),
     ("nohang", re.compile(r"Sending SIG(?:TERM|KILL) to (?P<name>.+) \((?:pid |PID: )?(?P<pid>\d{1,18})\).*")),
+    ("nohang", re.compile(r"(?:\[ OK \] )?Sending SIG(?:TERM|KILL) to the victim.*")),
     ("oomd", re.compile(r"(?:.* )?\[oomd\] .*|Trying to kill (?P<name>/\S+).*")),
     # Android: lmkd.cpp in user space, drivers/staging/android/lowmemorykiller.c in kernels to 4.11
-    ("lmkd", re.compile(r"Kill(?:ing)? '(?P<name>.*?)' \((?P<pid>\d{1,18})\), uid \d+, oom_(?:score_)?adj .*")),
+    ("lmkd", re.compile(r"Kill(?:ing)? '(?P<name>.*?)' \((?P<pid>\d{1,18})\), uid \d+, (?:oom_)?(?:score_)?adj .*")),
     ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?Killing '(?P<name>.*?)' \((?P<pid>\d{1,18})\)(?: \(tgid \d+\))?, adj -?\d+.*", re.DOTALL)),
     ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?send sigkill to (?P<pid>\d{1,18}) \((?P<name>.*)\), (?:score_)?adj -?\d+.*")),
     ("kubelet", re.compile(r".*[Ee]viction manager: .*(?:evicted|pods? .* evicted|must evict).*")),

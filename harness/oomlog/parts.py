@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .domain import LARGEST_STAT, LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from .domain import LARGEST_STAT, MEMCG_CONSTRAINT, LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
 from .header import CpuLine, Cpuset
 from .meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
 from .records import Report
@@ -84,7 +84,8 @@ def _take_summary(report: Report, summary: Summary) -> None:
     if summary.oom_memcg is not None:
         report.is_global = False
     elif summary.is_global or summary.is_complete:
-        report.is_global = summary.is_global or not report.counters  # without CONFIG_MEMCG nothing says global_oom
+        # without CONFIG_MEMCG nothing says global_oom; of a memcg's limit the path may be left out by whoever retyped it
+        report.is_global = summary.is_global or not (report.counters or summary.constraint == MEMCG_CONSTRAINT)
 
 
 def _take_stats(report: Report, stats: StatsHead) -> None:

@@ -13,9 +13,11 @@ from typing import BinaryIO, TypeVar
 from .assemble import Assembler, Output
 from .chunks import CHUNK_BYTES, Span, split_chunks, split_spans
 from .kmsg import KmsgRecord
+from .located import LocatedRecord
 from .records import Kill, KnownLosses, OtherEvent, Release, Report
 from .scan import Chunk, read_and_count, read_compiled
-from .wire import ReadChunk, Sequences, decode_records, pack, pack_records, unpack
+from .turned import Extent, Turns, is_turned, may_be_turned, turn
+from .wire import ReadChunk, Records, Sequences, decode_records, pack, pack_records, unpack
 from .workers import in_processes, in_threads
 
 PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
@@ -31,6 +33,7 @@ class Reader:
         self.lines = 0
         self.bytes = 0
         self._workers = workers
+        self._turns = Turns()
 
     @property
     def missing(self) -> KnownLosses:
@@ -41,6 +44,7 @@ class Reader:
         """The records of one log, in order. Give `path` and `size` of a plain file to let workers read it themselves."""
         self.assembler.begin_file()
         self.lines = self.bytes = 0
+        self._turns = Turns()
         if self._workers == 1 or 0 < size < PARALLEL_BYTES:
             results = _read_here(split_chunks(stream))
         elif path is not None:
@@ -50,16 +54,24 @@ class Reader:
         last_sequence = None
         with contextlib.closing(results):
             try:
-                for found, lines, end, sequences in results:
+                for found, lines, end, sequences, is_turned in results:
                     last_sequence = count_gaps(self.missing, sequences, last_sequence)
+                    if is_turned:
+                        self._turns.add(self.lines + 1, Extent(lines, self.bytes, end))
+                    unread = len(self.missing.unread_lines)
                     for item in found:
-                        yield from self.assembler.feed(item, self.lines + 1)
+                        yield from self._at_their_places(self.assembler.feed(item, self.lines + 1))
+                    if is_turned:
+                        self.missing.unread_lines[unread:] = map(self._turns.line, self.missing.unread_lines[unread:])
                     self.lines += lines
                     self.bytes = end
             except OSError:
-                yield from self.assembler.close()
+                yield from self._at_their_places(self.assembler.close())
                 raise
-        yield from self.assembler.close()
+        yield from self._at_their_places(self.assembler.close())
+
+    def _at_their_places(self, outputs: Iterable[Output]) -> Iterable[Output]:
+        return map(self._turns.at_its_place, outputs) if self._turns else outputs
 
 
 def count_gaps(missing: KnownLosses, sequences: Sequences | None, last: int | None) -> int | None:
@@ -76,11 +88,22 @@ _KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
 def _read(chunk: Chunk) -> ReadChunk:
-    end, sequences = chunk.offset + chunk.end, sequences_of(chunk.data, chunk.end)
-    if (records := read_compiled(chunk)) is not None:
-        return decode_records(records), records.lines, end, sequences
-    found, lines = read_and_count(chunk)
-    return found, lines, end, sequences
+    records = read_compiled(chunk)
+    return _as_read(chunk, records) if records is not None else _as_found(chunk, *read_and_count(chunk))
+
+
+def _as_read(chunk: Chunk, records: Records) -> ReadChunk:
+    found = decode_records(records)
+    if may_be_turned(records.body):
+        return _as_found(chunk, found, records.lines)
+    return found, records.lines, chunk.offset + chunk.end, sequences_of(chunk.data, chunk.end), False
+
+
+def _as_found(chunk: Chunk, found: list[LocatedRecord], lines: int) -> ReadChunk:
+    end, turned = chunk.offset + chunk.end, is_turned(found)
+    if turned:
+        found = turn(found, Extent(lines, chunk.offset, end))
+    return found, lines, end, sequences_of(chunk.data, chunk.end), turned
 
 
 def sequences_of(data: bytes, end: int) -> Sequences | None:
@@ -95,8 +118,10 @@ def sequences_of(data: bytes, end: int) -> Sequences | None:
 def read_and_pack(chunk: Chunk) -> bytes:
     """Reads a chunk that was sent."""
     if (records := read_compiled(chunk)) is not None:
+        if may_be_turned(records.body):
+            return pack(_as_read(chunk, records))
         return pack_records(records, chunk.offset + chunk.end, sequences_of(chunk.data, chunk.end))
-    return pack(_read(chunk))
+    return pack(_as_found(chunk, *read_and_count(chunk)))
 
 
 def read_span(path: Path, span: Span) -> bytes:

@@ -29,6 +29,8 @@ _BEGINS = re.compile(
     r"memory: |.* invoked oom-killer:|Task in |Call Trace"
 )
 
+_SIZES = re.compile(r"(?:total-vm|vsz):\d")
+
 
 class Rejoiner:
     """Reads such lines in one chunk."""
@@ -59,12 +61,15 @@ class Rejoiner:
             begun = f"{before} {begun}"
             if (record := _first_whole(joinable, (begun,))) is not None:
                 return record, -1
-        rests = []
+        rests: list[str] = []
+        by_hand: tuple[kill.Killed, int] | None = None
         for rest, end in self._rests(marked, line):
             rests.append(rest)
             if (record := _first_whole(joinable, joined(begun, rests))) is not None:
                 return record, end
-        return self._parse_fragments(marked, line, cut)
+            if len(rests) == 1 and (sized := _with_sizes(cut, begun, rest)) is not None:
+                by_hand = sized, end
+        return by_hand if by_hand is not None else self._parse_fragments(marked, line, cut)
 
     def _parse_fragments(self, marked: Marked, line: LogLine, cut: Any) -> tuple[Any, int]:
         """The record of a line whose other pieces stand on lines further on, or further up."""
@@ -127,6 +132,14 @@ class Rejoiner:
                 break
             yield text.rstrip() if line.is_bare else text, after
             end = after
+
+
+def _with_sizes(cut: Any, begun: str, rest: str) -> kill.Killed | None:
+    """A kill with the sizes that somebody put on the next line, not all of them: no join of the lines is whole."""
+    if not isinstance(cut, kill.Killed) or cut.total_vm_kb is not None or not _SIZES.match(rest):
+        return None
+    sized = kill.parse_killed(f"{begun} {rest}")
+    return sized if sized is not None and sized.total_vm_kb is not None else None
 
 
 def _first_whole(parsers: tuple[Parser, ...], texts: Iterable[str]) -> Any:

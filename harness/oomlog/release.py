@@ -28,7 +28,7 @@ _REAPED = re.compile(
     r"oom_reaper: reaped process :?(\d{1,18}) \((.*)\),? (?:now )?anon-rss:(\d{1,18})kB, file-rss:(\d{1,18})kB, shmem-rss:(\d{1,18})(?:kB|lB)",
     re.DOTALL,
 )
-_CUT = re.compile(r"oom_reaper: reaped process :?(\d{1,18}) \((?:(.*)\),? (?:now|anon-rss)?)?", re.DOTALL)
+_CUT = re.compile(r"oom_reaper: reaped process :?(\d{1,18}) \((?:(.*)\)(?:,? (?:now|anon-rss)?|$))?", re.DOTALL)
 _UNABLE = re.compile(r"oom_reaper: (unable to reap|giving up) pid:(\d{1,18}) \((.*)\)", re.DOTALL)
 
 

@@ -54,6 +54,15 @@ _ODD_BLANKS = str.maketrans(
 _TRAILER = re.compile(r"""(?:[\s"'`}\])|,;\\]|\\[nrt]|</?\w+>)+$""")
 _IN_QUOTES = re.compile(r"""(?:msg|message|log|text|line|value|body|event|data|output|annotation|description)["'\\]*\s*(?:=>|=|:)\s*\\?["']$""", re.IGNORECASE)  # fmt: skip
 
+# A kernel's stamp that is glued to the end of a text, or stands in one again and again.
+_INNER_STAMP = re.compile(r"(?:(?<=[^\s\]>:|(])|(?<=\[\.\.\.\]))\[ {0,6}\d{1,8}\.\d{6}\] ")
+_REPEATED = (
+    re.compile(r"(?<![^\s])[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \S{1,255} kernel: "),
+    re.compile(r"(?<![\]:>] )(?<![^\s])\[ {0,6}\d{1,8}\.\d{6}\] "),
+)
+_DIGITS = tuple("0123456789(")
+_IN_COLUMN = re.compile(r"""["'\d\w][,;\t] ?["']$""")  # of CSV
+
 
 def clean(raw: str) -> str:
     """The line without colours, markup and entities."""
@@ -85,6 +94,31 @@ def glued_text(text: str) -> str:
     return rest if rest and SPEAKS.search(rest.encode("utf-8", "surrogateescape")) and not peel(rest).is_bare else ""
 
 
+def glued_parts(text: str) -> list[str]:
+    """The lines of a log that were made one: by carriage returns alone, by a page that folds its lines, by a lost line end.
+
+    One part where it is one line, or where nothing tells that the kernel wrote it.
+    """
+    text = text.rstrip("\r")
+    line = peel(text)
+    if not line.is_kernel or not SPEAKS.search(text.encode("utf-8", "surrogateescape")):
+        return [text]
+    if "\r" in text:
+        return [part for piece in text.split("\r") if piece.strip() for part in glued_parts(piece)]
+    points = {match.start() for match in _INNER_STAMP.finditer(text)}
+    for repeated in _REPEATED:
+        starts = [match.start() for match in repeated.finditer(text)]
+        points.update(starts if len(starts) > 1 else ())
+    prefix = ""
+    if not points:
+        points = {match.start() for match in _BEGINNING.finditer(text) if match.group().endswith(_DIGITS)}
+        prefix = text[: len(text) - len(line.text)] if text.endswith(line.text) else ""
+        points = points if len(points) > 1 else set()
+    ends = sorted(points - {0})
+    parts = [text[begin:end] for begin, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+    return [part if not number or not peel(part).is_bare else prefix + part for number, part in enumerate(parts)]
+
+
 def without_trailer(text: str) -> str:
     """The text without what closes what was opened before it: quotes, brackets, other columns."""
     if tail := tail_text(text):
@@ -108,7 +142,9 @@ def find_beginning(text: str) -> int | None:
     if match is None or match.start() > _LONGEST_PREFIX:
         return None
     before = text[: match.start()]
-    if before.endswith(("(", "/", "=")) or (before.endswith(('"', "'")) and not _IN_QUOTES.search(before)):
+    if before.endswith(("(", "/", "=")):
+        return None
+    if before.endswith(('"', "'")) and not (_IN_QUOTES.search(before) or _IN_COLUMN.search(before)):
         return None
     return match.start()
 
@@ -120,10 +156,11 @@ _BARE_UPTIME = re.compile(r"(?:^|[\s|<])(\d{1,8}\.\d{6})(?=[\s:|>\]])")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?")
 _SLASHED = re.compile(r"(\d{4})/(\d\d)/(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _YEAR_LAST = re.compile(r"([^\W\d_]{3,5})\.? +(\d{1,2}),? (\d\d):(\d\d):(\d\d)(?:\.\d+)?(?: [A-Z]{3,4})? (\d{4})")
+_YEAR_SECOND = re.compile(r"([^\W\d_]{3,5})\.? (\d{1,2}), (\d{4}),? (?:@ )?(\d\d):(\d\d):(\d\d)")  # Kibana
 _NO_YEAR = re.compile(r"([^\W\d_]{3,5}\.?|\d{1,2}[月월]) +(\d{1,2})[日일]? (\d\d):(\d\d):(\d\d)")
 _CALLER = re.compile(r"\[[ \t]*([TC]\d+)\]")
 # /dev/kmsg and netconsole: level and facility, sequence, microseconds
-_KMSG = re.compile(r"(?:^|[\s|])(\d{1,9}),\d{1,18},(\d{1,18}),[^,;\s]*(?:,caller=([TC]\d+)[^;]*)?;$")
+_KMSG = re.compile(r"(?:^|[\s|\"'`])(\d{1,9}),\d{1,18},(\d{1,18}),[^,;\s]*(?:,caller=([TC]\d+)[^;]*)?;$")
 _LEVEL = re.compile(r"(?:<|^)(\d{1,3})>")
 
 
@@ -146,6 +183,8 @@ def line_of(prefix: str, text: str) -> LogLine:
         line.wall_s = iso_seconds("{}-{}-{}T{}:{}:{}".format(*match.groups()))
     elif match := _YEAR_LAST.search(prefix):
         line.wall_s = calendar_seconds(int(match[6]), match[1], *match.groups()[1:5])
+    elif match := _YEAR_SECOND.search(prefix):
+        line.wall_s = calendar_seconds(int(match[3]), match[1], match[2], *match.groups()[3:])
     elif match := _NO_YEAR.search(prefix):
         line.wall_s, line.wall_is_yearless = seconds_of_year(*match.groups()), True
     if match := _CALLER.search(prefix):

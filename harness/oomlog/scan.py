@@ -19,7 +19,7 @@ import numpy as np
 from . import domain, header, kill, killers, losses, meminfo, release, tasks
 from .compiled import CompiledChunk
 from .compiled import exists as compiled_exists
-from .expand import Expanded, expand, is_document, is_encoded, without_wrapping
+from .expand import Expanded, expand, is_document, is_encoded, is_folded, without_wrapping
 from .fields import fields_around, member_text, take_fields
 from .lines import decode, pieces_of
 from .located import Forged, LocatedRecord, Location, Orphans, Part, Parts, Unread
@@ -32,6 +32,7 @@ from .rescue import (
     Shape,
     clean,
     find_beginning,
+    glued_parts,
     glued_text,
     is_comm,
     is_kernels,
@@ -312,12 +313,13 @@ class _Reader:
         line = self._peel_marked(marked, raw)
         if not self.is_written and (
             ((b"=" in raw or b"<br" in raw) and is_encoded(raw))
+            or (line.is_bare and is_folded(raw))
             or (("\n" in line.text or line.is_bare) and raw.lstrip()[:1] in _JSON and is_document(raw))
         ):
             self.is_encoded = True
             return
         if not line.is_kernel:
-            yield from self._user_space(marked, line)
+            yield from self._user_space(marked, line, raw)
             return
         text = line.text
         if text[:1] == "[" and tasks.ROW_TEXT.match(text):
@@ -341,6 +343,9 @@ class _Reader:
             or not record.is_whole
             or (isinstance(record, header.Header) and not is_name(record.comm, line))
         ):
+            if not self.is_written and len(glued_parts(decode(raw[:_LONGEST_RESCUED]))) > 1:
+                self.is_encoded = True
+                return
             is_rescued = True
             record, line, self.used = self._rescue(marked, raw, line, record, self.used)
             where = _where(line, where.line, where.offset)
@@ -436,6 +441,8 @@ class _Reader:
                 continue
             if is_bad and not (isinstance(found, header.Header) and (found.comm is not None or not is_kept)):
                 continue
+            if not is_bad and _has_name(record) and not _has_name(found):
+                continue  # the head of 2.6.18, without a name, behind a name that was read
             if best is None or found.is_whole:
                 best = found, attempt, end, is_learnt or (best is not None and best[3])
             if found.is_whole:
@@ -545,7 +552,8 @@ class _Reader:
             return self.sections.read(index, record, origin.line, marked.end)
         return record
 
-    def _user_space(self, marked: Marked, line: LogLine) -> Iterator[LocatedRecord]:
+    def _user_space(self, marked: Marked, line: LogLine, raw: bytes) -> Iterator[LocatedRecord]:
+        is_read = False
         where = _where(line, self._line_of(marked.start), self.chunk.offset + marked.start)
         for parser in marked.parsers:
             is_killer = parser is killers.parse_user_kill
@@ -556,12 +564,19 @@ class _Reader:
             if isinstance(record, _FROM_USER_SPACE):
                 yield LocatedRecord(where, record)
                 return
+            is_read = is_read or record is not None
+        if not is_read and (spoken := SPEAKS.search(raw)):
+            yield LocatedRecord(where, Forged("kill" if spoken.lastgroup == "kill" else "head"))
 
 
 def _forged(record: Any) -> Forged | None:
     if isinstance(record, kill.Killed):
         return Forged("kill")
     return Forged("head") if isinstance(record, (header.Header, domain.Summary)) else None
+
+
+def _has_name(record: Any) -> bool:
+    return isinstance(record, header.Header) and record.comm is not None
 
 
 def _where(line: LogLine, number: int, offset: int) -> Location:
@@ -571,7 +586,9 @@ def _where(line: LogLine, number: int, offset: int) -> Location:
 
 
 def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
-    """Records of a record of many lines. A kill counts only at its beginning: a process name may hold a newline."""
+    """Records of a record of many lines. A kill counts only at its beginning, as a process name may hold a newline, or behind
+    the choice of its process: node-problem-detector makes one event of both.
+    """
     for parser in (*KILL_PARSERS, header.parse_header, domain.parse_summary, release.parse_reaped):
         record = parser(whole)
         if record is not None and getattr(record, "is_complete", True):
@@ -580,6 +597,7 @@ def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
     stats: domain.StatsHead | None = domain.parse_stats_head(pieces[0])
     loose: dict[str, int] = {}
     reader: RowReader | None = None
+    may_kill = True
     for number, piece in enumerate(pieces):
         text = piece.strip(" \t")
         if match := domain.STAT.fullmatch(text):
@@ -589,8 +607,12 @@ def _of_pieces(whole: str, pieces: list[str]) -> Iterator[Any]:
         elif reader is not None and tasks.ROW_BEGUN.match(text):
             reader.take(LogLine(text), number)
         else:
-            parsers: tuple[Parser, ...] = _PIECE_PARSERS if number else (*_PIECE_PARSERS, *KILL_PARSERS)
-            yield from (record for parser in parsers if (record := parser(text)) is not None)
+            parsers: tuple[Parser, ...] = (*_PIECE_PARSERS, *KILL_PARSERS) if may_kill else _PIECE_PARSERS
+            records = [record for parser in parsers if (record := parser(text)) is not None]
+            may_kill = any(isinstance(record, kill.Chosen) for record in records)
+            yield from records
+            continue
+        may_kill = False
     if stats:
         yield stats
     elif loose:

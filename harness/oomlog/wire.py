@@ -26,13 +26,13 @@ class Records(NamedTuple):
     lines: int  # that begin in the chunk
 
 
-# records, lines of the chunk, where it ends in the log, numbers of records
-ReadChunk = tuple[list[LocatedRecord], int, int, Sequences | None]
+# records, lines of the chunk, where it ends in the log, numbers of records, whether the newest line is its first (turned.py)
+ReadChunk = tuple[list[LocatedRecord], int, int, Sequences | None, bool]
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ReadChunk)
 _records_decoder = msgspec.msgpack.Decoder(list[LocatedRecord])
-_PICKLED = b"\x80"  # how a pickle begins; MessagePack has an empty map there, and four values here
+_PICKLED = b"\x80"  # how a pickle begins; MessagePack has an empty map there, and five values here
 
 
 def pack(chunk: ReadChunk) -> bytes:
@@ -46,7 +46,7 @@ def pack(chunk: ReadChunk) -> bytes:
 def pack_records(records: Records, end: int, sequences: Sequences | None) -> bytes:
     """The same of a chunk whose records are MessagePack already."""
     return b"".join(
-        (b"\x94", _array_head(records), records.body, *map(_encoder.encode, (records.lines, end, sequences)))
+        (b"\x95", _array_head(records), records.body, *map(_encoder.encode, (records.lines, end, sequences, False)))
     )
 
 

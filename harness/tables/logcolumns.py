@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ..oomlog.columns import ColumnBuffers
 from ..oomlog.owner import NOBODY, Owner, owner_of
+from ..oomlog.turned import Turns
 from .log import LOG_KILLS, LOG_REPORTS, LOG_TABLES
 from .schema import Table, printable
 
@@ -17,9 +18,22 @@ _OWNER_MEMCGS = {
 }
 
 
-def tables_of_columns(columns: dict[str, list[ColumnBuffers]], file: str) -> dict[str, pa.Table]:
-    """The rows as tables, as LogRows gives them."""
-    return {table.name: _table(table, columns[table.name], file) for table in LOG_TABLES}
+def tables_of_columns(columns: dict[str, list[ColumnBuffers]], file: str, turns: Turns) -> dict[str, pa.Table]:
+    """The rows as tables, as LogRows gives them, at the places that `turns` tells."""
+    tables = {table.name: _table(table, columns[table.name], file) for table in LOG_TABLES}
+    return {name: _at_their_places(table, turns) for name, table in tables.items()} if turns else tables
+
+
+def _at_their_places(table: pa.Table, turns: Turns) -> pa.Table:
+    if not {"line", "offset"} <= set(table.column_names):
+        return table
+    places = [turns.place(*place) for place in zip(table["line"].to_pylist(), table["offset"].to_pylist(), strict=True)]
+    for column, name in enumerate(("line", "offset")):
+        number = table.column_names.index(name)
+        table = table.set_column(
+            number, table.schema.field(name), pa.array([place[column] for place in places], pa.int64())
+        )
+    return table
 
 
 def _table(table: Table, columns: Sequence[ColumnBuffers], file: str) -> pa.Table:

@@ -67,7 +67,7 @@ def test_a_file_is_cut_as_a_stream_is(tmp_path, chunk_bytes, seed):
 def test_a_file_that_became_shorter_is_read_to_its_end(tmp_path):
     path = tmp_path / "log"
     path.write_text(stamped([killed(7)])[0] + "\n")
-    found, lines, end, _ = unpack(read_span(path, Span(0, 1 << 20, 1 << 20)))
+    found, lines, end, _, _ = unpack(read_span(path, Span(0, 1 << 20, 1 << 20)))
     assert ([one.record.pid for one in found], lines, end) == ([7], 1, path.stat().st_size)
 
 

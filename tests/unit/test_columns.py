@@ -26,6 +26,7 @@ from harness.oomlog.meminfo import Buddy, Lists, Zone
 from harness.oomlog.reading import Reader
 from harness.oomlog.release import Reaped
 from harness.oomlog.scan import read_and_count, read_compiled
+from harness.oomlog.turned import Turns
 from harness.oomlog.wire import Records, decode_records
 from harness.tables.log import LOG_TABLES
 from harness.tables.logcolumns import tables_of_columns
@@ -181,7 +182,7 @@ def test_texts_that_are_not_there_are_nothing():
     try:
         assembler.feed(pack_found(records, 8), 1, 0)
         assembler.end_file()
-        tables = tables_of_columns(assembler.take(), "-")
+        tables = tables_of_columns(assembler.take(), "-", Turns())
     finally:
         assembler.close()
     assert tables["kills"]["pid"].to_pylist() == [7]
@@ -251,7 +252,7 @@ def test_a_log_of_many_chunks_becomes_the_same_tables(tmp_path, workers, prefix,
     for plain_path in (None, path):
         reader = ColumnReader(workers)
         try:
-            tables = [tables_of_columns(rows, "-") for rows in reader.read(io.BytesIO(data), plain_path)]
+            tables = [tables_of_columns(rows, "-", reader.turns) for rows in reader.read(io.BytesIO(data), plain_path)]
             found.append((reader.lines, reader.bytes, reader.missing, reader.counts, *joined(tables)))
         finally:
             reader.close()

@@ -240,7 +240,7 @@ def test_the_same_lines_hold_words(lines, end):
 def test_records_of_a_worker_are_those_of_the_chunk():
     data = read_whole(DATA / "corpus" / "25-5.15.158pve-memcgv2-dmesgT-de.txt")
     records = read_compiled(Chunk(data, len(data), 0, 0))
-    found, lines, end, sequences = unpack(pack_records(records, len(data), None))
+    found, lines, end, sequences, _ = unpack(pack_records(records, len(data), None))
     assert (found, lines, end, sequences) == (decode_records(records), records.lines, len(data), None)
 
 

@@ -135,7 +135,8 @@ static void take_summary(struct assembler *a, struct report *r, const struct rec
 	if (r->oom_memcg)
 		r->is_global = NO;
 	else if (is_global || is_complete)
-		r->is_global = is_global || !has_counters(r) ? YES : NO; /* without CONFIG_MEMCG nothing says global_oom */
+		/* without CONFIG_MEMCG nothing says global_oom; of a memcg's limit the path may be left out by whoever retyped it */
+		r->is_global = is_global || !(has_counters(r) || str_is(r->constraint, text_of("CONSTRAINT_MEMCG", 16))) ? YES : NO;
 }
 
 static struct stat *find_stat(struct stat *stats, size_t n, struct text name)
