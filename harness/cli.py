@@ -157,7 +157,7 @@ _GIT_REPOSITORY = (
 
 def main() -> None:
     """Entry point: one line and an exit code for every expected error."""
-    # git names its own repository to hooks and to what `git bisect run` runs: every git of ours would take that one.
+    # git names its own repository to hooks and to what `git bisect run` runs: every git that oomtrial starts would use it.
     for name in _GIT_REPOSITORY:
         os.environ.pop(name, None)
     try:
