@@ -1,4 +1,4 @@
-"""Faults: runs that are killed at random, gone on with, and compared with a run that nobody disturbed.
+"""Faults: runs that are killed at random moments, resumed, and compared with an undisturbed run.
 
     python benchmarks/faults.py --injections 100
 

@@ -25,7 +25,7 @@ from typing import Any
 
 CONFIG = Path(__file__).with_name("virtme.config")
 CHROOT = ["/host/usr/bin/busybox", "chroot", "/host", "/bin/sh", "-c"]
-# One hog of 40 MB under a limit of 30 MB: less work than a round of ours, in a container of its own.
+# One hog of 40 MB under a limit of 30 MB: less work than a round of oomtrial, in a container of its own.
 LOOP = """
 i=0
 while [ $i -lt {rounds} ]; do
@@ -37,7 +37,7 @@ done
 
 
 class Machine:
-    """One kernel, its guests, and what a run of ours needs."""
+    """One kernel, its guests, and what a run of oomtrial needs."""
 
     def __init__(self, spec: str, vcpus: int, place: Path) -> None:
         from harness.experiment.experiment import Experiment

@@ -157,7 +157,7 @@ class Program:
 
 
 def programs(options: argparse.Namespace) -> Iterator[Program]:
-    """What is there to compare, ours first."""
+    """The programs to compare, oomtrial first."""
     yield Program("oomtrial, kills", importlib.metadata.version("oomtrial"), [sys.executable, "-c", OURS])
     yield Program("a regular expression, `Killed process (\\d+)`", "", [sys.executable, "-c", EXPRESSION])
     for package, script in (("hotsos", HOTSOS), ("oom-messages-exporter", EXPORTER)):

@@ -2,8 +2,8 @@
 
 Pairs of kernels whose difference is known, each with `oomtrial run --until-decided`: in the boots of 8 rounds that it takes by
 default, after a warm-up round each, and with `--before` also in boots of 25 rounds without warm-up, as it was done before there was either.
-Kernels are built and snapshots are made before the clock starts: a first run of each kind is thrown away. A boot that it did not come
-to starts cold; the table says how many did. Wall time is that of the whole command: guests, rounds, looks, tables and summary.
+Kernels are built and snapshots are made before the clock starts: a first run of each kind is thrown away. A boot that it did not reach
+starts cold; the table says how many did. Wall time is that of the whole command: guests, rounds, interim analyses, tables and summary.
 
 Such a run takes another time with another seed, so each is repeated; the median is printed, with the least and the most. What
 was not decided within the maximum is shown as such, and a verdict that is not the known one is counted as wrong.

@@ -31,7 +31,7 @@ from harness.spec.kernel import KernelSpec, parse_kernel_spec
 NEUTRAL = "neutral"
 _BARE = re.compile(r"\d+\.\d+\S*")
 _OWN_FILES = ".oomtrial-"  # in the trees of the cache
-# Compiled into every kernel of ours, so that a neutral commit is a build too.
+# Compiled into every kernel with oomtrial's config, so that a neutral commit is a build too.
 _REVIEWED = ("mm/mremap.c", "fs/read_write.c", "mm/madvise.c", "kernel/fork.c")
 _GIT_ENV = {
     "GIT_AUTHOR_NAME": "oomtrial",

@@ -11,7 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -47,6 +47,24 @@ def _terminate(_signal_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+_OUTPUTS = (1, 2)  # standard output, standard error
+
+
+def _end_on_hangup() -> None:
+    """Makes SIGHUP end the command as SIGTERM does. A terminal that is gone answers every write with EIO, which would end the
+    command before its evidence is complete: its place is taken by /dev/null.
+    """
+    terminals = [descriptor for descriptor in _OUTPUTS if os.isatty(descriptor)]
+
+    def end(number: int, frame: FrameType | None) -> None:
+        for descriptor in terminals:
+            if not os.isatty(descriptor):  # EIO (drivers/tty/tty_io.c, hung_up_tty_ioctl)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+        _terminate(number, frame)
+
+    signal.signal(signal.SIGHUP, end)
+
+
 _SECTIONS = {
     "Measure": ("demo", "try", "run", "matrix", "series", "bisect", "controls", "plan"),
     "Look at results": ("summary", "compare", "report", "tables", "history"),
@@ -55,7 +73,20 @@ _SECTIONS = {
 }
 
 
-@click.group(cls=SectionedGroup, sections=_SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
+class _ReaderGoneError(Exception):
+    """The reader of standard output has ended, as head(1) does."""
+
+
+class _Commands(SectionedGroup):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Raises _ReaderGoneError in place of BrokenPipeError, which click would turn into exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
+
+
+@click.group(cls=_Commands, sections=_SECTIONS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oomtrial")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, only results and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the commands that are run, and where an error came from.")
@@ -126,13 +157,13 @@ _GIT_REPOSITORY = (
 
 def main() -> None:
     """Entry point: one line and an exit code for every expected error."""
-    # git names its own repository to hooks and to what `git bisect run` runs: every git of ours would take that one.
+    # git names its own repository to hooks and to what `git bisect run` runs: every git that oomtrial starts would use it.
     for name in _GIT_REPOSITORY:
         os.environ.pop(name, None)
     try:
         signal.signal(signal.SIGTERM, _terminate)
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) has it ignored
-            signal.signal(signal.SIGHUP, _terminate)
+            _end_on_hangup()
         cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
@@ -147,9 +178,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("oomtrial: interrupted; what was measured is kept", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output has gone; nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (_ReaderGoneError, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads what is left to print
         code = 0
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""

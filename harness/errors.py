@@ -34,22 +34,32 @@ class OomtrialError(Exception):
 
 
 class UsageError(OomtrialError):
+    """An option, spec, patch, scenario or file that does not exist or is malformed: exit code 2."""
+
     exit_code = 2
 
 
 class HostError(OomtrialError):
+    """This machine lacks something: a package, room, acceleration, an engine, the kernel log. Exit code 3."""
+
     exit_code = 3
 
 
 class BuildError(OomtrialError):
+    """A kernel version that nobody offers, or a download, patch or build that failed: exit code 4."""
+
     exit_code = 4
 
 
 class GuestError(OomtrialError):
+    """A guest that did not start, did not answer in time, or died: exit code 5. Its evidence so far is kept."""
+
     exit_code = 5
 
 
 class EvidenceError(OomtrialError):
+    """A run, table or log that is missing, damaged or of a newer format: exit code 6."""
+
     exit_code = 6
 
 
@@ -58,6 +68,8 @@ INTERRUPTED = 130
 
 
 class CheckFailedError(OomtrialError):
+    """A check that the user asked for failed: exit code 7."""
+
     exit_code = CHECK_FAILED
 
 

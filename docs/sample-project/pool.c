@@ -2,7 +2,7 @@
  * pool: an ordinary program for a container. It works off jobs, each in a process of its own, and says which were lost.
  *
  *   pool MIB...     one job that needs MIB of memory for each argument; exit code 3 if a job was lost
- *   pool leak       a bug: takes memory until somebody stops it
+ *   pool leak       a bug: takes memory until it is stopped
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -21,6 +21,8 @@ class IntRange(click.IntRange):
 
 
 class FloatRange(click.FloatRange):
+    """As `IntRange`: "number" in place of "float range"."""
+
     name = "number"
 
 

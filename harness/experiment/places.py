@@ -39,7 +39,8 @@ class Machine(Protocol):
     """What a trial runs on: a guest, or the local engine."""
 
     @property
-    def docker(self) -> docker.DockerClient: ...
+    def docker(self) -> docker.DockerClient:
+        """Client of its Docker Engine."""
 
     @property
     def concurrent_guests(self) -> int:
@@ -110,10 +111,12 @@ class Place(Protocol):
     def size(self) -> tuple[int, int]:
         """Cores and MiB of memory of what the kernels run on."""
 
-    def trials(self, prepared: Artifacts) -> Trials: ...
+    def trials(self, prepared: Artifacts) -> Trials:
+        """What opens the trials of the run; to be called after `prepare`."""
 
 
 def place_of(request: Request, progress: Reporter, slot: GuestSlot | None) -> Place:
+    """The local engine if the request has the arm `host`, otherwise guests."""
     return HostPlace(request, progress) if HOST in request.kernels else GuestPlace(request, progress, slot)
 
 
@@ -130,6 +133,7 @@ class GuestPlace:
         self._kernels: dict[str, Kernel] = {}
 
     def check(self, scenarios: Mapping[str, Scenario], resumed: RunRecord | None, *, elsewhere: bool) -> None:
+        """As `Place.check`; it also resolves the specs to packages, which may contact the mirror."""
         request = self._request
         refuse_little_memory(request.memory_mib, scenarios.values())
         qemu_version()  # it is installed
@@ -157,9 +161,11 @@ class GuestPlace:
         ]
 
     def keep_provenance(self, run: Path) -> list[Provenance]:
+        """Patches, config and a tree's changes, for each kernel."""
         return [keep_provenance(plan, self._kernels[plan.spec.text], run) for plan in self._plans]
 
     def refusal(self, arm: ArmSpec, scenario: Scenario) -> str | None:
+        """What the kernel's config lacks for the scenario. None while the kernel is not made yet."""
         kernel = self._kernels.get(arm.kernel)
         return lacking(kernel, scenario) if kernel else None
 
@@ -167,6 +173,7 @@ class GuestPlace:
         return machine_of_guests()
 
     def size(self) -> tuple[int, int]:
+        """Virtual CPUs and MiB of a guest."""
         return self._request.vcpus, self._request.memory_mib
 
     def trials(self, prepared: Artifacts) -> Trials:
@@ -183,6 +190,7 @@ class GuestTrials:
 
     @contextlib.contextmanager
     def open(self, arm: ArmSpec, record: TrialRecord, scenario: Scenario, console: Path) -> Iterator[OpenTrial]:
+        """Restores or boots a guest, which ends with the context. Raises GuestError when it does not start."""
         job = TrialJob(
             images=self.prepared.images,
             scenario=scenario,
@@ -214,9 +222,11 @@ class HostPlace:
 
     @property
     def engine(self) -> EngineInfo:
+        """Raises HostError as `host` does."""
         return self.host.engine
 
     def check(self, scenarios: Mapping[str, Scenario], resumed: RunRecord | None, *, elsewhere: bool) -> None:
+        """As `Place.check`; asks each scenario now whether it may run on this machine."""
         refuse_mixture(self._request.kernels, until_decided=self._request.until_decided)
         self._refusals = {name: self.host.refusal(scenario) for name, scenario in scenarios.items()}
         if resumed is not None and not elsewhere:
@@ -231,15 +241,18 @@ class HostPlace:
         return [f"{HOST}: the running kernel, {self.host.kernel().source}"]
 
     def keep_provenance(self, run: Path) -> list[Provenance]:  # noqa: ARG002
+        """Nothing: the running kernel was not built by oomtrial."""
         return []
 
     def refusal(self, arm: ArmSpec, scenario: Scenario) -> str | None:  # noqa: ARG002
+        """Why this machine must not run a scenario, by what `check` found."""
         return self._refusals.get(scenario.name)
 
     def record(self) -> HostRecord:
         return self.host.record()
 
     def size(self) -> tuple[int, int]:
+        """Cores and MiB of memory that the engine reports."""
         return self.engine.cores, self.engine.memory_bytes >> 20
 
     def trials(self, prepared: Artifacts) -> Trials:
@@ -256,6 +269,7 @@ class HostTrials:
 
     @contextlib.contextmanager
     def open(self, arm: ArmSpec, record: TrialRecord, scenario: Scenario, console: Path) -> Iterator[OpenTrial]:  # noqa: ARG002
+        """Opens a session in the engine, which removes its containers and volumes at the end of the context."""
         session = self._host.session()
         job = TrialJob(
             images=session.own_images(self.prepared.images),

@@ -46,6 +46,7 @@ class TrialProgress:
 
     @property
     def rounds_begun(self) -> int:
+        """Rounds of this trial that began, the current one included."""
         return self.armed[0] - self.first_round + 1 if self.armed else 0
 
     @property

@@ -134,6 +134,7 @@ class Guest:
 
     @property
     def console(self) -> Path:
+        """File to which QEMU writes the guest's serial console."""
         return self._config.console
 
     @property

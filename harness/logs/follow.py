@@ -54,8 +54,11 @@ class WatchOutput(Protocol):
 class KillCounter(Protocol):
     """Counts the kills and the lost records that `watch` sees: `Metrics` does it for Prometheus."""
 
-    def kill(self, seen: Seen) -> None: ...
-    def lost(self, records: int) -> None: ...
+    def kill(self, seen: Seen) -> None:
+        """Counts a kill."""
+
+    def lost(self, records: int) -> None:
+        """`records`: how many records of the kernel log were lost since the start, in all."""
 
 
 @dataclass(frozen=True)

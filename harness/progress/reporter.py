@@ -100,6 +100,7 @@ class Reporter:
         self._finish(task, "done")
 
     def updated(self, task: Task) -> None:
+        """Shows the new state of a task: at once on a terminal, elsewhere in a line every 30 s at most."""
         if self.live is not None and task.bar is not None:
             self.live.update(task.bar, completed=task.done, total=task.total, detail=task.detail, count=task.count())
         elif time.monotonic() - task.last_line > _PLAIN_INTERVAL_S:

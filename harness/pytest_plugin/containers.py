@@ -55,7 +55,7 @@ class Containers:
     """Runs the containers of one test, and takes them away after it."""
 
     def __init__(self, engine: KernelEngine, names: dict[str, str]) -> None:
-        """`names`: filled with id and name of each, for whoever reads the kernel log."""
+        """`names`: gets the name of each by its id, for the reader of the kernel log."""
         self._engine, self._names = engine, names
         self._made: list[Container] = []
 
@@ -126,6 +126,7 @@ class Containers:
         )
 
     def remove(self) -> None:
+        """Removes the containers with their volumes. Errors of the engine are ignored."""
         for container in self._made:
             with contextlib.suppress(*API_ERRORS):
                 container.remove(force=True, v=True)

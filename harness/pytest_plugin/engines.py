@@ -164,6 +164,7 @@ class Engines:
             self.close_guest()
 
     def close_guest(self) -> None:
+        """Ends the guest, if one runs. The next test that needs it starts another."""
         if self._guest is not None:
             engine, stack = self._guest
             self._guest = None
@@ -171,6 +172,7 @@ class Engines:
                 engine.close()
 
     def close(self) -> None:
+        """Ends the guest and leaves the local engine as it was."""
         self.close_guest()
         if self._local is not None:
             self._local.close()

@@ -1,8 +1,8 @@
 """pytest plugin: options and fixtures; everything heavy is imported by the fixture that needs it. docs/pytest.md.
 
 If the plugin is installed but unused, only this file is imported, and no name is taken from the project: where another plugin or a
-conftest.py has an option called `--kernel`, `--scenario` or `--rounds`, ours goes by its long name (`--oomtrial-kernel`)
-alone, and fixtures of a project go before ours.
+conftest.py has an option called `--kernel`, `--scenario` or `--rounds`, the plugin's option has
+only its long name (`--oomtrial-kernel`), and a project's fixtures override the plugin's.
 """
 
 from __future__ import annotations

@@ -95,10 +95,12 @@ class TrialResult:
 
     @property
     def kernel(self) -> str:
+        """Name of the arm."""
         return self.arm.arm
 
     @property
     def scenario(self) -> str:
+        """Name of the scenario."""
         return self.arm.scenario
 
     @property
@@ -160,6 +162,7 @@ class TrialResult:
 
     @property
     def completed_rounds(self) -> int:
+        """Rounds that ended as the supervisor planned: the denominator of every share."""
         return self.arm.completed_rounds
 
     @property

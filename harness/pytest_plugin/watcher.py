@@ -129,6 +129,7 @@ class Watcher:
         return False
 
     def between(self, begin: int, end: int) -> Stretch:
+        """The kernel's records between two marks, and how many records were lost meanwhile."""
         records = self._records[begin:end]
         own = [record for record in records if record.is_kernel]
         return Stretch(tuple(own), lost_records(self._records[max(begin - 1, 0) : end]))

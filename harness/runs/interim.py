@@ -1,4 +1,4 @@
-"""Looks at a run that is going on: what its arms have shown so far, and whether it is decided."""
+"""Interim analyses of a running experiment: what its arms have shown so far, and whether it is decided."""
 
 from __future__ import annotations
 

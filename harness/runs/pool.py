@@ -33,6 +33,7 @@ class Pool:
 
     @property
     def is_sequential(self) -> bool:
+        """Whether any of the runs was planned with --until-decided, and may have ended as soon as it was decided."""
         return any(record.until_decided for record in self.records)
 
     def block(self, record: RunRecord, boot: int) -> str:

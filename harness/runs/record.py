@@ -47,6 +47,8 @@ class HostRecord(msgspec.Struct, frozen=True):
 
 
 class PlannedBlock(msgspec.Struct, frozen=True):
+    """Rounds of one scenario that one boot of an arm runs in a row."""
+
     index: int
     arm: str
     scenario: str
@@ -113,6 +115,7 @@ def hold_run(directory: Path) -> int:
 
 
 def write_run(directory: Path, record: RunRecord) -> None:
+    """Replaces a run's record by a complete new one. Raises OSError when it cannot be written."""
     write_atomically(directory / RUN_FILE, msgspec.json.format(msgspec.json.encode(record)))
 
 

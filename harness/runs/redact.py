@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-# An absolute path, or one from somebody's home, that nobody told us of; a blank ends it.
+# An absolute path, or one from a home directory, that is not in the record; a blank ends it.
 _UNKNOWN = re.compile(r"(?<![\w.\]-])(?:~[\w.-]*)?/(?:[^/\s:=+'\"]+/)+")
 
 

@@ -28,6 +28,7 @@ def _repair(control: Control, release: str) -> str:
 
 
 def reference_arm(control: Control, base: str, release: str) -> ArmSpec:
+    """The arm with which a control is compared. `release`: full version of the kernel that `base` names."""
     kernel = _spec(base, REPAIR if hides_victims(release) else "", control.reference_patch)
     return ArmSpec(kernel, kernel)
 

@@ -56,6 +56,7 @@ class Choice:
 
     @property
     def specs(self) -> tuple[str, ...]:
+        """Stock, with the fix, and the control, in that order."""
         base = f"source:{self.version}"
         return (base, f"{base}+{self.fix}", f"{base}+{CONTROL}")
 
@@ -119,6 +120,7 @@ class FirstFigure:
 
     @property
     def lines(self) -> list[str]:
+        """The figure in two lines of text."""
         arm = self.arm
         share = "" if arm.rate is None else f", {100 * arm.rate:.1f} %"
         if arm.ci_low is not None and arm.ci_high is not None:

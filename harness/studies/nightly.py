@@ -31,8 +31,8 @@ from .nights import ASKED_FILE, NIGHTS, Asked, nights_in, read_asked
 def add_night(
     out: Path, request: Request, progress: Reporter, cluster: str | None = None, *, insecure: bool = False
 ) -> Path:
-    """Measures one night as `request` says, or goes on with the last one if it was interrupted and was asked for the same.
-    Returns its directory.
+    """Measures one night as `request` says; resumes the last night if that was interrupted and had the same request. Returns its
+    directory.
 
     Raises BuildError when no kernel can be had, UsageError when another process adds to this matrix, and what
     `run_experiment` raises.

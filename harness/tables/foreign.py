@@ -9,10 +9,10 @@ from .witnesses import SUPERVISOR_COMM
 
 
 def part_foreign(oom: Collected, round_evidence: RoundEvidence, evidence: TrialEvidence) -> list[Kill]:
-    """Takes what is not of the trial's own container out of a round's records, and returns those kills.
+    """Removes kills of other memcgs than the trial's from a round's records, and returns them.
 
-    A victim is ours if it is a hog, or the report says that it lived in our memcg, or that our limit was hit. One whose
-    report was kept back is taken to be another's, unless it bears the supervisor's name.
+    A victim belongs to the trial if it is a hog, or if the report says that it lived in the trial's memcg or that this memcg's limit
+    was hit. Without a report, it belongs to another workload unless it has the supervisor's name.
     """
     if not evidence.is_shared:
         return []

@@ -85,6 +85,7 @@ class Table:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
+        """Names of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
     def row_of(self, values: Sequence[object]) -> dict[str, object]:
@@ -108,6 +109,7 @@ class Table:
         return self.arrow_schema()
 
     def arrow_schema(self) -> pa.Schema:
+        """Schema of the Parquet file: unit and meaning are metadata of each column."""
         fields = [
             pa.field(c.name, _ARROW[c.type], metadata={"unit": c.unit, "meaning": c.meaning}) for c in self.columns
         ]

@@ -56,4 +56,5 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
 
 
 def load_tables(directory: Path, tables: tuple[Table, ...] = FACTS) -> dict[str, pd.DataFrame]:
+    """Tables by name; by default those of facts. Raises EvidenceError as `load_table` does."""
     return {table.name: load_table(directory, table) for table in tables}

@@ -67,7 +67,7 @@ def _release(
     """When a victim's memory was back, by what, and when the last of its threads exited.
 
     The exit_mmap() of its mm is the last one that the process, or a sharer, runs: earlier ones are of an mm that was half
-    made when the kill came, in fork() or execve(). An mm that somebody else pins (a reader of /proc/PID/smaps holds its
+    made when the kill came, in fork() or execve(). An mm that another process pins (a reader of /proc/PID/smaps holds its
     mm_users) is torn down by that process: seen if it is one of the readers, else there is an exit without a release.
 
     The oom_reaper gives the memory back only of an mm that nobody was tearing down by then. Else what is left sits in the

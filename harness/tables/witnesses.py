@@ -38,10 +38,12 @@ class Witnesses:
 
     @property
     def can_be_checked(self) -> bool:
+        """Whether all four are complete, so that a difference between them is a disagreement."""
         return self.oom_kill is not None and self.supervisor is not None and self.trace_complete and self.kmsg_complete
 
     @property
     def silent_marks(self) -> frozenset[int]:
+        """Pids that the kernel marked as victims and whose kill the kernel log does not report."""
         return self.marks - frozenset(self.kmsg)
 
     def disagreement(self) -> str | None:

@@ -1,8 +1,12 @@
 """The main job, end to end: real kernels, real Docker Engine, real kills."""
 
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
+import threading
 import time
 
 import pandas as pd
@@ -129,6 +133,41 @@ def test_ctrl_c_leaves_no_guest_and_keeps_what_was_measured(start_oomtrial, oomt
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "oomtrial: interrupted; what was measured is kept"
     assert not guest.is_running()
+    assert read_run(out).state == "interrupted"
+    summary = json.loads(oomtrial("summary", out, "--format", "json").stdout)
+    assert summary["arms"][0]["completed_rounds"] >= 3
+
+
+def test_a_closed_terminal_leaves_no_guest_and_keeps_what_was_measured(oomtrial, version, tmp_path):
+    """SIGHUP ends the run as Ctrl-C does, though nothing can be printed any more."""
+    out = tmp_path / "run"
+    terminal, run_end = pty.openpty()
+    closed = threading.Event()
+
+    def show():
+        while not closed.is_set():
+            if select.select([terminal], [], [], 0.1)[0]:
+                os.read(terminal, 1 << 16)
+        os.close(terminal)
+
+    process = subprocess.Popen(
+        command("run", "--kernel", f"source:{version}", "--rounds", 500, "--boots", 1, "--out", out),
+        preexec_fn=lambda: os.login_tty(run_end),
+    )
+    os.close(run_end)
+    reader = threading.Thread(target=show)
+    reader.start()
+    try:
+        wait_for_rounds(out, 4)
+        (guest,) = guests_of(process.pid)
+        closed.set()
+        assert process.wait(timeout=30) == 130
+        assert not guest.is_running()
+    finally:
+        closed.set()
+        reader.join()
+        process.kill()
+        process.wait()
     assert read_run(out).state == "interrupted"
     summary = json.loads(oomtrial("summary", out, "--format", "json").stdout)
     assert summary["arms"][0]["completed_rounds"] >= 3

@@ -24,7 +24,7 @@ def engine(engine_url):
 
 @pytest.fixture(scope="module")
 def dies_at_its_limit(engine):
-    """Runs a container of somebody else's, which is killed at its limit; returns its name and when that was."""
+    """Runs a container of another user, which is killed at its limit; returns its name and when that was."""
     reference = load_image(engine, plan_image("hog"))
 
     def run():

@@ -31,7 +31,7 @@ def leftovers(engine, url):
 
 
 def trace_instances(engine):
-    """Of the collectors that run; tracefs is mounted where somebody has used it."""
+    """Of the collectors that run; tracefs is mounted once a process has used it."""
     names = [container.name for container in engine.containers.list(filters={"label": f"{LABEL}={COLLECTOR}"})]
     tracing = Path("/sys/kernel/tracing/instances")
     return [tracing / name.removesuffix("-collector") for name in names] if tracing.is_dir() else []

@@ -28,7 +28,7 @@ def engine(engine_url):
 
 
 def start(arguments, engine_url, directory, **options):
-    # The path, as a project of somebody else's is not in this checkout.
+    # The path, as another project is not in this checkout.
     env = {**os.environ, "DOCKER_HOST": engine_url, "PYTHONPATH": str(SAMPLE.parents[1])}
     return subprocess.Popen(
         [*PYTEST, *map(str, arguments)], cwd=directory, env=env, stdout=subprocess.PIPE, text=True, **options
@@ -46,7 +46,7 @@ def test_the_sample_project_passes_outside_the_checkout_and_leaves_nothing(insta
 
 
 def leftovers(engine):
-    """What is ours in this engine; cgroups of other engines that run are none of our business here."""
+    """What oomtrial made in this engine; cgroups of other engines are left out."""
     found = [each.name for each in engine.containers.list(all=True, filters={"label": LABEL})]
     return found + [tag for image in engine.images.list() for tag in image.tags if tag.count("-") > 1]
 

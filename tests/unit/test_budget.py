@@ -81,7 +81,7 @@ def test_a_build_has_as_many_jobs_as_cores(cgroup, monkeypatch, tmp_path):
 
 
 def test_nobody_else_asks_the_machine():
-    # the engine of the arm host is in no cgroup of ours, and engine.py tells machines apart
+    # the engine of the arm host is in no cgroup of oomtrial, and engine.py tells machines apart
     allowed = {"machine.py", "host.py", "engine.py"}
     asks = {"sched_getaffinity", "cpu_count", "process_cpu_count", "virtual_memory"}
     found = {

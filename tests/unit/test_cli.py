@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -228,3 +229,43 @@ def test_an_interruption_within_exec_has_the_exit_code_of_one(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path})
     assert (done.returncode, done.stderr.strip()) == (130, "oomtrial: interrupted; what was measured is kept")
+
+
+TERMINAL_CLOSED = """
+import pathlib, sys, time
+import click
+import harness.cli
+@harness.cli.cli.command("work")
+@click.argument("began")
+@click.argument("ended")
+def work(began, ended):
+    pathlib.Path(began).touch()
+    try:
+        time.sleep(60)
+    finally:
+        print("said", flush=True)
+        print("said", file=sys.stderr, flush=True)
+        pathlib.Path(ended).touch()
+harness.cli.main()
+"""
+
+
+def test_a_closed_terminal_interrupts_and_its_silence_is_no_error(tmp_path):
+    terminal, its_end = os.openpty()
+    began, ended = tmp_path / "began", tmp_path / "ended"
+    process = subprocess.Popen(
+        [sys.executable, "-c", TERMINAL_CLOSED, "work", began, ended],
+        preexec_fn=lambda: os.login_tty(its_end),
+        cwd=Path(__file__).parents[2],
+    )
+    os.close(its_end)
+    try:
+        deadline = time.monotonic() + 30
+        while not began.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.close(terminal)  # the kernel sends SIGHUP, and every write fails from now on
+        assert process.wait(timeout=30) == 130
+        assert ended.exists()
+    finally:
+        process.kill()
+        process.wait()

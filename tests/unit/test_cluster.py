@@ -1,4 +1,4 @@
-"""Blocks on executors: the same run, whoever runs them, and whoever is killed meanwhile."""
+"""Blocks on executors: the same run on every executor, and after any of its processes was killed."""
 
 import io
 import multiprocessing

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(not columns.exists(), reason="the compiled assem
 
 
 def check(data, chunk_bytes=2 << 20):
-    """Both assemblers give the same of a log, whoever read its lines."""
+    """Both assemblers give the same for a log, with either reader."""
     compiled, plain = [], []
     for chunk in split_chunks(io.BytesIO(data), chunk_bytes):
         expected = read_and_count(chunk)
@@ -224,7 +224,7 @@ def parsed(monkeypatch, directory, files, is_compiled):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_parse_writes_the_same_files(tmp_path, monkeypatch, workers):
-    """Of several logs, one of them in another document, one without an OOM line; whoever puts them together."""
+    """Of several logs, one of them in another document, one without an OOM line; with either assembler."""
     monkeypatch.setattr("harness.logs.parse._cores", lambda: workers)
     nothing = tmp_path / "nothing.log"
     nothing.write_text("usb 1-1: new device\n" * 10)

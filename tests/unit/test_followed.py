@@ -1,4 +1,4 @@
-"""Output of a container that is followed: all of it is kept, and held in memory only as far as somebody asks for it."""
+"""Output of a container that is followed: all of it is kept, and only what a caller asks for is held in memory."""
 
 import errno
 import time

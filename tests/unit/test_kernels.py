@@ -4,6 +4,8 @@ import hashlib
 import itertools
 import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -260,3 +262,28 @@ def test_every_patch_of_the_library_is_tried_and_the_tree_stays_as_it_is(tree):
     assert not found["stale"].is_good
     assert "mm/oom.c, hunk 1" in found["stale"].detail
     assert digest(tree) == before
+
+
+MAILED = Path(__file__).parents[2] / "docs/regression-7.x/0001-memcg-let-the-OOM-killer-see-exiting-victims.patch"
+
+
+def test_the_patch_to_mail_is_the_patch_that_was_measured(tmp_path):
+    """Both change a file in the same way, and git takes the mail."""
+    (measured,) = load_patches("see-exiting-victims", "7.3.4")
+    (mailed,) = load_patches(str(MAILED), "7.3.4")
+    hunks = [patch.content[patch.content.index(b"@@ -") :].decode() for patch in (measured, mailed)]
+    assert hunks[0].rstrip() == hunks[1].rstrip()
+    assert measured.targets() == mailed.targets() == ["mm/memcontrol.c"]
+    first, *lines = hunks[0].splitlines()
+    before = int(re.match(r"@@ -(\d+)", first)[1]) - 1
+    (tmp_path / "mm").mkdir()
+    old = [line[1:] for line in lines if line[:1] in (" ", "-")]
+    (tmp_path / "mm/memcontrol.c").write_text("\n" * before + "\n".join(old) + "\n")
+    for arguments in (("--check", "-v"), ()):
+        done = subprocess.run(
+            ["git", "apply", *arguments, MAILED], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "offset" not in done.stderr
+    new = (tmp_path / "mm/memcontrol.c").read_text().splitlines()[before:]
+    assert new == [line[1:] for line in lines if line[:1] in (" ", "+")]

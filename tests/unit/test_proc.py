@@ -1,4 +1,4 @@
-"""What ends with us and what does not; threads that wait for somebody else do not keep an interrupted run waiting."""
+"""Which processes end with oomtrial and which do not; a thread that waits for another process does not delay an interrupted run."""
 
 import contextlib
 import signal

@@ -1,4 +1,4 @@
-"""A run that is cut off at any write, and gone on with, has every round once: real bookkeeping, guests made up."""
+"""A run that is cut off at any write and resumed has every round once: real bookkeeping, simulated guests."""
 
 import contextlib
 import json
