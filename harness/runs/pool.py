@@ -194,7 +194,8 @@ def conditions_of(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         yield f"scenario {scenario.name}: ", "version", scenario.version
         if record.engine is None:
             # rounds of one boot are alike, and the first are not like the others
-            yield f"scenario {scenario.name}: ", "rounds per boot", str(record.rounds // record.boots)
+            sizes = sorted({block.rounds for block in record.blocks if block.scenario == scenario.name})
+            yield f"scenario {scenario.name}: ", "rounds per boot", " or ".join(map(str, sizes))
             yield f"scenario {scenario.name}: ", "warm-up rounds per boot", str(record.warm_up)
     kernels = {kernel.spec: kernel for kernel in record.kernels}
     for arm in record.arms:
