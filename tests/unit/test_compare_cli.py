@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
+from handrun import STOCK
 
 from harness.cli import cli
 from harness.errors import CHECK_FAILED, UsageError
@@ -97,6 +98,31 @@ def test_runs_whose_boots_differ_in_rounds_are_not_pooled(run, tmp_path, sizes, 
         return
     assert isinstance(shown.exception, UsageError)
     assert f"rounds per boot is '12 or 13' in run, and '{sizes[0]}' in other" in str(shown.exception)
+
+
+def test_arms_that_differ_in_config_are_compared_by_run(run, tmp_path):
+    """Two runs of one kernel, the second with `--config`: never pooled, and told apart by run."""
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    kernels = json.loads((run / "run.json").read_text())["kernels"]
+    own = {"config_key": "fedc", "key": "of all", "config_not_taken": ["CONFIG_X"]}
+    change(run, run_id="first")
+    change(other, run_id="second", kernels=[kernels[0] | own, *kernels[1:]])
+    named = f"arm {STOCK}: config is {kernels[0]['config_key']!r} in first, and 'fedc' in second"
+    refused = invoke("compare", run, other)
+    assert isinstance(refused.exception, UsageError)
+    assert named in str(refused.exception)
+    assert "--by-run" in refused.exception.hint
+    shown = invoke("compare", "--by-run", run, other, "--format", "json")
+    assert shown.exit_code == 0, shown.output
+    summary = json.loads(shown.output)["summary"]
+    assert {arm["kernel"] for arm in summary["arms"]} >= {f"{STOCK} first", f"{STOCK} second"}
+    assert named in summary["notes"]
+    assert not any("kernel key" in note for note in summary["notes"])
+    assert f"{STOCK} second: config options that had no effect: CONFIG_X" in summary["notes"]
+    # another machine is another matter
+    change(other, vcpus=2)
+    assert "vcpus is '4'" in str(invoke("compare", "--by-run", run, other).exception)
 
 
 def test_alike_runs_are_pooled_and_none_twice(run, tmp_path):
