@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from harness.analysis.anytime import log_stakes
-from harness.analysis.planning import draw_hits
-from harness.analysis.rates import rate_of
+from harness.analysis.bounds import bounds_of
+from harness.analysis.planning import draw_hits, simulated_power
+from harness.analysis.rates import exact_test, rate_of
 from harness.analysis.shares import clusters_of, shares_of
+from harness.spec.boots import DEFAULT_ICC
+from harness.spec.controls import ALPHA
 
 SHARES = (0.02, 0.05, 0.1, 0.3, 0.5)
 PAIRS = ((0.0, 0.1), (0.02, 0.09), (0.335, 0.185), (0.3, 0.02), (0.5, 0.3))
 ICCS = ((0.0, 0.0), (0.012, 0.012), (0.03, 0.03), (0.1, 0.1), (0.0, 0.1), (0.3, 0.3))
 DESIGNS = ((2, 100), (4, 25), (8, 25), (20, 5), (40, 5), (40, 10))  # boots, rounds per boot
+RARE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5)  # shares of rounds that fail or starve a survivor
+CONTROLS = (2, 30)  # boots and rounds per boot that `oomtrial controls` takes by default
+AMPLIFIED = (0.45, 0.52, 0.65)  # shares of rounds with a redundant kill, against none
 POWERS = ((0.09, 0.02), (0.185, 0.335), (0.08, 0.0))
 
 
@@ -44,6 +51,29 @@ def level(share: float, iccs: tuple[float, float], design: tuple[int, int], draw
     return float(np.mean((low > 0) | (high < 0)))
 
 
+def one_sided_level(share: float, iccs: tuple[float, float], design: tuple[int, int], draws: int) -> float:
+    """Of the test at 2.5 % that more rounds of the arm fail."""
+    low, _ = simulate((share, share), iccs, design, draws)
+    return float(np.mean(low > 0))
+
+
+def fisher(shares: tuple[float, float], icc: float, draws: int, side: str) -> float:
+    """How often Fisher's test on rounds tells a control of its default size from its reference."""
+    boots, per_boot = CONTROLS
+    generator, test = np.random.default_rng(1), cache(exact_test)
+    arm, base = (draw_hits(generator, share, icc, per_boot, (draws, boots)).sum(-1).astype(int) for share in shares)
+    rounds = boots * per_boot
+    pairs = zip(arm.tolist(), base.tolist(), strict=True)
+    return float(np.mean([test(hits, rounds, base_hits, rounds, side) < ALPHA for hits, base_hits in pairs]))
+
+
+def coverage_of_bound(share: float, icc: float, design: tuple[int, int], draws: int) -> float:
+    """How often the upper bound of a share, at 95 %, is no lower than the share."""
+    boots, per_boot = design
+    hits = draw_hits(np.random.default_rng(1), share, icc, per_boot, (draws, boots)).astype(int)
+    return float(np.mean([bounds_of(each.tolist(), [per_boot] * boots, 0.95).high >= share for each in hits]))
+
+
 def coverage(shares: tuple[float, float], iccs: tuple[float, float], design: tuple[int, int], draws: int) -> float:
     low, high = simulate(shares, iccs, design, draws)
     difference = shares[0] - shares[1]
@@ -52,7 +82,7 @@ def coverage(shares: tuple[float, float], iccs: tuple[float, float], design: tup
 
 def coverage_of_share(share: float, icc: float, design: tuple[int, int], draws: int) -> float:
     boots, per_boot = design
-    hits = draw_hits(np.random.default_rng(1), share, icc, per_boot, (draws // 8, boots)).astype(int)
+    hits = draw_hits(np.random.default_rng(1), share, icc, per_boot, (draws, boots)).astype(int)
     rates = [rate_of(each.tolist(), [per_boot] * boots) for each in hits]
     return float(np.mean([(rate.low or 0) <= share <= (rate.high or 0) for rate in rates]))
 
@@ -101,6 +131,15 @@ def main(draws: int) -> None:
         ],
     )
     show(
+        "Level of the one-sided test at 2.5 % (failed rounds, starved survivors): the worst of shares of 0.5 to 50 %, in %;"
+        ' of "0.1 and 0", the arm\'s rounds correlate',
+        ["ICC", *designs],
+        [
+            [icc_words(iccs), *(f"{100 * max(one_sided_level(s, iccs, d, draws) for s in RARE):.1f}" for d in DESIGNS)]
+            for iccs in (*ICCS, (0.1, 0.0))
+        ],
+    )
+    show(
         "Coverage of the 95 % interval of a difference: the worst of five pairs of shares, in %",
         ["ICC", *designs],
         [
@@ -109,7 +148,7 @@ def main(draws: int) -> None:
         ],
     )
     show(
-        "Coverage of the 95 % interval of a share: the worst of 2, 10 and 50 %, in % (500 draws each)",
+        "Coverage of the 95 % interval of a share: the worst of 2, 10 and 50 %, in %",
         ["ICC", *designs],
         [
             [
@@ -117,6 +156,45 @@ def main(draws: int) -> None:
                 *(f"{100 * min(coverage_of_share(s, icc, d, draws) for s in SHARES[::2]):.1f}" for d in DESIGNS),
             ]
             for icc in (0.0, 0.012, 0.03, 0.1, 0.3)
+        ],
+    )
+    show(
+        "Coverage of the upper 95 % bound of a share (`assert_rate_below`): the worst of 2, 10 and 50 %, in %",
+        ["ICC", *designs],
+        [
+            [
+                f"{icc:g}",
+                *(f"{100 * min(coverage_of_bound(s, icc, d, draws) for s in SHARES[::2]):.1f}" for d in DESIGNS),
+            ]
+            for icc in (0.0, 0.012, 0.03, 0.1, 0.3)
+        ],
+    )
+    show(
+        f"Fisher's test of `controls` at level {ALPHA}, {CONTROLS[0]} boots of {CONTROLS[1]} rounds: how often it tells two"
+        " arms apart, in %",
+        ["shares", "side", *(f"ICC {icc:g}" for icc in (0.0, 0.012, 0.03, 0.1))],
+        [
+            [f"{100 * base:g} % against {100 * share:g} %", side]
+            + [f"{100 * fisher((share, base), icc, draws, side):.1f}" for icc in (0.0, 0.012, 0.03, 0.1)]
+            for base, share, side in (
+                *((share, share, "two-sided") for share in (0.05, 0.1, 0.2, 0.5)),
+                *((share, share, "greater") for share in (0.05, 0.1, 0.2, 0.5)),
+                (0.1, 0.4, "two-sided"),
+                *((base, share, "greater") for base, share in ((0.25, 0.7), (0.12, 0.45), (0.08, 0.4), (0.05, 0.5))),
+            )
+        ],
+    )
+    show(
+        f"Power of amplified runs, against no redundant kill, at an ICC of {DEFAULT_ICC}",
+        ["share", "level", *(f"{boots} x {rounds}" for boots, rounds in ((8, 2), (8, 3), (8, 5), (16, 1)))],
+        [
+            [f"{100 * share:g} %", f"{alpha:g}"]
+            + [
+                f"{simulated_power(share, 0.0, boots, rounds, DEFAULT_ICC, alpha):.2f}"
+                for boots, rounds in ((8, 2), (8, 3), (8, 5), (16, 1))
+            ]
+            for share in AMPLIFIED
+            for alpha in (0.05, 0.0125)
         ],
     )
     show(

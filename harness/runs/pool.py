@@ -16,6 +16,8 @@ from ..tables.schema import KILLS, ROUNDS, TRIALS
 from ..tables.store import load_table
 from .record import RunRecord, read_run
 
+_KERNEL_KEY = "kernel key"
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -30,6 +32,7 @@ class Pool:
     ended_early: list[TrialRecord]
     unreadable: list[str]  # trials whose record cannot be read
     trials: Sequence[TrialRecord] = ()  # all others
+    differences: Sequence[str] = ()  # between arms of one name in several runs, which are kept apart
 
     @property
     def is_sequential(self) -> bool:
@@ -43,13 +46,15 @@ class Pool:
 
 def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
     """Reads runs and puts them together. `by_run`: an arm of each run is an arm of its own, so that they can be compared;
-    by default that of runs on the arm `host`, which are this machine at one time and at another.
+    by default that of runs on the arm `host`, which are this machine at one time and at another. Where it is asked for, arms
+    of one name may differ in kernel and probes.
 
     Raises EvidenceError when a run or a table is missing or damaged, UsageError when two runs must not be pooled, naming
     what differs and in which run.
     """
     records = [read_run(run) for run in runs]
-    refuse_to_pool(records)
+    refuse_to_pool([_with_own_arms(record) for record in records] if by_run else records)
+    differences = _differences_of_arms(records)
     tables = [(load_table(run / "tables", ROUNDS), load_table(run / "tables", KILLS)) for run in runs]
     trials, unreadable = _trials(runs)
     if len(runs) > 1 and (all(record.engine for record in records) if by_run is None else by_run):
@@ -75,7 +80,7 @@ def pool_runs(runs: Sequence[Path], by_run: bool | None = None) -> Pool:
         )
         for side in (0, 1)
     )
-    return Pool(records, rounds, kills, early, unreadable, every)
+    return Pool(records, rounds, kills, early, unreadable, every, differences)
 
 
 def pool_tables(record: RunRecord, rounds: pd.DataFrame, kills: pd.DataFrame) -> Pool:
@@ -162,15 +167,49 @@ def refuse_to_pool(records: Sequence[RunRecord]) -> None:
             f"run {amplified[0].run_id} was amplified and cannot be pooled",
             "use it alone: its shares are those of slow deciders",
         )
+    for found in _departures(records):
+        raise UsageError(
+            f"runs {found.run} and {found.other_run} cannot be pooled: {found}",
+            "--by-run compares them as arms of their own" if found.is_of_arm else "compare them separately",
+        )
+
+
+@dataclass(frozen=True)
+class _Departure:
+    """A condition that differs between two runs."""
+
+    subject: str
+    field: str
+    run: str
+    value: str
+    other_run: str
+    other_value: str
+
+    @property
+    def is_of_arm(self) -> bool:
+        return self.subject.startswith("arm ")
+
+    def __str__(self) -> str:
+        return (
+            f"{self.subject}{self.field} is {self.value!r} in {self.run}, and {self.other_value!r} in {self.other_run}"
+        )
+
+
+def _departures(records: Sequence[RunRecord]) -> Iterator[_Departure]:
+    """Each condition of a run that is not that of the first run that has it."""
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for record in records:
         for subject, field, value in conditions_of(record):
-            other, run = seen.setdefault((subject, field), (value, record.run_id))
-            if other != value:
-                raise UsageError(
-                    f"runs {run} and {record.run_id} cannot be pooled: {subject}{field} is {other!r} in {run}, and {value!r} in {record.run_id}",
-                    "compare them separately",
-                )
+            first, run = seen.setdefault((subject, field), (value, record.run_id))
+            if first != value:
+                yield _Departure(subject, field, run, first, record.run_id, value)
+
+
+def _differences_of_arms(records: Sequence[RunRecord]) -> list[str]:
+    """In what arms of one name differ; the key of a kernel only where nothing that it is made of does."""
+    found = [each for each in _departures(records) if each.is_of_arm]
+    explained = {(each.subject, each.other_run) for each in found if each.field != _KERNEL_KEY}
+    return [str(each) for each in found if each.field != _KERNEL_KEY or (each.subject, each.other_run) not in explained]
 
 
 def conditions_of(record: RunRecord) -> Iterator[tuple[str, str, str]]:
@@ -195,7 +234,8 @@ def conditions_of(record: RunRecord) -> Iterator[tuple[str, str, str]]:
         yield f"scenario {scenario.name}: ", "version", scenario.version
         if record.engine is None:
             # rounds of one boot are alike, and the first are not like the others
-            yield f"scenario {scenario.name}: ", "rounds per boot", str(record.rounds // record.boots)
+            sizes = sorted({block.rounds for block in record.blocks if block.scenario == scenario.name})
+            yield f"scenario {scenario.name}: ", "rounds per boot", " or ".join(map(str, sizes))
             yield f"scenario {scenario.name}: ", "warm-up rounds per boot", str(record.warm_up)
     kernels = {kernel.spec: kernel for kernel in record.kernels}
     for arm in record.arms:
@@ -206,4 +246,4 @@ def conditions_of(record: RunRecord) -> Iterator[tuple[str, str, str]]:
             yield f"arm {arm.name}: ", "compiler", kernel.compiler
             yield f"arm {arm.name}: ", "patches", ", ".join(f"{name} {key}" for name, key in kernel.patches.items())
             yield f"arm {arm.name}: ", "source", kernel.source
-            yield f"arm {arm.name}: ", "kernel key", kernel.key
+            yield f"arm {arm.name}: ", _KERNEL_KEY, kernel.key

@@ -229,7 +229,7 @@ def _notes(pool: Pool, arms: list[Arm], baseline: str | None) -> list[str]:
             notes.append(f"{name}: {arm.witnesses_unchecked} completed rounds lack a witness")
         if arm.kills_without_release:
             notes.append(f"{name}: {arm.kills_without_release} kills without a release in the trace of their round")
-    return [*notes, *_not_taken(pool)]
+    return [*notes, *pool.differences, *_not_taken(pool)]
 
 
 def _contention_notes(pool: Pool) -> list[str]:
@@ -270,11 +270,13 @@ def _starved(arm: Arm) -> str:
 def _not_taken(pool: Pool) -> list[str]:
     """Config options that the kernels do not have, each set once with the arms that lack it."""
     lacking: dict[str, list[str]] = {}
-    built = {kernel.spec: ", ".join(kernel.config_not_taken) for run in pool.records for kernel in run.kernels}
-    names = dict.fromkeys((arm.name, arm.kernel) for run in pool.records for arm in run.arms)
-    for name, kernel in names:
-        if options := built.get(kernel):
-            lacking.setdefault(options, []).append(name)
+    names = list(dict.fromkeys(arm.name for run in pool.records for arm in run.arms))
+    for run in pool.records:
+        built = {kernel.spec: ", ".join(kernel.config_not_taken) for kernel in run.kernels}
+        for arm in run.arms:
+            options = built.get(arm.kernel)
+            if options and arm.name not in lacking.setdefault(options, []):
+                lacking[options].append(arm.name)
     return [
         f"{'every arm' if len(arms) == len(names) and len(arms) > 1 else ', '.join(arms)}: config options that had no effect: {options}"
         for options, arms in lacking.items()

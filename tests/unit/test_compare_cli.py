@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
+from handrun import STOCK
 
 from harness.cli import cli
 from harness.errors import CHECK_FAILED, UsageError
@@ -64,7 +65,6 @@ def test_junit_and_ktap_hold_any_name(run):
         ({"memory_mib": 512}, "memory_mib"),
         ({"accel": "kvm"}, "accel"),
         ({"append": "quiet"}, "append"),
-        ({"boots": 1, "rounds": 999}, "rounds per boot"),
         ({"warm_up": 1}, "warm-up rounds per boot is '0'"),
         ({"amplified": True}, "was amplified"),
     ],
@@ -77,6 +77,52 @@ def test_runs_of_different_machines_are_not_pooled(run, tmp_path, fields, named)
     assert isinstance(refused.exception, UsageError)
     assert named in str(refused.exception)
     assert "cannot be pooled" in str(refused.exception)
+
+
+@pytest.mark.parametrize(("sizes", "is_pooled"), [((13, 12), True), ((12, 12), False), ((13, 13), False)])
+def test_runs_whose_boots_differ_in_rounds_are_not_pooled(run, tmp_path, sizes, is_pooled):
+    """100 rounds in 8 boots are 12 or 13 per boot, and 96 are 12: the quotient, rounded down, is that of both."""
+    blocks = json.loads((run / "run.json").read_text())["blocks"]
+
+    def with_sizes(directory, *sizes):
+        own = [block | {"boot": boot, "rounds": size} for block in blocks for boot, size in enumerate(sizes, start=1)]
+        change(directory, run_id=directory.name, blocks=own, rounds=25, boots=2)
+
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    with_sizes(run, 12, 13)
+    with_sizes(other, *sizes)
+    shown = invoke("compare", run, other)
+    if is_pooled:
+        assert shown.exit_code == 0, shown.output
+        return
+    assert isinstance(shown.exception, UsageError)
+    assert f"rounds per boot is '12 or 13' in run, and '{sizes[0]}' in other" in str(shown.exception)
+
+
+def test_arms_that_differ_in_config_are_compared_by_run(run, tmp_path):
+    """Two runs of one kernel, the second with `--config`: never pooled, and told apart by run."""
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    kernels = json.loads((run / "run.json").read_text())["kernels"]
+    own = {"config_key": "fedc", "key": "of all", "config_not_taken": ["CONFIG_X"]}
+    change(run, run_id="first")
+    change(other, run_id="second", kernels=[kernels[0] | own, *kernels[1:]])
+    named = f"arm {STOCK}: config is {kernels[0]['config_key']!r} in first, and 'fedc' in second"
+    refused = invoke("compare", run, other)
+    assert isinstance(refused.exception, UsageError)
+    assert named in str(refused.exception)
+    assert "--by-run" in refused.exception.hint
+    shown = invoke("compare", "--by-run", run, other, "--format", "json")
+    assert shown.exit_code == 0, shown.output
+    summary = json.loads(shown.output)["summary"]
+    assert {arm["kernel"] for arm in summary["arms"]} >= {f"{STOCK} first", f"{STOCK} second"}
+    assert named in summary["notes"]
+    assert not any("kernel key" in note for note in summary["notes"])
+    assert f"{STOCK} second: config options that had no effect: CONFIG_X" in summary["notes"]
+    # another machine is another matter
+    change(other, vcpus=2)
+    assert "vcpus is '4'" in str(invoke("compare", "--by-run", run, other).exception)
 
 
 def test_alike_runs_are_pooled_and_none_twice(run, tmp_path):

@@ -3,15 +3,19 @@
 Every draw is seeded. The whole table, of which these are cells, is in docs/statistics.md (`python benchmarks/simulations.py`).
 """
 
+from functools import cache
+
 import numpy as np
 import pytest
 from simulated import boot_counts
 
 from harness.analysis import planning
+from harness.analysis.bounds import bounds_of
 from harness.analysis.permutation import boot_test
 from harness.analysis.planning import boots_needed, draw_hits, simulated_power, size_of
-from harness.analysis.rates import rate_of
+from harness.analysis.rates import exact_test, rate_of
 from harness.analysis.shares import PairTest, boots_by_hits, boots_of, clusters_of, shares_of
+from harness.spec.controls import ALPHA as CONTROLS_ALPHA
 
 DRAWS = 2000
 CELLS = [(25, 8), (5, 8), (5, 20), (5, 40), (10, 40)]  # rounds per boot, boots per arm
@@ -63,6 +67,29 @@ def test_below_eight_boots_it_holds_up_to_the_correlation_that_is_assumed(share,
     assert told_apart(simulated((0.5, 0.5), (0.1, 0.1), 100, 2)) > 0.1
 
 
+def more_shown(limits):
+    """By the one-sided test at half of the level."""
+    return float(np.mean(limits[0] > 0))
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.05, 0.1, 0.3])
+def test_the_one_sided_test_of_failed_and_starved_rounds_holds_its_level(share):
+    """At 2.5 %. Below eight boots up to the correlation that is assumed."""
+    for icc in (0, 0.012, 0.03, 0.1):
+        for per_boot, boots in CELLS:
+            assert more_shown(simulated((share, share), (icc, icc), per_boot, boots)) <= at_most(0.025), (icc, boots)
+    for icc in (0, 0.012, 0.03):
+        for per_boot, boots in ((100, 2), (25, 4)):
+            assert more_shown(simulated((share, share), (icc, icc), per_boot, boots)) <= at_most(0.025), (icc, boots)
+
+
+def test_where_only_the_baseline_is_correlated_the_one_sided_test_calls_more_arms_worse():
+    """Up to twice its level with few boots, and not the other way round: docs/statistics.md has the table."""
+    assert 0.03 < more_shown(simulated((0.05, 0.05), (0, 0.1), 25, 8)) <= at_most(0.05)
+    assert more_shown(simulated((0.05, 0.05), (0.1, 0), 25, 8)) <= at_most(0.025)
+    assert more_shown(simulated((0.05, 0.05), (0, 0.1), 5, 40)) <= at_most(0.03)
+
+
 @pytest.mark.parametrize(("share", "base_share"), [(0.02, 0.09), (0.0, 0.1), (0.3, 0.02), (0.5, 0.02), (0.335, 0.185)])
 def test_the_interval_of_a_difference_covers(share, base_share):
     for icc in (0, 0.03, 0.1):
@@ -84,6 +111,50 @@ def test_the_interval_of_a_share_covers(share):
         assert np.mean([rate.low <= share <= rate.high for rate in found]) >= 0.95 - 2 * 0.0154, (per_boot, boots)
 
 
+@pytest.mark.parametrize(
+    ("per_boot", "boots", "share", "covers"),
+    [(100, 2, 0.1, 0.65), (25, 4, 0.1, 0.81), (25, 8, 0.1, 0.90), (5, 20, 0.1, 0.955), (5, 40, 0.02, 0.905)],
+)
+def test_the_interval_of_a_share_at_a_correlation_of_a_third_covers_what_is_reported(per_boot, boots, share, covers):
+    """None so strong was seen. Figures of docs/statistics.md, here within three standard errors."""
+    hits = draw_hits(np.random.default_rng(3), share, 0.3, per_boot, (400, boots)).astype(int)
+    found = [rate_of(each.tolist(), [per_boot] * boots) for each in hits]
+    tolerance = 3 * np.sqrt(covers * (1 - covers) / 400)
+    assert np.mean([rate.low <= share <= rate.high for rate in found]) == pytest.approx(covers, abs=tolerance)
+
+
+@pytest.mark.parametrize(("per_boot", "boots"), [(100, 2), (25, 4)])
+def test_the_bounds_of_a_share_cover_below_eight_boots(per_boot, boots):
+    """One-sided, at 95 %: `assert_rate_below` of the pytest plugin decides by them."""
+
+    def covered(icc):
+        hits = draw_hits(np.random.default_rng(3), 0.1, icc, per_boot, (400, boots)).astype(int)
+        found = [bounds_of(each.tolist(), [per_boot] * boots, 0.95) for each in hits]
+        return [float(np.mean(side)) for side in zip(*((b.high >= 0.1, b.low <= 0.1) for b in found), strict=True)]
+
+    for icc in (0.012, 0.03):
+        assert min(covered(icc)) >= 0.95 - 2 * np.sqrt(0.05 * 0.95 / 400), icc
+    # beyond what is assumed the upper bound covers less
+    assert 0.8 < covered(0.1)[0] < 0.95
+
+
+def test_the_test_of_controls_takes_rounds_as_independent():
+    """Fisher's at 1 %, 2 boots of 30 rounds: its level at the correlation that is assumed is reported, not 1 %."""
+    fisher, draws = cache(exact_test), 1000
+
+    def level(icc, side):
+        generator = np.random.default_rng(6)
+        arm, base = (draw_hits(generator, 0.3, icc, 30, (draws, 2)).sum(-1).astype(int).tolist() for _ in "ab")
+        return np.mean([fisher(*each) < CONTROLS_ALPHA for each in zip(arm, [60] * draws, base, [60] * draws, [side] * draws, strict=True)])  # fmt: skip
+
+    assert level(0, "two-sided") <= at_most(CONTROLS_ALPHA, draws)
+    assert level(0, "greater") <= at_most(CONTROLS_ALPHA, draws)
+    assert level(0.03, "two-sided") == pytest.approx(0.043, abs=3 * np.sqrt(0.043 * 0.957 / draws))
+    assert level(0.03, "greater") == pytest.approx(0.031, abs=3 * np.sqrt(0.031 * 0.969 / draws))
+    # the test of `compare` allows for it
+    assert told_apart(simulated((0.3, 0.3), (0.03, 0.03), 30, 2, alpha=CONTROLS_ALPHA)) <= at_most(CONTROLS_ALPHA)
+
+
 def test_interval_ratio_and_p_value_are_one_statement():
     generator = np.random.default_rng(5)
     for _ in range(150):
@@ -96,6 +167,7 @@ def test_interval_ratio_and_p_value_are_one_statement():
             ratio_low, ratio_high = pair.shares.ratio_limits(alpha)
             is_told = pair.p_value("two-sided") < alpha
             assert is_told == (low > 0 or high < 0)
+            assert (pair.p_value("greater") < alpha / 2) == (low > 0)
             assert (low > 0, high < 0) == (ratio_low > 1, ratio_high < 1)
             assert low <= pair.shares.share - pair.shares.base_share <= high
             if base.sum():
