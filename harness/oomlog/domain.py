@@ -85,7 +85,7 @@ _TASK_IN = re.compile(r"Task in (.*) killed as a result of limit of (.+)", re.DO
 @line_format("memcg", "Task in TASK_MEMCG killed as a result of limit of OOM_MEMCG", "2.6.30 to 4.20")
 def parse_task_in(text: str) -> TaskIn | None:
     """Both memcgs (mem_cgroup_print_oom_info(), mm/memcontrol.c)."""
-    match = _TASK_IN.fullmatch(text)
+    match = _TASK_IN.fullmatch(text.rstrip())  # copies of a terminal are padded
     return TaskIn(match[1], match[2]) if match else None
 
 
@@ -101,7 +101,7 @@ _LIMIT_REACHED = re.compile(r"Memory limit reached of cgroup (.+)", re.DOTALL)
 @line_format("memcg", "Memory limit reached of cgroup OOM_MEMCG", "4.4 to 4.20", "no victim was chosen")
 def parse_limit_reached(text: str) -> LimitReached | None:
     """The memcg that ran out when there is no victim (mem_cgroup_print_oom_info(), mm/memcontrol.c)."""
-    match = _LIMIT_REACHED.fullmatch(text)
+    match = _LIMIT_REACHED.fullmatch(text.rstrip())
     return LimitReached(match[1]) if match else None
 
 
@@ -183,5 +183,5 @@ _PROTECTION = re.compile(r"Memory cgroup min protection (\d{1,18})kB -- low prot
 )
 def parse_protection(text: str) -> Protection | None:
     """memory.min and memory.low in effect (mm/memcontrol.c)."""
-    match = _PROTECTION.fullmatch(text)
+    match = _PROTECTION.fullmatch(text.rstrip())
     return Protection(int(match[1]), int(match[2])) if match else None

@@ -136,5 +136,5 @@ _CPUSET = re.compile(r"(?:(.*) )?cpuset=(.*) mems_allowed=([\d,-]*)", re.DOTALL)
 @line_format("header", "COMM cpuset=NAME mems_allowed=LIST", "2.6.3x to 4.20", "part of the summary from 5.0")
 def parse_cpuset(text: str) -> Cpuset | None:
     """The trigger's cpuset (cpuset_print_current_mems_allowed(), kernel/cgroup/cpuset.c)."""
-    match = _CPUSET.fullmatch(text)
+    match = _CPUSET.fullmatch(text.rstrip())
     return Cpuset(match[1], match[2], match[3]) if match else None

@@ -1,4 +1,6 @@
-"""Killers in user space: they free memory before the kernel has to, and leave lines of their own."""
+"""Killers in user space: they free memory before the kernel has to, and leave lines of their own. Also programs that report a
+kill by the kernel: a log of theirs alone shows that there was one, though not whom it killed.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,14 @@ import re
 from .line_formats import line_format
 from .record import Record
 
-KILLERS = ("systemd-oomd", "earlyoom", "nohang", "oomd", "lmkd", "lowmemorykiller", "kubelet")
+KILLERS = ("systemd-oomd", "earlyoom", "nohang", "oomd", "lmkd", "lowmemorykiller", "kubelet", "talos")
+TOLD = "told"  # a program reports a kill by the kernel
 
 
 class UserKill(Record, frozen=True):
-    """A process or a cgroup killed by a program, not by the kernel's OOM killer."""
+    """A process or a cgroup killed by a program, not by the kernel's OOM killer; or a program's report of a kill by the kernel."""
 
-    by: str  # systemd-oomd, earlyoom, nohang, oomd, lmkd, lowmemorykiller, kubelet
+    by: str  # one of KILLERS, or TOLD
     pid: int | None  # None: a whole cgroup, or the line names none
     name: str | None  # of the process, or path of the cgroup
     text: str
@@ -35,6 +38,13 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?Killing '(?P<name>.*?)' \((?P<pid>\d{1,18})\)(?: \(tgid \d+\))?, adj -?\d+.*", re.DOTALL)),
     ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?send sigkill to (?P<pid>\d{1,18}) \((?P<name>.*)\), (?:score_)?adj -?\d+.*")),
     ("kubelet", re.compile(r".*[Ee]viction manager: .*(?:evicted|pods? .* evicted|must evict).*")),
+    ("talos", re.compile(r"(?:.*\[talos\] )?Sending SIGKILL to cgroup \{.*\"cgroup\": \"(?P<name>[^\"]+)\".*")),
+    (TOLD, re.compile(r"(?P<name>\S+\.\w+): (?:A process of this unit has been killed by the OOM killer|The kernel OOM killer killed some processes in this unit)\..*")),
+    (TOLD, re.compile(r"(?P<name>\S+\.\w+): .*[Ff]ailed with result 'oom-kill'\.?")),
+    (TOLD, re.compile(r".*System OOM encountered(?:, victim process: (?P<name>.*), pid: (?P<pid>\d{1,18}))?\b.*")),
+    (TOLD, re.compile(r"(?:.* )?container oom (?P<name>[0-9a-f]{12,64}) \(.*")),
+    (TOLD, re.compile(r".*\bTaskOOM event .*")),
+    (TOLD, re.compile(r"(?:.*[\s:\"'=])?OOMKilled[\"',;}\]\s]*(?:\(.*\))?|.*\"OOMKilled\": ?true\b.*")),
 )  # fmt: skip
 # logcat writes "I lowmemorykiller: "
 _TAG = re.compile(
@@ -44,7 +54,14 @@ _TAG = re.compile(
 
 @line_format("user space", "systemd-oomd[N]: Killed CGROUP due to memory pressure for ...", "any")
 @line_format("user space", 'earlyoom[N]: sending SIGTERM to process PID uid N "NAME": ...', "any")
-@line_format("user space", "nohang, oomd, lmkd, Android's lowmemorykiller, evictions by the kubelet", "any")
+@line_format("user space", "nohang, oomd, lmkd, Android's lowmemorykiller, evictions by the kubelet, Talos", "any")
+@line_format(
+    "user space",
+    "UNIT: A process of this unit has been killed by the OOM killer. / System OOM encountered, victim process: NAME, pid: PID / "
+    "container oom ID (...) / TaskOOM event ... / OOMKilled",
+    "any",
+    "systemd, the kubelet, Docker, containerd and Kubernetes report a kill by the kernel: an event, as the log of the kernel has the kill",
+)
 def parse_user_kill(text: str) -> UserKill | None:
     """A kill by a program. The text may begin with the program's tag."""
     text = text.strip()
@@ -52,7 +69,11 @@ def parse_user_kill(text: str) -> UserKill | None:
     said = tag[1] if tag else None
     body = text[tag.end() :] if tag else text
     for by, pattern in _FORMS:
-        if said not in (None, by) and (said, by) not in (("lowmemorykiller", "lmkd"), ("systemd", "systemd-oomd")):
+        if (
+            by != TOLD
+            and said not in (None, by)
+            and (said, by) not in (("lowmemorykiller", "lmkd"), ("systemd", "systemd-oomd"))
+        ):
             continue
         if said is None and by in ("earlyoom", "nohang", "oomd", "kubelet"):
             continue  # their words are anybody's

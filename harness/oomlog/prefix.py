@@ -21,7 +21,7 @@ _KERNEL_FACILITIES = {None, "kern", "user"}
 _KERNEL_FACILITY_TAG = re.compile(r"kern\.(?:emerg|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug)")
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag
 _TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:[ \t]|$)"
-_HOST = r"(?P<host>[^\s{}\"=]*[^\s:{}\"=])"
+_HOST = r"(?P<host>(?!\[\d+\.\d+\])[^\s{}\"=]*[^\s:{}\"=])"
 
 _SGR = re.compile(r"(?:\x1b\[[\d;:]*[mK])+")
 _RESET = "\x1b[0m"

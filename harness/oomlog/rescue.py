@@ -60,7 +60,7 @@ _REPEATED = (
     re.compile(r"(?<![^\s])[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \S{1,255} kernel: "),
     re.compile(r"(?<![\]:>] )(?<![^\s])\[ {0,6}\d{1,8}\.\d{6}\] "),
 )
-_DIGITS = tuple("0123456789(")
+_OF_KILL = (*"0123456789(", "UID ")  # how the beginnings of a choice and of a kill end
 _IN_COLUMN = re.compile(r"""["'\d\w][,;\t] ?["']$""")  # of CSV
 
 
@@ -111,7 +111,7 @@ def glued_parts(text: str) -> list[str]:
         points.update(starts if len(starts) > 1 else ())
     prefix = ""
     if not points:
-        points = {match.start() for match in _BEGINNING.finditer(text) if match.group().endswith(_DIGITS)}
+        points = {match.start() for match in _BEGINNING.finditer(text) if match.group().endswith(_OF_KILL)}
         prefix = text[: len(text) - len(line.text)] if text.endswith(line.text) else ""
         points = points if len(points) > 1 else set()
     ends = sorted(points - {0})

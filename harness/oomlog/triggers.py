@@ -66,7 +66,22 @@ TRIGGERS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"OOM request ignored", (events.parse_event,)),
     *(
         (word, (killers.parse_user_kill,))
-        for word in (b"systemd-oomd", b"earlyoom", b"lowmemorykiller", b"lmkd", b"nohang", b"viction manager: ")
+        for word in (
+            b"systemd-oomd",
+            b"earlyoom",
+            b"lowmemorykiller",
+            b"lmkd",
+            b"nohang",
+            b"viction manager: ",
+            b"SIGKILL to cgroup",
+            b"by the OOM killer",
+            b"OOM killer killed",
+            b"'oom-kill'",
+            b"System OOM encountered",
+            b"container oom ",
+            b"TaskOOM event",
+            b"OOMKilled",
+        )
     ),
     (b"OOM killer ", (events.parse_event,)),
     (b"Purging GPU", (events.parse_event,)),

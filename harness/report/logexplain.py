@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..oomlog.assemble import Output
-from ..oomlog.killers import KILLERS
+from ..oomlog.killers import KILLERS, TOLD
 from ..oomlog.owner import NOBODY, owner_of
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
 from ..tables.logtotals import LogTotals
@@ -46,7 +46,7 @@ class LogExplain:
                     self._kills.append(output)
             case Report():
                 self._take_report(output)
-            case OtherEvent() if output.kind in KILLERS or output.kind == "skipped":
+            case OtherEvent() if output.kind in KILLERS or output.kind in ("skipped", TOLD):
                 named = output.pid == self._pid if self._pid is not None else self._wanted in output.text
                 if named:
                     self._others.append(output)
@@ -142,7 +142,7 @@ class LogExplain:
                 f"it was chosen, but its kill is not in the log: line {report.where.line} (outcome: {report.outcome})"
             )
         for other in self._others[-_SHOWN:]:
-            who = "user space" if other.kind in KILLERS else "the kernel"
+            who = "the kernel" if other.kind == "skipped" else "user space"
             self._say(f"{who}, line {other.where.line}: {visible(other.text)}")
         for report, size_kb in self._listed[-1:]:
             self._say(f"it was alive at line {report.where.line}, in the task table of a report, with {size_kb} kB")

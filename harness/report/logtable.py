@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..oomlog.assemble import Output
-from ..oomlog.killers import KILLERS
+from ..oomlog.killers import KILLERS, TOLD
 from ..oomlog.located import Location
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
 from ..tables.logtotals import LogTotals
@@ -70,6 +70,8 @@ class LogTable:
         self._outcomes: Counter[str] = Counter()
         self._events: deque[tuple[Location, str]] = deque(maxlen=_SHOWN_EVENTS)
         self._user_kills: Counter[str] = Counter()
+        self._told: deque[tuple[Location, str]] = deque(maxlen=_SHOWN_EVENTS)
+        self._told_count = 0
         self._event_count = self._by_hand = self._page_faults = 0
         self._boots: set[int] = set()
 
@@ -94,6 +96,9 @@ class LogTable:
             self._user_kills[output.kind] += 1
             self._event(output.where, f"in user space: {visible(output.text)}")
             self._boots.add(output.boot)
+        elif isinstance(output, OtherEvent) and output.kind == TOLD:
+            self._told.append((output.where, visible(output.text)))
+            self._told_count += 1
         elif isinstance(output, OtherEvent) and output.kind in _EVENTS:
             self._event(output.where, f"{_EVENTS[output.kind]}: {visible(output.text)}")
             self._boots.add(output.boot)
@@ -139,6 +144,14 @@ class LogTable:
         if unended:
             ends = ", ".join(f"{number} {_ENDS.get(name, name)}" for name, number in sorted(unended.items()))
             lines.append(Text(f"  reports without a kill: {ends}"))
+        if self._told and not kills.printed:
+            lines.append(
+                Text(
+                    f"  {format_count(self._told_count, 'line')} of programs report{'s' * (self._told_count == 1)} a kill by the kernel, whose own lines are not in "
+                    "this log: read the kernel's log (journalctl -k) of that time"
+                )
+            )
+            lines += [Text(f"    line {where.line}  {_time(where)}  {text}") for where, text in self._told]
         lines += self._notes()
         losses = [(getattr(missing, name), words) for name, words in _LOSSES if getattr(missing, name)]
         if losses or missing.unread_lines:

@@ -232,7 +232,7 @@ LOG_EVENTS = Table(
             "kind",
             "string",
             "",
-            "skipped, panic, init-killed, no-victim, sysrq, sysrq-ignored, mm-pinned, page-fault-oom, oom-disabled, oom-enabled, purged, soft-lockup or hung-task; for a user-space OOM killer its name: systemd-oomd, earlyoom, nohang, oomd, lmkd, lowmemorykiller, kubelet",
+            "skipped, panic, init-killed, no-victim, sysrq, sysrq-ignored, mm-pinned, page-fault-oom, oom-disabled, oom-enabled, purged, soft-lockup or hung-task; for a user-space OOM killer its name: systemd-oomd, earlyoom, nohang, oomd, lmkd, lowmemorykiller, kubelet, talos; told where a program reports a kill by the kernel",
         ),
         Column("pid", "int", "", "PID in the line", "none"),
         Column("text", "string", "", "text of the line"),

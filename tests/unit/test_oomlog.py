@@ -545,7 +545,7 @@ def test_what_a_worker_finds_goes_to_its_parent_unchanged():
         data = "\n".join(stamped([*lines, killed(12), reaped(12)])).encode("utf-8", "surrogateescape")
         found = list(read_chunk(Chunk(data, len(data), 0, 1)))
         assert unpack(pack((found, 9, len(data), Sequences(1, 5, 2), False))) == (found, 9, len(data), (1, 5, 2), False)
-        assert unpack(pack((found, 9, len(data), None))) == (found, 9, len(data), None)
+        assert unpack(pack((found, 9, len(data), None, True))) == (found, 9, len(data), None, True)
 
 
 def test_parts_that_are_read_without_a_look_for_a_prefix_have_none():

@@ -235,6 +235,7 @@ static bool read_task_in(struct buffer *out, struct text t)
 	static const char MIDDLE[] = " killed as a result of limit of ";
 	const char *p;
 
+	t = right_trimmed(t);
 	if (!eat(&t, "Task in ") || !(p = find(t, MIDDLE)) || find_last(t, MIDDLE) != p || p + strlen(MIDDLE) == t.end)
 		return false;
 	put_array(out, 3);
@@ -246,6 +247,7 @@ static bool read_task_in(struct buffer *out, struct text t)
 
 static bool read_limit(struct buffer *out, struct text t)
 {
+	t = right_trimmed(t);
 	if (!eat(&t, "Memory limit reached of cgroup ") || !length(t))
 		return false;
 	put_array(out, 2);
