@@ -1,18 +1,21 @@
 """How good `overlap_estimated` is, against the truth of the trace: `python benchmarks/estimator.py [RUN ...]`.
 
-Without arguments it reads tests/data/captured; with directories of runs (results/runs/RUN_ID), their kernel logs and the
-kills table. `--by scenario` for a row a scenario. Prints Markdown; shares have their 95 % interval.
+Without arguments it reads tests/data/captured: the thresholds were set by logs like these. With directories of runs
+(results/runs/RUN_ID) it reads their raw evidence, and prints first which runs these are. `--by scenario` for a row a
+scenario, `--by group` for the kernels together, `--group stock` for these alone. Prints Markdown; shares have their 95 %
+interval by boot.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, score
+from harness.runs.record import RunStatus, read_run
 
 CAPTURED = Path(__file__).parent.parent / "tests" / "data" / "captured"
 
@@ -26,33 +29,69 @@ def share(row: pd.Series, name: str) -> str:
 
 
 def table(cases: pd.DataFrame, by: str) -> Iterator[str]:
-    """Precision and recall, for all and for each source or scenario."""
-    yield f"| {by} | kills | overlapping | yes is right | no is right | unknown | overlaps found | of those with a report |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for _, row in score(cases, by).iterrows():
+    """Precision and recall, for each group of kernels, and each source or scenario in it."""
+    yield f"| {by} | boots | kills | overlapping | yes is right | no is right | unknown | overlaps found | of those with a report |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    rows = score(cases, by)
+    for _, row in rows.iterrows():
         cells = (
-            row[by], row["kills"], row["overlapping"], share(row, "yes_right"), share(row, "no_right"), row["unknown"],
-            share(row, "found"), share(row, "found_of_reported"),
+            row[by], row["boots"], row["kills"], row["overlapping"], share(row, "yes_right"), share(row, "no_right"),
+            row["unknown"], share(row, "found"), share(row, "found_of_reported"),
         )  # fmt: skip
         yield "| " + " | ".join(map(str, cells)) + " |"
+    if left_out := int(cases["overlapping"].isna().sum()):
+        yield ""
+        yield f"Left out: {left_out} kills of which the trace does not tell, or outside the rounds that count."
 
 
 def evidence(cases: pd.DataFrame) -> Iterator[str]:
     """How often each kind of evidence is right."""
-    yield "| answer | evidence | overlapping | not |"
-    yield "|---|---|---|---|"
+    yield "| kernels | answer | evidence | overlapping | not |"
+    yield "|---|---|---|---|---|"
     for row in evidence_counts(cases).itertuples():
-        yield f"| {row.answer} | {row.evidence} | {row.overlapping} | {row.not_overlapping} |"
+        yield f"| {row.group} | {row.answer} | {row.evidence} | {row.overlapping} | {row.not_overlapping} |"
+
+
+def runs_table(runs: Sequence[Path]) -> Iterator[str]:
+    """Which runs the figures are of."""
+    yield "| run | vCPUs | kernels | scenarios | boots |"
+    yield "|---|---|---|---|---|"
+    for run in runs:
+        record = read_run(run)
+        releases = {provenance.spec: provenance.release for provenance in record.provenance}
+        kernels = ", ".join(
+            f"{kernel.spec} ({releases.get(kernel.spec) or kernel.source})" for kernel in record.kernels
+        )
+        scenarios = ", ".join(scenario.name for scenario in record.scenarios)
+        yield f"| {record.run_id} | {record.vcpus} | {kernels} | {scenarios} | {len(record.blocks)} |"
+
+
+def refuse_unfinished(runs: Sequence[Path]) -> None:
+    """Ends the program where a run is not complete, or is given twice."""
+    records = [read_run(run) for run in runs]
+    for run, record in zip(runs, records, strict=True):
+        if record.state != RunStatus.COMPLETE:
+            raise SystemExit(f"{run} is {record.state}: finish it with --resume, or leave it out")
+        if sum(other.run_id == record.run_id for other in records) > 1:
+            raise SystemExit(f"{run} is given twice: its ID is {record.run_id}")
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Prints the runs and both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path)
-    parser.add_argument("--by", choices=["source", "scenario"], default="source")
+    parser.add_argument("--by", choices=["source", "scenario", "group"], default="source")
+    parser.add_argument("--group", action="append", help="only these kernels: stock, ignore-pending-victim, ...")
     arguments = parser.parse_args()
+    refuse_unfinished(arguments.runs)
     frames = [run_cases(run) for run in arguments.runs] or [captured_cases(CAPTURED)]
     cases = pd.concat(frames, ignore_index=True)
+    if arguments.group:
+        cases = cases[cases["group"].isin(arguments.group)]
+    if cases.empty:
+        raise SystemExit("no kills: name runs with raw evidence, or another --group")
+    if arguments.runs:
+        print("\n".join([*runs_table(arguments.runs), ""]))
     print("\n".join([*table(cases, arguments.by), "", *evidence(cases)]))
 
 

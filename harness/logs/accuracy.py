@@ -1,7 +1,8 @@
 """Accuracy of `overlap_estimated` from a plain kernel log, compared with the trace.
 
 A kill's answer is yes, no or unknown. Precision of a yes (or no) is the share of them that the trace bears out; recall is
-the share of overlapping kills that got a yes. Intervals are Clopper-Pearson; kills of one round are taken as independent.
+the share of overlapping kills that got a yes. Kills of one boot are alike, so intervals are by boot (analysis/rates.py).
+Kernels that kill in other ways than a stock one are groups of their own: no share is of two groups.
 """
 
 from __future__ import annotations
@@ -9,59 +10,103 @@ from __future__ import annotations
 import io
 import json
 import lzma
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ..analysis.rates import exact_interval
+from ..analysis.rates import rate_of
+from ..analysis.redundancy import classify
+from ..collectors.rounds import read_evidence
 from ..oomlog.reading import collect
 from ..oomlog.records import Kill
-from ..runs.record import read_run
-from ..tables.schema import KILLS
-from ..tables.store import load_table
+from ..runs.record import RunRecord, read_run
+from ..runs.tables import kept_rounds
+from ..spec.scenarios import decode
+from ..tables.build import trial_rows
+from ..tables.schema import KILLS, ROUNDS
 
+STOCK = "stock"
+_OTHERS = "other patches"
+# Controls whose kills a log shows in another way than a stock kernel's.
+_GROUP_OF_PATCH = {
+    "ignore-pending-victim": "ignore-pending-victim",  # overlaps in most rounds
+    "early-reap-no-margin": "no look at the margin",  # they kill while there is room
+    "no-margin-check": "no look at the margin",
+}
+_COLUMNS = ("source", "group", "scenario", "boot", "pid", "answer", "evidence", "has_report", "overlapping")
 _ANSWERS = {True: "yes", False: "no", None: "unknown"}
 
 
 def captured_cases(directory: Path) -> pd.DataFrame:
     """Kills of captured logs (NAME.kmsg.xz) with the truth from the trace (NAME.truth.json), one row per kill.
 
-    `source` is the kernel, the last part of NAME. Threads that are printed again have no truth of their own.
+    `source` is the kernel, the last part of NAME; each log is of a boot of its own. Threads that are printed again have no
+    truth of their own, and are no row.
     """
     rows = []
     for log in sorted(directory.glob("*.kmsg.xz")):
         name = log.name.removesuffix(".kmsg.xz")
+        scenario, _, source = name.rpartition("-")
+        group = "ignore-pending-victim" if source == "ignore" else STOCK
         truth = json.loads((directory / f"{name}.truth.json").read_text())["kills"]
         overlapping = {kill["pid"]: kill["overlapping"] for kill in truth}
         for kill in collect(io.BytesIO(lzma.decompress(log.read_bytes()))).kills:
             if (known := overlapping.get(kill.killed.pid)) is not None:
-                rows.append(_case(kill, known, name.rpartition("-")[2], name.rpartition("-")[0]))
-    return pd.DataFrame(rows)
+                rows.append(_case(kill, known, source, group, scenario, name))
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def run_cases(run: Path) -> pd.DataFrame:
-    """Kills of a run with raw evidence, matched by the number of their record; `source` is the arm.
+    """Kills of a run with raw evidence, with the truth that its trace gives today, whatever its tables say; one row per kill.
 
-    Raises EvidenceError when the run or its table is missing or damaged.
+    `source` is the kernel spec. `overlapping` is null where the trace is incomplete, and for kills outside the rounds that
+    count. Raises EvidenceError when the run or a trial's evidence is missing or damaged.
     """
-    read_run(run)
-    kills, rows = load_table(run / "tables", KILLS), []
-    for trial, found in kills.groupby("trial_id"):
-        truth = {row.kmsg_sequence: row for row in found.itertuples()}
-        with (run / "trials" / str(trial) / "kmsg.log").open("rb") as stream:
-            for kill in collect(stream).kills:
-                row: Any = truth.get(kill.where.sequence)
-                if row is not None and not pd.isna(row.overlapping):
-                    rows.append(_case(kill, bool(row.overlapping), row.arm, row.scenario))
-    return pd.DataFrame(rows)
+    record = read_run(run)
+    kernels = {arm.name: arm.kernel for arm in record.arms}
+    directories = sorted((run / "trials").glob("*/"))
+    kept = kept_rounds(directories)
+    rows: list[dict[str, object]] = []
+    for directory in directories:
+        rows += _trial_cases(directory, record, kernels, kept)
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _case(kill: Kill, overlapping: bool, source: str, scenario: str) -> dict[str, object]:
+def _trial_cases(
+    directory: Path, record: RunRecord, kernels: dict[str, str], kept: dict[str, range]
+) -> Iterator[dict[str, object]]:
+    evidence = read_evidence(directory)
+    trial = evidence.record
+    text = next(scenario.text for scenario in record.scenarios if scenario.name == trial.scenario)
+    scenario = decode(trial.scenario, text)
+    facts = trial_rows(evidence, scenario, kept[trial.trial_id])
+    kills = classify(KILLS.frame(facts["kills"]), ROUNDS.frame(facts["rounds"]), {trial.scenario: scenario})
+    truth = dict(zip(kills["kmsg_sequence"], kills["overlapping"], strict=True))
+    kernel = kernels.get(trial.arm, trial.arm)
+    group = _group(next((k.patches for k in record.kernels if k.spec == kernel), {}))
+    boot = f"{record.run_id}/{evidence.boot_id or trial.trial_id}"
+    with (directory / "kmsg.log").open("rb") as stream:
+        for kill in collect(stream).kills:
+            known = truth.get(kill.where.sequence)
+            overlapping = None if known is None or pd.isna(known) else bool(known)
+            yield _case(kill, overlapping, kernel, group, trial.scenario, boot)
+
+
+def _group(patches: dict[str, str]) -> str:
+    """The kernels among which a patched one counts."""
+    special = (_GROUP_OF_PATCH[name] for name in patches if name in _GROUP_OF_PATCH)
+    return next(special, _OTHERS if patches else STOCK)
+
+
+def _case(kill: Kill, overlapping: bool | None, source: str, group: str, scenario: str, boot: str) -> dict[str, object]:
     words = kill.overlap_evidence.partition(":")[0]
     return {
         "source": source,
+        "group": group,
         "scenario": scenario,
+        "boot": boot,
         "pid": kill.killed.pid,
         "answer": _ANSWERS[kill.overlap_estimated],
         "evidence": "nothing shows it, but a victim is fresh" if words.startswith("nothing shows it") else words,
@@ -71,39 +116,64 @@ def _case(kill: Kill, overlapping: bool, source: str, scenario: str) -> dict[str
 
 
 def score(cases: pd.DataFrame, by: str = "source") -> pd.DataFrame:
-    """Precision and recall, one row for all cases and one for each value of `by`.
+    """Precision and recall: for each group of kernels one row for all its cases, and one for each value of `by` in it.
 
-    Shares stand in columns of their own, with `_low` and `_high` of the 95 % interval; null where there is nothing to share.
+    Shares stand in columns of their own, with `_low` and `_high` of the 95 % interval by boot; null where there is nothing
+    to share. `no_truth` counts the kills of which the trace does not tell; they are in no share.
     """
-    groups = [("all", cases), *cases.groupby(by, sort=True)]
-    return pd.DataFrame([_score(str(name), found, by) for name, found in groups])
+    rows = []
+    for group in sorted(cases["group"].unique(), key=lambda name: (name != STOCK, name)):
+        within = cases[cases["group"] == group]
+        parts = list(within.groupby(by, sort=True))
+        rows.append(_score(f"all: {group}", within, by))
+        prefix = "" if group == STOCK else f"{group}: "
+        rows += [_score(prefix + str(value), found, by) for value, found in parts if len(parts) > 1]
+    return pd.DataFrame(rows)
 
 
 def _score(name: str, cases: pd.DataFrame, by: str) -> dict[str, object]:
+    no_truth = int(cases["overlapping"].isna().sum())
+    cases = cases[cases["overlapping"].notna()]
     yes, no = cases["answer"] == "yes", cases["answer"] == "no"
-    overlapping, told = cases["overlapping"], cases["overlapping"] & cases["has_report"]
+    overlapping = cases["overlapping"].astype(bool)
     row: dict[str, object] = {
         by: name,
+        "boots": int(cases["boot"].nunique()),
         "kills": len(cases),
         "overlapping": int(overlapping.sum()),
         "unknown": int((~yes & ~no).sum()),
+        "no_truth": no_truth,
     }
     for what, part, whole in (
         ("yes_right", yes & overlapping, yes),
         ("no_right", no & ~overlapping, no),
         ("found", yes & overlapping, overlapping),
-        ("found_of_reported", yes & told, told),
+        ("found_of_reported", yes & overlapping & cases["has_report"], overlapping & cases["has_report"]),
     ):
-        hits, total = int(part.sum()), int(whole.sum())
-        interval = exact_interval(hits, total)
-        row |= {f"{what}_count": hits, f"{what}_of": total, what: hits / total if total else None}
-        row |= {f"{what}_low": interval[0] if interval else None, f"{what}_high": interval[1] if interval else None}
+        row |= _share(what, part, whole, cases["boot"])
     return row
 
 
+def _share(what: str, part: pd.Series, whole: pd.Series, boots: pd.Series) -> dict[str, Any]:
+    by_boot = pd.DataFrame({"hits": part, "of": whole}).groupby(boots).sum()
+    rate = rate_of(by_boot["hits"].tolist(), by_boot["of"].tolist())
+    return {
+        f"{what}_count": rate.hits,
+        f"{what}_of": rate.rounds,
+        what: rate.share,
+        f"{what}_low": rate.low,
+        f"{what}_high": rate.high,
+    }
+
+
 def evidence_counts(cases: pd.DataFrame) -> pd.DataFrame:
-    """How often each kind of evidence is right: answer, evidence, and the kills that overlap and that do not."""
-    counted = cases.groupby(["answer", "evidence", "overlapping"]).size().unstack(fill_value=0)
+    """How often each kind of evidence is right: group, answer, evidence, and the kills that overlap and that do not."""
+    cases = cases[cases["overlapping"].notna()].astype({"overlapping": bool})
+    counted = cases.groupby(["group", "answer", "evidence", "overlapping"]).size().unstack(fill_value=0)
     counted = counted.reindex(columns=[True, False], fill_value=0)
     counted.columns = pd.Index(["overlapping", "not_overlapping"])
-    return counted.reset_index().sort_values(["answer", "evidence"], ascending=False, ignore_index=True)
+    counted = counted.reset_index()
+    order = counted["group"].map(lambda name: (name != STOCK, name))
+    return counted.assign(order=order).sort_values(
+        ["order", "answer", "evidence"], ascending=[True, False, False], ignore_index=True
+    ).drop(columns="order")  # fmt: skip

@@ -10,7 +10,9 @@ The log shows no release, so this is an estimate from what the report shows, bes
    machine ran out: an earlier victim is gone from the table, and its memory from nowhere.
 4. reaped later: the oom_reaper's line of an earlier victim comes after this kill.
 
-Without any of them the answer is no, unless an earlier victim is fresh: then the log does not say.
+Without any of them the answer is no, unless an earlier victim is fresh: then the log does not say. A kill whose report is
+not in the log can show the last of these only. It gets a no as well if nothing is lost and every earlier victim is old, but
+not if a line of the oom_reaper says that one of them took its time.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
 _FRESH_S = 0.25
 _ROOM_KB, _ROOM_PART = 256, 8  # the margin is at least this, and an eighth of the last victim's memory
 _NO_REPORT = "its report is not in the log"
+_NO_REPORT_ALL_OLD = f"{_NO_REPORT}, the kills before it are older than {_FRESH_S} s"
 _SHOWN = 5
 _FLIGHT_KB, _FLIGHT_PART = 1024, 4  # as for the margin; a fresh victim needs no part, as counters are kept per CPU
 
@@ -37,7 +40,7 @@ _FLIGHT_KB, _FLIGHT_PART = 1024, 4  # as for the margin; a fresh victim needs no
 def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
     """Fills in the estimate. `kills` are the last kills of the same boot, in order, with this one among them."""
     if kill.report is None and kill.domain is None and (open_kills := list(_pending(kill, kills))):
-        _without_report(kill, open_kills)
+        _without_report(kill, open_kills, has_losses)
         return
     recent, is_first = _recent(kill, kills)
     if not recent:
@@ -58,7 +61,7 @@ def estimate(kill: Kill, kills: Sequence[Kill], has_losses: bool) -> None:
             _set(kill, True, found)
             return
     if kill.report is None:
-        _without_report(kill, certain or [k for k, _ in pending])
+        _without_report(kill, [k for k, _ in pending], has_losses)
     elif not certain:
         _set(kill, None, "the memcgs of the kills before it are not known")
     else:
@@ -120,7 +123,7 @@ def _in_flight(report: Report, certain: list[Kill]) -> str:
     if in_flight_kb is None or in_flight_kb < _FLIGHT_KB:
         return ""
     last = certain[-1]
-    if not _is_fresh(last, report) and in_flight_kb * _FLIGHT_PART < (last.killed.anon_rss_kb or 0):
+    if not _is_fresh(last, report.where) and in_flight_kb * _FLIGHT_PART < (last.killed.anon_rss_kb or 0):
         return ""
     return f"in flight: {in_flight_kb} kB of no listed task"
 
@@ -191,13 +194,23 @@ def _sizes_kb(report: Report) -> dict[int, int] | None:
     return dict(zip(table.pids.tolist(), (sizes * _page_kb(report)).tolist(), strict=True))
 
 
-def _without_report(kill: Kill, pending: list[Kill]) -> None:
-    """The reason says what the log does show: victims that were reaped are not simply unknown."""
+def _without_report(kill: Kill, pending: list[Kill], has_losses: bool) -> None:
+    """Only the age of the victims is left. The reason says what the log does show: victims that were reaped are not simply unknown.
+
+    A victim of a memcg that is not known counts too, and so does one that the log may have lost.
+    """
     reaped = [k.killed.pid for k in pending if _reaped_before(k, kill.where)]
-    if len(reaped) == len(pending):
+    if not has_losses and not any(_is_fresh(k, kill.where) or _is_slow(k, kill.where) for k in pending):
+        _set(kill, False, _NO_REPORT_ALL_OLD)
+    elif len(reaped) == len(pending):
         _set(kill, None, f"{_pids(reaped)} was reaped before it, but less than {_FRESH_S} s before")
     else:
         _set(kill, None, _NO_REPORT)
+
+
+def _is_slow(before: Kill, where: Location) -> bool:
+    """Whether a line of the oom_reaper shows that an old victim still had memory, or came to it after this place."""
+    return any(where.is_before(r.where) or r.reaped.kind != "reaped" or r.reaped.anon_rss_kb for r in before.released)
 
 
 def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
@@ -207,7 +220,7 @@ def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
         _set(kill, None, "its report is cut")
     elif not report.is_memcg and report.zone_margin_kb is None and not is_by_hand:
         _set(kill, None, _no_zones(report))
-    elif fresh := [k.killed.pid for k in certain if _is_fresh(k, report)]:
+    elif fresh := [k.killed.pid for k in certain if _is_fresh(k, report.where)]:
         _set(kill, None, f"nothing shows it, but {_pids(fresh)} was killed only just before")
     else:
         is_told = kill.in_flight_kb is not None
@@ -228,12 +241,12 @@ def _pids(pids: list[int]) -> str:
     )
 
 
-def _is_fresh(before: Kill, report: Report) -> bool:
-    """Whether a victim was killed just before a report; stamps of whole seconds, and none, leave it open."""
-    then, now = before.where.time_s, report.where.time_s
-    if then is None or now is None or before.where.clock != report.where.clock:
+def _is_fresh(before: Kill, where: Location) -> bool:
+    """Whether a victim was killed just before a place; stamps of whole seconds, and none, leave it open."""
+    then, now = before.where.time_s, where.time_s
+    if then is None or now is None or before.where.clock != where.clock:
         return True
-    return now - then <= (_FRESH_S if report.where.uptime_s is not None else 1.0)
+    return now - then <= (_FRESH_S if where.uptime_s is not None else 1.0)
 
 
 def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:

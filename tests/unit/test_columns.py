@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from oomtext import killed, reaped, report, stamped
 from randomrecords import Source, tables_of_both
 from rich.console import Console
 
@@ -96,6 +97,21 @@ def test_long_logs_become_the_same_tables(seed):
     source = Source(seed)
     source.callers = tuple(f"T{n}" for n in range(1500)) if seed % 2 else source.callers
     assert tables_of_both([(source.records(2500), 3000)]) == ""
+
+
+@pytest.mark.parametrize("age_s", [0.1, 0.249, 0.251, 0.4, 5.0, 11.0])
+@pytest.mark.parametrize(
+    "between",
+    [(), (reaped(12),), (reaped(12, anon=900),), ("oom_reaper: unable to reap pid:12 (hog)",), (killed(14, "x"),)],
+)
+@pytest.mark.parametrize("comm", ["hog", "other"])
+@pytest.mark.parametrize("begin", [(), ("** 3 printk messages dropped **",)])
+def test_kills_without_report_are_judged_alike(age_s, between, comm, begin):
+    """On both sides of 0.25 s after the kill before them, with what the oom_reaper says before and after."""
+    first = [*begin, *report(12), killed(12, anon=20000), *between]
+    then = 100.0 + (len(first) - 1) * 0.000050 + age_s
+    lines = [*stamped(first), *stamped([killed(13, comm), *between, killed(15)], start=then)]
+    check("\n".join(lines).encode())
 
 
 WHERE = Location(1, 0, 5.0, None, False, "", "", "", None)

@@ -519,6 +519,59 @@ def test_a_kill_without_report_is_unknown():
     assert judged([*FIRST, killed(13)]) == (None, "its report is not in the log")
 
 
+def judged_without_report(age_s, *later, first=FIRST, comm="hog"):
+    """The estimate of a kill without a report, so long after the last of the first lines, and followed by others."""
+    then = 100.0 + (len(first) - 1) * 0.000050
+    kill = parse([*stamped(first), *stamped([killed(13, comm), *later], start=then + age_s)]).kills[-1]
+    return kill.overlap_estimated, kill.overlap_evidence
+
+
+ALL_OLD = "its report is not in the log, the kills before it are older than 0.25 s"
+
+
+@pytest.mark.parametrize("comm", ["hog", "other"], ids=["the domain is inferred", "the domain is unknown"])
+def test_a_kill_without_report_is_none_once_every_kill_before_it_is_old(comm):
+    assert judged_without_report(0.249, comm=comm) == (None, "its report is not in the log")
+    assert judged_without_report(0.251, comm=comm) == (False, ALL_OLD)
+
+
+def test_one_young_victim_leaves_a_kill_without_report_open():
+    first = [*FIRST, killed(14)]
+    assert judged_without_report(0.251, first=first) == (False, ALL_OLD)
+    then = stamped(FIRST) + stamped([killed(14)], start=100.2) + stamped([killed(13)], start=100.3)
+    assert parse(then).kills[-1].overlap_estimated is None
+
+
+def test_whole_seconds_are_old_from_the_second_on():
+    lines = [f"Nov 14 22:13:20 h kernel: {line}" for line in FIRST]
+    answers = [parse([*lines, f"Nov 14 22:13:2{n} h kernel: {killed(13)}"]).kills[-1] for n in range(3)]
+    assert [kill.overlap_estimated for kill in answers] == [None, None, False]
+
+
+def test_a_victim_that_takes_its_time_leaves_a_kill_without_report_open():
+    """Its memory was not back: the oom_reaper comes later, leaves some, or gives up."""
+    gave_up = "oom_reaper: unable to reap pid:12 (hog)"
+    assert judged_without_report(0.4, first=[*FIRST, reaped(12)]) == (
+        False,
+        "the kills before it are reaped, or other memcgs'",
+    )
+    assert judged_without_report(0.4, reaped(12), comm="other")[0] is None
+    assert judged_without_report(0.4, reaped(12))[0] is True
+    assert judged_without_report(0.4, first=[*FIRST, reaped(12, anon=8000)])[0] is None
+    assert judged_without_report(0.4, first=[*FIRST, gave_up])[0] is None
+
+
+def test_a_reaping_just_before_a_kill_without_report_is_in_time_only_for_an_old_victim():
+    first, at = stamped(FIRST), 100.0 + 0.000050 * len(FIRST)
+    for age_s, answer in ((0.2, None), (0.4, False)):
+        lines = [*first, *stamped([reaped(12)], start=at + age_s - 0.1), *stamped([killed(13)], start=at + age_s)]
+        assert parse(lines).kills[-1].overlap_estimated is answer
+
+
+def test_a_log_with_losses_does_not_show_that_every_kill_is_old():
+    assert judged_without_report(0.4, first=["** 3 printk messages dropped **", *FIRST])[0] is None
+
+
 def test_losses_leave_the_first_kill_open():
     assert judged(["** 3 printk messages dropped **", *report(13), killed(13)])[0] is None
 

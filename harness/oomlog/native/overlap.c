@@ -7,7 +7,8 @@
 enum { LOOK_BACK = 32, SHOWN = 5, ROOM_KB = 256, ROOM_PART = 8, FLIGHT_KB = 1024, FLIGHT_PART = 4, PIDS_BYTES = 160, LONGEST_EVIDENCE = 320 };
 #define WINDOW_S 10.0
 #define FRESH_S 0.25
-static const char NO_REPORT[] = "its report is not in the log";
+#define NO_REPORT "its report is not in the log"
+#define NO_REPORT_ALL_OLD NO_REPORT ", the kills before it are older than 0.25 s"
 
 /* Earlier kills, in order. */
 struct earlier {
@@ -67,12 +68,24 @@ static bool reaped_before(const struct kill *before, const struct place *where)
 	return false;
 }
 
-/* Whether a victim was killed just before a report; stamps of whole seconds, and none, leave it open. */
-static bool is_fresh(const struct kill *before, const struct report *r)
+/* Whether a victim was killed just before a place; stamps of whole seconds, and none, leave it open. */
+static bool is_fresh(const struct kill *before, const struct place *where)
 {
-	if (!has_time(&before->where) || !has_time(&r->where) || clock_of(&before->where) != clock_of(&r->where))
+	if (!has_time(&before->where) || !has_time(where) || clock_of(&before->where) != clock_of(where))
 		return true;
-	return time_of(&r->where) - time_of(&before->where) <= (r->where.has_uptime ? FRESH_S : 1.0);
+	return time_of(where) - time_of(&before->where) <= (where->has_uptime ? FRESH_S : 1.0);
+}
+
+/* Whether a line of the oom_reaper shows that an old victim still had memory, or came to it after this place. */
+static bool is_slow(const struct kill *before, const struct place *where)
+{
+	for (size_t i = 0; i < before->released.n; i++) {
+		const struct release *release = queue_at(&before->released, i);
+
+		if (is_before(where, &release->where) || !is_text(str_text(release->kind), "reaped") || (release->anon_kb.is_there && release->anon_kb.value))
+			return true;
+	}
+	return false;
 }
 
 /* Kills of other decisions shortly before this one; whether there was none at all. */
@@ -164,7 +177,7 @@ static bool shows_flight(const struct report *r, const struct earlier *certain, 
 
 	if (!r->in_flight_kb.is_there || r->in_flight_kb.value < FLIGHT_KB)
 		return false;
-	if (!is_fresh(last, r) && (__int128)r->in_flight_kb.value * FLIGHT_PART < anon_kb(last))
+	if (!is_fresh(last, &r->where) && (__int128)r->in_flight_kb.value * FLIGHT_PART < anon_kb(last))
 		return false;
 	show_flight(r->in_flight_kb.value, evidence);
 	return true;
@@ -220,15 +233,22 @@ static bool has_evidence(struct assembler *a, struct kill *k, const struct earli
 	return shows_later_reaping(k, certain, evidence);
 }
 
-/* The reason says what the log does show: victims that were reaped are not simply unknown. */
-static void without_report(struct assembler *a, struct kill *k, const struct earlier *pending)
+/* Only the age of the victims is left. The reason says what the log does show: victims that were reaped are not simply unknown. */
+static void without_report(struct assembler *a, struct kill *k, const struct earlier *pending, bool has_losses)
 {
 	struct earlier reaped = {0};
+	bool are_old = !has_losses;
 	char pids[PIDS_BYTES], evidence[LONGEST_EVIDENCE];
 
-	for (size_t i = 0; i < pending->n; i++)
+	for (size_t i = 0; i < pending->n; i++) {
+		are_old = are_old && !is_fresh(pending->kill[i], &k->where) && !is_slow(pending->kill[i], &k->where);
 		if (reaped_before(pending->kill[i], &k->where))
 			reaped.kill[reaped.n++] = pending->kill[i];
+	}
+	if (are_old) {
+		set(a, k, NO, NO_REPORT_ALL_OLD);
+		return;
+	}
 	if (reaped.n != pending->n) {
 		set(a, k, UNKNOWN, NO_REPORT);
 		return;
@@ -260,7 +280,7 @@ static void without_evidence(struct assembler *a, struct kill *k, const struct r
 		return;
 	}
 	for (size_t i = 0; i < certain->n; i++)
-		if (is_fresh(certain->kill[i], r))
+		if (is_fresh(certain->kill[i], &r->where))
 			fresh.kill[fresh.n++] = certain->kill[i];
 	if (fresh.n) {
 		list_pids(&fresh, pids);
@@ -291,7 +311,7 @@ void estimate(struct assembler *a, struct kill *k, const struct queue *kills, bo
 			if (!released_before(recent.kill[i], k))
 				pending.kill[pending.n++] = recent.kill[i];
 		if (pending.n) {
-			without_report(a, k, &pending);
+			without_report(a, k, &pending, has_losses);
 			return;
 		}
 	}
@@ -321,7 +341,7 @@ void estimate(struct assembler *a, struct kill *k, const struct queue *kills, bo
 		return;
 	}
 	if (!k->report)
-		without_report(a, k, certain.n ? &certain : &pending);
+		without_report(a, k, &pending, has_losses);
 	else if (!certain.n)
 		set(a, k, UNKNOWN, "the memcgs of the kills before it are not known");
 	else
