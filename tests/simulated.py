@@ -51,15 +51,18 @@ def tables(name, boots, scenario="s", duration_us=1000, waits_us=()):
                 | {"lost_kmsg_records": 0, "lost_trace_events": 0, "missed_probes": 0, "witnesses_checked": True}
             )
             for order, kind in enumerate(() if failed else kinds, start=1):
-                surplus = None if kind == "unknown" else kind in ("redundant", "fruitless")
+                surplus = None if kind in ("unknown", "collateral") else kind in ("redundant", "fruitless")
                 kills.append(where | {"order": order, "kill_class": kind, "surplus": surplus})
     return ROUNDS.frame(rounds), KILLS.frame(kills)
 
 
-def simulated_arm(name, boots, scenario="s", planned=None, duration_us=1000, waits_us=()):
+def simulated_arm(name, boots, scenario="s", planned=None, duration_us=1000, waits_us=(), has_oracle=True):
     """An arm of these boots; `planned`: rounds a boot."""
     per_boot = {str(n): planned or len(found) for n, found in enumerate(boots, start=1)}
-    run = ArmRun(arm=name, scenario=scenario, planned=per_boot, ended=list(per_boot), deadline_s=DEADLINE_S, **MACHINE)
+    run = ArmRun(
+        arm=name, scenario=scenario, planned=per_boot, ended=list(per_boot), deadline_s=DEADLINE_S,
+        has_oracle=has_oracle, **MACHINE,
+    )  # fmt: skip
     return summarize_arm(run, *tables(name, boots, scenario, duration_us, waits_us))
 
 

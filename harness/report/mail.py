@@ -22,9 +22,12 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"  # to textwrap a letter like others
 _GAPS = (2, 1)  # blanks between columns, best first
 _DEFINITIONS = (
     "A kill is redundant if it was decided before the memory of an earlier victim was free, and what was still alive"
-    " fitted under the limit anyway; surplus is the second half alone. Shares are of completed rounds. Failed rounds hung,"
-    " panicked or were lost. The second table counts processes; release: median from a kill until the victim's memory was"
-    " free; round: mean duration; lost: records of log and trace; disagree: rounds in which the four witnesses of a kill do."
+    " fitted under the limit anyway; fruitless if only the second holds, premature if only the first, necessary if neither;"
+    " surplus if the second holds, whether or not the first does. The victim of a collateral kill is not part of the workload;"
+    " the evidence does not show the class of an unknown one. Shares are of completed rounds. Failed rounds hung, panicked or"
+    " were lost. The second table counts kills, and the third too where it says surplus; release: median from a kill until the"
+    " victim's memory was free; round: mean duration; lost: records of log and trace; disagree: rounds in which the four"
+    " witnesses of a kill do."
 )
 _EMULATED = "guests were emulated in software (QEMU TCG): durations differ from those on hardware"
 
@@ -51,6 +54,7 @@ def mail_text(summary: Summary, facts: MailFacts) -> str:
         comparisons = [comparison for comparison in summary.comparisons if comparison.scenario == scenario]
         lines += ["", *_wrap(f"{scenario}: {facts.scenarios[scenario]}")]
         lines += ["", *_main_table(arms, facts.names)]
+        lines += ["", *_class_table(arms, facts.names)]
         lines += ["", *_other_table(arms, facts.names)]
         sentences = [f"{facts.names[arm.arm]}: {says}." for arm in arms if (says := mechanism_sentence(arm))]
         lines += [line for text in sentences for line in ["", *_wrap(text)]]
@@ -154,21 +158,35 @@ def _main_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
     return _table(heads, rows)
 
 
-def _other_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
-    """Processes rather than rounds, what a round takes, and how far the evidence can be trusted."""
+def _class_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
+    """Kills rather than rounds; the classes add up."""
     heads = [
-        ("", "arm"), ("", "kills"), ("redun-", "dant"), ("sur-", "plus"), ("un-", "known"), ("release", "ms"),
-        ("round", "ms"), ("", "lost"), ("dis-", "agree"),
+        ("", "arm"), ("", "kills"), ("redun-", "dant"), ("fruit-", "less"), ("prema-", "ture"), ("neces-", "sary"),
+        ("colla-", "teral"), ("un-", "known"),
     ]  # fmt: skip
     rows = []
     for arm in arms:
-        told = arm.has_oracle
-        latency = arm.kill_to_release_us_median
+        classes = [arm.redundant_kills, arm.fruitless_kills, arm.premature_kills, arm.necessary_kills]
         row = [
             str(arm.kills),
-            str(arm.redundant_kills) if told else "-",
-            str(arm.surplus_kills) if told else "-",
+            *(str(count) if arm.has_oracle else "-" for count in classes),
+            str(arm.collateral_kills),
             str(arm.unknown_kills),
+        ]
+        rows.append((names[arm.arm], row))
+    return _table(heads, rows)
+
+
+def _other_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
+    """Surplus kills, what a round takes, and how far the evidence can be trusted."""
+    heads = [
+        ("", "arm"), ("surplus", "kills"), ("release", "ms"), ("round", "ms"), ("", "lost"), ("dis-", "agree"),
+    ]  # fmt: skip
+    rows = []
+    for arm in arms:
+        latency = arm.kill_to_release_us_median
+        row = [
+            str(arm.surplus_kills) if arm.has_oracle else "-",
             "-" if latency is None else f"{latency / 1000:.1f}",
             "-" if arm.duration_ms_per_round is None else f"{arm.duration_ms_per_round:.0f}",
             str(arm.lost_records),

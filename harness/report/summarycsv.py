@@ -11,12 +11,12 @@ from ..analysis.summary import Summary
 
 _OF_ARM = ("rounds", "boots", "completed_rounds", "failed_rounds", "kills")
 _WITH_ORACLE = (  # empty where the scenario declares no demand
-    "redundant_kills", "surplus_kills", "rounds_with_redundant", "rounds_with_unknown", "rounds_with_surplus", "rate",
-    "ci_low", "ci_high",
+    "redundant_kills", "fruitless_kills", "premature_kills", "necessary_kills", "surplus_kills", "rounds_with_redundant",
+    "rounds_with_unknown", "rounds_with_surplus", "rate", "ci_low", "ci_high",
 )  # fmt: skip
 _EVIDENCE = (
-    "unknown_kills", "kill_to_release_us_median", "duration_ms_per_round", "stall_ms_per_round", "lost_records",
-    "witness_disagreements",
+    "collateral_kills", "unknown_kills", "kill_to_release_us_median", "duration_ms_per_round", "stall_ms_per_round",
+    "lost_records", "witness_disagreements",
 )  # fmt: skip
 _OF_COMPARISON = (
     "baseline", "verdict", "difference", "difference_low", "difference_high", "p_value", "p_adjusted", "because",

@@ -14,6 +14,7 @@ from ..analysis.summary import Summary
 from ..spec.arm import ArmSpec
 from ..spec.machine import Accel
 from .comparisontable import print_comparison
+from .legends import CLASSES, ENDED_EARLY, OVERVIEW
 from .lines import print_lines, print_table
 from .mechanismwords import mechanism_cells, mechanism_sentence
 from .visible import visible
@@ -179,6 +180,7 @@ def _print_overview(console: Console, summary: Summary) -> None:
         cells += [_told(arm, _hits(arm, "-")), _told(arm, _interval(arm))]
         table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
     print_table(console, table)
+    print_lines(console, [f"legend: {OVERVIEW}"], style="dim")
 
 
 def _told(arm: Arm, text: str) -> str:
@@ -193,6 +195,7 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
     )
     for beside in _tables_of(arms, baseline):
         print_table(console, _arms_table(beside))
+    print_lines(console, [f"legend: {CLASSES}; {ENDED_EARLY}"], style="dim")
     print_lines(console, [f"{arm.arm}: {says}" for arm in arms if (says := mechanism_sentence(arm))])
 
 
@@ -222,21 +225,13 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
             else []
         ),
         ("trials that ended early", [str(arm.trials_ended_early) for arm in arms]),
-        ("kills", [str(arm.kills) for arm in arms]),
+        *_class_lines(arms),
+        ("surplus kills, in total", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
         *(
-            [("  decisions, redundant", [f"{arm.decisions}, {arm.redundant_decisions}" for arm in arms])]
+            [("decisions, redundant", [f"{arm.decisions}, {arm.redundant_decisions}" for arm in arms])]
             if any(arm.decisions != arm.kills for arm in arms)
             else []
         ),
-        ("  redundant", [_told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills)) for arm in arms]),
-        *mechanism_cells(arms),
-        ("  surplus, in total", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
-        (
-            "  premature",
-            [_told(arm, _up_to(arm.premature_kills, arm.unknown_kills - arm.maybe_redundant_kills)) for arm in arms],
-        ),
-        ("  collateral", [str(arm.collateral_kills) for arm in arms]),
-        ("  unknown", [str(arm.unknown_kills) for arm in arms]),
         (
             "redundant kills per round",
             [_told(arm, _per_round(arm)) for arm in arms],
@@ -259,6 +254,23 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in arms]),
         ("records lost", [str(arm.lost_records) for arm in arms]),
     ]
+
+
+def _class_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
+    """All kills, and below them one line for each class: these add up to the first."""
+    lines = [
+        ("kills, by class", [str(arm.kills) for arm in arms]),
+        ("  redundant", [_told(arm, str(arm.redundant_kills)) for arm in arms]),
+        *mechanism_cells(arms),
+        ("  fruitless", [_told(arm, str(arm.fruitless_kills)) for arm in arms]),
+        ("  premature", [_told(arm, str(arm.premature_kills)) for arm in arms]),
+        ("  necessary", [_told(arm, str(arm.necessary_kills)) for arm in arms]),
+        ("  collateral", [str(arm.collateral_kills) for arm in arms]),
+        ("  unknown", [str(arm.unknown_kills) for arm in arms]),
+    ]
+    if any(arm.has_oracle and arm.unknown_kills for arm in arms):
+        lines.append(("    may be redundant", [_told(arm, str(arm.maybe_redundant_kills)) for arm in arms]))
+    return lines
 
 
 def _arms_table(arms: list[Arm]) -> Table:
