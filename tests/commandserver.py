@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -34,14 +35,17 @@ class CommandServer:
         """Ends it."""
         self._process.communicate()
 
-    def run(self, arguments, env=None, stdin=b"", timeout=600):
-        """Runs `oomtrial ARGUMENTS`; returns the finished process with its bytes. Raises TimeoutExpired."""
+    def run(self, arguments, env=None, stdin=b"", timeout=600, open_files=None):
+        """Runs `oomtrial ARGUMENTS`; returns the finished process with its bytes. `open_files`: how many it may have open, as
+        its soft and its hard limit. Raises TimeoutExpired."""
         argv = ["oomtrial", *map(str, arguments)]
         with tempfile.TemporaryDirectory(prefix="oomtrial-command-") as name:
             place = Path(name)
             (place / "in").write_bytes(stdin)
             environment = {**os.environ, **(env or {})}
-            asked = {"argv": argv, "env": environment, "cwd": str(Path.cwd()), "place": name, "timeout": timeout}
+            asked = {
+                "argv": argv, "env": environment, "cwd": str(Path.cwd()), "place": name, "timeout": timeout, "open_files": open_files
+            }  # fmt: skip
             self._process.stdin.write(json.dumps(asked).encode() + b"\n")
             self._process.stdin.flush()
             code = json.loads(self._process.stdout.readline())
@@ -99,6 +103,8 @@ def _become(asked, learn) -> NoReturn:
         descriptor = os.open(Path(asked["place"], name), flags)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    if asked["open_files"]:
+        resource.setrlimit(resource.RLIMIT_NOFILE, asked["open_files"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = asked["argv"]
     before = set(sys.modules)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def modules(package: Path) -> dict[str, Path]:
     return paths
 
 
+@cache
 def imports(package: Path) -> dict[str, set[str]]:
     """Which modules of a package each of them imports, absolutely or relatively, anywhere in its text."""
     every = modules(package)

@@ -10,7 +10,6 @@ import pandas as pd
 
 from ..spec.outcome import Outcome
 from .armcounts import costs_of_rounds, count_evidence, count_kills, count_rounds, shares_of_boots
-from .columns import equals
 from .mechanism import MechanismCount
 from .tally import STARVED, BootCount, block_names, by_boot, count_boots, counted, is_warm_up
 
@@ -120,7 +119,7 @@ class ArmRun(msgspec.Struct, frozen=True, kw_only=True):
 
 def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm:
     """Counts one arm's rounds and kills of one scenario, warm-up rounds apart."""
-    warm_up = rounds[is_warm_up(rounds)]
+    warm_up = rounds["outcome"][is_warm_up(rounds)].tolist()
     rounds, kills = counted(rounds, kills)
     begun = Counter(block_names(rounds))
     missing = {block: max(0, count - begun[block]) for block, count in run.planned.items()}
@@ -132,7 +131,7 @@ def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm
         count_kills(kills, rounds),
         shares_of_boots(boots),
         count_evidence(rounds),
-        costs_of_rounds(rounds[equals(rounds["outcome"], Outcome.COMPLETED)]),
+        costs_of_rounds(rounds),
     )
     figures = {name: value for part in parts for name, value in msgspec.structs.asdict(part).items()}
     return Arm(

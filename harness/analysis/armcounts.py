@@ -13,11 +13,13 @@ from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 from ..spec.outcome import ROUND_OUTCOMES, Outcome
 from .columns import equals, flags, integers, known, round_keys
 from .killclass import KillClass
+from .mechanism import COLUMNS as MECHANISM_COLUMNS
 from .mechanism import MechanismCount, count_mechanisms
 from .rates import rate_of
 from .tally import BootCount, may_be_redundant
 
 OUTCOMES = tuple(str(outcome) for outcome in ROUND_OUTCOMES)
+_DECISION = ("trial_id", "round", "decider_pid", "decision_time_us")  # columns that tell one from another
 
 
 class RoundCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,13 +107,13 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
 def count_rounds(
     rounds: pd.DataFrame,
-    warm_up: pd.DataFrame,
+    warm_up: Sequence[str],
     boots: Sequence[BootCount],
     missing: Mapping[str, int],
     given_up: Mapping[str, int],
     expected: Collection[str],
 ) -> RoundCounts:
-    """Counts rounds; `missing`: planned and never begun, by block; `given_up`: those of runs that went to their end."""
+    """Counts rounds; `warm_up`: outcomes of warm-up rounds; `missing`: planned and never begun, by block; `given_up`: those of runs that went to their end."""
     outcomes = Counter(rounds["outcome"].tolist())
     return RoundCounts(
         rounds=len(rounds),
@@ -125,14 +127,15 @@ def count_rounds(
         outcomes={outcome: outcomes[outcome] for outcome in OUTCOMES},
         unexpected_outcomes=sum(count for outcome, count in outcomes.items() if outcome not in expected),
         warm_up_rounds=len(warm_up),
-        warm_up_failed=sum(outcome != Outcome.COMPLETED for outcome in warm_up["outcome"].tolist()),
+        warm_up_failed=sum(outcome != Outcome.COMPLETED for outcome in warm_up),
     )
 
 
 def count_kills(kills: pd.DataFrame, rounds: pd.DataFrame) -> KillCounts:
     """Counts the kills of rounds."""
     classes = Counter(kills["kill_class"].tolist())
-    redundant = kills[equals(kills["kill_class"], KillClass.REDUNDANT)]
+    is_redundant = equals(kills["kill_class"], KillClass.REDUNDANT)
+    redundant = kills[[*_DECISION, *MECHANISM_COLUMNS]][is_redundant]  # all columns would take as long as the rest
     surplus = int(flags(kills["surplus"]).sum())
     estimated = flags(kills["overlap_estimated"])
     latency = known(kills["release_time_us"] - kills["mark_time_us"])
@@ -202,8 +205,9 @@ def count_evidence(rounds: pd.DataFrame) -> EvidenceCounts:
     )
 
 
-def costs_of_rounds(completed: pd.DataFrame) -> Costs:
-    """The costs of completed rounds."""
+def costs_of_rounds(rounds: pd.DataFrame) -> Costs:
+    """The costs of the rounds that completed."""
+    completed = rounds[_COSTS][equals(rounds["outcome"], Outcome.COMPLETED)]
     return Costs(
         duration_ms_per_round=_mean(completed["duration_us"], 1000),
         system_ms_per_round=_mean(completed["system_us"], 1000),
@@ -219,11 +223,15 @@ def costs_of_rounds(completed: pd.DataFrame) -> Costs:
     )
 
 
+_COSTS = [
+    "duration_us", "system_us", "memory_full_us", "memory_events_oom", "kmsg_kills", "stall_us", "stall_system_us", "waited_us",
+]  # fmt: skip
+
+
 def _decisions(kills: pd.DataFrame) -> int:
     """Kills of unknown decision count one each."""
     is_known = flags(kills["decision_time_us"].notna())
-    columns = ("trial_id", "round", "decider_pid", "decision_time_us")
-    rows = zip(*(kills[column][is_known].tolist() for column in columns), strict=True)
+    rows = zip(*(kills[column][is_known].tolist() for column in _DECISION), strict=True)
     return len(set(rows)) + len(kills) - int(is_known.sum())
 
 

@@ -72,6 +72,9 @@ def _passed(victim: TracedKill, earliest_choice: int, latest_choice: int) -> Mec
     return Mechanism.GIVEN_UP_VICTIM if victim.reaped_us <= earliest_choice else Mechanism.UNKNOWN
 
 
+COLUMNS = ("mechanism", "decision_to_choice_us")  # of the table of kills, that are counted
+
+
 def count_mechanisms(kills: pd.DataFrame) -> dict[str, MechanismCount]:
     """Of some kills of a table, each mechanism; kills of a table that has no such column are unknown."""
     mechanisms = kills["mechanism"].fillna(Mechanism.UNKNOWN)

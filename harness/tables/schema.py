@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,6 @@ _ARROW = {
     "bool": pa.bool_(),
     "list": pa.list_(pa.int64()),
 }
-_PANDAS = {"string": "string", "int": "Int64", "float": "Float64", "bool": "boolean", "list": "object"}
 
 
 def printable(text: str) -> str:
@@ -59,13 +58,27 @@ class Column:
     meaning: str
     null: str = ""
 
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Its type in Arrow and Parquet."""
+        return _ARROW[self.type]
+
+
+@cache
+def pandas_type(name: str) -> pd.api.extensions.ExtensionDtype:
+    """The nullable type in a frame of a column of this type; a list has none."""
+    import pandas as pd  # half a second that only a frame is worth
+
+    kinds = {"string": pd.StringDtype, "int": pd.Int64Dtype, "float": pd.Float64Dtype, "bool": pd.BooleanDtype}
+    return kinds[name]()
+
 
 def _array(column: Column, values: list[object]) -> pd.api.extensions.ExtensionArray | pd.Series:
-    import pandas as pd  # half a second that only a frame is worth
+    import pandas as pd
 
     if column.type == "list":
         return pd.Series(values, dtype="object")
-    return pd.array(values, dtype=_PANDAS[column.type])  # type: ignore[call-overload, no-any-return]
+    return pd.array(values, dtype=pandas_type(column.type))
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,8 @@ class Table:
         import pandas as pd
 
         columns = {c.name: _array(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns}
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))  # given, so that no column is aligned by its own
+        index = pd.RangeIndex(len(rows))  # given, so that no column is aligned by its own
+        return pd.DataFrame(columns, index=index, copy=False)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -110,9 +124,7 @@ class Table:
 
     def arrow_schema(self) -> pa.Schema:
         """Schema of the Parquet file: unit and meaning are metadata of each column."""
-        fields = [
-            pa.field(c.name, _ARROW[c.type], metadata={"unit": c.unit, "meaning": c.meaning}) for c in self.columns
-        ]
+        fields = [pa.field(c.name, c.arrow_type, metadata={"unit": c.unit, "meaning": c.meaning}) for c in self.columns]
         return pa.schema(fields, metadata={"oomtrial.table": self.name, "oomtrial.format": str(FORMAT_VERSION)})
 
 

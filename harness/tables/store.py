@@ -11,23 +11,16 @@ import pyarrow.parquet as pq
 
 from ..errors import EvidenceError
 from ..system.paths import write_atomically
-from .schema import FACTS, FORMAT_VERSION, TABLES, Table
-
-# Nullable, as a frame that is made of rows.
-_PANDAS = {
-    pa.string(): pd.StringDtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}
+from .schema import FACTS, FORMAT_VERSION, TABLES, Column, Table, pandas_type
 
 
 def save_tables(directory: Path, frames: dict[str, pd.DataFrame]) -> None:
     """Writes each frame under its table's schema."""
     for table in (table for table in TABLES if table.name in frames):
-        content = pa.Table.from_pandas(frames[table.name], schema=table.arrow_schema(), preserve_index=False)
+        schema, frame = table.arrow_schema(), frames[table.name]
+        columns = [pa.array(frame[field.name], field.type, from_pandas=True) for field in schema]
         buffer = io.BytesIO()
-        pq.write_table(content.replace_schema_metadata(table.arrow_schema().metadata), buffer, compression="zstd")
+        pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
         write_atomically(directory / f"{table.name}.parquet", buffer.getvalue())
 
 
@@ -38,7 +31,8 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
     """
     path = directory / f"{table.name}.parquet"
     try:
-        content = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            content = file.read()
     except (OSError, pa.ArrowException) as error:
         raise EvidenceError(
             f"cannot read {path}: {str(error).splitlines()[0]}", "rebuild it from the raw evidence"
@@ -46,13 +40,21 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
     metadata = content.schema.metadata or {}
     if int(metadata.get(b"oomtrial.format", b"0")) > FORMAT_VERSION:
         raise EvidenceError(f"{path} was written by a newer oomtrial")
-    columns = {
-        column.name: content.column(column.name).to_pandas(types_mapper=_PANDAS.get)
-        for column in table.columns
-        if column.name in content.column_names
-    }
-    empty = table.frame([])
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(content))).reindex(columns=empty.columns).astype(empty.dtypes)
+    columns = {column.name: _values(column, content) for column in table.columns}
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(content)), copy=False)
+
+
+def _values(column: Column, content: pa.Table) -> pd.api.extensions.ExtensionArray | pd.Series:
+    """A column as a frame that is made of rows has it; null where a table of before lacks it."""
+    if column.name not in content.column_names:
+        values = pa.chunked_array([pa.nulls(len(content), column.arrow_type)])
+    else:
+        values = content.column(column.name)
+        if values.type != column.arrow_type:
+            values = values.cast(column.arrow_type)
+    if column.type == "list":
+        return values.to_pandas()
+    return pandas_type(column.type).__from_arrow__(values)
 
 
 def load_tables(directory: Path, tables: tuple[Table, ...] = FACTS) -> dict[str, pd.DataFrame]:

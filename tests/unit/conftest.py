@@ -36,8 +36,8 @@ def serve():
 def oomtrial(serve):
     """Runs the command line to its end; returns the finished process with its text."""
 
-    def run(*arguments, env=None, timeout=600):
-        done = serve(arguments, env=env, timeout=timeout)
+    def run(*arguments, env=None, timeout=600, open_files=None):
+        done = serve(arguments, env=env, timeout=timeout, open_files=open_files)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run

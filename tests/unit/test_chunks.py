@@ -73,11 +73,15 @@ def test_a_file_that_became_shorter_is_read_to_its_end(tmp_path):
 
 @pytest.mark.parametrize("line", ["usb 1-1: new device", killed(7)], ids=["sparse", "dense"])
 def test_a_large_file_is_read_by_workers_as_it_is_by_one(tmp_path, line, monkeypatch):
+    """Of five chunks and more."""
     monkeypatch.setattr(reading, "PARALLEL_BYTES", 1)
+    monkeypatch.setattr(reading, "split_chunks", lambda stream: split_chunks(stream, 70_000))
+    monkeypatch.setattr(reading, "split_spans", lambda path: split_spans(path, 70_000))
     path = tmp_path / "log"
     with path.open("w") as out:
-        for n in range(70_000):
-            out.write(f"[{n:7d}.000000] {killed(n) if n % 5000 == 4999 else line}\n")
+        for n in range(10_000):
+            out.write(f"[{n:7d}.000000] {killed(n) if n % 700 == 699 else line}\n")
+    assert len(list(split_spans(path, 70_000))) >= 5
     results = []
     for workers in (1, 2):
         reader = Reader(workers)

@@ -1,12 +1,9 @@
 """What is refused in one line before a minute is spent, and no traceback."""
 
 import os
-import resource
-import subprocess
 
 import pytest
 
-from tests.conftest import command
 from tests.kerneltree import make_tree
 
 LATIN = os.fsdecode(b"caf\xe9")
@@ -38,17 +35,12 @@ def test_a_tree_that_is_no_utf8(oomtrial, tmp_path):
 
 
 @pytest.mark.parametrize(("soft", "hard", "is_refused"), [(24, 24, True), (24, 4096, False)])
-def test_a_run_that_may_open_too_few_files_is_refused(tmp_path, soft, hard, is_refused):
+def test_a_run_that_may_open_too_few_files_is_refused(oomtrial, tmp_path, soft, hard, is_refused):
     """With 24 it hung until it was interrupted."""
-    done = subprocess.run(
-        command("run", "--kernel", f"tree:{tmp_path}", "--rounds", 1, "--boots", 1, "--out", tmp_path / "out"),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
-        env={**os.environ, "OOMTRIAL_CACHE": str(tmp_path / "cache")},
-    )
+    done = oomtrial(
+        "run", "--kernel", f"tree:{tmp_path}", "--rounds", 1, "--boots", 1, "--out", tmp_path / "out",
+        env={"OOMTRIAL_CACHE": str(tmp_path / "cache")}, timeout=60, open_files=(soft, hard),
+    )  # fmt: skip
     if is_refused:
         assert "the limit here is 24; ulimit -n 1024" in one_line(done, 3)
     else:

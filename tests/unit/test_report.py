@@ -35,6 +35,14 @@ def run(tmp_path_factory):
     return write_hand_run(tmp_path_factory.mktemp("run"))
 
 
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The report of the example, and the page that is written of it."""
+    opened, path = open_report(EXAMPLE, (), 12), tmp_path_factory.mktemp("example") / "page.html"
+    write_page(opened, path)
+    return opened, path.read_text()
+
+
 def timeline(run, trial_id="002-1", number=1, raw=True):
     evidence = read_evidence(run / "trials" / trial_id) if raw else None
     return round_timeline(load_tables(run / "tables"), trial_id, number, evidence)
@@ -145,9 +153,8 @@ def test_the_page_is_self_contained_and_names_stay_harmless(run, tmp_path):
     assert opened.picks.found == {"redundant kill": 2, "witnesses disagree": 2, "not completed": 1}
 
 
-def test_the_page_begins_with_what_was_measured_and_the_two_shares(tmp_path):
-    write_page(open_report(EXAMPLE, (), 12), tmp_path / "page.html")
-    written = (tmp_path / "page.html").read_text()
+def test_the_page_begins_with_what_was_measured_and_the_two_shares(example):
+    opened, written = example
     at = [
         written.index(text)
         for text in (
@@ -162,12 +169,11 @@ def test_the_page_begins_with_what_was_measured_and_the_two_shares(tmp_path):
     ]
     assert at == sorted(at)
     assert written.count('<details class="group">') == 3
-    assert written.count("<article") < len(open_report(EXAMPLE, (), 12).timelines)  # the others of a kind are folded
+    assert written.count("<article") < len(opened.timelines)  # the others of a kind are folded
 
 
-def test_the_notes_have_the_short_names_of_the_page(tmp_path):
-    write_page(open_report(EXAMPLE, (), 12), tmp_path / "page.html")
-    written = (tmp_path / "page.html").read_text()
+def test_the_notes_have_the_short_names_of_the_page(example):
+    _, written = example
     assert "<li>+wait-for-victim: 0 of 100: the true rate could still be" in written
 
 
