@@ -53,7 +53,9 @@ def run_in_turn(
                 view.update((), (), "")
                 view = None
         if is_decided:
-            runner.progress.say(f"decided after {number} of {len(blocks)} blocks, {block.boot} boots per arm")
+            runner.progress.say(
+                f"decided after {number} of {len(blocks)} blocks, {block.boot} boot{'s' * (block.boot != 1)} per arm"
+            )
             return blocks[:number], problems
     return blocks, problems
 

@@ -7,6 +7,8 @@ as `tree:PATH@COMMIT`. A commit's rounds are kept, so a bisection that was inter
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,12 +32,15 @@ from ..spec.arm import ArmSpec
 from ..spec.boots import WARM_UP
 from ..spec.machine import Accel
 from ..system.paths import write_atomically
-from ..system.process import output_of
+from ..system.process import environment, output_of
 from ..tables.store import load_tables
 
 EFFECTS = ("redundant", "hung")
-GOOD, BAD, SKIP, STOP = 0, 1, 125, 255  # what `git bisect run` makes of an exit code: from 128 on it stops
-_STOPPED = 128
+# What `git bisect run` makes of an exit code: from 128 on it stops, and any other but 0 and 125 is "bad". An interpreter that
+# cannot even import this module exits with 1, and that must not be a verdict: bad has a code of its own, others stop.
+GOOD, BAD, SKIP, STOP = 0, 10, 125, 255
+_ONLY_VERDICTS = f'"$@"; s=$?; case $s in {GOOD}|{BAD}|{SKIP}) exit $s;; *) exit {STOP};; esac'
+_ONLY_SKIPPED = "# only skipped commits left to test"
 _ALPHA = 0.01  # good and bad must differ at this level
 _BATCHES = 4  # a step's rounds come in so many boots at most
 _PLAN, _VERDICT, _ENDS = "bisect.json", "verdict.json", "ends"
@@ -143,19 +148,36 @@ def bisect(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) 
         shutil.rmtree(clone, ignore_errors=True)
         output_of(["git", "clone", "--quiet", "--bare", "--shared", plan.tree, str(clone)], deadline_s=600)
     _git(clone, "bisect", "start", "--no-checkout", plan.bad, plan.good)
-    step = [sys.executable, "-m", __package__.partition(".")[0], "bisect-step", str(out)]
+    package, _, _ = __package__.partition(".")
+    step = ["sh", "-c", _ONLY_VERDICTS, "sh", sys.executable, "-m", package, "bisect-step", str(out.absolute())]
     try:
-        status = subprocess.run(
-            ["git", "-C", str(clone), "bisect", "run", *step], stdout=subprocess.DEVNULL, check=False
-        ).returncode
-        first_bad = _first_bad(clone)
+        subprocess.run(
+            ["git", "-C", str(clone), "bisect", "run", *step],
+            stdout=subprocess.DEVNULL,
+            check=False,
+            env=environment({"PYTHONPATH": _with_this_package(os.environ.get("PYTHONPATH", ""))}),
+        )
+        log = _git(clone, "bisect", "log")
     finally:
         _git(clone, "bisect", "reset")
-    if status >= _STOPPED:
+    first_bad = _first_bad(log)
+    # The log says how it ended; git's exit code does not: 2.39 ends a run that a step has stopped with 1.
+    if first_bad is None and _ONLY_SKIPPED not in log:
         raise EvidenceError(
             "a step could not be measured", f"fix that and run the same command again: it resumes {out}"
         )
-    return first_bad, _results(out)
+    results = _results(out)
+    kept = {plan.good: CommitVerdict.GOOD, plan.bad: CommitVerdict.BAD} | {
+        each.commit: each.verdict for each in results
+    }
+    if odd := [commit for commit, verdict in _told(log) if kept.get(commit) != verdict]:
+        raise EvidenceError(f"git was told a verdict of {odd[0][:12]} that no measurement in {out} gave")
+    return first_bad, results
+
+
+def _with_this_package(path: str) -> str:
+    """PYTHONPATH for a step: it runs in git's directory, and is to be of this very code."""
+    return os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [path])])
 
 
 def _begin(plan: BisectPlan, out: Path, effect: str | None, progress: Reporter) -> BisectPlan:
@@ -309,13 +331,16 @@ def _batch_sizes(rounds: int) -> list[int]:
     return [rounds // _BATCHES + (number < rounds % _BATCHES) for number in range(_BATCHES)]
 
 
-def _first_bad(clone: Path) -> str | None:
+def _first_bad(log: str) -> str | None:
     """git's word for it, when it came to an end."""
-    log = _git(clone, "bisect", "log")
-    for line in log.splitlines():
-        if line.startswith("# first bad commit: ["):
-            return line.split("[", 1)[1].split("]", 1)[0]
-    return None
+    found = re.search(r"^# first bad commit: \[([0-9a-f]+)\]", log, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _told(log: str) -> list[tuple[str, str]]:
+    """What git has been told: commits and verdicts."""
+    found = re.findall(r"^git bisect (good|bad|skip) ([0-9a-f]{40,64})$", log, re.MULTILINE)
+    return [(commit, verdict) for verdict, commit in found]
 
 
 def _results(out: Path) -> list[StepResult]:

@@ -1,9 +1,13 @@
 """Whole bisections by git, which starts the program for each step; rounds were measured before, so that no kernel is booted."""
 
 import hashlib
+import sys
 
 import pytest
+from click.testing import CliRunner
 
+from harness.cli import cli
+from harness.errors import EvidenceError
 from tests.unit.test_bisect import FIRST_BAD, git, make_history, measure
 
 
@@ -50,3 +54,28 @@ def test_when_only_skipped_commits_are_left_nothing_is_claimed(oomtrial, measure
     done = oomtrial(*measured(skipped={FIRST_BAD, FIRST_BAD - 1}))
     assert done.returncode == 7, done.stderr
     assert "only commits that were skipped are left" in done.stdout
+
+
+@pytest.mark.parametrize("status", [1, 2, 127, 137])
+def test_a_step_that_cannot_start_is_no_verdict(measured, tmp_path, monkeypatch, status):
+    """An interpreter that cannot import the package exits with 1, which git alone would take for bad."""
+    arguments = measured()
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexit {status}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    found = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert isinstance(found.exception, EvidenceError), found.output
+    assert "a step could not be measured" in str(found.exception)
+    assert "first bad commit" not in found.output
+
+
+def test_a_verdict_that_nothing_measured_is_not_believed(measured, tmp_path, monkeypatch):
+    arguments = measured()
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 10\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    found = CliRunner().invoke(cli, list(map(str, arguments)))
+    assert isinstance(found.exception, EvidenceError), found.output
+    assert "that no measurement in" in str(found.exception)
