@@ -4,11 +4,16 @@ import re
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.collectors import MODES, SOURCE, TURN, Cost, Parts, build_collector, read_rounds
-from benchmarks.verdicts import PAIRS, Found, read_found, row
+from benchmarks.positions import Stratum, first_rounds_p, placed_rounds, position_groups, position_p, trend_p, turn_p
+from benchmarks.verdicts import PAIRS, Found, read_found, row, simulate
 from harness.containers.images import plan_image
+from harness.runs.pool import pool_runs
+from harness.runs.summary import summarize_pool
 from harness.runs.tables import summarize
 
 
@@ -74,3 +79,64 @@ def test_a_verdict_is_read_from_a_summary_and_a_wrong_one_is_counted() -> None:
     cells = row(PAIRS[0].words, "boots of 8 rounds", PAIRS[0].expected, runs).split(" | ")
     assert cells[0] == "| `source:6.1` against `+ignore-pending-victim`"
     assert cells[2:] == ["2 worse, 1 better", "1", "1.00 (0.50 to 1.10)", "48 (32 to 64)", "3 (2 to 4)", "0 (0 to 2) |"]
+
+
+def test_a_simulated_run_ends_when_it_is_decided() -> None:
+    found = [simulate(8, 400, seed, None) for seed in range(6)]
+    assert {run.verdict for run in found} <= {"better", "not enough rounds"}
+    assert [run.verdict for run in found].count("better") >= 3
+    assert all(run.rounds == 16 * run.boots <= 800 for run in found)
+    assert row("simulated", "", "better", found).split(" | ")[4] == "-"
+    assert simulate(8, 16, 0, 12.0) == Found("not enough rounds", 48.0, 32, 2, 0)
+
+
+def _placed(hits: np.ndarray, warm_up: int = 0) -> pd.DataFrame:
+    """Rounds of one arm, by boot and round."""
+    boots, per_boot = hits.shape
+    number = np.tile(np.arange(per_boot), boots)
+    boot = np.repeat(np.arange(1, boots + 1), per_boot)
+    return pd.DataFrame(
+        {"arm": "a", "trial_id": boot.astype(str), "boot_id": boot.astype(str), "turn": boot, "hit": hits.ravel() > 0}
+        | {"warm_up": number < warm_up, "position": np.maximum(0, number - warm_up + 1)}
+    )
+
+
+def test_rounds_are_placed_in_their_boots() -> None:
+    run = Path(__file__).parents[2] / "results/regression-7.x/7.3-2-vcpus"
+    rounds = placed_rounds(run)
+    assert rounds["warm_up"].sum() == 40
+    assert set(rounds.loc[rounds["warm_up"], "position"]) == {0}
+    counted = rounds[~rounds["warm_up"]]
+    assert counted.groupby("trial_id")["position"].agg(list).map(tuple).unique().tolist() == [tuple(range(1, 26))]
+    summary = summarize_pool(pool_runs([run]), compare=False)
+    shown = {arm.arm: arm.rounds_with_redundant for arm in summary.arms}
+    assert counted.groupby("arm")["hit"].sum().to_dict() == shown
+    skipped = placed_rounds(Path(__file__).parents[2] / "results/example", skip=2)
+    assert skipped.groupby("trial_id")["warm_up"].sum().unique().tolist() == [2]
+    assert skipped.loc[~skipped["warm_up"], "position"].min() == 1
+    assert position_groups(25) == [(1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 25)]
+
+
+def test_a_trend_is_found_where_it_is() -> None:
+    early, first, late = np.zeros((8, 10)), np.zeros((8, 10)), np.zeros((8, 10))
+    early[:, :3], first[:, 0], late[5:] = 1, 1, 1
+    assert position_p(_placed(early)) < 0.001
+    assert turn_p(_placed(early)) is None
+    # the warm-up rounds alone have hits: no trend is left in the counted ones
+    assert first_rounds_p(_placed(first, warm_up=1)) < 0.001
+    assert position_p(_placed(first, warm_up=1)) is None
+    # boots differ from each other, and their rounds do not
+    assert position_p(_placed(late)) is None
+    assert turn_p(_placed(late)) < 0.05
+
+
+def test_where_boots_differ_and_rounds_do_not_a_trend_is_found_as_often_as_its_level(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.positions._PERMUTATIONS", 200)
+    generator, found = np.random.default_rng(1), []
+    for _ in range(300):
+        hits = generator.random((8, 10)) < generator.beta(1, 2, (8, 1))
+        found.append((trend_p([Stratum(boot.astype(float), np.arange(10.0)) for boot in hits]) or 1.0) < 0.05)
+    # three standard errors beside
+    assert np.mean(found) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300))
