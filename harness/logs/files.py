@@ -1,7 +1,8 @@
-"""Opening a log: plain, .gz, .xz or .zst, by what it holds and not by its name; or standard input."""
+"""Opening a log: plain, .gz, .xz or .zst, UTF-8 or UTF-16, by what it holds and not by its name; or standard input."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import lzma
@@ -20,6 +21,7 @@ from ..errors import EvidenceError
 
 STDIN = "-"
 _GZIP, _XZ, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _JOURNAL = b"LPKSHHRH"  # systemd's journal files
 _HEAD_BYTES = 64 << 10
 _WRITE_BYTES = 32 << 10  # asked of the allocator at a time
@@ -133,8 +135,33 @@ class _Archive(io.RawIOBase):
         return len(data)
 
 
+class _Utf16(io.RawIOBase):
+    """A text of PowerShell as UTF-8: `wsl dmesg > FILE` writes UTF-16."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        self._left = io.BytesIO()  # not asked for yet
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not (given := self._left.read(len(buffer))):
+            data = self._raw.read1(_WRITE_BYTES)  # type: ignore[attr-defined]
+            self._left = io.BytesIO(self._decoder.decode(data, final=not data).encode("utf-8", "replace"))
+            if not data and not (given := self._left.read(len(buffer))):
+                return 0
+            if given:
+                break
+        buffer[: len(given)] = given
+        return len(given)
+
+
 def _decompressed(raw: BinaryIO) -> tuple[BinaryIO, _Archive | None]:
     head = raw.peek(8)  # type: ignore[attr-defined]
+    if head.startswith(_UTF_16):
+        return cast(BinaryIO, io.BufferedReader(_Utf16(raw), _HEAD_BYTES)), _Archive(raw)
     if head.startswith(_GZIP):
         archive = _Archive(gzip.GzipFile(fileobj=raw))
     elif head.startswith(_XZ):

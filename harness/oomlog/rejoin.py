@@ -10,7 +10,7 @@ from typing import Any
 from . import domain, header, kill, meminfo, release, tasks
 from .lines import decode
 from .logline import LogLine
-from .rows import PIECES, joined
+from .rows import PIECES, is_hard_wrap, joined
 from .triggers import KILL_PARSERS, Marked, Parser
 
 # Forms that a mailer or a terminal may have wrapped.
@@ -29,6 +29,7 @@ _BEGINS = re.compile(
     r"memory: |.* invoked oom-killer:|Task in |Call Trace"
 )
 
+_MORE_FIELDS = (b", UID:", b"UID:", b" UID:")
 _SIZES = re.compile(r"(?:total-vm|vsz):\d")
 
 
@@ -62,14 +63,18 @@ class Rejoiner:
             if (record := _first_whole(joinable, (begun,))) is not None:
                 return record, -1
         rests: list[str] = []
-        by_hand: tuple[kill.Killed, int] | None = None
+        is_hard = False
+        fallback: tuple[Any, int] | None = None
         for rest, end in self._rests(marked, line):
             rests.append(rest)
-            if (record := _first_whole(joinable, joined(begun, rests))) is not None:
-                return record, end
-            if len(rests) == 1 and (sized := _with_sizes(cut, begun, rest)) is not None:
-                by_hand = sized, end
-        return by_hand if by_hand is not None else self._parse_fragments(marked, line, cut)
+            is_hard = is_hard or (len(rests) == 1 and is_hard_wrap(marked.end - marked.start, end - marked.end - 1))
+            if (record := _first_whole(joinable, joined(begun, rests, is_hard))) is not None:
+                if not self._data.startswith(_MORE_FIELDS, end + 1):
+                    return record, end
+                fallback = record, end  # a kill of 5.1 to 5.3, or a later one that goes on
+            elif len(rests) == 1 and (sized := _with_sizes(cut, begun, rest)) is not None:
+                fallback = sized, end
+        return fallback if fallback is not None else self._parse_fragments(marked, line, cut)
 
     def _parse_fragments(self, marked: Marked, line: LogLine, cut: Any) -> tuple[Any, int]:
         """The record of a line whose other pieces stand on lines further on, or further up."""

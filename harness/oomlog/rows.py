@@ -16,13 +16,21 @@ PIECES = 4  # lines that one line was wrapped into
 _ROW_AFTER_STAMP = re.compile(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
 
 
-def joined(text: str, rests: list[str]) -> Iterator[str]:
+_WIDTHS = frozenset((80, 100, 120, 132, 160, 200, 240))  # of terminals
+
+
+def is_hard_wrap(width: int, next_width: int) -> bool:
+    """Whether a terminal broke a line, where it was full, by the bytes of its first two pieces. A mailer's lines have other lengths."""
+    return width in _WIDTHS or width == next_width
+
+
+def joined(text: str, rests: list[str], is_hard: bool = False) -> Iterator[str]:
     """The text with its rests: a terminal wraps within words, a mailer at blanks and drops them."""
     if not rests:
         yield text
         return
     # The summary has no blanks but in names.
-    order = ("", " ") if text.startswith("oom-kill:") else (" ", "")
+    order = ("", " ") if is_hard or text.startswith("oom-kill:") else (" ", "")
     text = text.rstrip()
     if len(rests) == 1:
         yield text + order[0] + rests[0]

@@ -326,3 +326,44 @@ def test_blanks_behind_a_memcg_are_not_of_its_name():
     assert log.killed("domain", "task_memcg") == [("/a", "/a/b")]
     assert log.reported("mems_allowed") == [("0-1",)]
     assert parse("[   12.000001] Memory limit reached of cgroup /a  \n").reported("domain") == [("/a",)]
+
+
+def wrapped_at(width, lines):
+    return "".join(f"{line[at : at + width]}\n" for line in lines for at in range(0, len(line), width))
+
+
+@pytest.mark.parametrize("width", [80, 88, 100])
+@pytest.mark.parametrize(
+    "prefix", ["[   77.749140] ", "[Wed Mar  6 00:53:34 2024] ", "Nov 27 10:00:05 web1 kernel: [   77.749140] "]
+)
+def test_a_terminal_breaks_a_name_without_a_blank(width, prefix):
+    """Where every line is as long as the terminal is wide, no blank was at the break."""
+    for name in ("a", "ab", "abc", "abcdef", "abcdefghijklmno"):
+        for message in ("Out of memory", "Memory cgroup out of memory"):
+            line = f"{prefix}{KILL.format(31337, name, 753508)}".replace("Out of memory", message)
+            log = parse(wrapped_at(width, [line, f"{prefix}usb 1-1: new device"]))
+            assert log.killed("pid", "comm", "oom_score_adj") == [(31337, name, 0)]
+
+
+def test_a_mailer_breaks_a_name_at_its_blank():
+    log = parse(
+        "> [   77.749140] Memory cgroup out of memory: Killed process 4242 (Web\n> Content) total-vm:753508kB, anon-rss:58776kB, file-rss:29400kB\n"
+    )
+    assert log.killed("comm") == [("Web Content",)]
+
+
+def test_kills_of_old_kernels_glued_without_a_stamp():
+    log = parse(
+        "> Killed process 192 (applet)Out of memory: kill process 124 (qemu) score 7899 or a childKilled process 125 (qemu)\n"
+    )
+    assert log.killed("pid", "comm", "chosen_pid") == [(192, "applet", 192), (125, "qemu", 124)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_log_that_powershell_wrote(tmp_path, encoding):
+    text = "".join(f"[  100.{n:06d}] {line}\r\n" for n, line in enumerate(event(31, "größe")))
+    path, out = tmp_path / "oom.txt", io.StringIO()
+    path.write_bytes(("\ufeff" if encoding != "utf-16" else "").encode(encoding) + (text * 1).encode(encoding))
+    parse_files(ParseRequest((str(path),)), Console(file=out, width=200), lambda _: None)
+    assert "1 kill in 1 decision, 1 report" in out.getvalue()
+    assert "größe" in out.getvalue()

@@ -2,12 +2,23 @@
 #define _GNU_SOURCE /* memmem, in reader.h */
 #include "reader.h"
 
+/* rows.is_hard_wrap() */
+static bool is_hard_wrap(size_t width, size_t next_width)
+{
+	static const size_t WIDTHS[] = {80, 100, 120, 132, 160, 200, 240};
+
+	for (size_t i = 0; i < sizeof WIDTHS / sizeof *WIDTHS; i++)
+		if (width == WIDTHS[i])
+			return true;
+	return width == next_width;
+}
+
 /* rejoin.parse(), for a line behind a kernel's stamp and the lines that it was wrapped into. */
 bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, struct text raw, struct line *line, int64_t *end, struct text *comm)
 {
 	struct text begun = right_trimmed(line->text), rests[PIECES - 1];
 	const char *stop = r->data + r->size, *p = raw.end;
-	bool is_summary = begins(begun, "oom-kill:");
+	bool has_blanks = !begins(begun, "oom-kill:"); /* a summary has none but in names */
 
 	if (line->is_bare || *raw.p != '[')
 		return false;
@@ -33,6 +44,8 @@ bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, str
 		p = next.end;
 		if (!is_plain(next))
 			return false;
+		if (n == 1 && is_hard_wrap(length(raw), length(next)))
+			has_blanks = false;
 		rests[n - 1] = trimmed(next);
 		if (!length(rests[n - 1]))
 			return false;
@@ -49,7 +62,7 @@ bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, str
 
 				if (used + length(rests[i]) + 1 > sizeof space)
 					return false;
-				if (is_second == is_summary)
+				if (is_second != has_blanks)
 					space[used++] = ' ';
 				memcpy(space + used, rests[i].p, length(rests[i]));
 				used += length(rests[i]);
@@ -72,6 +85,10 @@ bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, str
 				}
 			}
 			if (is_read) {
+				struct text more = p + 1 < stop ? trimmed(next_line(p + 1, stop)) : (struct text){p, p};
+
+				if (begins(more, ", UID:") || begins(more, "UID:"))
+					return false; /* a kill of 5.1 to 5.3, or a later one that goes on */
 				*end = p - r->data;
 				return true;
 			}
