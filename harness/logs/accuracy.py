@@ -86,11 +86,12 @@ def _trial_cases(
     scenario = decode(trial.scenario, text)
     facts = trial_rows(evidence, scenario, kept[trial.trial_id])
     kills = classify(KILLS.frame(facts["kills"]), ROUNDS.frame(facts["rounds"]), {trial.scenario: scenario})
-    truth = {row.kmsg_sequence: (row.round, row.overlapping) for row in kills.itertuples()}
+    facts_of = kills[["round", "overlapping"]].itertuples(index=False, name=None)
+    truth: dict[Any, tuple[Any, Any]] = dict(zip(kills["kmsg_sequence"], facts_of, strict=True))
     kernel = kernels.get(trial.arm, trial.arm)
     group = _group(next((k.patches for k in record.kernels if k.spec == kernel), {}))
     boot = f"{record.run_id}/{evidence.boot_id or trial.trial_id}"
-    first: dict[int, int] = {}  # decision by round
+    first: dict[Any, int] = {}  # decision by round
     with (directory / "kmsg.log").open("rb") as stream:
         for kill in collect(stream).kills:
             number, known = truth.get(kill.where.sequence, (None, None))
