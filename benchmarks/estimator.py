@@ -2,8 +2,8 @@
 
 Without arguments it reads tests/data/captured: the thresholds were set by logs like these. With directories of runs
 (results/runs/RUN_ID) it reads their raw evidence, and prints first which runs these are. `--by scenario` for a row a
-scenario, `--by group` for the kernels together, `--group stock` for these alone. Prints Markdown; shares have their 95 %
-interval by boot.
+scenario, `--by group` for a row a kind of kernel; several give a table each. `--group stock` for these kernels alone. Prints
+Markdown; shares have their 95 % interval by boot.
 """
 
 from __future__ import annotations
@@ -30,26 +30,28 @@ def share(row: pd.Series, name: str) -> str:
 
 def table(cases: pd.DataFrame, by: str) -> Iterator[str]:
     """Precision and recall, for each group of kernels, and each source or scenario in it."""
-    yield f"| {by} | boots | kills | overlapping | yes is right | no is right | unknown | overlaps found | of those with a report |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield (
+        f"| {by} | boots | kills | overlapping | yes is right | no is right | of those after a kill of their round | unknown "
+        "| overlaps found | of those with a report |"
+    )
+    yield 10 * "|---" + "|"
     rows = score(cases, by)
     for _, row in rows.iterrows():
         cells = (
             row[by], row["boots"], row["kills"], row["overlapping"], share(row, "yes_right"), share(row, "no_right"),
-            row["unknown"], share(row, "found"), share(row, "found_of_reported"),
+            share(row, "no_right_later"), row["unknown"], share(row, "found"), share(row, "found_of_reported"),
         )  # fmt: skip
         yield "| " + " | ".join(map(str, cells)) + " |"
-    if left_out := int(cases["overlapping"].isna().sum()):
-        yield ""
-        yield f"Left out: {left_out} kills of which the trace does not tell, or outside the rounds that count."
 
 
 def evidence(cases: pd.DataFrame) -> Iterator[str]:
     """How often each kind of evidence is right."""
-    yield "| kernels | answer | evidence | overlapping | not |"
-    yield "|---|---|---|---|---|"
-    for row in evidence_counts(cases).itertuples():
-        yield f"| {row.group} | {row.answer} | {row.evidence} | {row.overlapping} | {row.not_overlapping} |"
+    yield "| kernels | answer | evidence | overlapping | not | of those the first kill of its round |"
+    yield 6 * "|---" + "|"
+    for row in evidence_counts(cases).to_dict("records"):
+        first = "" if pd.isna(row["first_of_round"]) else row["first_of_round"]
+        cells = (row["group"], row["answer"], row["evidence"], row["overlapping"], row["not_overlapping"], first)
+        yield "| " + " | ".join(map(str, cells)) + " |"
 
 
 def runs_table(runs: Sequence[Path]) -> Iterator[str]:
@@ -77,10 +79,10 @@ def refuse_unfinished(runs: Sequence[Path]) -> None:
 
 
 def main() -> None:
-    """Prints the runs and both tables."""
+    """Prints the runs and all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", type=Path)
-    parser.add_argument("--by", choices=["source", "scenario", "group"], default="source")
+    parser.add_argument("--by", nargs="+", choices=["source", "scenario", "group"], default=["source"])
     parser.add_argument("--group", action="append", help="only these kernels: stock, ignore-pending-victim, ...")
     arguments = parser.parse_args()
     refuse_unfinished(arguments.runs)
@@ -92,7 +94,11 @@ def main() -> None:
         raise SystemExit("no kills: name runs with raw evidence, or another --group")
     if arguments.runs:
         print("\n".join([*runs_table(arguments.runs), ""]))
-    print("\n".join([*table(cases, arguments.by), "", *evidence(cases)]))
+    for by in arguments.by:
+        print("\n".join([*table(cases, by), ""]))
+    if left_out := int(cases["overlapping"].isna().sum()):
+        print(f"Left out: {left_out} kills of which the trace does not tell, or outside the rounds that count.\n")
+    print("\n".join(evidence(cases)))
 
 
 if __name__ == "__main__":

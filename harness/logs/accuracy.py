@@ -3,6 +3,9 @@
 A kill's answer is yes, no or unknown. Precision of a yes (or no) is the share of them that the trace bears out; recall is
 the share of overlapping kills that got a yes. Kills of one boot are alike, so intervals are by boot (analysis/rates.py).
 Kernels that kill in other ways than a stock one are groups of their own: no share is of two groups.
+
+A round begins when the memory of the one before is back: its first kill overlaps nothing. What is right of such a kill says
+little, so the kills after another one of their round are counted apart.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ _GROUP_OF_PATCH = {
     "early-reap-no-margin": "no look at the margin",  # they kill while there is room
     "no-margin-check": "no look at the margin",
 }
-_COLUMNS = ("source", "group", "scenario", "boot", "pid", "answer", "evidence", "has_report", "overlapping")
+_COLUMNS = ("source", "group", "scenario", "boot", "pid", "answer", "evidence", "has_report", "is_later", "overlapping")
 _ANSWERS = {True: "yes", False: "no", None: "unknown"}
 
 
@@ -43,7 +46,7 @@ def captured_cases(directory: Path) -> pd.DataFrame:
     """Kills of captured logs (NAME.kmsg.xz) with the truth from the trace (NAME.truth.json), one row per kill.
 
     `source` is the kernel, the last part of NAME; each log is of a boot of its own. Threads that are printed again have no
-    truth of their own, and are no row.
+    truth of their own, and are no row. The logs have no rounds: `is_later` is null.
     """
     rows = []
     for log in sorted(directory.glob("*.kmsg.xz")):
@@ -54,15 +57,15 @@ def captured_cases(directory: Path) -> pd.DataFrame:
         overlapping = {kill["pid"]: kill["overlapping"] for kill in truth}
         for kill in collect(io.BytesIO(lzma.decompress(log.read_bytes()))).kills:
             if (known := overlapping.get(kill.killed.pid)) is not None:
-                rows.append(_case(kill, known, source, group, scenario, name))
+                rows.append(_case(kill, known, None, source, group, scenario, name))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def run_cases(run: Path) -> pd.DataFrame:
     """Kills of a run with raw evidence, with the truth that its trace gives today, whatever its tables say; one row per kill.
 
-    `source` is the kernel spec. `overlapping` is null where the trace is incomplete, and for kills outside the rounds that
-    count. Raises EvidenceError when the run or a trial's evidence is missing or damaged.
+    `source` is the kernel spec. `is_later`: another kill of its round came before. `overlapping` is null where the trace is
+    incomplete, and for kills outside the rounds that count. Raises EvidenceError when the run or a trial's evidence is missing or damaged.
     """
     record = read_run(run)
     kernels = {arm.name: arm.kernel for arm in record.arms}
@@ -83,15 +86,18 @@ def _trial_cases(
     scenario = decode(trial.scenario, text)
     facts = trial_rows(evidence, scenario, kept[trial.trial_id])
     kills = classify(KILLS.frame(facts["kills"]), ROUNDS.frame(facts["rounds"]), {trial.scenario: scenario})
-    truth = dict(zip(kills["kmsg_sequence"], kills["overlapping"], strict=True))
+    facts_of = kills[["round", "overlapping"]].itertuples(index=False, name=None)
+    truth: dict[Any, tuple[Any, Any]] = dict(zip(kills["kmsg_sequence"], facts_of, strict=True))
     kernel = kernels.get(trial.arm, trial.arm)
     group = _group(next((k.patches for k in record.kernels if k.spec == kernel), {}))
     boot = f"{record.run_id}/{evidence.boot_id or trial.trial_id}"
+    first: dict[Any, int] = {}  # decision by round
     with (directory / "kmsg.log").open("rb") as stream:
         for kill in collect(stream).kills:
-            known = truth.get(kill.where.sequence)
+            number, known = truth.get(kill.where.sequence, (None, None))
+            is_later = None if number is None else kill.decision != first.setdefault(number, kill.decision)
             overlapping = None if known is None or pd.isna(known) else bool(known)
-            yield _case(kill, overlapping, kernel, group, trial.scenario, boot)
+            yield _case(kill, overlapping, is_later, kernel, group, trial.scenario, boot)
 
 
 def _group(patches: dict[str, str]) -> str:
@@ -100,7 +106,9 @@ def _group(patches: dict[str, str]) -> str:
     return next(special, _OTHERS if patches else STOCK)
 
 
-def _case(kill: Kill, overlapping: bool | None, source: str, group: str, scenario: str, boot: str) -> dict[str, object]:
+def _case(
+    kill: Kill, overlapping: bool | None, is_later: bool | None, source: str, group: str, scenario: str, boot: str
+) -> dict[str, object]:
     words = kill.overlap_evidence.partition(":")[0]
     return {
         "source": source,
@@ -111,6 +119,7 @@ def _case(kill: Kill, overlapping: bool | None, source: str, group: str, scenari
         "answer": _ANSWERS[kill.overlap_estimated],
         "evidence": "nothing shows it, but a victim is fresh" if words.startswith("nothing shows it") else words,
         "has_report": kill.report is not None,
+        "is_later": is_later,
         "overlapping": overlapping,
     }
 
@@ -135,7 +144,7 @@ def _score(name: str, cases: pd.DataFrame, by: str) -> dict[str, object]:
     no_truth = int(cases["overlapping"].isna().sum())
     cases = cases[cases["overlapping"].notna()]
     yes, no = cases["answer"] == "yes", cases["answer"] == "no"
-    overlapping = cases["overlapping"].astype(bool)
+    overlapping, is_later = cases["overlapping"].astype(bool), cases["is_later"].eq(True)
     row: dict[str, object] = {
         by: name,
         "boots": int(cases["boot"].nunique()),
@@ -147,6 +156,7 @@ def _score(name: str, cases: pd.DataFrame, by: str) -> dict[str, object]:
     for what, part, whole in (
         ("yes_right", yes & overlapping, yes),
         ("no_right", no & ~overlapping, no),
+        ("no_right_later", no & ~overlapping & is_later, no & is_later),
         ("found", yes & overlapping, overlapping),
         ("found_of_reported", yes & overlapping & cases["has_report"], overlapping & cases["has_report"]),
     ):
@@ -167,11 +177,17 @@ def _share(what: str, part: pd.Series, whole: pd.Series, boots: pd.Series) -> di
 
 
 def evidence_counts(cases: pd.DataFrame) -> pd.DataFrame:
-    """How often each kind of evidence is right: group, answer, evidence, and the kills that overlap and that do not."""
+    """How often each kind of evidence is right: group, answer, evidence, and the kills that overlap and that do not.
+
+    `first_of_round` counts those that do not overlap because nothing could be overlapped; null where there are no rounds.
+    """
     cases = cases[cases["overlapping"].notna()].astype({"overlapping": bool})
-    counted = cases.groupby(["group", "answer", "evidence", "overlapping"]).size().unstack(fill_value=0)
-    counted = counted.reindex(columns=[True, False], fill_value=0)
-    counted.columns = pd.Index(["overlapping", "not_overlapping"])
+    cases = cases.assign(
+        not_overlapping=~cases["overlapping"], first_of_round=cases["is_later"].map({True: 0, False: 1})
+    )
+    by_evidence = cases.groupby(["group", "answer", "evidence"])
+    counted = by_evidence[["overlapping", "not_overlapping"]].sum()
+    counted["first_of_round"] = by_evidence["first_of_round"].sum(min_count=1).astype("Int64")
     counted = counted.reset_index()
     order = counted["group"].map(lambda name: (name != STOCK, name))
     return counted.assign(order=order).sort_values(

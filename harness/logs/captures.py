@@ -25,7 +25,7 @@ class Captures:
         return f"<Captures: {len(self.cases)} kills of {self.cases['source'].nunique()} sources>"
 
     def score(self, by: str = "source") -> pd.DataFrame:
-        """Precision and recall of the estimate with 95 % intervals: of all kills, and by `source` or `scenario`."""
+        """Precision and recall of the estimate with 95 % intervals by boot: of each group of kernels, and by `source` or `scenario`."""
         return score(self.cases, by)
 
     @property

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from handrun import EVIL_ARM, STOCK, write_hand_run
 
-from benchmarks.estimator import refuse_unfinished, runs_table, table
+from benchmarks import estimator
+from benchmarks.estimator import refuse_unfinished, runs_table
 from harness.analysis.rates import exact_interval, rate_of
 from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, score
 from harness.runs.record import RunStatus, read_run, write_run
@@ -21,12 +22,12 @@ def run(tmp_path_factory):
     return write_hand_run(tmp_path_factory.mktemp("accuracy") / "run")
 
 
-def cases_of(*boots, group="stock", answer="no", scenario="s"):
+def cases_of(*boots, group="stock", answer="no", scenario="s", is_later=True):
     """Kills that got one answer: for each boot, which of them overlap."""
     return pd.DataFrame(
         {
             "source": "k", "group": group, "scenario": scenario, "boot": f"{group}{number}", "pid": 1, "answer": answer,
-            "evidence": "e", "has_report": True, "overlapping": overlapping,
+            "evidence": "e", "has_report": True, "is_later": is_later, "overlapping": overlapping,
         }
         for number, boot in enumerate(boots)
         for overlapping in boot
@@ -42,6 +43,7 @@ def test_the_truth_of_a_run_is_that_of_its_raw_evidence(run, tmp_path):
     assert cases["overlapping"].tolist() == [False, True, True, False, True, True, False]
     assert cases["source"].tolist() == [STOCK] * 3 + [EVIL_ARM] * 4
     assert cases["group"].tolist() == ["stock"] * 3 + ["other patches"] * 4
+    assert cases["is_later"].tolist() == [False, True, True, False, True, True, False]
     assert cases["boot"].tolist() == ["r<i>/001-1"] * 3 + ["r<i>/002-1"] * 4
 
 
@@ -54,7 +56,6 @@ def test_kills_of_which_the_trace_does_not_tell_are_counted_and_in_no_share(run,
     assert cases["overlapping"].isna().sum() == 2  # the first kill overlaps nothing, whatever the trace lost
     (row,) = score(cases[cases["group"] == "stock"]).to_dict("records")
     assert (row["kills"], row["no_truth"], row["yes_right_of"] + row["no_right_of"] + row["unknown"]) == (1, 2, 1)
-    assert "Left out: 2 kills" in "\n".join(table(cases, "source"))
 
 
 def test_intervals_are_by_boot():
@@ -81,6 +82,16 @@ def test_a_boot_without_the_answer_is_no_cluster_of_it():
     row = score(both).iloc[0]
     expected = rate_of([3, 3], [3, 3])
     assert (row["boots"], row["no_right_low"]) == (3, expected.low)
+
+
+def test_the_first_kills_of_rounds_are_counted_apart():
+    """Nothing can be overlapped there: they are right whatever the estimate is worth."""
+    cases = pd.concat([cases_of([False] * 40, is_later=False), cases_of([False, True, False])], ignore_index=True)
+    row = score(cases).iloc[0]
+    assert (row["no_right_count"], row["no_right_of"]) == (42, 43)
+    assert (row["no_right_later_count"], row["no_right_later_of"]) == (2, 3)
+    counted = evidence_counts(cases)[["overlapping", "not_overlapping", "first_of_round"]]
+    assert counted.to_numpy().tolist() == [[1, 42, 40]]
 
 
 def test_no_row_has_kernels_of_two_groups():
@@ -110,7 +121,29 @@ def test_captured_logs_are_a_boot_each_and_the_control_stands_apart():
         "ignore-pending-victim": ["ignore"],
         "stock": ["6.1", "6.12", "debian61"],
     }
+    assert evidence_counts(cases)["first_of_round"].isna().all()
     assert cases["boot"].nunique() == len(list(CAPTURED.glob("*.kmsg.xz")))
+
+
+def test_the_benchmark_prints_a_table_for_each_way_to_look(run, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["estimator", str(run), "--by", "group", "scenario"])
+    estimator.main()
+    out = capsys.readouterr().out
+    assert [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("| ") and "overlapping" in line] == [
+        "group", "scenario", "kernels",
+    ]  # fmt: skip
+    assert "| all: other patches | 1 | 4 | 2 |" in out
+    assert "Left out" not in out
+
+
+def test_the_benchmark_says_how_many_kills_it_leaves_out(run, tmp_path, monkeypatch, capsys):
+    lossy = tmp_path / "run"
+    shutil.copytree(run, lossy)
+    with (lossy / "trials" / "001-1" / "trace.log").open("a") as trace:
+        trace.write("CPU:0 [LOST 5 EVENTS]\n")
+    monkeypatch.setattr("sys.argv", ["estimator", str(lossy), "--group", "stock"])
+    estimator.main()
+    assert "Left out: 2 kills" in capsys.readouterr().out
 
 
 def test_the_benchmark_names_its_runs_and_takes_each_complete_run_once(run, tmp_path):
