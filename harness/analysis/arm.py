@@ -74,6 +74,10 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     stall_ms_sd: float | None
     system_ms_sd: float | None
     waited_ms_per_round: float | None  # in which some survivor waited 1 ms or longer for a page
+    # over the completed rounds in which one did; None where none did, or where older runs do not say
+    longest_wait_us_median: int | None  # of the longest wait of a survivor for one page
+    longest_wait_us_most: int | None
+    waits_jain_median: float | None  # of Jain's index over the waiting times of the survivors
     rounds_per_minute: (
         float | None
     )  # of its trials, with calibration and clean-up; starts of containers and guests apart

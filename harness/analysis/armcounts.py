@@ -90,7 +90,7 @@ class EvidenceCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
-    """Means and standard deviations over completed rounds; fields as in `Arm`."""
+    """Means, medians and standard deviations over completed rounds; fields as in `Arm`."""
 
     duration_ms_per_round: float | None
     system_ms_per_round: float | None
@@ -103,6 +103,9 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     stall_ms_sd: float | None
     system_ms_sd: float | None
     waited_ms_per_round: float | None
+    longest_wait_us_median: int | None
+    longest_wait_us_most: int | None
+    waits_jain_median: float | None
 
 
 def count_rounds(
@@ -208,6 +211,9 @@ def count_evidence(rounds: pd.DataFrame) -> EvidenceCounts:
 def costs_of_rounds(rounds: pd.DataFrame) -> Costs:
     """The costs of the rounds that completed."""
     completed = rounds[_COSTS][equals(rounds["outcome"], Outcome.COMPLETED)]
+    longest = known(completed["longest_wait_us"])
+    longest = longest[longest > 0]  # 0: no survivor waited
+    jain = known(completed["waits_jain"])
     return Costs(
         duration_ms_per_round=_mean(completed["duration_us"], 1000),
         system_ms_per_round=_mean(completed["system_us"], 1000),
@@ -220,11 +226,15 @@ def costs_of_rounds(rounds: pd.DataFrame) -> Costs:
         stall_ms_sd=_sd(completed["stall_us"], 1000),
         system_ms_sd=_sd(completed["system_us"], 1000),
         waited_ms_per_round=_mean(completed["waited_us"], 1000),
+        longest_wait_us_median=int(np.median(longest)) if len(longest) else None,
+        longest_wait_us_most=int(longest.max()) if len(longest) else None,
+        waits_jain_median=float(np.median(jain)) if len(jain) else None,
     )
 
 
 _COSTS = [
     "duration_us", "system_us", "memory_full_us", "memory_events_oom", "kmsg_kills", "stall_us", "stall_system_us", "waited_us",
+    "longest_wait_us", "waits_jain",
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from .legends import CLASSES, ENDED_EARLY
+from .legends import CLASSES, ENDED_EARLY, WAITS
 
 _OPEN = "What was found"
 _KILLS = "Kills, by class and mechanism"
@@ -53,7 +53,7 @@ class Group:
     @property
     def legend(self) -> str:
         """What the words of its rows mean; empty where they say it themselves."""
-        legend = _LEGENDS.get(self.title, "")
+        legend = WAITS if any("Jain" in row.label for row in self.rows) else _LEGENDS.get(self.title, "")
         return f"{legend[:1].upper()}{legend[1:]}." if legend else ""
 
     @property

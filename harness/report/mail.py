@@ -26,8 +26,9 @@ _DEFINITIONS = (
     " surplus if the second holds, whether or not the first does. The victim of a collateral kill is not part of the workload;"
     " the evidence does not show the class of an unknown one. Shares are of completed rounds. Failed rounds hung, panicked or"
     " were lost. The second table counts kills, and the third too where it says surplus; release: median from a kill until the"
-    " victim's memory was free; round: mean duration; lost: records of log and trace; disagree: rounds in which the four"
-    " witnesses of a kill do."
+    " victim's memory was free; round: mean duration; longest wait: of a survivor for one page, median of the rounds in which"
+    " one waited; Jain's index, likewise: 1 if all survivors waited equally long, 1/n if one of n did; lost: records of log"
+    " and trace; disagree: rounds in which the four witnesses of a kill do."
 )
 _EMULATED = "guests were emulated in software (QEMU TCG): durations differ from those on hardware"
 
@@ -180,7 +181,8 @@ def _class_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
 def _other_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
     """Surplus kills, what a round takes, and how far the evidence can be trusted."""
     heads = [
-        ("", "arm"), ("surplus", "kills"), ("release", "ms"), ("round", "ms"), ("", "lost"), ("dis-", "agree"),
+        ("", "arm"), ("surplus", "kills"), ("release", "ms"), ("round", "ms"), ("longest", "wait ms"), ("Jain's", "index"),
+        ("", "lost"), ("dis-", "agree"),
     ]  # fmt: skip
     rows = []
     for arm in arms:
@@ -189,6 +191,8 @@ def _other_table(arms: Sequence[Arm], names: Mapping[str, str]) -> list[str]:
             str(arm.surplus_kills) if arm.has_oracle else "-",
             "-" if latency is None else f"{latency / 1000:.1f}",
             "-" if arm.duration_ms_per_round is None else f"{arm.duration_ms_per_round:.0f}",
+            "-" if arm.longest_wait_us_median is None else f"{arm.longest_wait_us_median / 1000:.0f}",
+            "-" if arm.waits_jain_median is None else f"{arm.waits_jain_median:.2f}",
             str(arm.lost_records),
             str(arm.witness_disagreements),
         ]

@@ -16,7 +16,7 @@ _WITH_ORACLE = (  # empty where the scenario declares no demand
 )  # fmt: skip
 _EVIDENCE = (
     "collateral_kills", "unknown_kills", "kill_to_release_us_median", "duration_ms_per_round", "stall_ms_per_round",
-    "lost_records", "witness_disagreements",
+    "longest_wait_us_median", "longest_wait_us_most", "waits_jain_median", "lost_records", "witness_disagreements",
 )  # fmt: skip
 _OF_COMPARISON = (
     "baseline", "verdict", "difference", "difference_low", "difference_high", "p_value", "p_adjusted", "because",

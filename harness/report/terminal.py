@@ -14,7 +14,7 @@ from ..analysis.summary import Summary
 from ..spec.arm import ArmSpec
 from ..spec.machine import Accel
 from .comparisontable import print_comparison
-from .legends import CLASSES, ENDED_EARLY, OVERVIEW
+from .legends import CLASSES, ENDED_EARLY, OVERVIEW, WAITS
 from .lines import print_lines, print_table
 from .mechanismwords import mechanism_cells, mechanism_sentence
 from .visible import visible
@@ -55,6 +55,10 @@ def _latency(arm: Arm) -> str:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
+
+
+def _us_as_ms(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1000:.0f} ms"
 
 
 def _number(value: float | None) -> str:
@@ -195,7 +199,8 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
     )
     for beside in _tables_of(arms, baseline):
         print_table(console, _arms_table(beside))
-    print_lines(console, [f"legend: {CLASSES}; {ENDED_EARLY}"], style="dim")
+    legend = [CLASSES, ENDED_EARLY, *([WAITS] if _wait_lines(arms) else [])]
+    print_lines(console, [f"legend: {'; '.join(legend)}"], style="dim")
     print_lines(console, [f"{arm.arm}: {says}" for arm in arms if (says := mechanism_sentence(arm))])
 
 
@@ -249,6 +254,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ("  memory PSI full", [_ms(arm.memory_full_ms_per_round) for arm in arms]),
         ("  stall after a decision", [_ms(arm.stall_ms_per_round) for arm in arms]),
         ("  kernel time of waiters", [_ms(arm.stall_system_ms_per_round) for arm in arms]),
+        *_wait_lines(arms),
         ("  OOM entries without a kill", [_number(arm.oom_without_kill_per_round) for arm in arms]),
         ("soft lockups, hung tasks", [str(arm.trouble_lines) for arm in arms]),
         ("witnesses disagree in", [f"{arm.witness_disagreements} rounds" for arm in arms]),
@@ -271,6 +277,20 @@ def _class_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     if any(arm.has_oracle and arm.unknown_kills for arm in arms):
         lines.append(("    may be redundant", [_told(arm, str(arm.maybe_redundant_kills)) for arm in arms]))
     return lines
+
+
+def _wait_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
+    """How survivors waited; none where no arm has the figures, as in runs of older versions."""
+    if all(arm.longest_wait_us_median is None for arm in arms):
+        return []
+    return [
+        ("  longest wait, median", [_us_as_ms(arm.longest_wait_us_median) for arm in arms]),
+        ("    in any round", [_us_as_ms(arm.longest_wait_us_most) for arm in arms]),
+        (
+            "  Jain's index of the waits",
+            ["-" if arm.waits_jain_median is None else f"{arm.waits_jain_median:.2f}" for arm in arms],
+        ),
+    ]
 
 
 def _arms_table(arms: list[Arm]) -> Table:

@@ -2,8 +2,12 @@
 
 import pytest
 
+from harness.analysis.arm import ArmRun, summarize_arm
 from harness.collectors.events import HogEnd
+from harness.report.summarycsv import COLUMNS
+from harness.report.terminal import arm_lines
 from harness.tables.waits import jain, survivors_waits_us
+from tests.simulated import DEADLINE_S, MACHINE, tables
 
 
 def _hog(number: int, waits_ms: list[tuple[int, int]], *, dead: bool = False, cleanup: bool = False) -> HogEnd:
@@ -28,3 +32,32 @@ def test_only_survivors_wait():
 )
 def test_jains_index(shares, index):
     assert jain(shares) == (None if index is None else pytest.approx(index))
+
+
+def _arm(waits_us, jains, hung=0):
+    """An arm with a round for each wait; the first `hung` ones did not complete."""
+    found = [["hung"] * hung + [("necessary",)] * (len(waits_us) - hung)]
+    rounds, kills = tables("a", found, waits_us={(1, number): wait for number, wait in enumerate(waits_us, start=1)})
+    rounds["waits_jain"] = rounds["waits_jain"].astype("Float64")
+    for number, index in enumerate(jains):
+        rounds.loc[number, "waits_jain"] = index
+    run = ArmRun(arm="a", scenario="s", planned={}, ended=[], deadline_s=DEADLINE_S, **MACHINE)
+    return summarize_arm(run, rounds, kills)
+
+
+def test_medians_of_an_arm_are_of_completed_rounds_in_which_a_survivor_waited():
+    arm = _arm([9_000_000, 0, 40_000, 10_000, 20_000], [0.1, None, 0.5, 1.0, 0.6], hung=1)
+    assert (arm.longest_wait_us_median, arm.longest_wait_us_most) == (20_000, 40_000)
+    assert arm.waits_jain_median == pytest.approx(0.6)
+    cells = dict(arm_lines([arm]))
+    assert cells["  longest wait, median"] == ["20 ms"]
+    assert cells["    in any round"] == ["40 ms"]
+    assert cells["  Jain's index of the waits"] == ["0.60"]
+    assert {"longest_wait_us_median", "longest_wait_us_most", "waits_jain_median"} <= set(COLUMNS)
+
+
+@pytest.mark.parametrize("wait", [0, None])
+def test_no_wait_and_no_figure_are_null(wait):
+    arm = _arm([wait, wait], [])
+    assert (arm.longest_wait_us_median, arm.longest_wait_us_most, arm.waits_jain_median) == (None, None, None)
+    assert not [label for label, _ in arm_lines([arm]) if "wait," in label or "Jain" in label]
