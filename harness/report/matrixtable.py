@@ -44,7 +44,7 @@ def print_matrix(console: Console, matrix: Matrix) -> None:
     _say(
         console,
         "Share of completed rounds with a redundant OOM kill, and its 95 % interval;"
-        f" {night.rounds} rounds in {night.boots} boots per cell, {night.machine}",
+        f" {night.rounds} rounds in {night.boots} boot{'s' * (night.boots != 1)} per cell, {night.machine}",
     )
     columns = columns_of(night)
     most = max(1, (console.width - _NAME_WIDTH) // (_CELL_WIDTH + _GAP))

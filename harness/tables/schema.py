@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -65,8 +65,8 @@ class Column:
 
 
 @cache
-def pandas_type(name: str) -> pd.api.extensions.ExtensionDtype:
-    """The nullable type in a frame of a column of this type; a list has none."""
+def pandas_type(name: str) -> Any:
+    """The nullable ExtensionDtype in a frame of a column of this type; a list has none. Its stub lacks what is used of it."""
     import pandas as pd  # half a second that only a frame is worth
 
     kinds = {"string": pd.StringDtype, "int": pd.Int64Dtype, "float": pd.Float64Dtype, "bool": pd.BooleanDtype}
@@ -78,7 +78,8 @@ def _array(column: Column, values: list[object]) -> pd.api.extensions.ExtensionA
 
     if column.type == "list":
         return pd.Series(values, dtype="object")
-    return pd.array(values, dtype=pandas_type(column.type))
+    array: pd.api.extensions.ExtensionArray = pd.array(values, dtype=pandas_type(column.type))
+    return array
 
 
 @dataclass(frozen=True)

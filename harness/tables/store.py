@@ -53,8 +53,10 @@ def _values(column: Column, content: pa.Table) -> pd.api.extensions.ExtensionArr
         if values.type != column.arrow_type:
             values = values.cast(column.arrow_type)
     if column.type == "list":
-        return values.to_pandas()
-    return pandas_type(column.type).__from_arrow__(values)
+        series: pd.Series = values.to_pandas()
+        return series
+    array: pd.api.extensions.ExtensionArray = pandas_type(column.type).__from_arrow__(values)
+    return array
 
 
 def load_tables(directory: Path, tables: tuple[Table, ...] = FACTS) -> dict[str, pd.DataFrame]:
