@@ -100,8 +100,7 @@ def glued_parts(text: str) -> list[str]:
     One part where it is one line, or where nothing tells that the kernel wrote it.
     """
     text = text.rstrip("\r")
-    line = peel(text)
-    if not line.is_kernel or not SPEAKS.search(text.encode("utf-8", "surrogateescape")):
+    if not SPEAKS.search(text.encode("utf-8", "surrogateescape")) or not (line := peel(text)).is_kernel:
         return [text]
     if "\r" in text:
         return [part for piece in text.split("\r") if piece.strip() for part in glued_parts(piece)]
@@ -111,7 +110,9 @@ def glued_parts(text: str) -> list[str]:
         points.update(starts if len(starts) > 1 else ())
     prefix = ""
     if not points:
-        points = {match.start() for match in _BEGINNING.finditer(text) if match.group().endswith(_OF_KILL)}
+        points = {
+            match.start() for match in _BEGINNING.finditer(text, 0, 4 * _SEARCHED) if match.group().endswith(_OF_KILL)
+        }
         prefix = text[: len(text) - len(line.text)] if text.endswith(line.text) else ""
         points = points if len(points) > 1 else set()
     ends = sorted(points - {0})
