@@ -12,7 +12,7 @@ The log shows no release, so this is an estimate from what the report shows, bes
 
 Without any of them the answer is no, unless an earlier victim is fresh: then the log does not say. A kill whose report is
 not in the log can show the last of these only. It gets a no as well if nothing is lost and every earlier victim is old, but
-not if a line of the oom_reaper says that one of them took its time.
+not if one of them was large, or a line of the oom_reaper says that it took its time.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
 # came within 0.2 s of a kill before (docs/oom-log.md has the numbers behind each of these).
 _FRESH_S = 0.25
 _ROOM_KB, _ROOM_PART = 256, 8  # the margin is at least this, and an eighth of the last victim's memory
+# Without a report nothing shows memory in flight. To free 1 GiB of small pages takes a tenth of a second or so; the victims
+# that _FRESH_S was measured on had 50 MB at most.
+_LARGE_KB = 1 << 20
 _NO_REPORT = "its report is not in the log"
 _NO_REPORT_ALL_OLD = f"{_NO_REPORT}, the kills before it are older than {_FRESH_S} s"
 _SHOWN = 5
@@ -200,7 +203,7 @@ def _without_report(kill: Kill, pending: list[Kill], has_losses: bool) -> None:
     A victim of a memcg that is not known counts too, and so does one that the log may have lost.
     """
     reaped = [k.killed.pid for k in pending if _reaped_before(k, kill.where)]
-    if not has_losses and not any(_is_fresh(k, kill.where) or _is_slow(k, kill.where) for k in pending):
+    if not has_losses and not any(_is_fresh(k, kill.where) or _may_be_slow(k, kill.where) for k in pending):
         _set(kill, False, _NO_REPORT_ALL_OLD)
     elif len(reaped) == len(pending):
         _set(kill, None, f"{_pids(reaped)} was reaped before it, but less than {_FRESH_S} s before")
@@ -208,9 +211,15 @@ def _without_report(kill: Kill, pending: list[Kill], has_losses: bool) -> None:
         _set(kill, None, _NO_REPORT)
 
 
-def _is_slow(before: Kill, where: Location) -> bool:
-    """Whether a line of the oom_reaper shows that an old victim still had memory, or came to it after this place."""
-    return any(where.is_before(r.where) or r.reaped.kind != "reaped" or r.reaped.anon_rss_kb for r in before.released)
+def _may_be_slow(before: Kill, where: Location) -> bool:
+    """Whether an old victim may have had memory left at a place: it was large, or of an unknown size, or a line of the oom_reaper
+    says so, or comes only later."""
+    size_kb = before.killed.anon_rss_kb
+    return (
+        size_kb is None
+        or size_kb > _LARGE_KB
+        or any(where.is_before(r.where) or r.reaped.kind != "reaped" or r.reaped.anon_rss_kb for r in before.released)
+    )
 
 
 def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:

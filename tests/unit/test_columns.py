@@ -106,9 +106,10 @@ def test_long_logs_become_the_same_tables(seed):
 )
 @pytest.mark.parametrize("comm", ["hog", "other"])
 @pytest.mark.parametrize("begin", [(), ("** 3 printk messages dropped **",)])
-def test_kills_without_report_are_judged_alike(age_s, between, comm, begin):
+@pytest.mark.parametrize("anon_kb", [20000, 1 << 20, (1 << 20) + 1])
+def test_kills_without_report_are_judged_alike(age_s, between, comm, begin, anon_kb):
     """On both sides of 0.25 s after the kill before them, with what the oom_reaper says before and after."""
-    first = [*begin, *report(12), killed(12, anon=20000), *between]
+    first = [*begin, *report(12), killed(12, anon=anon_kb), *between]
     then = 100.0 + (len(first) - 1) * 0.000050 + age_s
     lines = [*stamped(first), *stamped([killed(13, comm), *between, killed(15)], start=then)]
     check("\n".join(lines).encode())

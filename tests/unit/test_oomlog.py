@@ -561,6 +561,14 @@ def test_a_victim_that_takes_its_time_leaves_a_kill_without_report_open():
     assert judged_without_report(0.4, first=[*FIRST, gave_up])[0] is None
 
 
+def test_a_large_victim_leaves_a_kill_without_report_open():
+    """Its memory may take longer than 0.25 s, and without a report nothing would show that."""
+    for anon_kb, answer in ((1 << 20, False), ((1 << 20) + 1, None)):
+        assert judged_without_report(0.4, first=[*report(12), killed(12, anon=anon_kb)])[0] is answer
+    of_no_size = "Memory cgroup out of memory: Killed process 12 (hog)"
+    assert judged_without_report(0.4, first=[*report(12), of_no_size])[0] is None
+
+
 def test_a_reaping_just_before_a_kill_without_report_is_in_time_only_for_an_old_victim():
     first, at = stamped(FIRST), 100.0 + 0.000050 * len(FIRST)
     for age_s, answer in ((0.2, None), (0.4, False)):

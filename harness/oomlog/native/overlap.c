@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { LOOK_BACK = 32, SHOWN = 5, ROOM_KB = 256, ROOM_PART = 8, FLIGHT_KB = 1024, FLIGHT_PART = 4, PIDS_BYTES = 160, LONGEST_EVIDENCE = 320 };
+enum { LOOK_BACK = 32, SHOWN = 5, ROOM_KB = 256, ROOM_PART = 8, FLIGHT_KB = 1024, FLIGHT_PART = 4, LARGE_KB = 1 << 20, PIDS_BYTES = 160, LONGEST_EVIDENCE = 320 };
 #define WINDOW_S 10.0
 #define FRESH_S 0.25
 #define NO_REPORT "its report is not in the log"
@@ -76,9 +76,11 @@ static bool is_fresh(const struct kill *before, const struct place *where)
 	return time_of(where) - time_of(&before->where) <= (where->has_uptime ? FRESH_S : 1.0);
 }
 
-/* Whether a line of the oom_reaper shows that an old victim still had memory, or came to it after this place. */
-static bool is_slow(const struct kill *before, const struct place *where)
+/* Whether an old victim may have had memory left at a place: it was large, or of an unknown size, or a line of the oom_reaper says so. */
+static bool may_be_slow(const struct kill *before, const struct place *where)
 {
+	if (!before->anon_kb.is_there || before->anon_kb.value > LARGE_KB)
+		return true;
 	for (size_t i = 0; i < before->released.n; i++) {
 		const struct release *release = queue_at(&before->released, i);
 
@@ -241,7 +243,7 @@ static void without_report(struct assembler *a, struct kill *k, const struct ear
 	char pids[PIDS_BYTES], evidence[LONGEST_EVIDENCE];
 
 	for (size_t i = 0; i < pending->n; i++) {
-		are_old = are_old && !is_fresh(pending->kill[i], &k->where) && !is_slow(pending->kill[i], &k->where);
+		are_old = are_old && !is_fresh(pending->kill[i], &k->where) && !may_be_slow(pending->kill[i], &k->where);
 		if (reaped_before(pending->kill[i], &k->where))
 			reaped.kill[reaped.n++] = pending->kill[i];
 	}
