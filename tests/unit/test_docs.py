@@ -4,7 +4,13 @@ import re
 import shlex
 from pathlib import Path
 
+import msgspec
 import pytest
+
+from harness.report.legends import CLASSES, ENDED_EARLY, WAITS
+from harness.report.terminal import arm_lines
+from harness.spec.machine import Accel
+from tests.simulated import simulated_arm
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -33,6 +39,16 @@ def test_what_a_page_shows_of_a_command_is_what_it_prints(oomtrial, monkeypatch,
     assert lines, page
     assert printed[: len(lines)] == lines
     assert bool(rest) == (len(printed) > len(lines))
+
+
+def test_the_run_on_this_machine_is_shown_with_the_rows_and_the_legend_of_today():
+    """Its figures are those of a machine; a run cannot print them anew."""
+    block = re.search(r"<!-- run -->\n```\n(.*?)```", (ROOT / "docs/host.md").read_text(), re.DOTALL)[1]
+    table, legend = block.partition("\n ---")[2].partition("\n\n")[::2]
+    arm = simulated_arm("host", [[("necessary", "unknown")]], waits_us={(1, 1): 2000})
+    rows = [re.split(r"  +", line[1:].lstrip())[0] for line in table.splitlines()[1:]]
+    assert rows == [label.strip() for label, _ in arm_lines([msgspec.structs.replace(arm, accel=Accel.NATIVE)])]
+    assert f"legend: {CLASSES}; {ENDED_EARLY}; {WAITS} note: host: " in " ".join(legend.split())
 
 
 def test_the_examples_are_the_sample_projects():
