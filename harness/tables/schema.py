@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -65,7 +65,7 @@ class Column:
 
 
 @cache
-def pandas_type(name: str) -> pd.api.extensions.ExtensionDtype:
+def pandas_type(name: str) -> Any:
     """The nullable type in a frame of a column of this type; a list has none."""
     import pandas as pd  # half a second that only a frame is worth
 
@@ -78,7 +78,20 @@ def _array(column: Column, values: list[object]) -> pd.api.extensions.ExtensionA
 
     if column.type == "list":
         return pd.Series(values, dtype="object")
-    return pd.array(values, dtype=pandas_type(column.type))
+    array: pd.api.extensions.ExtensionArray = pd.array(values, dtype=pandas_type(column.type))
+    return array
+
+
+def nulls(column: Column, count: int) -> pd.api.extensions.ExtensionArray | pd.Series:
+    """A column that nothing is known of."""
+    import pandas as pd
+
+    if column.type == "list":
+        return pd.Series([None] * count, dtype="object")
+    array: pd.api.extensions.ExtensionArray = pandas_type(column.type).__from_arrow__(
+        pa.nulls(count, column.arrow_type)
+    )
+    return array
 
 
 @dataclass(frozen=True)
@@ -93,7 +106,11 @@ class Table:
         """Rows as a DataFrame with this table's columns, in order, with nullable types."""
         import pandas as pd
 
-        columns = {c.name: _array(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns}
+        given = set[str]().union(*rows)
+        columns = {
+            c.name: _array(c, [_fit(row.get(c.name)) for row in rows]) if c.name in given else nulls(c, len(rows))
+            for c in self.columns
+        }
         index = pd.RangeIndex(len(rows))  # given, so that no column is aligned by its own
         return pd.DataFrame(columns, index=index, copy=False)
 
