@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).parents[1]
+# What many commands use: imported by the first of them, it would be imported a second time here.
+_COMMON = ("harness.cli", "harness.commands.run", "harness.experiment.driver", "harness.runs.summary", "scipy.optimize", "scipy.sparse.csgraph")  # fmt: skip
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
@@ -58,6 +60,7 @@ class CommandServer:
 def _serve():
     answers = os.fdopen(os.dup(1), "wb")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which ends this process
+    _import(_COMMON)
     for line in sys.stdin.buffer:
         asked = json.loads(line)
         learnt, learn = os.pipe()

@@ -11,9 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.experiment.experiment import Experiment
-from harness.experiment.request import Request
-from harness.guest.machine import Guest, GuestConfig
 from harness.kernels.source import offered_versions
 from harness.progress import Reporter
 from harness.spec.arm import name_arms
@@ -44,6 +41,9 @@ def version():
 @pytest.fixture(scope="session")
 def prepared(version, tmp_path_factory, request):
     """Stock and both patched kernels, image and binaries: from the cache, or built now, with progress shown."""
+    from harness.experiment.experiment import Experiment  # two seconds, which pytest-xdist's own process need not take
+    from harness.experiment.request import Request
+
     kernels = (f"source:{version}", f"source:{version}+wait-for-victim", f"source:{version}+ignore-pending-victim")
     wanted = Request(name_arms(kernels), ("one-big-many-small",), 1, 1, 1, out=tmp_path_factory.mktemp("run") / "out")
     capture = request.config.pluginmanager.getplugin("capturemanager")
@@ -68,6 +68,8 @@ def make_known_bad_guest(prepared, tmp_path_factory):
 
 
 def guest_maker(prepared, kernel, directory):
+    from harness.guest.machine import Guest, GuestConfig
+
     def make(**changes):
         arguments = {
             "kernel": Path(kernel.image),

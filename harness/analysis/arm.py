@@ -13,6 +13,17 @@ from .armcounts import costs_of_rounds, count_evidence, count_kills, count_round
 from .mechanism import MechanismCount
 from .tally import STARVED, BootCount, block_names, by_boot, count_boots, counted, is_warm_up
 
+# Columns of the two tables that are counted here: copies of an arm's rows with all columns would take longer than the counts.
+ROUND_COLUMNS = (
+    "trial_id", "boot", "block", "round", "boot_id", "warm_up", "outcome", "oom_entries", "lost_kmsg_records", "lost_trace_events",
+    "missed_probes", "witness_disagreement", "witnesses_checked", "foreign_kills", "trouble_lines", "longest_wait_us", "stalls_lost",
+    "duration_us", "stall_us", "stall_system_us", "system_us", "memory_full_us", "waited_us", "memory_events_oom", "kmsg_kills",
+)  # fmt: skip
+KILL_COLUMNS = (
+    "trial_id", "round", "kill_class", "surplus", "mechanism", "overlap_estimated", "decider_pid", "decision_time_us",
+    "decision_to_choice_us", "mark_time_us", "release_time_us",
+)  # fmt: skip
+
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """What was measured on one arm. Counts are of processes and rounds; `rate` is over completed rounds."""
@@ -122,7 +133,7 @@ class ArmRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarize_arm(run: ArmRun, rounds: pd.DataFrame, kills: pd.DataFrame) -> Arm:
-    """Counts one arm's rounds and kills of one scenario, warm-up rounds apart."""
+    """Counts one arm's rounds and kills of one scenario, warm-up rounds apart; of their tables, ROUND_COLUMNS and KILL_COLUMNS."""
     warm_up = rounds["outcome"][is_warm_up(rounds)].tolist()
     rounds, kills = counted(rounds, kills)
     begun = Counter(block_names(rounds))

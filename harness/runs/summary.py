@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..analysis.arm import Arm, ArmRun, summarize_arm
+from ..analysis.arm import KILL_COLUMNS, ROUND_COLUMNS, Arm, ArmRun, summarize_arm
+from ..analysis.columns import flags
 from ..analysis.summary import Summary
 from ..analysis.verdict import compare_all
 from ..collectors.files import TrialRecord
@@ -139,7 +140,8 @@ def _arm(pool: Pool, name: str, scenario: Scenario) -> Arm:
         has_oracle=scenario.has_oracle,
         deadline_s=scenario.round_deadline_s,
     )
-    return summarize_arm(run, _of(pool.rounds, name, scenario.name), _of(pool.kills, name, scenario.name))
+    rounds = _of(pool.rounds, name, scenario.name, ROUND_COLUMNS)
+    return summarize_arm(run, rounds, _of(pool.kills, name, scenario.name, KILL_COLUMNS))
 
 
 def _rounds_per_minute(pool: Pool, arm: str, scenario: str) -> float | None:
@@ -153,8 +155,10 @@ def _boot_s(pool: Pool, arm: str, scenario: str) -> float | None:
     return sum(trial.guest_start_s + trial.containers_start_s for trial in trials) / len(trials) if trials else None
 
 
-def _of(table: pd.DataFrame, arm: str, scenario: str) -> pd.DataFrame:
-    return table[(table["arm"] == arm) & (table["scenario"] == scenario)]
+def _of(table: pd.DataFrame, arm: str, scenario: str, columns: Sequence[str]) -> pd.DataFrame:
+    """The rows of an arm; tables of before may lack a column."""
+    rows = flags((table["arm"] == arm) & (table["scenario"] == scenario))
+    return table[[column for column in columns if column in table]][rows]
 
 
 def _early_note(trial: TrialRecord) -> str:

@@ -66,7 +66,7 @@ class Column:
 
 @cache
 def pandas_type(name: str) -> Any:
-    """The nullable ExtensionDtype in a frame of a column of this type; a list has none. Its stub lacks what is used of it."""
+    """The nullable type in a frame of a column of this type; a list has none."""
     import pandas as pd  # half a second that only a frame is worth
 
     kinds = {"string": pd.StringDtype, "int": pd.Int64Dtype, "float": pd.Float64Dtype, "bool": pd.BooleanDtype}
@@ -82,6 +82,18 @@ def _array(column: Column, values: list[object]) -> pd.api.extensions.ExtensionA
     return array
 
 
+def nulls(column: Column, count: int) -> pd.api.extensions.ExtensionArray | pd.Series:
+    """A column that nothing is known of."""
+    import pandas as pd
+
+    if column.type == "list":
+        return pd.Series([None] * count, dtype="object")
+    array: pd.api.extensions.ExtensionArray = pandas_type(column.type).__from_arrow__(
+        pa.nulls(count, column.arrow_type)
+    )
+    return array
+
+
 @dataclass(frozen=True)
 class Table:
     """One table; a row is what `row` says."""
@@ -94,7 +106,11 @@ class Table:
         """Rows as a DataFrame with this table's columns, in order, with nullable types."""
         import pandas as pd
 
-        columns = {c.name: _array(c, [_fit(row.get(c.name)) for row in rows]) for c in self.columns}
+        given = set[str]().union(*rows)
+        columns = {
+            c.name: _array(c, [_fit(row.get(c.name)) for row in rows]) if c.name in given else nulls(c, len(rows))
+            for c in self.columns
+        }
         index = pd.RangeIndex(len(rows))  # given, so that no column is aligned by its own
         return pd.DataFrame(columns, index=index, copy=False)
 

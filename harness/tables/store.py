@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ..errors import EvidenceError
 from ..system.paths import write_atomically
-from .schema import FACTS, FORMAT_VERSION, TABLES, Column, Table, pandas_type
+from .schema import FACTS, FORMAT_VERSION, TABLES, Column, Table, nulls, pandas_type
 
 
 def save_tables(directory: Path, frames: dict[str, pd.DataFrame]) -> None:
@@ -47,16 +47,14 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
 def _values(column: Column, content: pa.Table) -> pd.api.extensions.ExtensionArray | pd.Series:
     """A column as a frame that is made of rows has it; null where a table of before lacks it."""
     if column.name not in content.column_names:
-        values = pa.chunked_array([pa.nulls(len(content), column.arrow_type)])
-    else:
-        values = content.column(column.name)
-        if values.type != column.arrow_type:
-            values = values.cast(column.arrow_type)
-    if column.type == "list":
-        series: pd.Series = values.to_pandas()
-        return series
-    array: pd.api.extensions.ExtensionArray = pandas_type(column.type).__from_arrow__(values)
-    return array
+        return nulls(column, len(content))
+    values = content.column(column.name)
+    if values.type != column.arrow_type:
+        values = values.cast(column.arrow_type)
+    found: pd.api.extensions.ExtensionArray | pd.Series = (
+        values.to_pandas() if column.type == "list" else pandas_type(column.type).__from_arrow__(values)
+    )
+    return found
 
 
 def load_tables(directory: Path, tables: tuple[Table, ...] = FACTS) -> dict[str, pd.DataFrame]:

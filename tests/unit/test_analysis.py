@@ -5,7 +5,6 @@ import json
 import msgspec
 import numpy as np
 import pytest
-from scipy.stats import beta, binomtest
 
 from harness.analysis.arm import ArmRun, summarize_arm
 from harness.analysis.killclass import KillClass
@@ -182,6 +181,8 @@ def test_no_rounds_give_no_rate():
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 20), (1, 20), (7, 40), (399, 400), (20, 20)])
 def test_the_exact_interval_is_that_of_scipy_and_takes_parts_of_a_round(successes, trials):
+    from scipy.stats import beta, binomtest  # a second, which each worker of pytest-xdist would take for it
+
     expected = binomtest(successes, trials).proportion_ci(method="exact")
     assert exact_interval(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
     low, high = exact_interval(6.5, 31.25)
