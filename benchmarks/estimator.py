@@ -56,8 +56,8 @@ def evidence(cases: pd.DataFrame) -> Iterator[str]:
 
 def runs_table(runs: Sequence[Path]) -> Iterator[str]:
     """Which runs the figures are of."""
-    yield "| run | vCPUs | kernels | scenarios | boots |"
-    yield "|---|---|---|---|---|"
+    yield "| run | state | vCPUs | kernels | scenarios | planned boots |"
+    yield 6 * "|---" + "|"
     for run in runs:
         record = read_run(run)
         releases = {provenance.spec: provenance.release for provenance in record.provenance}
@@ -65,15 +65,15 @@ def runs_table(runs: Sequence[Path]) -> Iterator[str]:
             f"{kernel.spec} ({releases.get(kernel.spec) or kernel.source})" for kernel in record.kernels
         )
         scenarios = ", ".join(scenario.name for scenario in record.scenarios)
-        yield f"| {record.run_id} | {record.vcpus} | {kernels} | {scenarios} | {len(record.blocks)} |"
+        yield f"| {record.run_id} | {record.state} | {record.vcpus} | {kernels} | {scenarios} | {len(record.blocks)} |"
 
 
 def refuse_unfinished(runs: Sequence[Path]) -> None:
-    """Ends the program where a run is not complete, or is given twice."""
+    """Ends the program where a run is still going on, or is given twice. Of an interrupted one the finished rounds count."""
     records = [read_run(run) for run in runs]
     for run, record in zip(runs, records, strict=True):
-        if record.state != RunStatus.COMPLETE:
-            raise SystemExit(f"{run} is {record.state}: finish it with --resume, or leave it out")
+        if record.state == RunStatus.RUNNING:
+            raise SystemExit(f"{run} is {record.state}, or was killed: wait for it, resume it, or leave it out")
         if sum(other.run_id == record.run_id for other in records) > 1:
             raise SystemExit(f"{run} is given twice: its ID is {record.run_id}")
 

@@ -21,6 +21,7 @@ import pandas as pd
 
 from ..analysis.rates import rate_of
 from ..analysis.redundancy import classify
+from ..collectors.files import TrialState
 from ..collectors.rounds import read_evidence
 from ..oomlog.reading import collect
 from ..oomlog.records import Kill
@@ -84,7 +85,10 @@ def _trial_cases(
     trial = evidence.record
     text = next(scenario.text for scenario in record.scenarios if scenario.name == trial.scenario)
     scenario = decode(trial.scenario, text)
-    facts = trial_rows(evidence, scenario, kept[trial.trial_id])
+    counting = kept[trial.trial_id]
+    if trial.state == TrialState.INTERRUPTED:  # without the round that was cut off
+        counting = range(counting.start, min(counting.stop, trial.first_round + evidence.rounds_finished))
+    facts = trial_rows(evidence, scenario, counting)
     kills = classify(KILLS.frame(facts["kills"]), ROUNDS.frame(facts["rounds"]), {trial.scenario: scenario})
     facts_of = kills[["round", "overlapping"]].itertuples(index=False, name=None)
     truth: dict[Any, tuple[Any, Any]] = dict(zip(kills["kmsg_sequence"], facts_of, strict=True))

@@ -146,11 +146,11 @@ def test_the_benchmark_says_how_many_kills_it_leaves_out(run, tmp_path, monkeypa
     assert "Left out: 2 kills" in capsys.readouterr().out
 
 
-def test_the_benchmark_names_its_runs_and_takes_each_complete_run_once(run, tmp_path):
+def test_the_benchmark_names_its_runs_and_takes_each_run_once(run, tmp_path):
     assert any("r<i>" in line and STOCK in line for line in runs_table([run]))
     refuse_unfinished([run])
     with pytest.raises(SystemExit, match="is given twice"):
         refuse_unfinished([run, run])
-    write_run(tmp_path, msgspec.structs.replace(read_run(run), state=RunStatus.INTERRUPTED))
-    with pytest.raises(SystemExit, match="is interrupted: finish it with --resume"):
+    write_run(tmp_path, msgspec.structs.replace(read_run(run), state=RunStatus.RUNNING))
+    with pytest.raises(SystemExit, match="is running, or was killed"):
         refuse_unfinished([tmp_path])
