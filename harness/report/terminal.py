@@ -219,7 +219,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     return [
         ("rounds / boots", [f"{arm.rounds} / {arm.boots}" for arm in arms]),
         *(
-            [("  warm-up rounds, not counted", [str(arm.warm_up_rounds) for arm in arms])]
+            [("  warm-up, not counted", [str(arm.warm_up_rounds) for arm in arms])]
             if any(arm.warm_up_rounds for arm in arms)
             else []
         ),
