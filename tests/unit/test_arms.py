@@ -157,6 +157,16 @@ def test_three_arms_stand_on_80_columns_without_a_word_that_is_cut(warm_up):
     assert {"+queue-charges-", "fail", "+ignore-", "pending-victim"} <= set(heading)
 
 
+def test_the_row_of_warm_up_rounds_cuts_no_word_either():
+    out = io.StringIO()
+    summary = summarize(EXAMPLE)
+    names = ("source:6.1", "source:6.1+queue-charges-fail", "source:6.1+wait-forever")
+    arms = [msgspec.structs.replace(summary.arms[1], arm=name, warm_up_rounds=2) for name in names]
+    print_summary(Console(file=out, width=80), msgspec.structs.replace(summary, arms=arms, comparisons=[], notes=[]))
+    heading = out.getvalue().split(" --")[0].split()
+    assert {"+queue-charges-", "fail", "+wait-forever"} <= set(heading)
+
+
 def test_every_table_of_many_arms_has_the_baseline():
     summary = summarize(EXAMPLE)
     arms = [*summary.arms, *(msgspec.structs.replace(summary.arms[1], arm=f"other-{n}") for n in range(4))]
