@@ -87,4 +87,5 @@ def test_the_estimate_is_right_when_it_says_something():
 
 
 def test_what_user_space_forged_is_counted_apart():
-    assert log("forge-6.1.kmsg").missing.forged_kills == 24  # six lines of four rounds, some with other words before the kill
+    # six lines of four rounds, some with other words before the kill
+    assert log("forge-6.1.kmsg").missing.forged_kills == 24
