@@ -119,9 +119,11 @@ def _lines(data: bytes) -> Iterator[_Line]:
 def _without_soft_breaks(lines: Iterator[_Line]) -> Iterator[_Line]:
     waiting: _Line | None = None
     for line in lines:
+        is_joined = False
         if waiting is not None:
             if peel(line.text.decode("utf-8", "surrogateescape")).is_bare:
                 line = _Line(waiting.text + line.text, waiting.number, waiting.offset)
+                is_joined = True
             else:
                 yield waiting  # what ended with a = was no broken line
         waiting = None
@@ -130,7 +132,9 @@ def _without_soft_breaks(lines: Iterator[_Line]) -> Iterator[_Line]:
         if text.endswith(b"=") and last >= _SOFT_SHORTEST:
             waiting = _Line(text[:-1], line.number, line.offset)
             continue
-        yield _unescaped(line)
+        # An object of JSON on one long line was not encoded: "=3D" in it is a name.
+        is_plain = text.startswith(b'{"') and not is_joined and len(text) > _SOFT_LONGEST
+        yield line if is_plain else _unescaped(line)
     if waiting is not None:
         yield waiting
 
