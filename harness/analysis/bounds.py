@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
-from .rates import effective_rounds, lower_bound, upper_bound
+from ..spec.boots import MIN_BOOTS
+from .rates import assumed_design_effect, effective_rounds, lower_bound, upper_bound
 from .search import least_enough
 
 _MOST_ROUNDS = 1_000_000
@@ -37,11 +37,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         ratio = self.effective_rounds / self.rounds if self.rounds else 1.0
         if self.is_clustered or not self.boots:
             return rounds * ratio
-        return rounds * ratio * _assumed_effect(self.rounds, self.boots) / _assumed_effect(rounds, self.boots)
-
-
-def _assumed_effect(rounds: int, boots: int) -> float:
-    return 1 + (rounds / boots - 1) * DEFAULT_ICC
+        now, then = (assumed_design_effect(count / self.boots) for count in (self.rounds, rounds))
+        return rounds * ratio * now / then
 
 
 def bounds_of(hits: Sequence[int], rounds: Sequence[int], confidence: float) -> Bounds:

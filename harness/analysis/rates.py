@@ -10,14 +10,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betainccinv, betaincinv, stdtrit
 
 from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
 
 CONFIDENCE = 0.95
+
+_Rounds = TypeVar("_Rounds", float, NDArray[np.float64])
+
+
+def assumed_design_effect(rounds_per_boot: _Rounds) -> _Rounds:
+    """How many rounds it takes for what one independent round says, where the correlation within a boot is not estimated."""
+    return 1 + (rounds_per_boot - 1) * DEFAULT_ICC
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +82,7 @@ def effective_rounds(boots: Sequence[tuple[int, int]], tail: float = (1 - CONFID
             seen = min(total, float(share * (1 - share) / variance))
     if count < MIN_BOOTS:
         per_boot = float((rounds**2).sum()) / total
-        return min(seen, total / (1 + (per_boot - 1) * DEFAULT_ICC))
+        return min(seen, total / assumed_design_effect(per_boot))
     return float(seen * (stdtrit(max(1, total - 1), tail) / stdtrit(count - 1, tail)) ** 2)
 
 

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from ..spec.boots import DEFAULT_ICC, MIN_BOOTS
+from ..spec.boots import MIN_BOOTS
+from .rates import assumed_design_effect
 
 Floats = NDArray[np.float64]
 _MANY = 1e6  # degrees of freedom at which t is the normal distribution
@@ -177,7 +178,7 @@ def clusters_of_boots(arm: Boots, base: Boots) -> Clusters:
     if min(arm.number, base.number) >= MIN_BOOTS:
         degrees = np.where(variance > 0, degrees, sum(boots) - 2)
         return Clusters(np.maximum(1.0, estimate), np.asarray(degrees), per_boot, icc)
-    default = 1 + (per_boot - 1) * DEFAULT_ICC
+    default = assumed_design_effect(per_boot)
     return Clusters(np.maximum(default, estimate), np.full_like(per_boot, _MANY), per_boot, icc)
 
 

@@ -309,7 +309,12 @@ def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
     if warm_up:
         failed = sum(arm.warm_up_failed for arm in arms)
         not_completed = f", {failed} of which did not complete" if failed else ""
-        notes.append(f"{warm_up} warm-up rounds, the first of each boot, are recorded but not counted{not_completed}")
+        rounds = (
+            "1 warm-up round, the first of the boot, is"
+            if warm_up == 1
+            else f"{warm_up} warm-up rounds, the first of each boot, are"
+        )
+        notes.append(f"{rounds} recorded but not counted{not_completed}")
     elif any(arm.rounds for arm in arms) and all(record.engine is None for record in pool.records):
         notes.append("no warm-up: the first rounds of each boot are counted, and they differ from the others")
     return notes
