@@ -10,18 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from harness.oomlog.assemble import Assembler
-from harness.oomlog.columns import ColumnAssembler, pack_found
-from harness.oomlog.domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from harness.oomlog.columns import ColumnAssembler, encode_records
+from harness.oomlog.domain import LimitReached, OomKillSummary, Protection, StatsHead, Usage, VictimMemcg
 from harness.oomlog.events import Boot, Event
 from harness.oomlog.header import CpuLine, Cpuset, Header
-from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped
-from harness.oomlog.killers import UserKill
-from harness.oomlog.located import Forged, LocatedRecord, Location, Orphans, Part, Parts, Unread
-from harness.oomlog.losses import Dropped, Suppressed
-from harness.oomlog.meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
+from harness.oomlog.kill import AlreadyExitingVictim, ChosenVictim, GroupKill, KilledLine, SharedMmKill
+from harness.oomlog.located import ForgedLine, LocatedRecord, Location, OrphanRows, Part, ReportParts, UnreadableLine
+from harness.oomlog.losses import DroppedRecords, RateLimitedReports
+from harness.oomlog.meminfo import FreeBlocks, LowmemReserve, PageCounts, RamPages, Swap, Zone
 from harness.oomlog.release import Reaped
 from harness.oomlog.tasks import TableHead, TaskTable
 from harness.oomlog.turned import Turns
+from harness.oomlog.user_space_killers import UserSpaceKill
 from harness.tables.logcolumns import tables_of_columns
 from harness.tables.logrows import LogRows
 
@@ -88,12 +88,12 @@ class Source:
         elif order.random() < 0.5:
             self.time_s = max(0.0, self.time_s + order.choice(STEPS_S))
         style = order.choice(("uptime", "wall", "none")) if self.style == "mixed" else self.style
-        where = Location(
+        location = Location(
             self.line, self.offset, self.time_s if style == "uptime" else None, self.time_s if style in ("wall", "yearless") else None, style == "yearless",
             order.choice(self.callers) if caller is None else caller, order.choice(self.hosts), order.choice(self.boot_ids),
             order.randrange(50) if self.has_sequence else None,
         )  # fmt: skip
-        return LocatedRecord(where, record)
+        return LocatedRecord(location, record)
 
     def number(self) -> int:
         return self.order.choice((0, 1, 7, 100, 4096, 1 << 20, 10**18 - 1))
@@ -129,7 +129,7 @@ class Source:
         parts = [part for part in self.parts() if self.is_calm or order.random() < 0.95]
         found = [self.located(self.header(), caller)] if order.random() < 0.9 else []
         if order.random() < 0.8:
-            found.append(self.located(Parts(tuple(parts)), caller))
+            found.append(self.located(ReportParts(tuple(parts)), caller))
         else:
             found += [self.located(part, caller) for part in parts]
         if order.random() < 0.8:
@@ -175,19 +175,19 @@ class Source:
         kind = order.choice(("memcg", "global")) if self.kind == "both" else self.kind
         if kind == "memcg":
             memcg: list[Part] = [
-                order.choice((TaskIn(self.memcg(), self.memcg()), LimitReached(self.memcg()))),
+                order.choice((VictimMemcg(self.memcg(), self.memcg()), LimitReached(self.memcg()))),
                 *(Usage(name, self.size(), order.choice((400, 4000, 40_000, 1 << 50, 10**15)), self.maybe(3)) for name in ("memory", order.choice(("memory+swap", "swap")), "kmem")),
                 *(self.stats() for _ in range(order.randrange(3))),
             ]  # fmt: skip
         else:
             nodes = order.choice(((None,), (0,), (0, 1)))
             zones = [(node, name) for node in nodes for name in order.sample(ZONE_NAMES, order.randrange(1, 5))]
-            memcg = [Lists(self.lists()) for _ in range(1 if self.is_calm else order.randrange(3))]
+            memcg = [PageCounts(self.lists()) for _ in range(1 if self.is_calm else order.randrange(3))]
             for node, name in zones:
                 memcg.append(Zone(node, name, self.size(), 0, 0, self.size(), self.maybe(40), self.maybe(40)))
-                memcg.append(Reserve(tuple(order.choice((0, 0, 10, 1000)) for _ in range(order.randrange(1, 7)))))
-            memcg += [Buddy(node, name, self.blocks(), order.random() < 0.8) for node, name in zones]
-            memcg += [Swap("Free", self.size()), Swap("Total", self.size()), Ram(1000)]
+                memcg.append(LowmemReserve(tuple(order.choice((0, 0, 10, 1000)) for _ in range(order.randrange(1, 7)))))
+            memcg += [FreeBlocks(node, name, self.blocks(), order.random() < 0.8) for node, name in zones]
+            memcg += [Swap("Free", self.size()), Swap("Total", self.size()), RamPages(1000)]
         return [
             CpuLine(self.pid(), self.comm(), self.maybe("6.1.0")), Cpuset(self.maybe("x"), "/", order.choice(("0", "0-1", "1,x", ""))), *memcg,
             Protection(1, 2), self.table(), self.summary(),
@@ -225,10 +225,10 @@ class Source:
         places = np.arange(self.line, self.line + rows, dtype=np.int64).tobytes()
         return TaskTable(columns, values.tobytes(), names, places, 0 if self.is_calm else order.choice((0, 0, 0, 2)), 0)
 
-    def summary(self) -> Summary:
+    def summary(self) -> OomKillSummary:
         order = self.order
         oom_memcg = self.maybe(self.memcg())
-        return Summary(
+        return OomKillSummary(
             "CONSTRAINT_MEMCG", order.choice(("(null)", "0", "0-1")), self.maybe("/"), order.choice((None, "0", "0-1", "9", "1-", "0-99999999", "0-1,x", "2,0-0", "3-1")), oom_memcg,
             oom_memcg is None and order.random() < 0.5, self.maybe(self.memcg()), self.maybe(self.comm()), self.maybe(self.pid()), 0,
             order.random() < 0.9,
@@ -239,10 +239,10 @@ class Source:
         mask = order.choice((0xCC0, 0x100CCA) if self.is_calm else (None, 0, 0x1, 0x4, 0x2, 0xA, 0x8, 0xCC0, 0x100CCA))
         return Header(self.maybe(self.comm()), mask, self.maybe("GFP"), order.choice((0, 0, 0, 1) if self.is_calm else (None, -1, 0, 0, 1, 3, 70)), self.maybe("0"), self.maybe(-17), order.random() < 0.9)  # fmt: skip
 
-    def killed(self, message: str | None = None) -> Killed:
+    def killed(self, message: str | None = None) -> KilledLine:
         message = self.order.choice(MESSAGES) if message is None else message
         size = self.maybe(self.order.choice((10, 100, 1000)) * self.page_kb)
-        return Killed(
+        return KilledLine(
             message, self.victim(), self.maybe(self.comm()), size, self.maybe(self.size()), self.maybe(1), self.maybe(2), self.maybe(0),
             self.maybe(3), self.maybe(-5), self.order.random() < 0.9,
         )  # fmt: skip
@@ -256,24 +256,24 @@ class Source:
             return self.killed()
         return order.choice(
             (
-                Skipped("Out of memory", self.pid(), self.comm()), Sharing(self.pid(), self.comm()), Suppressed(3), Dropped(2, order.choice(("printk", "journald", "rsyslog"))),
+                AlreadyExitingVictim("Out of memory", self.pid(), self.comm()), SharedMmKill(self.pid(), self.comm()), RateLimitedReports(3), DroppedRecords(2, order.choice(("printk", "journald", "rsyslog"))),
                 Event(order.choice(("panic", "no-victim", "sysrq", "soft-lockup")), self.maybe(self.pid()), "text " + self.comm()),
-                UserKill("earlyoom", self.maybe(self.pid()), self.maybe("x"), "killed"), Boot(self.maybe("6.1.0"), order.choice(("", "c" * 32))),
-                Forged(order.choice(("kill", "head"))), Unread(order.choice(("kill", "head", "summary"))), Orphans(4), TableHead(("pid",), True), self.summary(),
-                self.table(), self.stats(), Ram(3), Parts((self.table(), self.summary(), self.table())),
+                UserSpaceKill("earlyoom", self.maybe(self.pid()), self.maybe("x"), "killed"), Boot(self.maybe("6.1.0"), order.choice(("", "c" * 32))),
+                ForgedLine(order.choice(("kill", "head"))), UnreadableLine(order.choice(("kill", "head", "summary"))), OrphanRows(4), TableHead(("pid",), True), self.summary(),
+                self.table(), self.stats(), RamPages(3), ReportParts((self.table(), self.summary(), self.table())),
             )
         )  # fmt: skip
 
     def reaped(self) -> Reaped:
         return Reaped(self.order.choice(("reaped", "reaped", "unable", "giving-up")), self.pid(), self.maybe(self.comm()), self.order.choice((None, 0, 0, 40)), 0, 0, self.order.random() < 0.9)  # fmt: skip
 
-    def chosen(self) -> Chosen:
-        return Chosen(self.order.choice(MESSAGES[2:]), self.pid(), self.comm())
+    def chosen(self) -> ChosenVictim:
+        return ChosenVictim(self.order.choice(MESSAGES[2:]), self.pid(), self.comm())
 
 
 def _without_number(found: LocatedRecord) -> LocatedRecord:
     """With a stamp that is no number. It is a new object, as of another line: one and the same would equal itself."""
-    return LocatedRecord(msgspec.structs.replace(found.where, uptime_s=float("nan")), found.record)
+    return LocatedRecord(msgspec.structs.replace(found.location, uptime_s=float("nan")), found.record)
 
 
 def tables_of_both(chunks: list[tuple[list[LocatedRecord], int]]) -> str:
@@ -291,7 +291,7 @@ def tables_of_both(chunks: list[tuple[list[LocatedRecord], int]]) -> str:
                 for output in reference.feed(item, base + 1):
                     rows.add(output, "log\udcff")
                     records += 1
-            columns.feed(pack_found(found, lines), base + 1, reference.missing.sequence_gaps)
+            columns.feed(encode_records(found, lines), base + 1, reference.missing.sequence_gaps)
             base += lines
         for output in reference.close():
             rows.add(output, "log\udcff")

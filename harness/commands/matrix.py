@@ -103,7 +103,7 @@ def matrix(
     from ..studies.nightly import add_night
 
     parsed = [parse_condition(text) for text in conditions]
-    if not kernels and (given := _measuring(context)):
+    if not kernels and (given := _measurement_options_given(context)):
         raise UsageError(f"{given[0]} is of a night that is measured", "add --kernels SPEC, or leave it out")
     with Reporter() as progress:
         if kernels:
@@ -130,29 +130,29 @@ def matrix(
                     with contextlib.suppress(OomtrialError):
                         write_site(out, progress)
                 raise
-        found = write_site(out, progress)
-    failed = _show(found, output_format, parsed)
+        shown = write_site(out, progress)
+    failed = _print_matrix(shown, output_format, parsed)
     click.echo(f"page: {out / PAGE}", err=output_format != "table")
     if failed:
         raise SystemExit(CHECK_FAILED)
 
 
-def _show(found: Matrix, output_format: str, parsed: list[Condition]) -> bool:
+def _print_matrix(matrix: Matrix, output_format: str, parsed: list[Condition]) -> bool:
     """Prints the newest night. Returns whether a cell fails a condition."""
     from ..analysis.checks import parse_condition
     from ..analysis.matrix import check_night
     from ..report.ci import junit_xml, ktap
 
     asked = parsed or ([parse_condition("worse")] if output_format in ("junit", "ktap") else [])
-    summary, checks = check_night(found.newest, asked)
+    summary, checks = check_night(matrix.newest, asked)
     if output_format == "json":
-        print_json({"nights": len(found.nights), "newest": found.newest, "checks": checks})
+        print_json({"nights": len(matrix.nights), "newest": matrix.newest, "checks": checks})
     elif output_format == "table":
         from ..report.comparisontable import print_checks
         from ..report.matrixtable import print_matrix
 
         console = console_on_stdout()
-        print_matrix(console, found)
+        print_matrix(console, matrix)
         print_checks(console, [check for check in checks if check.failed])
     else:
         click.echo(
@@ -162,7 +162,7 @@ def _show(found: Matrix, output_format: str, parsed: list[Condition]) -> bool:
     return bool(parsed) and any(check.failed for check in checks)
 
 
-def _measuring(context: click.Context) -> list[str]:
+def _measurement_options_given(context: click.Context) -> list[str]:
     """Options on the command line that only a measurement needs."""
     return [
         option.opts[0]

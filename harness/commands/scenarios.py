@@ -11,7 +11,7 @@ from .sections import SectionedGroup
 from .values import Choice
 
 
-class _ShownByDefault(SectionedGroup):
+class DefaultToShowGroup(SectionedGroup):
     """`scenarios NAME` is `scenarios show NAME`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -20,7 +20,7 @@ class _ShownByDefault(SectionedGroup):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_ShownByDefault)
+@click.group(cls=DefaultToShowGroup)
 def scenarios() -> None:
     """List the scenarios, print the file of one, or write a new one.
 
@@ -33,7 +33,7 @@ def scenarios() -> None:
     """
 
 
-@scenarios.command()
+@scenarios.command("show")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--format",
@@ -42,7 +42,7 @@ def scenarios() -> None:
     help="Output format.  [default: toml with NAME, else table]",
 )
 @click.option("--schema", is_flag=True, help="Print the JSON schema of scenario files, for an editor.")
-def show(names: tuple[str, ...], output_format: str | None, schema: bool) -> None:
+def show_scenarios(names: tuple[str, ...], output_format: str | None, schema: bool) -> None:
     """List all scenarios, or print the TOML file of one. NAME is the name of a scenario, or the path of a .toml file."""
     from ..report.scenariotable import print_scenarios, scenario_row
     from ..spec.scenarios import load_scenario, scenario_names, scenario_schema

@@ -20,7 +20,8 @@ from ..errors import GuestError, HostError
 
 LABEL = "org.oomtrial"  # on every container that oomtrial makes; its value is the container's role
 SESSION = "org.oomtrial.session"  # on everything that oomtrial makes in a shared engine; see session.py
-COLLECTOR, SUPERVISOR, BESIDE, WATCHER = "collector", "supervisor", "beside", "watcher"
+COLLECTOR, SUPERVISOR, WATCHER = "collector", "supervisor", "watcher"
+SECONDARY = "beside"  # a container next to the supervisor's; snapshots that are stored already have this word
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 # A stream that is closed under its reader fails with these too.
 _STREAM_ERRORS = (*API_ERRORS, ValueError, AttributeError)

@@ -17,8 +17,8 @@ from ..collectors.files import EvidenceWriter
 from ..containers.images import Image, load_image
 from ..containers.running import (
     API_ERRORS,
-    BESIDE,
     COLLECTOR,
+    SECONDARY,
     SESSION,
     SUPERVISOR,
     FollowedContainer,
@@ -186,13 +186,13 @@ def _create_containers(client: docker.DockerClient, job: TrialJob, volume: str) 
     parent = cgroup_parent(job.token, scenario.top_level)
     volumes = {volume: {"bind": "/run/oomtrial", "mode": "rw"}}
     ids = {}
-    for beside in scenario.file.containers:
-        limit = next((limit.bytes for limit in scenario.limits if limit.name == beside.name), None)
+    for secondary in scenario.file.containers:
+        limit = next((limit.bytes for limit in scenario.limits if limit.name == secondary.name), None)
         limits = WorkloadLimits(limit, 0, scenario.file.cpus, -1000, parent)
-        name = f"oomtrial-{job.token}-{beside.name}"
-        container = create_workload(client, reference, name, BESIDE, {}, limits, ["idle"], job.session)
+        name = f"oomtrial-{job.token}-{secondary.name}"
+        container = create_workload(client, reference, name, SECONDARY, {}, limits, ["idle"], job.session)
         container.start()
-        ids[beside.name] = str(container.id)
+        ids[secondary.name] = str(container.id)
     if any(group.kind == "pagecache" for group in scenario.file.hogs):
         volumes[_GUEST_DATA] = {"bind": DATA_FILE, "mode": "ro"}
     # The supervisor locks what it needs, which is little, as far as it is allowed to.
@@ -221,7 +221,9 @@ def _supervisor_arguments(job: TrialJob, container_ids: dict[str, str]) -> list[
         ("top", scenario.top_level),
     ]
     options += [("set", f"{level}:{file}={value}") for level, file, value in scenario.memcg_settings()]
-    options += [("group", container_ids[beside.name]) for beside in scenario.file.containers if beside.oom_group]
+    options += [
+        ("group", container_ids[secondary.name]) for secondary in scenario.file.containers if secondary.oom_group
+    ]
     if scenario.swap_bytes:
         # zram takes its memory from the guest: twice as large as what may be swapped, so that it is never full
         options.append(("swap", 2 * scenario.swap_bytes))

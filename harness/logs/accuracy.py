@@ -98,7 +98,7 @@ def _trial_cases(
     first: dict[Any, int] = {}  # decision by round
     with (directory / "kmsg.log").open("rb") as stream:
         for kill in collect(stream).kills:
-            number, known = truth.get(kill.where.sequence, (None, None))
+            number, known = truth.get(kill.location.sequence, (None, None))
             is_later = None if number is None else kill.decision != first.setdefault(number, kill.decision)
             overlapping = None if known is None or pd.isna(known) else bool(known)
             yield _case(kill, overlapping, is_later, kernel, group, trial.scenario, boot)

@@ -10,7 +10,7 @@ from ..oomlog.assemble import Output
 from ..oomlog.infer import in_subtree
 from ..oomlog.located import Location
 from ..oomlog.records import Kill, OtherEvent, Release, Report
-from ..oomlog.wall import iso_seconds, second_of_year
+from ..oomlog.wall_clock import iso_seconds, to_yearless
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class TimeBound:
             raise UsageError(f"not a time: {text!r}", "write seconds of uptime, or a date such as 2026-11-23T08:00:00Z")
         return cls(seconds, False)
 
-    def of(self, where: Location) -> float | None:
+    def of(self, location: Location) -> float | None:
         """Seconds from this time to a record: negative before, positive after; None without that clock."""
         if self.is_uptime:
-            return None if where.uptime_s is None else where.uptime_s - self.seconds
-        if where.wall_s is None:
+            return None if location.uptime_s is None else location.uptime_s - self.seconds
+        if location.wall_s is None:
             return None
-        return where.wall_s - (second_of_year(self.seconds) if where.wall_is_yearless else self.seconds)
+        return location.wall_s - (to_yearless(self.seconds) if location.wall_is_yearless else self.seconds)
 
 
 @dataclass
@@ -58,10 +58,10 @@ class LogFilter:
         """Whether nothing is filtered out."""
         return self.since is None and self.until is None and self.memcg is None
 
-    def _in_time(self, where: Location) -> bool:
+    def _in_time(self, location: Location) -> bool:
         for bound, sign in ((self.since, 1), (self.until, -1)):
             if bound is not None:
-                distance = bound.of(where)
+                distance = bound.of(location)
                 if distance is None:
                     self.without_clock += 1
                     return False
@@ -82,9 +82,9 @@ class LogFilter:
             case Kill() if output.report is not None:
                 return self.matches(output.report)
             case Kill() | Report():
-                return self._in_memcg(output.domain, output.task_memcg) and self._in_time(output.where)
+                return self._in_memcg(output.domain, output.task_memcg) and self._in_time(output.location)
             case Release() | OtherEvent():
-                return self.memcg is None and self._in_time(output.where)
+                return self.memcg is None and self._in_time(output.location)
 
 
 class Renumbering:

@@ -19,7 +19,7 @@ from ..guest.local import connect_local, engine_of, open_kernel_log
 from ..oomlog.live import LiveLog
 from ..oomlog.records import Kill
 from ..report.place import Place, place_of
-from ..report.watchtext import Seen, WatchTotals
+from ..report.watchtext import WatchedKill, WatchTotals
 from ..system.process import has_initial_pids
 from ..units import format_count
 
@@ -34,7 +34,7 @@ _SOON_S = 3.0  # the engine may tell of the end before the kill's report is over
 class WatchOutput(Protocol):
     """Prints what `watch` sees."""
 
-    def kill(self, seen: Seen) -> None:
+    def kill(self, seen: WatchedKill) -> None:
         """Prints a kill."""
         ...
 
@@ -54,7 +54,7 @@ class WatchOutput(Protocol):
 class KillCounter(Protocol):
     """Counts the kills and the lost records that `watch` sees: `Metrics` does it for Prometheus."""
 
-    def kill(self, seen: Seen) -> None:
+    def kill(self, seen: WatchedKill) -> None:
         """Counts a kill."""
 
     def lost(self, records: int) -> None:
@@ -76,10 +76,10 @@ class ObservedKill:
 class Watch:
     """Follows until it is interrupted. Works without an engine: names are then missing, and a note says so once."""
 
-    def __init__(self, make_out: Callable[[], WatchOutput], meter: KillCounter | None = None) -> None:
-        """`meter`: counts beside `make_out`. Raises HostError, with advice, when this process may not read the kernel log; nothing is printed then."""
+    def __init__(self, make_out: Callable[[], WatchOutput], counter: KillCounter | None = None) -> None:
+        """`counter`: counts beside `make_out`. Raises HostError, with advice, when this process may not read the kernel log; nothing is printed then."""
         self._log, self._live = open_kernel_log(), LiveLog()
-        self._out, self._meter = make_out(), meter
+        self._out, self._counter = make_out(), counter
         self._started = time.monotonic()
         self._overrun = False
         self._has_initial_pids = has_initial_pids()
@@ -112,7 +112,7 @@ class Watch:
             while True:
                 poll.poll(_TICK_MS)
                 self._read()
-                self._emit_settled_kills()
+                self._emit_complete_kills()
         except KeyboardInterrupt:
             for output in self._live.close():
                 self._kill(output)
@@ -126,9 +126,9 @@ class Watch:
         for record in self._records():
             if self._has_initial_pids and (found := _KILLED.search(record)):
                 self._note_container(int(found[1]))
-            self._live.take(record, time.monotonic())
-        if self._meter is not None:
-            self._meter.lost(self._live.missing.sequence_gaps)
+            self._live.feed(record, time.monotonic())
+        if self._counter is not None:
+            self._counter.lost(self._live.missing.sequence_gaps)
 
     def _note_container(self, pid: int) -> None:
         """The kernel prints ten reports in 5 s and all of the kills; for a moment a victim still has a memcg to be looked up."""
@@ -150,8 +150,8 @@ class Watch:
                     self._out.note("the kernel log was overwritten faster than it was read: kills may be missing")
                 self._overrun = True
 
-    def _emit_settled_kills(self) -> None:
-        for output in self._live.settled(time.monotonic()):
+    def _emit_complete_kills(self) -> None:
+        for output in self._live.complete_records(time.monotonic()):
             self._kill(output)
         if self._names is None:
             return
@@ -187,8 +187,8 @@ class Watch:
         place = place_of(output.task_memcg or output.domain, container, name)
         seen = ObservedKill(_wall(output), output, container, name, source if container else None, place)
         self._out.kill(seen)
-        if self._meter is not None:
-            self._meter.kill(seen)
+        if self._counter is not None:
+            self._counter.kill(seen)
 
     def _summarize(self) -> None:
         missing = self._live.missing
@@ -213,9 +213,9 @@ class Watch:
 
 def _wall(kill: Kill) -> float:
     """Unix time of a kill: the kernel log's clock stands still in suspend, as the monotonic one does."""
-    if kill.where.uptime_s is None:
+    if kill.location.uptime_s is None:
         return time.time()
-    return time.time() - max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - kill.where.uptime_s)
+    return time.time() - max(0.0, time.clock_gettime(time.CLOCK_MONOTONIC) - kill.location.uptime_s)
 
 
 def _duration(seconds: float) -> str:
@@ -223,10 +223,10 @@ def _duration(seconds: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def watch(make_out: Callable[[], WatchOutput], meter: KillCounter | None = None) -> None:
+def watch(make_out: Callable[[], WatchOutput], counter: KillCounter | None = None) -> None:
     """Follows the kernel log until Ctrl-C.
 
     Raises HostError when this process may not read it.
     """
     with contextlib.suppress(KeyboardInterrupt):  # before anything was followed
-        Watch(make_out, meter).run()
+        Watch(make_out, counter).run()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import HostError, UsageError
-from ..report.watchtext import Seen
+from ..report.watchtext import WatchedKill
 from ..system.extras import require_extra
 
 LOOPBACK = "127.0.0.1"
@@ -84,7 +84,7 @@ class Metrics:
 
         return int(server.server_port), stop
 
-    def kill(self, seen: Seen) -> None:
+    def kill(self, seen: WatchedKill) -> None:
         """Counts a kill."""
         labels = (*self._place(seen), self._kernel)
         self._kills.labels(*labels).inc()
@@ -92,7 +92,7 @@ class Metrics:
         self._overlaps.labels(*labels).inc(seen.kill.overlap_estimated is True)
         self._unknown.labels(*labels).inc(seen.kill.overlap_estimated is None)
 
-    def _place(self, seen: Seen) -> tuple[str, str, str]:
+    def _place(self, seen: WatchedKill) -> tuple[str, str, str]:
         place = (seen.place.container, seen.place.pod, seen.place.unit)
         if place not in self._series and len(self._series) >= _SERIES:
             return _OTHER, _OTHER, _OTHER

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from ..errors import EvidenceError, HostError, UsageError
 from ..oomlog.assemble import Output
-from ..oomlog.columnreading import ColumnReader
+from ..oomlog.column_reader import ColumnReader
 from ..oomlog.columns import exists as columns_exist
 from ..oomlog.reading import Reader
 from ..oomlog.records import Kill, KnownLosses

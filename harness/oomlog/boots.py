@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .events import Boot
-from .infer import DomainMemory
-from .kill import Chosen, Killed, Skipped
+from .infer import DomainInference
+from .kill import AlreadyExitingVictim, ChosenVictim, KilledLine
 from .located import Location
 from .records import Kill, Report
 
-_BACK_S = 1.0  # a kernel's stamps that go back further are of another boot
+_REBOOT_BACKSTEP_S = 1.0  # a kernel's stamps that go back further are of another boot
 _WALL_BACK_S = 2 * 3600.0  # a wall clock goes back an hour in autumn
 _YEAR_TURN_S = 300 * 86400.0
 _DUPLICATE_LINES = 1000  # how far apart a paste and its copy may stand
-_PENDING = 512  # kills that wait for a release, and that a later one is held against; a bound for logs without time
+_MOST_KILLS = 512  # kills that wait for a release, and that a later one is held against; a bound for logs without time
 
 
 @dataclass(slots=True)
-class Group:
+class GroupKillInProgress:
     memcg: str
     chosen_pid: int | None
     decision: int
@@ -33,17 +33,17 @@ class Group:
 
 
 @dataclass(slots=True)
-class Caller:
+class PrintContext:
     """What one task is printing; without callers in the log, what the kernel is printing."""
 
     report: Report | None = None  # no kill of it yet
     last_line: int = 0
-    chosen: Chosen | None = None
-    chosen_where: Location | None = None  # of a choice whose kill is not there yet
+    chosen: ChosenVictim | None = None
+    chosen_location: Location | None = None  # of a choice whose kill is not there yet
     is_copy: bool = False  # what follows is a report that was pasted twice
     last_kill: Kill | None = None
-    skipped: Skipped | None = None
-    group: Group | None = None
+    skipped: AlreadyExitingVictim | None = None
+    group: GroupKillInProgress | None = None
 
 
 @dataclass(slots=True)
@@ -54,14 +54,14 @@ class BootState:
     last_wall_s: float | None = None
     last_sequence: int | None = None
     is_fresh: bool = True
-    callers: dict[str, Caller] = field(default_factory=dict)
-    recent: deque[Kill] = field(default_factory=lambda: deque(maxlen=_PENDING))
-    seen: deque[tuple[int, tuple[Any, ...]]] = field(default_factory=deque)  # line, key
-    seen_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    domains: DomainMemory = field(default_factory=DomainMemory)
+    contexts: dict[str, PrintContext] = field(default_factory=dict)
+    recent_kills: deque[Kill] = field(default_factory=lambda: deque(maxlen=_MOST_KILLS))
+    recent_lines: deque[tuple[int, tuple[Any, ...]]] = field(default_factory=deque)  # line, key
+    recent_keys: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    domains: DomainInference = field(default_factory=DomainInference)
     kernel: str | None = None
     banner: tuple[Location, str] | None = None  # the kernel's first line
-    judged: Kill | None = None  # the last
+    last_estimated: Kill | None = None
 
 
 class Boots:
@@ -99,9 +99,9 @@ class Boots:
         self._host = host
         return host
 
-    def boot_of(self, where: Location, record: Any) -> BootState | None:
+    def boot_of(self, location: Location, record: Any) -> BootState | None:
         """The boot that a record belongs to, or None for a copy of a record that is there already."""
-        host = where.host
+        host = location.host
         boot = self._hosts.get(host) if host == self._host else None
         if boot is None:
             host = self.host_of(host)
@@ -110,36 +110,40 @@ class Boots:
             boot = self._hosts[host] = self._new_boot()
         is_boot = isinstance(record, Boot)
         if is_boot:
-            if record.release is not None and boot.banner is not None and _is_same_banner(boot, where, record.release):
+            if (
+                record.release is not None
+                and boot.banner is not None
+                and _is_same_banner(boot, location, record.release)
+            ):
                 return None
             is_other = not boot.is_fresh or (boot.banner is not None and record.release is not None)
             if is_other or (record.boot_id and record.boot_id != boot.boot_id):
                 boot = self._next_boot(host, boot, record.boot_id) if is_other else boot
                 boot.boot_id = record.boot_id
             if record.release is not None:
-                boot.banner = where, record.release
-        elif where.boot_id and boot.boot_id and where.boot_id != boot.boot_id:
-            boot = self._next_boot(host, boot, where.boot_id)
-        boot.boot_id = boot.boot_id or where.boot_id
-        key = None if is_boot else _key(where, record)
-        if key is not None and self._is_duplicate(boot, where, key, record):
+                boot.banner = location, record.release
+        elif location.boot_id and boot.boot_id and location.boot_id != boot.boot_id:
+            boot = self._next_boot(host, boot, location.boot_id)
+        boot.boot_id = boot.boot_id or location.boot_id
+        key = None if is_boot else _duplicate_key(location, record)
+        if key is not None and self._is_duplicate(boot, location, key, record):
             return None
-        if not is_boot and self._goes_back(boot, where):
-            boot = self._next_boot(host, boot, where.boot_id)
+        if not is_boot and self._goes_back(boot, location):
+            boot = self._next_boot(host, boot, location.boot_id)
         boot.is_fresh = is_boot
-        uptime_s = where.uptime_s
+        uptime_s = location.uptime_s
         if uptime_s is not None:
             boot.last_uptime_s = max(uptime_s, boot.last_uptime_s or 0.0)
-        if where.wall_s is not None:
-            boot.last_wall_s = where.wall_s
-        if where.sequence is not None:
-            boot.last_sequence = where.sequence
+        if location.wall_s is not None:
+            boot.last_wall_s = location.wall_s
+        if location.sequence is not None:
+            boot.last_sequence = location.sequence
         if key is not None:
-            seen, keys, line = boot.seen, boot.seen_keys, where.line
-            seen.append((line, key))
+            lines, keys, line = boot.recent_lines, boot.recent_keys, location.line
+            lines.append((line, key))
             keys[key] = line
-            while seen[0][0] < line - _DUPLICATE_LINES:
-                before, old = seen.popleft()
+            while lines[0][0] < line - _DUPLICATE_LINES:
+                before, old = lines.popleft()
                 if keys.get(old) == before:
                     del keys[old]
         return boot
@@ -154,47 +158,49 @@ class Boots:
         return BootState(self.count, boot_id)
 
     @staticmethod
-    def _goes_back(boot: BootState, where: Location) -> bool:
-        if where.uptime_s is not None:
-            return boot.last_uptime_s is not None and where.uptime_s < boot.last_uptime_s - _BACK_S
-        if where.wall_s is None or boot.last_wall_s is None or boot.last_uptime_s is not None:
+    def _goes_back(boot: BootState, location: Location) -> bool:
+        if location.uptime_s is not None:
+            return boot.last_uptime_s is not None and location.uptime_s < boot.last_uptime_s - _REBOOT_BACKSTEP_S
+        if location.wall_s is None or boot.last_wall_s is None or boot.last_uptime_s is not None:
             return False
-        back = boot.last_wall_s - where.wall_s
-        return back > _WALL_BACK_S and not (where.wall_is_yearless and back > _YEAR_TURN_S)
+        back = boot.last_wall_s - location.wall_s
+        return back > _WALL_BACK_S and not (location.wall_is_yearless and back > _YEAR_TURN_S)
 
     @staticmethod
-    def _is_duplicate(boot: BootState, where: Location, key: tuple[Any, ...], record: Any) -> bool:
+    def _is_duplicate(boot: BootState, location: Location, key: tuple[Any, ...], record: Any) -> bool:
         """A record that stood a little above with the same stamp: log and copy were pasted into one file."""
-        before = boot.seen_keys.get(key)
-        if before is None or where.line - before > _DUPLICATE_LINES:
+        before = boot.recent_keys.get(key)
+        if before is None or location.line - before > _DUPLICATE_LINES:
             return False
-        if isinstance(record, Killed):
+        if isinstance(record, KilledLine):
             return True  # nobody is killed twice, sizes and microsecond alike
-        return where.uptime_s is not None and boot.last_uptime_s is not None and where.uptime_s <= boot.last_uptime_s
+        return (
+            location.uptime_s is not None and boot.last_uptime_s is not None and location.uptime_s <= boot.last_uptime_s
+        )
 
 
-def _key(where: Location, record: Any) -> tuple[Any, ...] | None:
+def _duplicate_key(location: Location, record: Any) -> tuple[Any, ...] | None:
     """What makes a record the same as another; None for records without a stamp."""
-    time_s = where.time_s
+    time_s = location.time_s
     if time_s is None:
         return None
-    if isinstance(record, Killed):
-        return (time_s, where.sequence, record)
+    if isinstance(record, KilledLine):
+        return (time_s, location.sequence, record)
     return (
         time_s,
-        where.sequence,
-        where.caller,
+        location.sequence,
+        location.caller,
         type(record),
         getattr(record, "pid", None),
         getattr(record, "comm", None),
     )
 
 
-def _is_same_banner(boot: BootState, where: Location, release: str) -> bool:
+def _is_same_banner(boot: BootState, location: Location, release: str) -> bool:
     """Whether a kernel's first line is a copy of the last one: uptime is 0 in all of them."""
     assert boot.banner is not None
     before, was = boot.banner
-    if was != release or (where.uptime_s, where.wall_s) != (before.uptime_s, before.wall_s):
+    if was != release or (location.uptime_s, location.wall_s) != (before.uptime_s, before.wall_s):
         return False
-    near = where.line - before.line <= (_DUPLICATE_LINES if where.wall_s is not None and boot.is_fresh else 1)
-    return near and where.time_s is not None
+    near = location.line - before.line <= (_DUPLICATE_LINES if location.wall_s is not None and boot.is_fresh else 1)
+    return near and location.time_s is not None

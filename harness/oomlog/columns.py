@@ -14,8 +14,8 @@ import msgspec
 
 from .compiled import native_library
 from .located import LocatedRecord
+from .packing import PackedRecords
 from .records import KnownLosses
-from .wire import Records
 
 TABLES = ("reports", "kills", "releases", "tasks", "events", "zones", "memory_stats")  # in the order of assembler.h
 _LOSSES = (
@@ -104,7 +104,7 @@ class ColumnAssembler:
         """What follows is another log: of another machine, or another boot, for all that is known."""
         self._check(self._calls.oomtrial_begin_log(self._pointer))
 
-    def feed(self, records: Records, line_base: int, sequence_gaps: int) -> None:
+    def feed(self, records: PackedRecords, line_base: int, sequence_gaps: int) -> None:
         """Takes records. `line_base` is added to the numbers of their lines; `sequence_gaps` is what the log lacks so far.
 
         Raises MemoryError.
@@ -184,13 +184,13 @@ _encoder = msgspec.msgpack.Encoder()
 _LARGEST = (1 << 63) - 1
 
 
-def pack_found(found: list[LocatedRecord], lines: int) -> Records:
+def encode_records(found: list[LocatedRecord], lines: int) -> PackedRecords:
     """Records of the reader in Python, as those of the compiled one."""
     try:
-        return Records(b"".join(map(_encoder.encode, found)), len(found), lines)
+        return PackedRecords(b"".join(map(_encoder.encode, found)), len(found), lines)
     except (UnicodeEncodeError, OverflowError):  # bytes that are no UTF-8, numbers of more than 64 bits
         plain = msgspec.to_builtins(found, builtin_types=(bytes,))
-        return Records(b"".join(_encoder.encode(_as_bytes(one)) for one in plain), len(found), lines)
+        return PackedRecords(b"".join(_encoder.encode(_as_bytes(one)) for one in plain), len(found), lines)
 
 
 def _as_bytes(value: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from . import domain, header, kill, meminfo, release, tasks
 from .native.build import LIBRARY as _NAME
 from .native.build import SOURCES, source_hash
-from .triggers import PATTERNS, TRIGGERS, Marked, Parser, encoded, parsers_of
+from .triggers import ENCODED_DOCUMENT, PATTERNS, TRIGGERS, Parser, TriggerHit, parsers_of
 
 LIBRARY = SOURCES / _NAME
 NO_COMPILED = "OOMTRIAL_NO_COMPILED_READER"  # set: the reader of scan.py alone
@@ -30,19 +30,19 @@ _FORMS: dict[Parser, int] = {
     kill.parse_group_kill: 5,
     header.parse_cpu_line: 6,
     header.parse_cpuset: 7,
-    domain.parse_task_in: 8,
+    domain.parse_victim_memcg: 8,
     domain.parse_limit_reached: 9,
     domain.parse_usage: 10,
     domain.parse_stats_head: 11,
     tasks.parse_table_head: 13,
     meminfo.parse_zone: 14,
-    meminfo.parse_reserve: 15,
-    meminfo.parse_buddy: 16,
-    meminfo.parse_lists: 17,
+    meminfo.parse_lowmem_reserve: 15,
+    meminfo.parse_free_blocks: 16,
+    meminfo.parse_page_counts: 17,
     meminfo.parse_swap: 18,
-    meminfo.parse_ram: 19,
+    meminfo.parse_ram_pages: 19,
     domain.parse_protection: 20,
-    encoded: _ENCODED,
+    ENCODED_DOCUMENT: _ENCODED,
 }
 # PATTERNS as words: what is found in a line more often than the pattern only costs time.
 _PATTERN_WORDS: dict[bytes, tuple[tuple[bytes, bool], ...]] = {
@@ -68,7 +68,7 @@ class _Mark(ctypes.Structure):
 class _State(ctypes.Structure):
     _fields_ = (
         ("index", ctypes.c_int64),
-        ("used", ctypes.c_int64),
+        ("consumed_to", ctypes.c_int64),
         ("line_number", ctypes.c_int64),
         ("n_marks", ctypes.c_int64),
         ("header", ctypes.c_int64),
@@ -214,10 +214,10 @@ class CompiledChunk:
     def __len__(self) -> int:
         return self.state.n_marks  # type: ignore[no-any-return]
 
-    def __getitem__(self, index: int) -> Marked:
+    def __getitem__(self, index: int) -> TriggerHit:
         mark = self.state.marks[index]
         words = mark.words[: mark.n_words] if mark.n_words <= _MOST_WORDS else None
-        return Marked(mark.start, mark.end, parsers_of(self._data, mark.start, mark.end, words and tuple(words)))
+        return TriggerHit(mark.start, mark.end, parsers_of(self._data, mark.start, mark.end, words and tuple(words)))
 
-    def __iter__(self) -> Iterator[Marked]:
+    def __iter__(self) -> Iterator[TriggerHit]:
         return (self[index] for index in range(len(self)))

@@ -8,7 +8,7 @@ from .line_formats import line_format
 from .record import Record
 
 
-class Summary(Record, frozen=True):
+class OomKillSummary(Record, frozen=True):
     """The one-line summary of a report."""
 
     constraint: str
@@ -52,41 +52,41 @@ _SUMMARY_CUT = re.compile(
     "5.0 to 6.18; RHEL 8",
     "no cpuset without CONFIG_CPUSETS, no memcg without CONFIG_MEMCG; rate-limited with the header",
 )
-def parse_summary(text: str) -> Summary | None:
+def parse_summary(text: str) -> OomKillSummary | None:
     """The summary (dump_oom_victim(), mm/oom_kill.c, and mem_cgroup_print_oom_context(), mm/memcontrol.c)."""
     if len(text) > _LONGEST:
         return None
     text = text.rstrip()
     match = _SUMMARY.fullmatch(text)
     if match:
-        return Summary(
+        return OomKillSummary(
             match["constraint"], match["nodemask"], match["cpuset"], match["mems"], match["oom"],
             match["global"] is not None, match["memcg"], match["comm"], int(match["pid"]), int(match["uid"]), True,
         )  # fmt: skip
     match = _SUMMARY_CUT.match(text)
     if not match:
         return None
-    return Summary(
+    return OomKillSummary(
         match["constraint"], match["nodemask"], match["cpuset"], match["mems"], match["oom"],
         match["global"] is not None, match["memcg"], None, None, None, False,
     )  # fmt: skip
 
 
-class TaskIn(Record, frozen=True):
+class VictimMemcg(Record, frozen=True):
     """Victim's memcg and the memcg that ran out, before there was a summary line."""
 
     task_memcg: str
     oom_memcg: str
 
 
-_TASK_IN = re.compile(r"Task in (.*) killed as a result of limit of (.+)", re.DOTALL)
+_VICTIM_MEMCG = re.compile(r"Task in (.*) killed as a result of limit of (.+)", re.DOTALL)
 
 
 @line_format("memcg", "Task in TASK_MEMCG killed as a result of limit of OOM_MEMCG", "2.6.30 to 4.20")
-def parse_task_in(text: str) -> TaskIn | None:
+def parse_victim_memcg(text: str) -> VictimMemcg | None:
     """Both memcgs (mem_cgroup_print_oom_info(), mm/memcontrol.c)."""
-    match = _TASK_IN.fullmatch(text.rstrip())  # copies of a terminal are padded
-    return TaskIn(match[1], match[2]) if match else None
+    match = _VICTIM_MEMCG.fullmatch(text.rstrip())  # copies of a terminal are padded
+    return VictimMemcg(match[1], match[2]) if match else None
 
 
 class LimitReached(Record, frozen=True):

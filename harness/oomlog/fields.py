@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from .logline import LogLine
-from .wall import LAST_SECOND, iso_seconds
+from .wall_clock import LAST_SECOND, iso_seconds
 
 # Where programs put the text, best first. Keys are looked for in capitals and small letters.
 _MESSAGE_KEYS = ("message", "log", "msg", "@message", "textpayload", "line", "text", "full_message", "_raw", "raw", "content", "body")  # fmt: skip

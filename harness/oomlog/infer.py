@@ -21,13 +21,13 @@ def in_subtree(memcg: str, root: str) -> bool:
     return memcg == root or root == "/" or memcg.startswith(root.rstrip("/") + "/")
 
 
-class DomainMemory:
+class DomainInference:
     """The memcg reports of one boot."""
 
     def __init__(self) -> None:
         self._reports: deque[Report] = deque(maxlen=_TABLES)
 
-    def settle(self, kill: Kill) -> None:
+    def assign_domain(self, kill: Kill) -> None:
         """Fills in the domain of a kill, and remembers its report."""
         report = kill.report
         if report is not None and report.domain is not None:
@@ -66,10 +66,10 @@ class DomainMemory:
 
     def _by_neighbours(self, kill: Kill) -> tuple[str | None, str]:
         """The only memcg that reported shortly before, if its tasks had the victim's name."""
-        now = kill.where.time_s
+        now = kill.location.time_s
         if now is None:
             return None, ""
-        near = [r for r in self._reports if r.where.time_s is not None and 0 <= now - r.where.time_s <= _NEAR_S]
+        near = [r for r in self._reports if r.location.time_s is not None and 0 <= now - r.location.time_s <= _NEAR_S]
         domains = {r.oom_memcg for r in near}
         if len(domains) != 1 or not any(_has_name(r, kill.killed.comm) for r in near):
             return None, ""

@@ -18,7 +18,7 @@ def is_memcg(message: str) -> bool | None:
     return message.startswith("Memory cgroup") if message else None
 
 
-class Killed(Record, frozen=True):
+class KilledLine(Record, frozen=True):
     """One process killed. Sizes are the victim's own; a field is None where the kernel does not print it."""
 
     message: str  # empty where the message stands on the line before, to 4.20
@@ -89,21 +89,21 @@ def _int(value: str | None) -> int | None:
     "5.4 to 6.18; RHEL 8",
     "early 5.4 printed bytes of page tables as kB",
 )
-def parse_killed(text: str, may_be_cut: bool = True) -> Killed | None:
+def parse_killed(text: str, may_be_cut: bool = True) -> KilledLine | None:
     """One process killed (__oom_kill_process(), mm/oom_kill.c). A cut line counts once its pid is whole."""
     text = text.strip()
     match = _WHOLE.fullmatch(text) if _may_be_whole(text) else None
     if match:
         message, pid, uid6, comm, uid7, total_vm, anon, file, shmem, uid, pgtables, adj = match.groups()
         if shmem is not None and adj is not None:  # 5.4 and later: most lines
-            return Killed(
+            return KilledLine(
                 message or "", int(pid), comm, int(total_vm), int(anon), int(file), int(shmem), int(uid), int(pgtables), int(adj), True
             )  # fmt: skip
         # A line that stops after UID or pgtables, or after anon-rss, is cut: no kernel ends it there.
         # Without sizes it is of 2.6.11 to 2.6.32: with a message it ends in a full stop.
         sized = total_vm is not None or not message or text.endswith(".")
         whole = sized and (uid is None or adj is not None) and (total_vm is None or file is not None)
-        return Killed(
+        return KilledLine(
             message or "", int(pid), comm, _int(total_vm), _int(anon), _int(file), _int(shmem), _int(uid or uid6 or uid7),
             _int(pgtables), _int(adj), whole,
         )  # fmt: skip
@@ -118,7 +118,7 @@ def _may_be_whole(text: str) -> bool:
     return last in (")", ".") or text.endswith("kB") or (last == "," and "UID" in text[-_LONGEST_NUMBER - 5 :])
 
 
-def _parse_cut(text: str) -> Killed | None:
+def _parse_cut(text: str) -> KilledLine | None:
     if match := _CUT.fullmatch(text):
         message, pid, uid, rest = match.groups()
     elif match := _CUT_BARE.fullmatch(text):
@@ -127,12 +127,12 @@ def _parse_cut(text: str) -> Killed | None:
         return None
     fields = _CUT_FIELDS.match(rest)
     comm, total_vm, anon, file, shmem = fields.groups() if fields else (None,) * 5
-    return Killed(
+    return KilledLine(
         message, int(pid), comm, _int(total_vm), _int(anon), _int(file), _int(shmem), _int(uid), None, None, False
     )
 
 
-class Chosen(Record, frozen=True):
+class ChosenVictim(Record, frozen=True):
     """The process that was chosen; another may be killed: a child of it to 5.0, or its main thread."""
 
     message: str
@@ -140,7 +140,7 @@ class Chosen(Record, frozen=True):
     comm: str
 
 
-_CHOSEN = re.compile(
+_CHOSEN_VICTIM = re.compile(
     rf"{_MESSAGE}[Kk]ill process (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) (?:with )?score -?\d{{1,18}} (?:and children\.|or a child|or sacrifice child)",
     re.DOTALL,
 )
@@ -149,20 +149,20 @@ _CHOSEN = re.compile(
 @line_format("kill", "MESSAGE: Kill process PID (COMM) score N and children.", "2.6.18")
 @line_format("kill", "MESSAGE: kill process PID (COMM) score N or a child", "2.6.20 to 2.6.32")
 @line_format("kill", "MESSAGE: Kill process PID (COMM) score N or sacrifice child", "2.6.36 to 5.0")
-def parse_chosen(text: str) -> Chosen | None:
+def parse_chosen_victim(text: str) -> ChosenVictim | None:
     """The process that was chosen (oom_kill_process(), mm/oom_kill.c)."""
-    match = _CHOSEN.fullmatch(text.strip())
-    return Chosen(match["message"], int(match["pid"]), match["comm"]) if match else None
+    match = _CHOSEN_VICTIM.fullmatch(text.strip())
+    return ChosenVictim(match["message"], int(match["pid"]), match["comm"]) if match else None
 
 
-class Sharing(Record, frozen=True):
+class SharedMmKill(Record, frozen=True):
     """A process killed because it shares the victim's memory. From 4.4 the kernel does not print it."""
 
     pid: int
     comm: str
 
 
-_SHARING = re.compile(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", re.DOTALL)
+_SHARED_MM_KILL = re.compile(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", re.DOTALL)
 
 
 @line_format(
@@ -171,10 +171,10 @@ _SHARING = re.compile(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", r
     "3.0 to 4.3",
     "counted separately: later kernels kill them without a line",
 )
-def parse_sharing(text: str) -> Sharing | None:
+def parse_shared_mm_kill(text: str) -> SharedMmKill | None:
     """A process with the victim's mm (oom_kill_process(), mm/oom_kill.c)."""
-    match = _SHARING.fullmatch(text.strip())
-    return Sharing(int(match[1]), match[2]) if match else None
+    match = _SHARED_MM_KILL.fullmatch(text.strip())
+    return SharedMmKill(int(match[1]), match[2]) if match else None
 
 
 class GroupKill(Record, frozen=True):
@@ -198,7 +198,7 @@ def parse_group_kill(text: str) -> GroupKill | None:
     return GroupKill(match[1]) if match else None
 
 
-class Skipped(Record, frozen=True):
+class AlreadyExitingVictim(Record, frozen=True):
     """The chosen process was gone: nobody is killed by this line."""
 
     message: str
@@ -206,13 +206,13 @@ class Skipped(Record, frozen=True):
     comm: str
 
 
-_SKIPPED = re.compile(
+_ALREADY_EXITING = re.compile(
     rf"{_MESSAGE}OOM victim (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) is already exiting\. Skip killing the task", re.DOTALL
 )
 
 
 @line_format("kill", "MESSAGE: OOM victim PID (COMM) is already exiting. Skip killing the task", "5.9 to 6.18")
-def parse_skipped(text: str) -> Skipped | None:
+def parse_already_exiting(text: str) -> AlreadyExitingVictim | None:
     """A victim without an mm (__oom_kill_process(), mm/oom_kill.c)."""
-    match = _SKIPPED.fullmatch(text.strip())
-    return Skipped(match["message"], int(match["pid"]), match["comm"]) if match else None
+    match = _ALREADY_EXITING.fullmatch(text.strip())
+    return AlreadyExitingVictim(match["message"], int(match["pid"]), match["comm"]) if match else None

@@ -1,6 +1,6 @@
 """A kernel log that is being written: kills as they come.
 
-A kill is settled once its report is whole. Nothing marks the end of what belongs to a kill (its group, its release): it is
+A kill is complete once its report is whole. Nothing marks the end of what belongs to a kill (its group, its release): it is
 over when the kernel has been silent for a moment, and in a storm without a pause when it has waited for long enough.
 """
 
@@ -20,7 +20,7 @@ _KILLED = b"illed process "
 
 
 class LiveLog:
-    """Takes the records of /dev/kmsg as they are read, and gives what is settled. Times are of any one steady clock.
+    """Takes the records of /dev/kmsg as they are read, and gives what is complete. Times are of any one steady clock.
 
     Releases that are printed later, and what they say of an overlap, are not waited for: a kill's estimate is that of
     the moment.
@@ -39,7 +39,7 @@ class LiveLog:
         """What the log read so far is known to lack."""
         return self._assembler.missing
 
-    def take(self, record: bytes, now_s: float) -> None:
+    def feed(self, record: bytes, now_s: float) -> None:
         """Takes one record, its continuation fields with it."""
         if not self._waiting:
             self._first_s = now_s
@@ -56,8 +56,8 @@ class LiveLog:
             self.missing.sequence_gaps += sequence - self._sequence - 1
         self._sequence = sequence
 
-    def settled(self, now_s: float) -> Iterator[Output]:
-        """What can be told by now. Ask a few times a second."""
+    def complete_records(self, now_s: float) -> Iterator[Output]:
+        """The records that no later line adds to, as far as the silence since then shows. Ask a few times a second."""
         if not self._waiting:
             return
         is_open = self._waiting.rfind(_HEADER) > self._waiting.rfind(_KILLED)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from .domain import LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from .domain import LimitReached, OomKillSummary, Protection, StatsHead, Usage, VictimMemcg
 from .events import Boot, Event
 from .header import CpuLine, Cpuset, Header
-from .kill import Chosen, GroupKill, Killed, Sharing, Skipped
-from .killers import UserKill
-from .losses import Dropped, Suppressed
-from .meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
+from .kill import AlreadyExitingVictim, ChosenVictim, GroupKill, KilledLine, SharedMmKill
+from .losses import DroppedRecords, RateLimitedReports
+from .meminfo import FreeBlocks, LowmemReserve, PageCounts, RamPages, Swap, Zone
 from .record import Record
 from .release import Reaped
 from .tasks import TableHead, TaskTable
+from .user_space_killers import UserSpaceKill
 
 Part = (
-    Buddy | CpuLine | Cpuset | LimitReached | Lists | Protection | Ram | Reserve | StatsHead | Summary | Swap | TableHead | TaskIn | TaskTable | Usage | Zone
+    FreeBlocks | CpuLine | Cpuset | LimitReached | PageCounts | Protection | RamPages | LowmemReserve | StatsHead | OomKillSummary | Swap | TableHead | VictimMemcg | TaskTable | Usage | Zone
 )  # fmt: skip
 Line = (
-    Boot | Chosen | Dropped | Event | GroupKill | Header | Killed | Reaped | Sharing | Skipped | Suppressed | UserKill
+    Boot
+    | ChosenVictim
+    | DroppedRecords
+    | Event
+    | GroupKill
+    | Header
+    | KilledLine
+    | Reaped
+    | SharedMmKill
+    | AlreadyExitingVictim
+    | RateLimitedReports
+    | UserSpaceKill
 )
 
 
@@ -56,25 +67,25 @@ class Location(Record, frozen=True, tag=False):
         )  # fmt: skip
 
 
-class Forged(Record, frozen=True):
+class ForgedLine(Record, frozen=True):
     """A line of user space that looks like the kernel's."""
 
     kind: str  # kill, or head: of a report, or its summary
 
 
-class Unread(Record, frozen=True):
+class UnreadableLine(Record, frozen=True):
     """A line that holds the words of a kill, of a report's head or of a summary, and cannot be read."""
 
     kind: str  # kill, head or summary
 
 
-class Orphans(Record, frozen=True):
+class OrphanRows(Record, frozen=True):
     """Rows of a table whose head is not in the chunk: a report of another host was cut by the chunk's end."""
 
     rows: int
 
 
-class Parts(Record, frozen=True):
+class ReportParts(Record, frozen=True):
     """Parts of the report whose header stands before them, in order: read together, as most lines are such."""
 
     records: tuple[Part, ...]
@@ -83,5 +94,5 @@ class Parts(Record, frozen=True):
 class LocatedRecord(Record, frozen=True, tag=False):
     """A record and its place."""
 
-    where: Location
-    record: Line | Part | Parts | Forged | Orphans | Unread
+    location: Location
+    record: Line | Part | ReportParts | ForgedLine | OrphanRows | UnreadableLine

@@ -8,13 +8,13 @@ from .line_formats import line_format
 from .record import Record
 
 
-class Suppressed(Record, frozen=True):
+class RateLimitedReports(Record, frozen=True):
     """Reports that the rate limit kept back. Kills are never kept back."""
 
     reports: int
 
 
-_SUPPRESSED = re.compile(
+_RATE_LIMITED = re.compile(
     r"(?:oom_kill_process|dump_header|out_of_memory|mem_cgroup_\w+): (\d{1,18}) callbacks suppressed"
 )
 _PRINTK = re.compile(r"printk: (\d{1,18}) messages suppressed\.?")
@@ -26,13 +26,13 @@ _PRINTK = re.compile(r"printk: (\d{1,18}) messages suppressed\.?")
     "3.4 to 6.18",
     "limit of 10 reports in 5 s; printed with the next report",
 )
-def parse_suppressed(text: str) -> Suppressed | None:
+def parse_rate_limited(text: str) -> RateLimitedReports | None:
     """Reports kept back (___ratelimit(), lib/ratelimit.c)."""
-    match = _SUPPRESSED.fullmatch(text.strip())
-    return Suppressed(int(match[1])) if match else None
+    match = _RATE_LIMITED.fullmatch(text.strip())
+    return RateLimitedReports(int(match[1])) if match else None
 
 
-class Dropped(Record, frozen=True):
+class DroppedRecords(Record, frozen=True):
     """Records that never reached the log; who dropped them."""
 
     records: int
@@ -62,10 +62,10 @@ KERNEL_DROPS = ("printk", "journald")
     "any",
     "messages of user space; counted separately",
 )
-def parse_dropped(text: str) -> Dropped | None:
+def parse_dropped(text: str) -> DroppedRecords | None:
     """Records dropped, by whom."""
     text = text.strip()
     for by, pattern in _DROPS:
         if match := pattern.fullmatch(text):
-            return Dropped(int(match[1]), by)
+            return DroppedRecords(int(match[1]), by)
     return None

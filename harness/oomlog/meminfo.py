@@ -55,23 +55,23 @@ def _field_kb(text: str, name: str) -> int | None:
 _LONGEST_SIZE = 21  # digits and kB
 
 
-class Reserve(Record, frozen=True):
+class LowmemReserve(Record, frozen=True):
     """Pages of the zone before that higher zones' allocations may not use."""
 
     pages: tuple[int, ...]
 
 
-_RESERVE = re.compile(r"(?:lowmem_reserve|protections)\[\]:((?: \d{1,18})+)")
+_LOWMEM_RESERVE = re.compile(r"(?:lowmem_reserve|protections)\[\]:((?: \d{1,18})+)")
 
 
 @line_format("Mem-Info", "lowmem_reserve[]: N N ...", "2.6.11 to 6.18", "protections[] in early 2.6")
-def parse_reserve(text: str) -> Reserve | None:
+def parse_lowmem_reserve(text: str) -> LowmemReserve | None:
     """lowmem_reserve of the zone before (show_free_areas())."""
-    match = _RESERVE.match(text)
-    return Reserve(tuple(map(int, match[1].split()))) if match else None
+    match = _LOWMEM_RESERVE.match(text)
+    return LowmemReserve(tuple(map(int, match[1].split()))) if match else None
 
 
-class Buddy(Record, frozen=True):
+class FreeBlocks(Record, frozen=True):
     """Free blocks of a zone, by order."""
 
     node: int | None
@@ -93,7 +93,7 @@ class Buddy(Record, frozen=True):
         return tuple(kinds for _, kinds in _BLOCKS.findall(self.blocks))
 
 
-_BUDDY = re.compile(r"(?:Node (\d{1,18}) )?(\w+): (\d{1,18}\*\d{1,18}kB [^=\n]*)(= \d{1,18}kB)?")
+_FREE_BLOCKS = re.compile(r"(?:Node (\d{1,18}) )?(\w+): (\d{1,18}\*\d{1,18}kB [^=\n]*)(= \d{1,18}kB)?")
 _COUNTS = re.compile(r"(\d{1,18})\*\d{1,18}kB")
 _BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
 
@@ -104,15 +104,15 @@ _BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
     "2.6.11 to 6.18",
     "letters from 3.9: free lists that have a block of that order",
 )
-def parse_buddy(text: str) -> Buddy | None:
+def parse_free_blocks(text: str) -> FreeBlocks | None:
     """Free blocks of a zone (show_free_areas())."""
-    match = _BUDDY.match(text)
+    match = _FREE_BLOCKS.match(text)
     if not match:
         return None
-    return Buddy(None if match[1] is None else int(match[1]), match[2], match[3], match[4] is not None)
+    return FreeBlocks(None if match[1] is None else int(match[1]), match[2], match[3], match[4] is not None)
 
 
-class Lists(Record, frozen=True):
+class PageCounts(Record, frozen=True):
     """Pages on the machine's lists: one of the first lines of Mem-Info."""
 
     text: str
@@ -120,11 +120,11 @@ class Lists(Record, frozen=True):
     @property
     def pages(self) -> dict[str, int]:
         """By the kernel's names, in small letters."""
-        return {name.lower(): int(pages) for name, pages in _LIST.findall(self.text)}
+        return {name.lower(): int(pages) for name, pages in _PAGE_COUNT.findall(self.text)}
 
 
-_LISTS = re.compile(r"(?:active_anon|unevictable|mapped):\d{1,18} ", re.IGNORECASE)
-_LIST = re.compile(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
+_PAGE_COUNTS = re.compile(r"(?:active_anon|unevictable|mapped):\d{1,18} ", re.IGNORECASE)
+_PAGE_COUNT = re.compile(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
 
 
 @line_format(
@@ -134,10 +134,10 @@ _LIST = re.compile(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
     "pages; the first to 2.6.32 is Active_anon",
 )
 @line_format("Mem-Info", "unevictable:N dirty:N ... / mapped:N shmem:N pagetables:N ...", "2.6.28 to 6.18", "pages")
-def parse_lists(text: str) -> Lists | None:
+def parse_page_counts(text: str) -> PageCounts | None:
     """Pages of the whole machine, by list (show_free_areas())."""
     text = text.lstrip()
-    return Lists(text) if _LISTS.match(text) else None
+    return PageCounts(text) if _PAGE_COUNTS.match(text) else None
 
 
 class Swap(Record, frozen=True):
@@ -155,15 +155,15 @@ def parse_swap(text: str) -> Swap | None:
     return Swap(match[1], int(match[2])) if match else None
 
 
-class Ram(Record, frozen=True):
+class RamPages(Record, frozen=True):
     pages: int
 
 
-_RAM = re.compile(r"(\d{1,18}) pages (?:of )?RAM")
+_RAM_PAGES = re.compile(r"(\d{1,18}) pages (?:of )?RAM")
 
 
 @line_format("Mem-Info", "N pages RAM", "2.6.11 to 6.18", "pages of the kernel's page size")
-def parse_ram(text: str) -> Ram | None:
+def parse_ram_pages(text: str) -> RamPages | None:
     """Pages of the machine (show_mem())."""
-    match = _RAM.fullmatch(text)
-    return Ram(int(match[1])) if match else None
+    match = _RAM_PAGES.fullmatch(text)
+    return RamPages(int(match[1])) if match else None

@@ -19,21 +19,21 @@ class Origin(NamedTuple):
     caller: bytes
     host: bytes
     line: LogLine
-    where: Location
+    location: Location
     parsers: frozenset[Parser]  # of parts that can be read behind such a prefix, without peeling it off
 
     @classmethod
-    def of(cls, raw: bytes, line: LogLine, where: Location) -> Origin | None:
+    def of(cls, raw: bytes, line: LogLine, location: Location) -> Origin | None:
         """None where digits mean more than time: levels, numbers of records."""
         if line.is_bare:
-            return cls(b"", 0, b"", b"", line, where, BARE_PART_PARSERS)
+            return cls(b"", 0, b"", b"", line, location, BARE_PART_PARSERS)
         text = line.text.encode("utf-8", "surrogateescape")
         length = len(raw) - len(text)
         prefix = raw[:length]
         if not raw.endswith(text) or b"<" in prefix or b"{" in prefix or line.sequence is not None:
             return None
         host, caller = (name.encode("utf-8", "surrogateescape") for name in (line.host, line.caller))
-        return cls(prefix.translate(_DIGITS), length, caller, host, line, where, PART_PARSERS)
+        return cls(prefix.translate(_DIGITS), length, caller, host, line, location, PART_PARSERS)
 
     @property
     def is_bare(self) -> bool:

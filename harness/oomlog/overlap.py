@@ -29,13 +29,13 @@ _LOOK_BACK = 32  # kills; a bound for storms
 WINDOW_S = 10.0  # a victim killed longer ago is taken to be released
 # A victim so young may still be on its way out though nothing shows it. In guests with 4 vCPUs on 2 cores every overlap
 # came within 0.2 s of a kill before (docs/oom-log.md has the numbers behind each of these).
-_FRESH_S = 0.25
+_JUST_BEFORE_S = 0.25
 _ROOM_KB, _ROOM_PART = 256, 8  # the margin is at least this, and an eighth of the last victim's memory
 # Without a report nothing shows memory in flight. To free 1 GiB of small pages takes a tenth of a second or so; the victims
 # that _FRESH_S was measured on had 50 MB at most.
 _LARGE_KB = 1 << 20
 _NO_REPORT = "its report is not in the log"
-_NO_REPORT_ALL_OLD = f"{_NO_REPORT}, the kills before it are older than {_FRESH_S} s"
+_NO_REPORT_ALL_OLD = f"{_NO_REPORT}, the kills before it are older than {_JUST_BEFORE_S} s"
 _SHOWN = 5
 _FLIGHT_KB, _FLIGHT_PART = 1024, 4  # as for the margin; a fresh victim needs no part, as counters are kept per CPU
 
@@ -88,13 +88,13 @@ def _evidence(kill: Kill, certain: list[Kill]) -> str:
             if found := find(report, certain):
                 return found
         if report.is_memcg is False:
-            kill.flight_kb = machine_flight_kb(report, certain)
-            if found := _machine_flight(kill, certain):
+            kill.global_in_flight_kb = global_in_flight_kb(report, certain)
+            if found := _global_in_flight(kill, certain):
                 return found
     later = [
         k.killed.pid
         for k in certain
-        if any(r.reaped.kind == "reaped" and kill.where.is_before(r.where) for r in k.released)
+        if any(r.reaped.kind == "reaped" and kill.location.is_before(r.location) for r in k.released)
     ]
     return f"reaped later: {_pids(later)}" if later else ""
 
@@ -126,20 +126,20 @@ def _in_flight(report: Report, certain: list[Kill]) -> str:
     if in_flight_kb is None or in_flight_kb < _FLIGHT_KB:
         return ""
     last = certain[-1]
-    if not _is_fresh(last, report.where) and in_flight_kb * _FLIGHT_PART < (last.killed.anon_rss_kb or 0):
+    if not _killed_just_before(last, report.location) and in_flight_kb * _FLIGHT_PART < (last.killed.anon_rss_kb or 0):
         return ""
     return f"in flight: {in_flight_kb} kB of no listed task"
 
 
-def _machine_flight(kill: Kill, certain: list[Kill]) -> str:
+def _global_in_flight(kill: Kill, certain: list[Kill]) -> str:
     """Memory of victims that no task owns and that is not free; a fair part of theirs, as files are mapped and unmapped."""
     anon_kb = max((k.killed.anon_rss_kb or 0 for k in certain), default=0)
-    if kill.flight_kb is None or kill.flight_kb < max(_FLIGHT_KB, anon_kb // _FLIGHT_PART):
+    if kill.global_in_flight_kb is None or kill.global_in_flight_kb < max(_FLIGHT_KB, anon_kb // _FLIGHT_PART):
         return ""
-    return f"in flight: {kill.flight_kb} kB of no listed task"
+    return f"in flight: {kill.global_in_flight_kb} kB of no listed task"
 
 
-def machine_flight_kb(report: Report, certain: list[Kill]) -> int | None:
+def global_in_flight_kb(report: Report, certain: list[Kill]) -> int | None:
     """At least how much of the victims' anonymous memory is neither free nor another task's, by two reports' difference.
 
     Between the report of an earlier kill and this one, victims are gone from the task table. Had their memory been freed,
@@ -159,20 +159,20 @@ def machine_flight_kb(report: Report, certain: list[Kill]) -> int | None:
         if k.killed.pid in was and k.killed.pid not in now
     )
     gained_kb = sum(max(0, size_kb - was.get(pid, 0)) for pid, size_kb in now.items())
-    gained_kb += max(0, report.lists["shmem"] - before.lists["shmem"]) * _page_kb(report)
+    gained_kb += max(0, report.page_counts["shmem"] - before.page_counts["shmem"]) * _page_kb(report)
     return max(0, gone_kb + anon_now - anon_was - gained_kb)
 
 
 def _is_grown_from(report: Report, before: Report) -> bool:
     """Whether two reports are whole enough, and of the same kernel, to be held against each other."""
     return (
-        all(r.has_whole_table and r.lists.keys() >= _LISTS for r in (report, before))
+        all(r.has_whole_table and r.page_counts.keys() >= _PAGE_COUNTS for r in (report, before))
         and report.boot == before.boot
         and _page_kb(report) == _page_kb(before)
     )
 
 
-_LISTS = {"active_anon", "inactive_anon", "unevictable", "shmem"}
+_PAGE_COUNTS = {"active_anon", "inactive_anon", "unevictable", "shmem"}
 
 
 def _page_kb(report: Report) -> int:
@@ -180,7 +180,7 @@ def _page_kb(report: Report) -> int:
 
 
 def _anon_kb(report: Report) -> int | None:
-    lists = report.lists
+    lists = report.page_counts
     pages = lists["active_anon"] + lists["inactive_anon"] + lists.get("isolated_anon", 0) + lists["unevictable"]
     return pages * _page_kb(report)
 
@@ -202,23 +202,27 @@ def _without_report(kill: Kill, pending: list[Kill], has_losses: bool) -> None:
 
     A victim of a memcg that is not known counts too, and so does one that the log may have lost.
     """
-    reaped = [k.killed.pid for k in pending if _reaped_before(k, kill.where)]
-    if not has_losses and not any(_is_fresh(k, kill.where) or _may_be_slow(k, kill.where) for k in pending):
+    reaped = [k.killed.pid for k in pending if _reaped_before(k, kill.location)]
+    if not has_losses and not any(
+        _killed_just_before(k, kill.location) or _may_be_slow(k, kill.location) for k in pending
+    ):
         _set(kill, False, _NO_REPORT_ALL_OLD)
     elif len(reaped) == len(pending):
-        _set(kill, None, f"{_pids(reaped)} was reaped before it, but less than {_FRESH_S} s before")
+        _set(kill, None, f"{_pids(reaped)} was reaped before it, but less than {_JUST_BEFORE_S} s before")
     else:
         _set(kill, None, _NO_REPORT)
 
 
-def _may_be_slow(before: Kill, where: Location) -> bool:
+def _may_be_slow(before: Kill, location: Location) -> bool:
     """Whether an old victim may have had memory left at a place: it was large, or of an unknown size, or a line of the oom_reaper
     says so, or comes only later."""
     size_kb = before.killed.anon_rss_kb
     return (
         size_kb is None
         or size_kb > _LARGE_KB
-        or any(where.is_before(r.where) or r.reaped.kind != "reaped" or r.reaped.anon_rss_kb for r in before.released)
+        or any(
+            location.is_before(r.location) or r.reaped.kind != "reaped" or r.reaped.anon_rss_kb for r in before.released
+        )
     )
 
 
@@ -229,7 +233,7 @@ def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
         _set(kill, None, "its report is cut")
     elif not report.is_memcg and report.zone_margin_kb is None and not is_by_hand:
         _set(kill, None, _no_zones(report))
-    elif fresh := [k.killed.pid for k in certain if _is_fresh(k, report.where)]:
+    elif fresh := [k.killed.pid for k in certain if _killed_just_before(k, report.location)]:
         _set(kill, None, f"nothing shows it, but {_pids(fresh)} was killed only just before")
     else:
         is_told = kill.in_flight_kb is not None
@@ -250,27 +254,27 @@ def _pids(pids: list[int]) -> str:
     )
 
 
-def _is_fresh(before: Kill, where: Location) -> bool:
+def _killed_just_before(before: Kill, location: Location) -> bool:
     """Whether a victim was killed just before a place; stamps of whole seconds, and none, leave it open."""
-    then, now = before.where.time_s, where.time_s
-    if then is None or now is None or before.where.clock != where.clock:
+    then, now = before.location.time_s, location.time_s
+    if then is None or now is None or before.location.clock != location.clock:
         return True
-    return now - then <= (_FRESH_S if where.uptime_s is not None else 1.0)
+    return now - then <= (_JUST_BEFORE_S if location.uptime_s is not None else 1.0)
 
 
 def _recent(kill: Kill, kills: Sequence[Kill]) -> tuple[list[Kill], bool]:
     """Kills of other decisions shortly before this one, in order; and whether there was none at all."""
     recent: list[Kill] = []
     is_first = True
-    index, decision, now, clock = kill.index, kill.decision, kill.where.time_s, kill.where.clock
+    index, decision, now, clock = kill.index, kill.decision, kill.location.time_s, kill.location.clock
     for before in reversed(kills):
         if before.index >= index or before.decision == decision:
             continue
         is_first = False
-        then = before.where.time_s
+        then = before.location.time_s
         if len(recent) == _LOOK_BACK:
             break
-        if then is not None and now is not None and now - then > WINDOW_S and before.where.clock == clock:
+        if then is not None and now is not None and now - then > WINDOW_S and before.location.clock == clock:
             break
         recent.append(before)
     return recent[::-1], is_first
@@ -316,21 +320,21 @@ def _released_before(before: Kill, kill: Kill) -> bool:
     """
     if not before.released:
         return False
-    where = kill.report.where if kill.report else kill.where
-    return any(not _is_young(r.where, where) for r in _reaps(before, where))
+    location = kill.report.location if kill.report else kill.location
+    return any(not _is_just_before(r.location, location) for r in _reaps(before, location))
 
 
-def _reaped_before(before: Kill, where: Location) -> bool:
-    return any(True for _ in _reaps(before, where))
+def _reaped_before(before: Kill, location: Location) -> bool:
+    return any(True for _ in _reaps(before, location))
 
 
-def _reaps(before: Kill, where: Location) -> Iterator[Release]:
+def _reaps(before: Kill, location: Location) -> Iterator[Release]:
     """Reapings that left nothing, printed before a place."""
     for release in before.released:
-        if release.reaped.kind == "reaped" and release.where.is_before(where) and not release.reaped.anon_rss_kb:
+        if release.reaped.kind == "reaped" and release.location.is_before(location) and not release.reaped.anon_rss_kb:
             yield release
 
 
-def _is_young(then: Location, now: Location) -> bool:
+def _is_just_before(then: Location, now: Location) -> bool:
     """Whether one place stands just before another, by stamps of microseconds; coarser ones do not say."""
-    return then.uptime_s is not None and now.uptime_s is not None and now.uptime_s - then.uptime_s <= _FRESH_S
+    return then.uptime_s is not None and now.uptime_s is not None and now.uptime_s - then.uptime_s <= _JUST_BEFORE_S

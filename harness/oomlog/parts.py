@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .domain import LARGEST_STAT, MEMCG_CONSTRAINT, LimitReached, Protection, StatsHead, Summary, TaskIn, Usage
+from .domain import (
+    LARGEST_STAT,
+    MEMCG_CONSTRAINT,
+    LimitReached,
+    OomKillSummary,
+    Protection,
+    StatsHead,
+    Usage,
+    VictimMemcg,
+)
 from .header import CpuLine, Cpuset
-from .meminfo import Buddy, Lists, Ram, Reserve, Swap, Zone
+from .meminfo import FreeBlocks, LowmemReserve, PageCounts, RamPages, Swap, Zone
 from .records import Report
 from .tasks import TaskTable
 
@@ -16,9 +25,9 @@ def _take_usage(report: Report, usage: Usage) -> None:
     report.counters.setdefault(usage.counter, (usage.usage_kb, usage.limit_kb, usage.failcnt))
 
 
-def _take_task_in(report: Report, task_in: TaskIn) -> None:
-    report.oom_memcg = report.oom_memcg or task_in.oom_memcg
-    report.task_memcg = report.task_memcg or task_in.task_memcg
+def _take_victim_memcg(report: Report, victim: VictimMemcg) -> None:
+    report.oom_memcg = report.oom_memcg or victim.oom_memcg
+    report.task_memcg = report.task_memcg or victim.task_memcg
 
 
 def _take_limit_reached(report: Report, reached: LimitReached) -> None:
@@ -43,17 +52,17 @@ def _take_zone(report: Report, zone: Zone) -> None:
     report.is_global = True if report.is_global is None and not report.counters else report.is_global
 
 
-def _take_reserve(report: Report, reserve: Reserve) -> None:
+def _take_lowmem_reserve(report: Report, reserve: LowmemReserve) -> None:
     if report.zones and not report.zones[-1][1]:
         report.zones[-1] = (report.zones[-1][0], reserve.pages)
 
 
-def _take_buddy(report: Report, buddy: Buddy) -> None:
-    report.buddies.setdefault((buddy.node, buddy.zone), buddy)
+def _take_free_blocks(report: Report, blocks: FreeBlocks) -> None:
+    report.free_blocks.setdefault((blocks.node, blocks.zone), blocks)
 
 
-def _take_lists(report: Report, lists: Lists) -> None:
-    report.list_lines.append(lists)
+def _take_page_counts(report: Report, counts: PageCounts) -> None:
+    report.page_count_lines.append(counts)
 
 
 def _take_swap(report: Report, swap: Swap) -> None:
@@ -63,7 +72,7 @@ def _take_swap(report: Report, swap: Swap) -> None:
         report.total_swap_kb = swap.kb
 
 
-def _take_ram(report: Report, ram: Ram) -> None:
+def _take_ram_pages(report: Report, ram: RamPages) -> None:
     report.ram_pages = ram.pages
 
 
@@ -71,7 +80,7 @@ def _take_protection(report: Report, protection: Protection) -> None:
     report.min_kb, report.low_kb = protection.min_kb, protection.low_kb
 
 
-def _take_summary(report: Report, summary: Summary) -> None:
+def _take_summary(report: Report, summary: OomKillSummary) -> None:
     if report.has_summary:
         return
     report.has_summary, report.summary_is_cut = True, not summary.is_complete
@@ -101,8 +110,8 @@ def _take_stats(report: Report, stats: StatsHead) -> None:
 
 FILL: dict[type, Callable[[Report, Any], None]] = {
     Usage: _take_usage,
-    Summary: _take_summary,
-    TaskIn: _take_task_in,
+    OomKillSummary: _take_summary,
+    VictimMemcg: _take_victim_memcg,
     LimitReached: _take_limit_reached,
     StatsHead: _take_stats,
     Protection: _take_protection,
@@ -110,11 +119,11 @@ FILL: dict[type, Callable[[Report, Any], None]] = {
     CpuLine: _take_cpu_line,
     Cpuset: _take_cpuset,
     Zone: _take_zone,
-    Reserve: _take_reserve,
-    Buddy: _take_buddy,
-    Lists: _take_lists,
+    LowmemReserve: _take_lowmem_reserve,
+    FreeBlocks: _take_free_blocks,
+    PageCounts: _take_page_counts,
     Swap: _take_swap,
-    Ram: _take_ram,
+    RamPages: _take_ram_pages,
 }
 
 
@@ -125,4 +134,4 @@ def opens(part: Any) -> bool:
     return type(part) in _OPENING
 
 
-_OPENING = (TaskIn, LimitReached, Usage, StatsHead, Summary)
+_OPENING = (VictimMemcg, LimitReached, Usage, StatsHead, OomKillSummary)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from .fields import decode, message_of, take_fields
 from .kmsg import unescape
 from .logline import LogLine
-from .wall import calendar_seconds, iso_seconds, seconds_of_year
+from .wall_clock import calendar_seconds, iso_seconds, yearless_seconds
 
 _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
 # BusyBox's klogd asks openlog() for LOG_KERN, which is 0. musl takes that as it is; glibc and uClibc take it for no facility, and log
@@ -98,7 +98,7 @@ def peel(raw: str, after_grep: bool = False) -> LogLine:
             return line
     elif plain := _KERNEL_SYSLOG.match(text):
         uptime = plain[7]
-        line.wall_s, line.wall_is_yearless = seconds_of_year(*plain.groups()[:5]), True
+        line.wall_s, line.wall_is_yearless = yearless_seconds(*plain.groups()[:5]), True
         line.host, line.is_bare = plain[6], False
         if uptime is not None or text[plain.end() : plain.end() + 1] not in _MORE_OR_STAMP:
             line.text = text[plain.end() :]
@@ -180,7 +180,7 @@ def _peel_bracket(text: str, line: LogLine) -> str | None:
         line.wall_s = calendar_seconds(int(match[6]), match[2], match[1], *match.groups()[2:5])
     elif match := _RELTIME.match(text):
         if match[1]:
-            line.wall_s = seconds_of_year(match[1], match[2], match[3], match[4], "00")
+            line.wall_s = yearless_seconds(match[1], match[2], match[3], match[4], "00")
             line.wall_is_yearless = True
     else:
         return None
@@ -255,7 +255,7 @@ def _peel_syslog(text: str, line: LogLine) -> str | None:
     match = _SYSLOG.match(text) if line.wall_s is None else None
     if not match:
         return None
-    line.wall_s, line.wall_is_yearless = seconds_of_year(*match.groups()[:5]), True
+    line.wall_s, line.wall_is_yearless = yearless_seconds(*match.groups()[:5]), True
     return _take_tag(text, match, line)
 
 

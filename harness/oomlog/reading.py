@@ -14,10 +14,10 @@ from .assemble import Assembler, Output
 from .chunks import CHUNK_BYTES, Span, split_chunks, split_spans
 from .kmsg import KmsgRecord
 from .located import LocatedRecord
+from .packing import PackedRecords, ReadChunk, Sequences, decode_records, pack, pack_records, unpack
 from .records import Kill, KnownLosses, OtherEvent, Release, Report
 from .scan import Chunk, read_and_count, read_compiled
 from .turned import Extent, Turns, is_turned, may_be_turned, turn
-from .wire import ReadChunk, Records, Sequences, decode_records, pack, pack_records, unpack
 from .workers import in_processes, in_threads
 
 PARALLEL_BYTES = 64 << 20  # below this, starting a process costs more than it saves
@@ -92,7 +92,7 @@ def _read(chunk: Chunk) -> ReadChunk:
     return _as_read(chunk, records) if records is not None else _as_found(chunk, *read_and_count(chunk))
 
 
-def _as_read(chunk: Chunk, records: Records) -> ReadChunk:
+def _as_read(chunk: Chunk, records: PackedRecords) -> ReadChunk:
     found = decode_records(records)
     if may_be_turned(records.body):
         return _as_found(chunk, found, records.lines)

@@ -13,12 +13,12 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct, field
 
 from .header import Header
-from .kill import Killed
+from .kill import KilledLine
 from .located import Location
-from .meminfo import Buddy, Lists, Zone
+from .meminfo import FreeBlocks, PageCounts, Zone
 from .release import Reaped
 from .tasks import TaskTable
-from .watermark import Buddies, Zones, ZoneView, request_room_kb, zone_views
+from .watermark import FreeBlocksByZone, Zones, ZoneView, request_room_kb, zone_views
 
 DEFAULT_PAGE_KB = 4
 _UNLIMITED_KB = 1 << 50  # PAGE_COUNTER_MAX in kB is 2^53 with 4 kB pages; a "limit" up there is none
@@ -48,7 +48,7 @@ class Report(Struct, dict=True):
 
     index: int
     boot: int
-    where: Location  # of its header
+    location: Location  # of its header
     header: Header
     pid: int | None = None  # of the task that asked for memory
     kernel: str | None = None  # release
@@ -63,8 +63,8 @@ class Report(Struct, dict=True):
     counters: dict[str, tuple[int, int, int | None]] = field(default_factory=dict)  # usage kB, limit kB, failcnt
     stats: dict[str, int] = field(default_factory=dict)  # memory statistics of the OOM domain
     zones: list[tuple[Zone, tuple[int, ...]]] = field(default_factory=list)  # with their lowmem_reserve, pages
-    buddies: dict[tuple[int | None, str], Buddy] = field(default_factory=dict)  # free blocks, by node and zone
-    list_lines: list[Lists] = field(default_factory=list)
+    free_blocks: dict[tuple[int | None, str], FreeBlocks] = field(default_factory=dict)  # by node and zone
+    page_count_lines: list[PageCounts] = field(default_factory=list)
     nodemask: str | None = None  # of the memory policy; None: the report does not say
     tasks: TaskTable | None = None
     page_kb: int | None = None  # of the kernel; None: not to be told from this report
@@ -123,9 +123,9 @@ class Report(Struct, dict=True):
         """The zones as the request behind the report sees them."""
         return zone_views(*self._request())
 
-    def _request(self) -> tuple[int | None, int | None, Zones, Buddies, int, str | None, str | None]:
+    def _request(self) -> tuple[int | None, int | None, Zones, FreeBlocksByZone, int, str | None, str | None]:
         header, page_kb = self.header, self.page_kb or DEFAULT_PAGE_KB
-        return header.gfp_mask, header.order, self.zones, self.buddies, page_kb, self.mems_allowed, self.nodemask
+        return header.gfp_mask, header.order, self.zones, self.free_blocks, page_kb, self.mems_allowed, self.nodemask
 
     @_once
     def charged_anon_kb(self) -> int | None:
@@ -147,10 +147,10 @@ class Report(Struct, dict=True):
         return None
 
     @_once
-    def lists(self) -> dict[str, int]:
+    def page_counts(self) -> dict[str, int]:
         """Pages of the machine: active_anon, unevictable, shmem, ... The first line of a kind counts."""
         found: dict[str, int] = {}
-        for line in self.list_lines:
+        for line in self.page_count_lines:
             found = {**line.pages, **found}
         return found
 
@@ -211,8 +211,8 @@ class Kill(Struct):
 
     index: int
     boot: int
-    where: Location
-    killed: Killed
+    location: Location
+    killed: KilledLine
     decision: int
     report: Report | None  # None: kept back by the rate limit, or lost
     chosen_pid: int
@@ -226,7 +226,9 @@ class Kill(Struct):
     released: list[Release] = field(default_factory=list)
     overlap_estimated: bool | None = None
     overlap_evidence: str = ""
-    flight_kb: int | None = None  # at least so much of earlier victims' memory is nobody's: of a machine that ran out
+    global_in_flight_kb: int | None = (
+        None  # at least so much of earlier victims' memory is nobody's: of a machine that ran out
+    )
     reprints: int = 0  # a chosen victim is printed again as a member of its group
     earlier_kills: list[int] = field(default_factory=list)  # of the domain and perhaps not released at the decision
 
@@ -238,7 +240,11 @@ class Kill(Struct):
     @property
     def in_flight_kb(self) -> int | None:
         """Memory that no listed task owns, as its report shows it, or its report and the one before."""
-        return self.flight_kb if self.report is None or self.flight_kb is not None else self.report.in_flight_kb
+        return (
+            self.global_in_flight_kb
+            if self.report is None or self.global_in_flight_kb is not None
+            else self.report.in_flight_kb
+        )
 
 
 class Release(Struct):
@@ -246,7 +252,7 @@ class Release(Struct):
 
     index: int
     boot: int
-    where: Location
+    location: Location
     reaped: Reaped
     kill: int | None  # None: its kill is not in the log
 
@@ -255,7 +261,7 @@ class OtherEvent(Struct):
     """An event that is no kill and no release."""
 
     boot: int
-    where: Location
+    location: Location
     kind: str
     pid: int | None
     text: str

@@ -49,29 +49,36 @@ class RowReader:
         self.lines: list[int] = []
         self.pending: list[str] = []
         self.pending_line = 0
-        self.damaged = self.foreign = self.run = 0
+        self.damaged = self.foreign = self.foreign_run = 0
 
-    def foreign_line(self) -> None:
+    def skip_foreign_line(self) -> None:
         self.foreign += 1
-        self.run += 1
+        self.foreign_run += 1
 
-    def take(self, line: LogLine, number: int) -> None:
+    def add_line(self, line: LogLine, number: int) -> None:
         row = _ROW_AFTER_STAMP.match(line.text)
         if row:
-            self._give_up()
-            self.run = 0
+            self._drop_pending()
+            self.foreign_run = 0
             self.pending, self.pending_line = [line.text[row.end() :]], number
-            self._try()
+            self._try_parse_pending()
         elif self.pending and line.is_bare and line.text and len(self.pending) < PIECES:
             self.pending.append(line.text)
-            self._try()
-        elif self.is_wrapped and self.rows and line.is_bare and line.text and not self.run and " " not in line.text:
+            self._try_parse_pending()
+        elif (
+            self.is_wrapped
+            and self.rows
+            and line.is_bare
+            and line.text
+            and not self.foreign_run
+            and " " not in line.text
+        ):
             numbers, name = self.rows[-1]
             self.rows[-1] = (numbers, name + line.text)  # a terminal's edge cut the name
         else:
-            self.foreign_line()
+            self.skip_foreign_line()
 
-    def _try(self) -> None:
+    def _try_parse_pending(self) -> None:
         for text in joined(self.pending[0], self.pending[1:]):
             row = tasks.parse_task_row(text, self.width)
             if row:
@@ -80,15 +87,15 @@ class RowReader:
                 self.pending = []
                 return
 
-    def _give_up(self) -> None:
+    def _drop_pending(self) -> None:
         self.damaged += bool(self.pending)
         self.pending = []
 
     def table(self) -> tasks.TaskTable:
-        self._give_up()
+        self._drop_pending()
         values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64)
         names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
         return tasks.TaskTable(
             self.head.columns, values.tobytes(), names, np.array(self.lines, dtype=np.int64).tobytes(), self.damaged,
-            self.foreign - min(self.run, self.foreign),
+            self.foreign - min(self.foreign_run, self.foreign),
         )  # fmt: skip

@@ -12,18 +12,18 @@ from . import domain, tasks
 from .lines import decode, lines, pieces_of
 from .logline import LogLine
 from .rows import RowReader
-from .triggers import Marked
+from .triggers import TriggerHit
 
 _OTHERS = 2000  # lines of other callers and hosts between those of one table
 _FOREIGN_RUN = 40  # lines of others that end a table which has no end of its own
 
 
-class Marks(Protocol):
+class TriggerHits(Protocol):
     """The lines of a chunk that hold words, in order."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Marked: ...
+    def __getitem__(self, index: int, /) -> TriggerHit: ...
 
 
 class Sections:
@@ -33,20 +33,20 @@ class Sections:
         self,
         data: bytes,
         end: int,
-        marked: Marks,
+        trigger_hits: TriggerHits,
         peel: Callable[[str], LogLine],
         line_of: Callable[[int], int],
         in_bulk: bool,
     ) -> None:
         """`end` of the chunk; `line_of` gives the number of the line at a position."""
-        self._data, self._end, self._marked = data, end, marked
+        self._data, self._end, self._trigger_hits = data, end, trigger_hits
         self._peel, self._line_of, self._in_bulk = peel, line_of, in_bulk
 
     def read(self, index: int, record: Any, line: LogLine, end: int) -> Any:
         """A record with the table or statistics that follow it."""
         if isinstance(record, tasks.TableHead):
             table = self._table(index, record, line, end)
-            raw = self._data[self._marked[index].start : self._marked[index].end]
+            raw = self._data[self._trigger_hits[index].start : self._trigger_hits[index].end]
             # no name of a column ends with blanks or in a colour, so that of a process does not either
             return table.unpadded() if raw.rstrip(b"\r\n")[-1:].isspace() or b"\x1b" in raw else table
         return self._statistics(index, record, line, end)
@@ -57,13 +57,13 @@ class Sections:
         name = re.escape(line.caller.encode("utf-8", "surrogateescape"))
         caller = re.compile(rb"\[[ \t]*%b\]|caller=%b[;,]" % (name, name)) if name else None
         host = line.host.encode("utf-8", "surrogateescape")
-        for following in range(index + 1, len(self._marked)):
-            marked = self._marked[following]
-            text = self._data[marked.start : marked.end]
-            if marked.start <= start or host not in text or is_row(text):
+        for following in range(index + 1, len(self._trigger_hits)):
+            hit = self._trigger_hits[following]
+            text = self._data[hit.start : hit.end]
+            if hit.start <= start or host not in text or is_row(text):
                 continue
             if caller is None or caller.search(text):
-                stop = marked.start
+                stop = hit.start
                 break
         return min(start + 1, stop), stop
 
@@ -86,7 +86,7 @@ class Sections:
 
     def _table(self, index: int, head: tasks.TableHead, line: LogLine, head_end: int) -> tasks.TaskTable:
         begin, stop = self._zone(index, head_end, line, tasks.ROW_SHAPE.search)
-        raw = self._data[self._marked[index].start : self._marked[index].end]
+        raw = self._data[self._trigger_hits[index].start : self._trigger_hits[index].end]
         token = self._token(line, raw)
         first_line = self._line_of(begin)
         if token is not None:
@@ -99,7 +99,7 @@ class Sections:
                 return table
             if (table := self._table_of_lines(head, raw, token, zone, first_line)) is not None:
                 return table
-        return self._table_by_lines(head, line, head_end > self._marked[index].end, begin, stop, first_line)
+        return self._table_by_lines(head, line, head_end > self._trigger_hits[index].end, begin, stop, first_line)
 
     @staticmethod
     def _table_of_lines(
@@ -150,8 +150,8 @@ class Sections:
                     break
                 reader.foreign += 1
             else:
-                reader.take(rest, number)
-            if reader.run > _FOREIGN_RUN:
+                reader.add_line(rest, number)
+            if reader.foreign_run > _FOREIGN_RUN:
                 break
             number += 1
         return reader.table()
@@ -161,7 +161,7 @@ class Sections:
             return head  # the one-line form
         begin, stop = self._zone(index, head_end, line, lambda _: False)
         values = dict(head.values)
-        raw = self._data[self._marked[index].start : self._marked[index].end]
+        raw = self._data[self._trigger_hits[index].start : self._trigger_hits[index].end]
         token = self._token(line, raw)
         if token is not None and stop - begin < 1 << 16:
             zone = self._data[begin:stop]

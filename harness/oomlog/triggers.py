@@ -10,15 +10,15 @@ from typing import Any
 import hyperscan
 import msgspec
 
-from . import domain, events, header, kill, killers, losses, meminfo, release, tasks
+from . import domain, events, header, kill, losses, meminfo, release, tasks, user_space_killers
 
 Parser = Callable[[str], Any]
 
 KILL_PARSERS: tuple[Parser, ...] = (
     kill.parse_killed,
-    kill.parse_chosen,
-    kill.parse_skipped,
-    kill.parse_sharing,
+    kill.parse_chosen_victim,
+    kill.parse_already_exiting,
+    kill.parse_shared_mm_kill,
     events.parse_event,
 )
 _FROM_NUMBERS: tuple[Parser, ...] = (
@@ -38,7 +38,7 @@ TRIGGERS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"are going to be killed", (kill.parse_group_kill,)),
     (b"omm: ", (header.parse_cpu_line,)),
     (b"mems_allowed=", (header.parse_cpuset,)),
-    (b"killed as a result of", (domain.parse_task_in,)),
+    (b"killed as a result of", (domain.parse_victim_memcg,)),
     (b"Memory limit reached of", (domain.parse_limit_reached,)),
     (b": usage ", (domain.parse_usage,)),
     (b"Memory cgroup stats for", (domain.parse_stats_head,)),
@@ -46,14 +46,14 @@ TRIGGERS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"Tasks state (", ()),  # it only ends the statistics before it
     (b" total_vm ", (tasks.parse_table_head,)),
     (b" free:", (meminfo.parse_zone,)),
-    (b"lowmem_reserve[]", (meminfo.parse_reserve,)),
-    (b"protections[]", (meminfo.parse_reserve,)),
-    (b"*64kB", (meminfo.parse_buddy,)),  # a block that every page size has
-    (b"isolated_anon:", (meminfo.parse_lists,)),
+    (b"lowmem_reserve[]", (meminfo.parse_lowmem_reserve,)),
+    (b"protections[]", (meminfo.parse_lowmem_reserve,)),
+    (b"*64kB", (meminfo.parse_free_blocks,)),  # a block that every page size has
+    (b"isolated_anon:", (meminfo.parse_page_counts,)),
     (b"Free swap", (meminfo.parse_swap,)),
     (b"Total swap", (meminfo.parse_swap,)),
-    (b" RAM", (meminfo.parse_ram,)),
-    (b"callbacks suppressed", (losses.parse_suppressed,)),
+    (b" RAM", (meminfo.parse_ram_pages,)),
+    (b"callbacks suppressed", (losses.parse_rate_limited,)),
     (b"messages suppressed", (losses.parse_dropped,)),
     (b"dropped **", (losses.parse_dropped,)),
     (b"kernel messages", (losses.parse_dropped,)),
@@ -65,7 +65,7 @@ TRIGGERS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     (b"Manual OOM", (events.parse_event,)),
     (b"OOM request ignored", (events.parse_event,)),
     *(
-        (word, (killers.parse_user_kill,))
+        (word, (user_space_killers.parse_user_space_kill,))
         for word in (
             b"systemd-oomd",
             b"earlyoom",
@@ -95,23 +95,26 @@ TRIGGERS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
 )
 
 
-def encoded(text: str) -> None:
-    """Stands for lines by which a chunk shows that it must be decoded first: it reads nothing itself."""
+def _read_nothing(text: str) -> None:
+    del text
 
+
+# In place of a parser: the line shows that the chunk is another document, which must be decoded first.
+ENCODED_DOCUMENT: Parser = _read_nothing
 
 # The same as regular expressions, where a word would be found in other lines too.
 PATTERNS: tuple[tuple[bytes, tuple[Parser, ...]], ...] = (
     # of the machine, in pages: in lines of nodes and zones kB stands before these
-    (rb"[0-9] dirty:", (meminfo.parse_lists,)),
-    (rb"[0-9] shmem:", (meminfo.parse_lists,)),
-    (rb"-(?:E|e)ncoding: ?(?:base64|BASE64|Base64)", (encoded,)),  # mail
-    (rb"\x1b\[m\x1b\[K", (encoded,)),  # grep --color: it colours parts of words
+    (rb"[0-9] dirty:", (meminfo.parse_page_counts,)),
+    (rb"[0-9] shmem:", (meminfo.parse_page_counts,)),
+    (rb"-(?:E|e)ncoding: ?(?:base64|BASE64|Base64)", (ENCODED_DOCUMENT,)),  # mail
+    (rb"\x1b\[m\x1b\[K", (ENCODED_DOCUMENT,)),  # grep --color: it colours parts of words
 )
 # Parts of a report; of their prefix nothing counts but who printed them.
 PART_PARSERS = frozenset(
-    (header.parse_cpu_line, header.parse_cpuset, domain.parse_task_in, domain.parse_usage, domain.parse_stats_head,
-     domain.parse_summary, domain.parse_protection, tasks.parse_table_head, meminfo.parse_zone, meminfo.parse_reserve,
-     meminfo.parse_buddy, meminfo.parse_lists, meminfo.parse_swap, meminfo.parse_ram)
+    (header.parse_cpu_line, header.parse_cpuset, domain.parse_victim_memcg, domain.parse_usage, domain.parse_stats_head,
+     domain.parse_summary, domain.parse_protection, tasks.parse_table_head, meminfo.parse_zone, meminfo.parse_lowmem_reserve,
+     meminfo.parse_free_blocks, meminfo.parse_page_counts, meminfo.parse_swap, meminfo.parse_ram_pages)
 )  # fmt: skip
 # Those whose line begins with a word of the kernel's that no prefix begins with, so that a match tells that there is none.
 BARE_PART_PARSERS = PART_PARSERS - {header.parse_cpuset, domain.parse_summary}
@@ -126,7 +129,7 @@ def _database() -> hyperscan.Database:
     return database
 
 
-class Marked(msgspec.Struct, frozen=True, gc=False):
+class TriggerHit(msgspec.Struct, frozen=True, gc=False):
     """A line that holds words of forms."""
 
     start: int
@@ -138,7 +141,7 @@ def parsers_of(data: bytes, start: int, end: int, words: tuple[int, ...] | None)
     """The parsers of a line by the numbers of its words, in the order of their ends; None where they are to be found anew."""
     if words is None:
         line = data[start:end]
-        return mark(line, len(line) + 1)[0].parsers
+        return find_triggers(line, len(line) + 1)[0].parsers
     return _parsers_of(words)
 
 
@@ -151,30 +154,30 @@ def _parsers_of(words: tuple[int, ...]) -> tuple[Parser, ...]:
     return parsers
 
 
-def mark(data: bytes, end: int) -> list[Marked]:
+def find_triggers(data: bytes, end: int) -> list[TriggerHit]:
     """The lines of `data` that hold a word and begin before `end`, in order."""
-    hits: list[tuple[int, int]] = []
-    take = hits.append
+    matches: list[tuple[int, int]] = []
+    take = matches.append
     _database().scan(data, match_event_handler=lambda word, _start, to, _flags, _context: take((to, word)))
-    marked: list[Marked] = []
+    hits: list[TriggerHit] = []
     start, line_end, parsers = 0, -1, _PARSERS_OF[0]
-    for to, word in hits:
+    for to, word in matches:
         if to <= line_end:
             if (more := _PARSERS_OF[word]) is not parsers:
                 parsers = _merged(parsers, more)
             continue
         if line_end >= 0:
-            marked.append(Marked(start, line_end, parsers))
+            hits.append(TriggerHit(start, line_end, parsers))
         start = data.rfind(b"\n", 0, to) + 1
         if start >= end:
-            return marked
+            return hits
         line_end = data.find(b"\n", to)
         if line_end < 0:
             line_end = len(data)
         parsers = _PARSERS_OF[word]
     if line_end >= 0:
-        marked.append(Marked(start, line_end, parsers))
-    return marked
+        hits.append(TriggerHit(start, line_end, parsers))
+    return hits
 
 
 @lru_cache(1024)

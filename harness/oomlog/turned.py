@@ -14,12 +14,20 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from .assemble import Output
-from .domain import Summary
-from .kill import Chosen, Killed
-from .located import LocatedRecord, Location, Parts
+from .domain import OomKillSummary
+from .header import Header
+from .kill import ChosenVictim, KilledLine
+from .located import LocatedRecord, Location, ReportParts
 from .release import Reaped
 
-_BODY_KILLED, _BODY_HEADS = b"\xa6Killed", (b"\xa6Header", b"\xa7Summary", b"\xa6Chosen")
+
+def _packed_tag(record: type) -> bytes:
+    """The name of a record as it stands in MessagePack: a short text."""
+    return bytes([0xA0 | len(record.__name__)]) + record.__name__.encode()
+
+
+_BODY_KILLED = _packed_tag(KilledLine)
+_BODY_HEADS = tuple(map(_packed_tag, (Header, OomKillSummary, ChosenVictim)))
 _Output = TypeVar("_Output", bound=Output)
 
 
@@ -40,7 +48,7 @@ def is_turned(found: list[LocatedRecord]) -> bool:
     backward = forward = 0
     last: dict[type, dict[int, int]] = {}
     for number, record in enumerate(_flat(found)):
-        if not isinstance(record, (Summary, Chosen, Killed, Reaped)) or record.pid is None:
+        if not isinstance(record, (OomKillSummary, ChosenVictim, KilledLine, Reaped)) or record.pid is None:
             continue
         for other in _AFTER.get(type(record), ()):
             backward += record.pid in last.get(other, ())
@@ -50,7 +58,7 @@ def is_turned(found: list[LocatedRecord]) -> bool:
     if not backward or forward:
         return False
     # parts of a report stand at the place of the header above them, which is another's here
-    places = [one.where for one in found if not isinstance(one.record, Parts)]
+    places = [one.location for one in found if not isinstance(one.record, ReportParts)]
     return not any(_goes_on(before, after) for before, after in pairwise(places))
 
 
@@ -61,13 +69,17 @@ def _goes_on(before: Location, after: Location) -> bool:
 
 
 # What the kernel prints of one victim, in this order.
-_AFTER: dict[type, tuple[type, ...]] = {Summary: (Killed, Reaped), Chosen: (Killed, Reaped), Killed: (Reaped,)}
-_BEFORE: dict[type, tuple[type, ...]] = {Killed: (Summary, Chosen), Reaped: (Killed,)}
+_AFTER: dict[type, tuple[type, ...]] = {
+    OomKillSummary: (KilledLine, Reaped),
+    ChosenVictim: (KilledLine, Reaped),
+    KilledLine: (Reaped,),
+}
+_BEFORE: dict[type, tuple[type, ...]] = {KilledLine: (OomKillSummary, ChosenVictim), Reaped: (KilledLine,)}
 
 
 def _flat(found: list[LocatedRecord]) -> Iterator[Any]:
     for one in found:
-        if isinstance(one.record, Parts):
+        if isinstance(one.record, ReportParts):
             yield from one.record.records
         else:
             yield one.record
@@ -83,16 +95,16 @@ class Extent(NamedTuple):
 
 def turn(found: list[LocatedRecord], extent: Extent) -> list[LocatedRecord]:
     """The records in the order of time, at places that are counted from the chunk's end. Those of one line keep their order."""
-    groups = [list(group) for _, group in groupby(found, key=lambda one: (one.where.line, one.where.offset))]
+    groups = [list(group) for _, group in groupby(found, key=lambda one: (one.location.line, one.location.offset))]
     return [_turned(one, extent) for group in reversed(groups) for one in group]
 
 
 def _turned(one: LocatedRecord, extent: Extent) -> LocatedRecord:
-    where, record = one.where, one.record
-    if isinstance(record, Parts):
-        record = Parts(record.records[::-1])
-    line, offset = extent.lines - 1 - where.line, extent.begin + extent.end - 1 - where.offset
-    return LocatedRecord(where.at(line, offset), record)
+    location, record = one.location, one.record
+    if isinstance(record, ReportParts):
+        record = ReportParts(record.records[::-1])
+    line, offset = extent.lines - 1 - location.line, extent.begin + extent.end - 1 - location.offset
+    return LocatedRecord(location.at(line, offset), record)
 
 
 class Turns:
@@ -127,5 +139,5 @@ class Turns:
 
     def at_its_place(self, output: _Output) -> _Output:
         """An output at its true place: a copy, as others are still held against it."""
-        where: Location = output.where
-        return msgspec.structs.replace(output, where=where.at(*self.place(where.line, where.offset)))
+        location: Location = output.location
+        return msgspec.structs.replace(output, location=location.at(*self.place(location.line, location.offset)))

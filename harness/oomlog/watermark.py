@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from .meminfo import Buddy, Zone
+from .meminfo import FreeBlocks, Zone
 
 # include/linux/gfp_types.h; these four bits have been the same since 2.6.30. In 2.6.23 to 2.6.29 __GFP_MOVABLE was
 # another bit, but there are no CMA pages before 3.5, and ZONE_MOVABLE is only left out for want of it.
@@ -24,14 +24,14 @@ LARGEST_ORDER = (
 _ORDINARY = frozenset("UME")  # unmovable, movable, reclaimable: lists that any request may take from
 
 Zones = Sequence[tuple[Zone, tuple[int, ...]]]
-Buddies = Mapping[tuple[int | None, str], Buddy]
+FreeBlocksByZone = Mapping[tuple[int | None, str], FreeBlocks]
 
 
 def request_room_kb(
     gfp_mask: int | None,
     order: int | None,
     zones: Zones,
-    buddies: Buddies,
+    free_blocks: FreeBlocksByZone,
     page_kb: int,
     mems_allowed: str | None,
     nodemask: str | None,
@@ -41,7 +41,7 @@ def request_room_kb(
     None where that cannot be told: the header is cut, the request is no allocation (SysRq, a page fault), no zone in the
     report is one that it may use, or the answer depends on a memory policy that the report does not name.
     """
-    views = zone_views(gfp_mask, order, zones, buddies, page_kb, mems_allowed, nodemask)
+    views = zone_views(gfp_mask, order, zones, free_blocks, page_kb, mems_allowed, nodemask)
     rooms: dict[int | None, list[int | None]] = {}
     for view in views:
         if view.is_its_zone and view.is_its_node:
@@ -76,7 +76,7 @@ def zone_views(
     gfp_mask: int | None,
     order: int | None,
     zones: Zones,
-    buddies: Buddies,
+    free_blocks: FreeBlocksByZone,
     page_kb: int,
     mems_allowed: str | None,
     nodemask: str | None,
@@ -96,7 +96,7 @@ def zone_views(
         cma_kb = 0 if is_movable else zone.free_cma_kb or 0
         highatomic_kb = zone.highatomic_kb or 0
         reserve_kb = _reserve_pages(zone.name, reserve, highest, named) * page_kb if is_its_zone else 0
-        buddy = buddies.get((zone.node, zone.name))
+        blocks = free_blocks.get((zone.node, zone.name))
         unusable_kb = ((1 << min(order, LARGEST_ORDER)) - 1) * page_kb + highatomic_kb + cma_kb + reserve_kb
         views.append(
             ZoneView(
@@ -106,7 +106,7 @@ def zone_views(
                 cma_kb,
                 highatomic_kb,
                 reserve_kb,
-                None if buddy is None else not order or _has_block(buddy, order, is_movable),
+                None if blocks is None else not order or _has_block(blocks, order, is_movable),
                 zone.free_kb - unusable_kb - zone.high_kb,
             )
         )
@@ -172,9 +172,9 @@ def _reserve_pages(zone: str, reserve: tuple[int, ...], highest: str, named: fro
     return max(found, default=max(reserve))
 
 
-def _has_block(buddy: Buddy, order: int, is_movable: bool) -> bool:
+def _has_block(blocks: FreeBlocks, order: int, is_movable: bool) -> bool:
     """Whether a free block is large enough and of a kind that the request may take."""
-    for count, kinds in list(zip(buddy.counts, buddy.kinds, strict=True))[order:]:
+    for count, kinds in list(zip(blocks.counts, blocks.kinds, strict=True))[order:]:
         if count and (not kinds or _ORDINARY & set(kinds) or (is_movable and "C" in kinds)):
             return True
     return False

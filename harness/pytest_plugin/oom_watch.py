@@ -36,12 +36,10 @@ class OomKill:
     overlap_evidence: str
 
     def __str__(self) -> str:
-        where = self.container or visible(self.domain or "unknown domain")
+        location = self.container or visible(self.domain or "unknown domain")
         overlap = {True: "overlap", False: "no overlap", None: "overlap unknown"}[self.overlap_estimated]
         room = "" if self.margin_kb is None else f", margin {self.margin_kb} kB"
-        return (
-            f"{visible(self.comm)} ({self.pid}) in {where}, {(self.anon_rss_kb or 0) / 1024:.1f} MiB{room}, {overlap}"
-        )
+        return f"{visible(self.comm)} ({self.pid}) in {location}, {(self.anon_rss_kb or 0) / 1024:.1f} MiB{room}, {overlap}"
 
 
 @dataclass
@@ -95,7 +93,7 @@ def _told(kill: Kill, containers: dict[str, str]) -> OomKill:
     return OomKill(
         pid=killed.pid,
         comm=killed.comm or "?",
-        time_s=kill.where.time_s,
+        time_s=kill.location.time_s,
         domain=kill.domain,
         container=next((name for id_, name in containers.items() if id_ in path), None),
         anon_rss_kb=killed.anon_rss_kb,

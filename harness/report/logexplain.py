@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ..oomlog.assemble import Output
-from ..oomlog.killers import KILLERS, TOLD
 from ..oomlog.owner import NOBODY, owner_of
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
+from ..oomlog.user_space_killers import KILLERS, REPORTED
 from ..tables.logtotals import LogTotals
 from ..units import format_count
 from .killwords import VERDICTS, domain_of
@@ -46,7 +46,7 @@ class LogExplain:
                     self._kills.append(output)
             case Report():
                 self._take_report(output)
-            case OtherEvent() if output.kind in KILLERS or output.kind in ("skipped", TOLD):
+            case OtherEvent() if output.kind in KILLERS or output.kind in ("skipped", REPORTED):
                 named = output.pid == self._pid if self._pid is not None else self._wanted in output.text
                 if named:
                     self._others.append(output)
@@ -90,7 +90,7 @@ class LogExplain:
 
     def _explain(self, kill: Kill) -> None:
         name = visible(kill.killed.comm or "(its name is cut)")
-        head = f"pid {kill.killed.pid} ({name}) was killed by the kernel's OOM killer: line {kill.where.line}"
+        head = f"pid {kill.killed.pid} ({name}) was killed by the kernel's OOM killer: line {kill.location.line}"
         self._console.print(Text(head, style="bold"), soft_wrap=True)
         if kill.killed.pid != self._pid and self._pid in kill.sharing_pids:
             self._say(f"pid {self._pid} shared its memory and was killed with it")
@@ -126,7 +126,7 @@ class LogExplain:
             for reason in why_of(kill.report):
                 self._say(reason)
         for release in kill.released:
-            self._say(f"oom_reaper: {release.reaped.kind}, line {release.where.line}")
+            self._say(f"oom_reaper: {release.reaped.kind}, line {release.location.line}")
         self._say(
             f"before an earlier victim's memory was free: {VERDICTS[kill.overlap_estimated][0]} ({kill.overlap_evidence})"
         )
@@ -139,13 +139,13 @@ class LogExplain:
         )
         for report in self._chosen[-_SHOWN:]:
             self._say(
-                f"it was chosen, but its kill is not in the log: line {report.where.line} (outcome: {report.outcome})"
+                f"it was chosen, but its kill is not in the log: line {report.location.line} (outcome: {report.outcome})"
             )
         for other in self._others[-_SHOWN:]:
             who = "the kernel" if other.kind == "skipped" else "user space"
-            self._say(f"{who}, line {other.where.line}: {visible(other.text)}")
+            self._say(f"{who}, line {other.location.line}: {visible(other.text)}")
         for report, size_kb in self._listed[-1:]:
-            self._say(f"it was alive at line {report.where.line}, in the task table of a report, with {size_kb} kB")
+            self._say(f"it was alive at line {report.location.line}, in the task table of a report, with {size_kb} kB")
         kills = totals.kills
         if kills.at_most > kills.printed:
             more = kills.at_most - kills.printed

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..oomlog.assemble import Output
-from ..oomlog.killers import KILLERS, TOLD
 from ..oomlog.located import Location
 from ..oomlog.records import Kill, KnownLosses, OtherEvent, Report
+from ..oomlog.user_space_killers import KILLERS, REPORTED
 from ..tables.logtotals import LogTotals
 from ..units import format_count
 from .killwords import VERDICTS, domain_of, mib_of, victim_of
@@ -88,23 +88,23 @@ class LogTable:
             self._page_faults += output.header.gfp_mask == 0
             if output.outcome == "none" and output.chosen_pid is not None:
                 name = f"{output.chosen_pid} {visible(output.chosen_comm or '')}".rstrip()
-                self._event(output.where, f"{name} was chosen; its kill is not in the log")
+                self._event(output.location, f"{name} was chosen; its kill is not in the log")
             self._outcomes[output.outcome] += 1
             self._boots.add(output.boot)
 
         elif isinstance(output, OtherEvent) and output.kind in KILLERS:
             self._user_kills[output.kind] += 1
-            self._event(output.where, f"in user space: {visible(output.text)}")
+            self._event(output.location, f"in user space: {visible(output.text)}")
             self._boots.add(output.boot)
-        elif isinstance(output, OtherEvent) and output.kind == TOLD:
-            self._told.append((output.where, visible(output.text)))
+        elif isinstance(output, OtherEvent) and output.kind == REPORTED:
+            self._told.append((output.location, visible(output.text)))
             self._told_count += 1
         elif isinstance(output, OtherEvent) and output.kind in _EVENTS:
-            self._event(output.where, f"{_EVENTS[output.kind]}: {visible(output.text)}")
+            self._event(output.location, f"{_EVENTS[output.kind]}: {visible(output.text)}")
             self._boots.add(output.boot)
 
-    def _event(self, where: Location, text: str) -> None:
-        self._events.append((where, text))
+    def _event(self, location: Location, text: str) -> None:
+        self._events.append((location, text))
         self._event_count += 1
 
     def finish(self, totals: LogTotals, missing: KnownLosses, is_whole: bool = True) -> None:
@@ -151,7 +151,7 @@ class LogTable:
                     "this log: read the kernel's log (journalctl -k) of that time"
                 )
             )
-            lines += [Text(f"    line {where.line}  {_time(where)}  {text}") for where, text in self._told]
+            lines += [Text(f"    line {location.line}  {_time(location)}  {text}") for location, text in self._told]
         lines += self._notes()
         losses = [(getattr(missing, name), words) for name, words in _LOSSES if getattr(missing, name)]
         if losses or missing.unread_lines:
@@ -195,8 +195,8 @@ class LogTable:
             if hidden:
                 lines.append(Text(f"  {hidden} before these are not shown"))
             lines += [
-                Text(f"  line {where.line}  {_time(where)}  {text}".replace("    ", "  "))
-                for where, text in self._events
+                Text(f"  line {location.line}  {_time(location)}  {text}".replace("    ", "  "))
+                for location, text in self._events
             ]
         return lines
 
@@ -211,7 +211,7 @@ class LogTable:
         for kill in kills:
             report = kill.report
             verdict, style = VERDICTS[kill.overlap_estimated]
-            cells: list[Text | str] = [str(kill.where.line), _time(kill.where)]
+            cells: list[Text | str] = [str(kill.location.line), _time(kill.location)]
             if many_boots:
                 cells.append(str(kill.boot))
             cells += [
@@ -227,13 +227,13 @@ class LogTable:
         return table
 
 
-def _time(where: Location) -> str:
-    if where.time_s is None:
+def _time(location: Location) -> str:
+    if location.time_s is None:
         return ""
-    if where.clock == "uptime":
-        return f"{where.time_s:.3f}"
-    moment = datetime.fromtimestamp(where.time_s + (946684800 if where.wall_is_yearless else 0), UTC)
-    return moment.strftime("%b %e %H:%M:%S" if where.wall_is_yearless else "%Y-%m-%d %H:%M:%S")
+    if location.clock == "uptime":
+        return f"{location.time_s:.3f}"
+    moment = datetime.fromtimestamp(location.time_s + (946684800 if location.wall_is_yearless else 0), UTC)
+    return moment.strftime("%b %e %H:%M:%S" if location.wall_is_yearless else "%Y-%m-%d %H:%M:%S")
 
 
 def _kb(size_kb: int | None) -> str:

@@ -20,7 +20,7 @@ from .mechanismwords import mechanism_cells, mechanism_sentence
 from .visible import visible
 
 _DETAILED_SCENARIOS = 3  # more of them: one line each
-_ARMS_BESIDE = 4  # in one table
+_MAX_ARMS_PER_TABLE = 4  # in one table
 _HEADING_LETTERS = 15  # of a heading's line: three arms then stand on a terminal of 80 columns
 
 
@@ -180,14 +180,14 @@ def _print_overview(console: Console, summary: Summary) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for arm in summary.arms:
         cells = [arm.scenario, *([_heading(arm.arm)] if several else []), _outcomes(arm).replace(", ", "\n")]
-        cells += [str(arm.kills), _told(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
-        cells += [_told(arm, _hits(arm, "-")), _told(arm, _interval(arm))]
-        table.add_row(*cells, _told(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
+        cells += [str(arm.kills), _cell_text(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
+        cells += [_cell_text(arm, _hits(arm, "-")), _cell_text(arm, _interval(arm))]
+        table.add_row(*cells, _cell_text(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
     print_table(console, table)
     print_lines(console, [f"legend: {OVERVIEW}"], style="dim")
 
 
-def _told(arm: Arm, text: str) -> str:
+def _cell_text(arm: Arm, text: str) -> str:
     return text if arm.has_oracle else "-"
 
 
@@ -197,8 +197,8 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
     baseline = next(
         (comparison.baseline for comparison in summary.comparisons if comparison.scenario == scenario), None
     )
-    for beside in _tables_of(arms, baseline):
-        print_table(console, _arms_table(beside))
+    for column_group in _tables_of(arms, baseline):
+        print_table(console, _arms_table(column_group))
     legend = [CLASSES, ENDED_EARLY, *([WAITS] if _wait_lines(arms) else [])]
     print_lines(console, [f"legend: {'; '.join(legend)}"], style="dim")
     print_lines(console, [f"{arm.arm}: {says}" for arm in arms if (says := mechanism_sentence(arm))])
@@ -206,11 +206,11 @@ def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
 
 def _tables_of(arms: list[Arm], baseline: str | None) -> list[list[Arm]]:
     """The arms of each table; every table has the baseline, as all others are compared with it."""
-    if len(arms) <= _ARMS_BESIDE:
+    if len(arms) <= _MAX_ARMS_PER_TABLE:
         return [arms]
     first = [arm for arm in arms if arm.arm == baseline]
     others = [arm for arm in arms if arm.arm != baseline]
-    room = _ARMS_BESIDE - len(first)
+    room = _MAX_ARMS_PER_TABLE - len(first)
     return [first + others[place : place + room] for place in range(0, len(others), room)]
 
 
@@ -231,7 +231,7 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ),
         ("trials that ended early", [str(arm.trials_ended_early) for arm in arms]),
         *_class_lines(arms),
-        ("surplus kills, in total", [_told(arm, str(arm.surplus_kills)) for arm in arms]),
+        ("surplus kills, in total", [_cell_text(arm, str(arm.surplus_kills)) for arm in arms]),
         *(
             [("decisions, redundant", [f"{arm.decisions}, {arm.redundant_decisions}" for arm in arms])]
             if any(arm.decisions != arm.kills for arm in arms)
@@ -239,14 +239,14 @@ def arm_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
         ),
         (
             "redundant kills per round",
-            [_told(arm, _per_round(arm)) for arm in arms],
+            [_cell_text(arm, _per_round(arm)) for arm in arms],
         ),
         (
             "rounds with a redundant kill",
-            [_told(arm, _hits(arm)) for arm in arms],
+            [_cell_text(arm, _hits(arm)) for arm in arms],
         ),
-        ("  share", [_told(arm, _share(arm)) for arm in arms]),
-        ("  95 % interval", [_told(arm, _interval(arm)) for arm in arms]),
+        ("  share", [_cell_text(arm, _share(arm)) for arm in arms]),
+        ("  95 % interval", [_cell_text(arm, _interval(arm)) for arm in arms]),
         *_native_lines(arms),
         ("kill to release, median", [_latency(arm) for arm in arms]),
         ("round duration, mean", [_ms(arm.duration_ms_per_round) for arm in arms]),
@@ -266,16 +266,16 @@ def _class_lines(arms: list[Arm]) -> list[tuple[str, list[str]]]:
     """All kills, and below them one line for each class: these add up to the first."""
     lines = [
         ("kills, by class", [str(arm.kills) for arm in arms]),
-        ("  redundant", [_told(arm, str(arm.redundant_kills)) for arm in arms]),
+        ("  redundant", [_cell_text(arm, str(arm.redundant_kills)) for arm in arms]),
         *mechanism_cells(arms),
-        ("  fruitless", [_told(arm, str(arm.fruitless_kills)) for arm in arms]),
-        ("  premature", [_told(arm, str(arm.premature_kills)) for arm in arms]),
-        ("  necessary", [_told(arm, str(arm.necessary_kills)) for arm in arms]),
+        ("  fruitless", [_cell_text(arm, str(arm.fruitless_kills)) for arm in arms]),
+        ("  premature", [_cell_text(arm, str(arm.premature_kills)) for arm in arms]),
+        ("  necessary", [_cell_text(arm, str(arm.necessary_kills)) for arm in arms]),
         ("  collateral", [str(arm.collateral_kills) for arm in arms]),
         ("  unknown", [str(arm.unknown_kills) for arm in arms]),
     ]
     if any(arm.has_oracle and arm.unknown_kills for arm in arms):
-        lines.append(("    may be redundant", [_told(arm, str(arm.maybe_redundant_kills)) for arm in arms]))
+        lines.append(("    may be redundant", [_cell_text(arm, str(arm.maybe_redundant_kills)) for arm in arms]))
     return lines
 
 

@@ -33,7 +33,7 @@ class WatchTotals(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Seen(Protocol):
+class WatchedKill(Protocol):
     """A kill with what the log does not know of it."""
 
     @property
@@ -94,7 +94,7 @@ class WatchText:
         heading = _GAP.join(_cell(column.heading, column) for column in self._columns)
         self._print(Text(heading + (f"{_GAP}why" if self._width is None else ""), style="bold"))
 
-    def kill(self, seen: Seen) -> None:
+    def kill(self, seen: WatchedKill) -> None:
         kill, report = seen.kill, seen.kill.report
         verdict, style = VERDICTS[kill.overlap_estimated]
         self._say_day(seen.time_s)
@@ -209,7 +209,7 @@ class WatchJson:
     def __init__(self, out: IO[bytes]) -> None:
         self._out = out
 
-    def kill(self, seen: Seen) -> None:
+    def kill(self, seen: WatchedKill) -> None:
         row = {key: value for key, value in kill_row(seen.kill, "").items() if key not in ("file", "line", "offset")}
         place = {
             "container_id": seen.container,

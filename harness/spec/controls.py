@@ -18,7 +18,7 @@ from .arm import Probes
 # From this version on a task iterator of cgroups hides exiting victims from the OOM killer (a72f73c4dd9b, 7.0 and stable
 # 6.19.9): stock has redundant kills in most rounds. Every control but one is then measured upon the patch that shows them.
 HIDDEN_SINCE = "6.19.9"
-REPAIR = "see-exiting-victims"
+REGRESSION_FIX = "see-exiting-victims"
 ALPHA = 0.01  # of each control's test; one-sided where a direction is claimed
 FEW_ROUNDS = 5  # where a round that shows the effect lasts until its deadline
 _MAIN = "one-big-many-small"
@@ -55,7 +55,9 @@ class Control:
     description: str
     rounds: int | None = None  # per arm; None: as the user asks
     kernels: tuple[str, str] = ("", "")  # the first and the last version it is for; empty: no bound
-    is_repaired: bool = True  # where upstream hides exiting victims its arm has REPAIR, as the reference has
+    on_regression_fix: bool = (
+        True  # where upstream hides exiting victims its arm has REGRESSION_FIX, as the reference has
+    )
 
     def is_for(self, release: str) -> bool:
         """Whether the control applies to a kernel version such as 7.3.4."""
@@ -70,7 +72,7 @@ CONTROLS = (
     Control(
         "hidden-victims", "", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.25, 0.70),
         "stock hides exiting victims from the OOM killer: redundant kills in most rounds",
-        kernels=(HIDDEN_SINCE, ""), is_repaired=False,
+        kernels=(HIDDEN_SINCE, ""), on_regression_fix=False,
     ),
     Control(
         "hide-exiting-victims", "hide-exiting-victims", Probes.ALL, "", _MAIN, Effect.REDUNDANT, Direction.MORE, (0.25, 0.70),

@@ -14,7 +14,7 @@ from ..kernels.plan import plan_kernel
 from ..progress import Reporter
 from ..runs.record import RunStatus, read_run
 from ..spec.arm import ArmSpec
-from ..spec.controls import REPAIR, Control, choose_controls, hides_victims
+from ..spec.controls import REGRESSION_FIX, Control, choose_controls, hides_victims
 from ..spec.kernel import parse_kernel_spec
 from ..tables.store import load_tables
 
@@ -24,12 +24,12 @@ def _spec(base: str, *patches: str) -> str:
 
 
 def _repair(control: Control, release: str) -> str:
-    return REPAIR if control.is_repaired and hides_victims(release) else ""
+    return REGRESSION_FIX if control.on_regression_fix and hides_victims(release) else ""
 
 
 def reference_arm(control: Control, base: str, release: str) -> ArmSpec:
     """The arm with which a control is compared. `release`: full version of the kernel that `base` names."""
-    kernel = _spec(base, REPAIR if hides_victims(release) else "", control.reference_patch)
+    kernel = _spec(base, REGRESSION_FIX if hides_victims(release) else "", control.reference_patch)
     return ArmSpec(kernel, kernel)
 
 
@@ -71,7 +71,7 @@ def run_controls(
     release = base_release(base, progress)
     controls = choose_controls(names, release)
     if hides_victims(release):
-        progress.say(f"{base} is {release}, which hides exiting victims: controls and references have {REPAIR}")
+        progress.say(f"{base} is {release}, which hides exiting victims: controls and references have {REGRESSION_FIX}")
     experiments = []
     for name, members in _runs(controls).items():
         if (out / name / "run.json").is_file():

@@ -29,7 +29,7 @@ from ..spec.outcome import Outcome
 from ..spec.scenarios import decode
 from ..system.paths import content_key, write_atomically
 from ..version import __version__
-from .nights import ASKED_FILE, Asked, nights_in, read_asked
+from .nights import NIGHT_REQUEST_FILE, NightRequest, nights_in, read_night_request
 
 MOST_NIGHTS = 90  # that the page shows
 _CELLS = "cells.json"
@@ -85,7 +85,7 @@ def _read_night(run: Path) -> _Read:
     record = read_run(run)
     if record.state == RunStatus.RUNNING:
         record = _closed(run)
-    files = [RUN_FILE, ASKED_FILE, "tables/rounds.parquet", "tables/kills.parquet"]
+    files = [RUN_FILE, NIGHT_REQUEST_FILE, "tables/rounds.parquet", "tables/kills.parquet"]
     facts = content_key(__version__, *((run / name).read_bytes() for name in files if (run / name).exists()))
     with contextlib.suppress(OSError, msgspec.DecodeError, msgspec.ValidationError):
         kept = msgspec.json.decode((run / _CELLS).read_bytes(), type=_Kept)
@@ -128,7 +128,7 @@ def _compared(run: Path, read: _Read, earlier: Sequence[Night], keys: dict[str, 
 
 
 def _night_of(run: Path, record: RunRecord) -> Night:
-    asked = read_asked(run) or Asked(record.arms, {})
+    asked = read_night_request(run) or NightRequest(record.arms, {})
     pool = pool_runs([run])
     summary = summarize_pool(pool, compare=False)
     arms = {(arm.arm, arm.scenario): arm for arm in summary.arms}

@@ -25,7 +25,7 @@ from ..spec.kernel import parse_kernel_spec
 from ..spec.machine import Accel
 from ..spec.plan import plan_blocks
 from ..system.paths import write_atomically
-from .nights import ASKED_FILE, NIGHTS, Asked, nights_in, read_asked
+from .nights import NIGHT_REQUEST_FILE, NIGHTS, NightRequest, nights_in, read_night_request
 
 
 def add_night(
@@ -51,12 +51,12 @@ def add_night(
         arms, left_out = _obtainable(request, progress)
         experiment = Experiment(replace(request, arms=tuple(arms), out=None, runs=out / NIGHTS), progress)
         night = experiment.directory
-        write_atomically(night / ASKED_FILE, msgspec.json.encode(Asked(list(request.arms), left_out)))
+        write_atomically(night / NIGHT_REQUEST_FILE, msgspec.json.encode(NightRequest(list(request.arms), left_out)))
         try:
             run_experiment(experiment, cluster, insecure=insecure, command="matrix")
         finally:
             if not (night / RUN_FILE).exists():  # no run was begun
-                (night / ASKED_FILE).unlink(missing_ok=True)
+                (night / NIGHT_REQUEST_FILE).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
                     night.rmdir()
         return night
@@ -71,13 +71,13 @@ def _resumed(out: Path, request: Request, progress: Reporter, cluster: str | Non
         return None
     night = runs[-1]
     try:
-        record, asked = read_run(night), read_asked(night)
+        record, asked = read_run(night), read_night_request(night)
     except EvidenceError as error:
         progress.say(f"{error.what}. A new night begins")
         return None
     if record.state == RunStatus.COMPLETE:
         return None
-    if differs := _asked_otherwise(record, asked, request):
+    if differs := _requested_otherwise(record, asked, request):
         progress.say(f"{night} was interrupted and stays as it is: {differs}. A new night begins")
         return None
     experiment = resume_run(night, progress, elsewhere=cluster is not None)
@@ -90,7 +90,7 @@ def _resumed(out: Path, request: Request, progress: Reporter, cluster: str | Non
     return night
 
 
-def _asked_otherwise(record: RunRecord, asked: Asked | None, request: Request) -> str:
+def _requested_otherwise(record: RunRecord, asked: NightRequest | None, request: Request) -> str:
     """What a night was asked for that `request` does not say, in words; empty where it is the same."""
     arms = asked.arms if asked else record.arms
     versions = {scenario.name: scenario.version for scenario in record.scenarios}

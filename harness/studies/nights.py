@@ -11,10 +11,10 @@ from ..runs.record import RUN_FILE
 from ..spec.arm import ArmSpec
 
 NIGHTS = "nights"
-ASKED_FILE = "asked.json"
+NIGHT_REQUEST_FILE = "asked.json"
 
 
-class Asked(msgspec.Struct, frozen=True):
+class NightRequest(msgspec.Struct, frozen=True):
     """What a night was asked for, beside what the record of its run says."""
 
     arms: list[ArmSpec]
@@ -26,14 +26,14 @@ def nights_in(out: Path) -> list[Path]:
     return sorted(path.parent for path in (out / NIGHTS).glob(f"*/{RUN_FILE}"))
 
 
-def read_asked(run: Path) -> Asked | None:
+def read_night_request(run: Path) -> NightRequest | None:
     """What the night in a run directory was asked for; None for a run that was moved here by hand.
 
     Raises EvidenceError when the file cannot be read.
     """
     try:
-        return msgspec.json.decode((run / ASKED_FILE).read_bytes(), type=Asked)
+        return msgspec.json.decode((run / NIGHT_REQUEST_FILE).read_bytes(), type=NightRequest)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise EvidenceError(f"cannot read {run / ASKED_FILE}: {error}") from error
+        raise EvidenceError(f"cannot read {run / NIGHT_REQUEST_FILE}: {error}") from error

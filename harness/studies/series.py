@@ -36,7 +36,7 @@ _LEAST = 2
 _NAME_LETTERS = 30
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _SeriesRequest(msgspec.Struct, frozen=True):
     """Stands beside the record of a run that was made as a series."""
 
     left_out: list[str]  # kernels that were asked for and could not be had, each with why
@@ -110,14 +110,14 @@ def measure_series(
     finally:
         with contextlib.suppress(EvidenceError):  # no run was begun
             if read_run(experiment.directory).run_id == experiment.run_id:
-                asked = msgspec.json.encode(_Asked(choice.left_out))
+                asked = msgspec.json.encode(_SeriesRequest(choice.left_out))
                 write_atomically(experiment.directory / _FILE, asked)
     return experiment.directory
 
 
-def _asked(run: Path) -> _Asked | None:
+def _read_series_request(run: Path) -> _SeriesRequest | None:
     try:
-        return msgspec.json.decode((run / _FILE).read_bytes(), type=_Asked)
+        return msgspec.json.decode((run / _FILE).read_bytes(), type=_SeriesRequest)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
@@ -139,7 +139,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
             f"choose one with --scenario: {', '.join(names)}",
         )
     scenario = scenario or names[0]
-    asked = [_asked(run) for run in runs]
+    asked = [_read_series_request(run) for run in runs]
     taken, left_out = _take(pool, [arm for arm in summary.arms if arm.scenario == scenario], asked)
     left_out += [text for request in asked if request for text in request.left_out]
     specs = {arm.name: arm for record in pool.records for arm in record.arms}
@@ -167,7 +167,7 @@ def read_series(runs: Sequence[Path], scenario: str | None = None) -> Series:
     )
 
 
-def _take(pool: Pool, arms: list[Arm], asked: Sequence[_Asked | None]) -> tuple[list[Arm], list[str]]:
+def _take(pool: Pool, arms: list[Arm], asked: Sequence[_SeriesRequest | None]) -> tuple[list[Arm], list[str]]:
     """All arms of runs that were made as a series; of others those of unpatched kernels, where there are any."""
     whole = {arm.name for record, request in zip(pool.records, asked, strict=True) if request for arm in record.arms}
     patched = {kernel.spec for record in pool.records for kernel in record.kernels if kernel.patches}

@@ -32,7 +32,7 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
         round_evidence = evidence.rounds.get(number)
         if round_evidence is None or not round_evidence.armed:
             continue  # never begun; the run's summary counts it as not run
-        where = {
+        location = {
             "arm": record.arm,
             "scenario": record.scenario,
             "trial_id": record.trial_id,
@@ -43,9 +43,9 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
         foreign = part_foreign(oom, round_evidence, evidence)
         kills = _kill_rows(round_evidence, oom, scenario)
         facts = {"boot_id": evidence.boot_id, "warm_up": record.is_warm_up(number), "foreign_kills": len(foreign)}
-        rows["rounds"].append({**where, **facts, **_round_row(evidence, round_evidence, oom, kills)})
-        rows["kills"] += [{**where, **row} for row in kills]
-        rows["reports"] += [{**where, **_report_row(report)} for report in oom.reports]
+        rows["rounds"].append({**location, **facts, **_round_row(evidence, round_evidence, oom, kills)})
+        rows["kills"] += [{**location, **row} for row in kills]
+        rows["reports"] += [{**location, **_report_row(report)} for report in oom.reports]
         before, after = (evidence.snapshots.get((number, when), {}) for when in ("before", "after"))
         for name, details in (
             ("foreign_kills", list(map(_kill_facts, foreign))),
@@ -54,7 +54,7 @@ def trial_rows(evidence: TrialEvidence, scenario: Scenario, kept: range | None =
             ("memory_events", counter_rows(before, after)),
             ("trace_events", trace_rows(round_evidence.trace)),
         ):
-            rows[name] += [{**where, **row} for row in details]
+            rows[name] += [{**location, **row} for row in details]
     return rows
 
 
@@ -165,10 +165,10 @@ def _kill_rows(round_evidence: RoundEvidence, oom: Collected, scenario: Scenario
     # The kernel's own order: of marking, which happens under oom_lock; the log has the same order.
     kills = sorted(
         oom.kills,
-        key=lambda kill: (mark.time_us if (mark := marks.get(kill.killed.pid)) else 0, kill.where.sequence or 0),
+        key=lambda kill: (mark.time_us if (mark := marks.get(kill.killed.pid)) else 0, kill.location.sequence or 0),
     )
     if any(kill.killed.pid not in marks for kill in kills):
-        kills = sorted(oom.kills, key=lambda kill: kill.where.sequence or 0)
+        kills = sorted(oom.kills, key=lambda kill: kill.location.sequence or 0)
     reaped = _reaped_pids(oom)
     rows = []
     for order, kill in enumerate(kills, start=1):
@@ -212,8 +212,8 @@ def _kill_facts(kill: Kill) -> Row:
     return {
         "pid": killed.pid,
         "comm": killed.comm,
-        "kmsg_sequence": kill.where.sequence,
-        "kmsg_time_us": _time_us(kill.where.uptime_s),
+        "kmsg_sequence": kill.location.sequence,
+        "kmsg_time_us": _time_us(kill.location.uptime_s),
         "report": report.index if report else None,
         "oom_memcg": report.oom_memcg if report else None,
         "task_memcg": report.task_memcg if report else None,
@@ -231,8 +231,8 @@ def _kill_facts(kill: Kill) -> Row:
 def _report_row(report: Report) -> Row:
     return {
         "report": report.index,
-        "kmsg_sequence": report.where.sequence,
-        "kmsg_time_us": _time_us(report.where.uptime_s),
+        "kmsg_sequence": report.location.sequence,
+        "kmsg_time_us": _time_us(report.location.uptime_s),
         "comm": report.header.comm,
         "gfp_mask": report.header.gfp_mask,
         "order": report.header.order,
@@ -259,7 +259,7 @@ def _release_rows(round_evidence: RoundEvidence, oom: Collected) -> list[Row]:
                 {
                     "pid": release.reaped.pid,
                     "kind": "oom_reaper",
-                    "time_us": _time_us(release.where.uptime_s),
+                    "time_us": _time_us(release.location.uptime_s),
                     "anon_rss_kb": release.reaped.anon_rss_kb,
                 }
             )

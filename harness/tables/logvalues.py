@@ -10,11 +10,11 @@ from ..oomlog.records import Kill, KnownLosses, OtherEvent, Release, Report
 from .log import LOG_EVENTS, LOG_KILLS, LOG_RELEASES, LOG_REPORTS, LOG_ZONES, Row, Values
 
 
-def _place(where: Location) -> Values:
+def _place(location: Location) -> Values:
     """Where it stands: time_s to host of the tables."""
-    if where.uptime_s is not None:  # most lines
-        return where.uptime_s, "uptime", where.line, where.offset, where.host or None
-    return where.wall_s, where.clock or None, where.line, where.offset, where.host or None
+    if location.uptime_s is not None:  # most lines
+        return location.uptime_s, "uptime", location.line, location.offset, location.host or None
+    return location.wall_s, location.clock or None, location.line, location.offset, location.host or None
 
 
 def _owner(*memcgs: str | None) -> Owner:
@@ -33,7 +33,7 @@ def report_values(report: Report, file: str = "") -> Values:
     return (
         report.index,
         report.boot,
-        *_place(report.where),
+        *_place(report.location),
         header.comm,
         report.pid,
         report.kernel,
@@ -85,7 +85,7 @@ def kill_values(kill: Kill, file: str = "") -> Values:
         kill.index,
         killed.pid,
         killed.comm,
-        *_place(kill.where),
+        *_place(kill.location),
         kill.boot,
         kill.decision,
         None if report is None else report.index,
@@ -127,7 +127,7 @@ def release_values(release: Release, file: str = "") -> Values:
         reaped.kind,
         reaped.pid,
         reaped.comm,
-        *_place(release.where),
+        *_place(release.location),
         release.boot,
         release.kill,
         reaped.anon_rss_kb,
@@ -149,7 +149,7 @@ def event_values(event: OtherEvent, file: str = "") -> Values:
         event.kind,
         event.pid,
         event.text,
-        *_place(event.where),
+        *_place(event.location),
         event.boot,
         event.report,
         file,
@@ -166,10 +166,10 @@ def zone_values(report: Report) -> list[Values]:
     return [
         (
             report.index, zone.node, zone.name, zone.free_kb, zone.min_kb, zone.low_kb, zone.high_kb, list(reserve),
-            zone.highatomic_kb, zone.free_cma_kb, list(buddy.counts) if buddy is not None else None,
+            zone.highatomic_kb, zone.free_cma_kb, list(blocks.counts) if blocks is not None else None,
         )
         for zone, reserve in report.zones
-        for buddy in (report.buddies.get((zone.node, zone.name)),)
+        for blocks in (report.free_blocks.get((zone.node, zone.name)),)
     ]  # fmt: skip
 
 

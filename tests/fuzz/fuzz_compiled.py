@@ -30,11 +30,11 @@ from randomrecords import Source, tables_of_both  # noqa: E402
 
 from harness.logs.files import open_log  # noqa: E402
 from harness.oomlog import compiled  # noqa: E402
-from harness.oomlog.columns import ColumnAssembler, pack_found  # noqa: E402
+from harness.oomlog.columns import ColumnAssembler, encode_records  # noqa: E402
 from harness.oomlog.native.build import build  # noqa: E402
+from harness.oomlog.packing import PackedRecords, decode_records  # noqa: E402
 from harness.oomlog.scan import Chunk, read_and_count, read_compiled  # noqa: E402
 from harness.oomlog.triggers import TRIGGERS  # noqa: E402
-from harness.oomlog.wire import Records, decode_records  # noqa: E402
 
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 LARGEST_BYTES = 24 << 10
@@ -122,7 +122,7 @@ def records_differ(number: int) -> str:
     ]
     if problem := tables_of_both(chunks):
         return problem
-    body = bytearray(pack_found(*chunks[0]).body)
+    body = bytearray(encode_records(*chunks[0]).body)
     for _ in range(20):
         damaged = bytearray(body)
         for _ in range(order.choice((1, 1, 3))):
@@ -130,7 +130,9 @@ def records_differ(number: int) -> str:
         assembler = ColumnAssembler()
         try:
             assembler.feed(
-                Records(bytes(damaged[: order.choice((len(body), order.randrange(len(body))))]), len(chunks[0][0]), 1),
+                PackedRecords(
+                    bytes(damaged[: order.choice((len(body), order.randrange(len(body))))]), len(chunks[0][0]), 1
+                ),
                 1,
                 0,
             )

@@ -85,7 +85,7 @@ def _kills(data: bytes, in_bulk: bool) -> list[object]:
 
 def _identity(kill: Kill) -> object:
     """What a kill is, as text: a stamp may be no number, which equals nothing."""
-    return repr((kill.killed, kill.where, kill.decision, kill.chosen_pid, kill.group))
+    return repr((kill.killed, kill.location, kill.decision, kill.chosen_pid, kill.group))
 
 
 def _write(reports: list[Report], kills: list[Kill], releases: list[Release], others: list[OtherEvent]) -> None:

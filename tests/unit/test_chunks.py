@@ -13,9 +13,9 @@ from oomtext import killed, stamped
 import harness
 from harness.oomlog import reading
 from harness.oomlog.chunks import Span, split_chunks, split_spans
+from harness.oomlog.packing import unpack
 from harness.oomlog.reading import Reader, read_span
 from harness.oomlog.scan import Chunk, _Reader, read_and_count, read_compiled
-from harness.oomlog.wire import unpack
 
 KILLS = 5000
 

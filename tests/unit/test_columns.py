@@ -13,22 +13,22 @@ from randomrecords import Source, tables_of_both
 from rich.console import Console
 
 from harness.logs.parse import ParseRequest, parse_files
-from harness.oomlog import columnreading, columns
+from harness.oomlog import column_reader, columns
 from harness.oomlog.assemble import Assembler
 from harness.oomlog.chunks import split_chunks, split_spans
-from harness.oomlog.columnreading import ColumnReader
-from harness.oomlog.columns import ColumnAssembler, pack_found
-from harness.oomlog.domain import LARGEST_STAT, LimitReached, StatsHead, TaskIn, Usage
+from harness.oomlog.column_reader import ColumnReader
+from harness.oomlog.columns import ColumnAssembler, encode_records
+from harness.oomlog.domain import LARGEST_STAT, LimitReached, StatsHead, Usage, VictimMemcg
 from harness.oomlog.events import Event
 from harness.oomlog.header import Header
-from harness.oomlog.kill import Chosen, GroupKill, Killed, Sharing, Skipped
-from harness.oomlog.located import LocatedRecord, Location, Parts
-from harness.oomlog.meminfo import Buddy, Lists, Zone
+from harness.oomlog.kill import AlreadyExitingVictim, ChosenVictim, GroupKill, KilledLine, SharedMmKill
+from harness.oomlog.located import LocatedRecord, Location, ReportParts
+from harness.oomlog.meminfo import FreeBlocks, PageCounts, Zone
+from harness.oomlog.packing import PackedRecords, decode_records
 from harness.oomlog.reading import Reader
 from harness.oomlog.release import Reaped
 from harness.oomlog.scan import read_and_count, read_compiled
 from harness.oomlog.turned import Turns
-from harness.oomlog.wire import Records, decode_records
 from harness.tables.log import LOG_TABLES
 from harness.tables.logcolumns import tables_of_columns
 from harness.tables.logrows import LogRows
@@ -127,9 +127,9 @@ def at(line, record, time_s=5.0):
 def test_an_order_that_no_kernel_has_costs_nothing(order):
     """2 to the power of 10^17 is more than there is memory for."""
     blocks = " ".join(f"1*{4 << n}kB (UME)" for n in range(11)) + " "
-    parts = Parts((ZONE, Buddy(0, "Normal", blocks, True)))
+    parts = ReportParts((ZONE, FreeBlocks(0, "Normal", blocks, True)))
     header = Header("a", 0xCC0, None, order, None, 0, True)
-    kill = Killed("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True)
+    kill = KilledLine("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True)
     records = [at(1, kill), at(2, header, 6.0), at(3, parts, 6.0), at(4, kill, 7.0)]
     assert tables_of_both([(records, 4)]) == ""
 
@@ -138,7 +138,7 @@ def test_sums_that_fit_no_table_are_the_largest_number():
     stats = StatsHead("/m", {"cache": LARGEST_STAT, "rss": 10**18})
     records = [
         at(1, Header("a", 0xCC0, None, 0, None, 0, True)),
-        at(2, Parts((Usage("memory", 1, 1, 1), stats, stats))),
+        at(2, ReportParts((Usage("memory", 1, 1, 1), stats, stats))),
     ]
     assert tables_of_both([(records, 4)]) == ""
 
@@ -155,15 +155,15 @@ def test_bytes_that_are_no_text_are_shown_as_the_reference_shows_them():
         "\udce2\udc82x",
     )
     records = [
-        at(n, Killed("Out of memory", n, name, 1, 1, 1, 1, 0, 1, 0, True), 5.0 + n) for n, name in enumerate(names, start=1)
+        at(n, KilledLine("Out of memory", n, name, 1, 1, 1, 1, 0, 1, 0, True), 5.0 + n) for n, name in enumerate(names, start=1)
     ]  # fmt: skip
     assert tables_of_both([(records, 9)]) == ""
 
 
 def test_a_row_that_was_given_does_not_change():
     """A kill is given 10 s later; what is printed then of its memory is too late, whenever the rows are taken."""
-    kill = Killed("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True)
-    records = [at(1, kill), at(2, Event("sysrq", None, "x"), 30.0), at(3, Sharing(8, "b"), 30.0)]
+    kill = KilledLine("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True)
+    records = [at(1, kill), at(2, Event("sysrq", None, "x"), 30.0), at(3, SharedMmKill(8, "b"), 30.0)]
     assembler, rows = Assembler(), LogRows()
     for record in records:
         for output in assembler.feed(record):
@@ -173,12 +173,12 @@ def test_a_row_that_was_given_does_not_change():
 
 
 def test_damaged_records_are_refused_and_nothing_is_left():
-    found = pack_found([at(1, Killed("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True))], 1)
+    found = encode_records([at(1, KilledLine("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True))], 1)
     for end in range(len(found.body)):
         assembler = ColumnAssembler()
         try:
             with pytest.raises(ValueError, match="cannot be read"):
-                assembler.feed(Records(found.body[:end], 1, 1), 1, 0)
+                assembler.feed(PackedRecords(found.body[:end], 1, 1), 1, 0)
             with pytest.raises(ValueError, match="cannot be read"):
                 assembler.end_file()
             assert all(not given for given in assembler.take().values())
@@ -188,16 +188,23 @@ def test_damaged_records_are_refused_and_nothing_is_left():
 
 def test_texts_that_are_not_there_are_nothing():
     """No reader leaves them out; with the sanitizers this shows what is done with a text that is nowhere."""
-    parts = Parts(
-        (ZONE, Buddy(0, "Normal", None, True), Lists(None), StatsHead(None, {}), TaskIn(None, None), LimitReached(None))
+    parts = ReportParts(
+        (
+            ZONE,
+            FreeBlocks(0, "Normal", None, True),
+            PageCounts(None),
+            StatsHead(None, {}),
+            VictimMemcg(None, None),
+            LimitReached(None),
+        )
     )
     records = [
-        at(1, Header(None, 0xCC0, None, 0, None, 0, True)), at(2, parts), at(3, GroupKill(None)), at(4, Skipped(None, 1, None)), at(5, Reaped(None, 1, None, 0, 0, 0, True)),
-        at(6, Killed(None, 7, None, 1, 1, 1, 1, 0, 1, 0, True)), at(7, Event(None, None, None)), at(8, Chosen(None, 7, None)),
+        at(1, Header(None, 0xCC0, None, 0, None, 0, True)), at(2, parts), at(3, GroupKill(None)), at(4, AlreadyExitingVictim(None, 1, None)), at(5, Reaped(None, 1, None, 0, 0, 0, True)),
+        at(6, KilledLine(None, 7, None, 1, 1, 1, 1, 0, 1, 0, True)), at(7, Event(None, None, None)), at(8, ChosenVictim(None, 7, None)),
     ]  # fmt: skip
     assembler = ColumnAssembler()
     try:
-        assembler.feed(pack_found(records, 8), 1, 0)
+        assembler.feed(encode_records(records, 8), 1, 0)
         assembler.end_file()
         tables = tables_of_columns(assembler.take(), "-", Turns())
     finally:
@@ -209,14 +216,14 @@ def test_texts_that_are_not_there_are_nothing():
 def test_any_bytes_are_refused_or_read():
     order = Random(1)
     source = Source(3)
-    body = bytearray(pack_found(source.records(60), 60).body)
+    body = bytearray(encode_records(source.records(60), 60).body)
     for _ in range(2000):
         damaged = bytearray(body)
         for _ in range(order.choice((1, 1, 3))):
             damaged[order.randrange(len(damaged))] = order.randrange(256)
         assembler = ColumnAssembler()
         try:
-            assembler.feed(Records(bytes(damaged), 60, 60), 1, 0)
+            assembler.feed(PackedRecords(bytes(damaged), 60, 60), 1, 0)
             assembler.end_file()
         except ValueError:
             pass
@@ -259,9 +266,9 @@ def test_parse_writes_the_same_files(tmp_path, monkeypatch, workers):
 )
 def test_a_log_of_many_chunks_becomes_the_same_tables(tmp_path, workers, prefix, monkeypatch):
     """Read by threads, or by processes where Python must read it."""
-    monkeypatch.setattr(columnreading, "split_chunks", lambda stream: split_chunks(stream, 60_000))
-    monkeypatch.setattr(columnreading, "split_spans", lambda path: split_spans(path, 60_000))
-    monkeypatch.setattr(columnreading, "PARALLEL_BYTES", 1)
+    monkeypatch.setattr(column_reader, "split_chunks", lambda stream: split_chunks(stream, 60_000))
+    monkeypatch.setattr(column_reader, "split_spans", lambda path: split_spans(path, 60_000))
+    monkeypatch.setattr(column_reader, "PARALLEL_BYTES", 1)
     data = prefix + b"".join(SMALL[:30])
     path = tmp_path / "log"
     path.write_bytes(data)

@@ -15,10 +15,10 @@ from harness.oomlog import compiled, scan
 from harness.oomlog.assemble import Assembler
 from harness.oomlog.chunks import split_chunks
 from harness.oomlog.compiled import CompiledChunk
+from harness.oomlog.packing import decode_records, pack_records, unpack
 from harness.oomlog.reading import Reader
 from harness.oomlog.scan import Chunk, read_and_count, read_compiled
-from harness.oomlog.triggers import mark
-from harness.oomlog.wire import decode_records, pack_records, unpack
+from harness.oomlog.triggers import find_triggers
 from tests.unit.test_oomlog_properties import WORDS, examples, read_whole, text_of
 
 DATA = Path(__file__).parent.parent / "data"
@@ -59,16 +59,16 @@ def test_logs_of_people_and_of_guests_are_read_alike(path):
 
 
 def test_most_lines_of_the_corpus_are_read_by_the_compiled_reader(monkeypatch):
-    handed, continue_from = [], scan._Reader.continue_from
+    handed, import_state = [], scan._Reader.import_state
     monkeypatch.setattr(
-        scan._Reader, "continue_from", lambda reader, chunk: (handed.append(chunk), continue_from(reader, chunk))
+        scan._Reader, "import_state", lambda reader, chunk: (handed.append(chunk), import_state(reader, chunk))
     )
-    marked = 0
+    hits = 0
     for path in sorted((DATA / "corpus").glob("*.txt")):
         data = read_whole(path)
         assert read_compiled(Chunk(data, len(data), 0, 0)) is not None, path.name
-        marked += len(mark(data, len(data)))
-    assert len(handed) < marked / 10
+        hits += len(find_triggers(data, len(data)))
+    assert len(handed) < hits / 10
 
 
 def small_logs():
@@ -113,10 +113,10 @@ def test_damaged_logs_are_read_alike(index, seed, how):
 def handed_over(data, monkeypatch):
     """How many lines the compiled reader leaves to Python, which read alike."""
     check(data)
-    handed, continue_from = [], scan._Reader.continue_from
+    handed, import_state = [], scan._Reader.import_state
     with monkeypatch.context() as patch:
         patch.setattr(
-            scan._Reader, "continue_from", lambda reader, chunk: (handed.append(chunk), continue_from(reader, chunk))
+            scan._Reader, "import_state", lambda reader, chunk: (handed.append(chunk), import_state(reader, chunk))
         )
         assert read_compiled(Chunk(data, len(data), 0, 0)) is not None
     return len(handed)
@@ -233,8 +233,10 @@ def test_the_same_lines_hold_words(lines, end):
         marks = list(chunk)
     finally:
         chunk.close()
-    assert [(one.start, one.end) for one in marks] == [(one.start, one.end) for one in mark(data, min(end, len(data)))]
-    assert [one.parsers[:1] for one in marks] == [one.parsers[:1] for one in mark(data, min(end, len(data)))]
+    assert [(one.start, one.end) for one in marks] == [
+        (one.start, one.end) for one in find_triggers(data, min(end, len(data)))
+    ]
+    assert [one.parsers[:1] for one in marks] == [one.parsers[:1] for one in find_triggers(data, min(end, len(data)))]
 
 
 def test_records_of_a_worker_are_those_of_the_chunk():

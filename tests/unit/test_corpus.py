@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from harness.logs.files import open_log
-from harness.oomlog.located import Parts
+from harness.oomlog.located import ReportParts
 from harness.oomlog.reading import Collected, Reader, collect
 from harness.oomlog.scan import Chunk, read_chunk
 from harness.oomlog.tasks import TaskTable
@@ -118,8 +118,8 @@ def test_reaped_victims_whose_kill_is_not_there_are_known_to_be_missing():
 
 def test_localised_dates():
     _, kill, report = only("25-")
-    assert kill.where.clock == "wall"
-    assert kill.where.wall_s == report.where.wall_s == 1754970843.0
+    assert kill.location.clock == "wall"
+    assert kill.location.wall_s == report.location.wall_s == 1754970843.0
 
 
 # The same report in every wrapping: what is found must not depend on it.
@@ -250,7 +250,7 @@ def test_compressed_logs(tmp_path, pack):
 def records(data, in_bulk):
     """What is read of a chunk, tables as lists."""
     for found in read_chunk(Chunk(data, len(data), 0, 1), in_bulk):
-        for record in found.record.records if isinstance(found.record, Parts) else [found.record]:
+        for record in found.record.records if isinstance(found.record, ReportParts) else [found.record]:
             if isinstance(record, TaskTable):
                 yield record.columns, record.values.tolist(), record.names, list(record.lines), record.foreign
             else:
@@ -277,13 +277,13 @@ def test_where_a_log_is_cut_into_chunks_does_not_matter(chunk_bytes, monkeypatch
     assert brief(cut) == whole
     lines = data.count(b"\n")
     assert reader.lines in (lines, lines + 1)
-    expected = {kill.where.line for kill in parse(data).kills}
-    assert {kill.where.line for kill in cut.kills} == expected
+    expected = {kill.location.line for kill in parse(data).kills}
+    assert {kill.location.line for kill in cut.kills} == expected
 
 
 def test_line_numbers_and_offsets_are_those_of_the_file():
     data = content(find("07-"))
     lines = data.split(b"\n")
     for kill in parse(data).kills:
-        assert b"Killed process" in lines[kill.where.line - 1]
-        assert data[kill.where.offset :].startswith(lines[kill.where.line - 1])
+        assert b"Killed process" in lines[kill.location.line - 1]
+        assert data[kill.location.offset :].startswith(lines[kill.location.line - 1])

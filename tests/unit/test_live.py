@@ -23,14 +23,14 @@ def replay(data):
         nonlocal clock
         while clock < until:
             clock = min(until, clock + TICK_S)
-            told.extend((clock, kill) for kill in live.settled(clock) if isinstance(kill, Kill))
+            told.extend((clock, kill) for kill in live.complete_records(clock) if isinstance(kill, Kill))
 
     for line in data.decode("utf-8", "surrogateescape").splitlines():
         record = parse_kmsg_record(line)
         if record is not None:
             clock = clock or record.time_us / 1e6
             ask(record.time_us / 1e6)
-        live.take(line.encode("utf-8", "surrogateescape"), clock)
+        live.feed(line.encode("utf-8", "surrogateescape"), clock)
     ask(clock + 5.0)
     return told, live
 
@@ -43,7 +43,7 @@ def test_every_kill_is_told_once_and_soon(path):
     assert [kill.killed.pid for _, kill in told] == [kill.killed.pid for kill in whole.kills]
     assert [kill.domain for _, kill in told] == [kill.domain for kill in whole.kills]
     assert [kill.decision for _, kill in told] == [kill.decision for kill in whole.kills]
-    late = [clock - kill.where.uptime_s for clock, kill in told if clock - kill.where.uptime_s > 1.5]
+    late = [clock - kill.location.uptime_s for clock, kill in told if clock - kill.location.uptime_s > 1.5]
     assert not late
     assert live.missing.forged_kills == whole.missing.forged_kills
     assert live.missing.sequence_gaps == whole.missing.sequence_gaps

@@ -13,18 +13,18 @@ from msgspec.structs import asdict
 from oomtext import Task, header, killed, reaped, report, stamped, summary
 
 import harness
-from harness.oomlog.domain import TaskIn, parse_stats_head, parse_summary, parse_task_in, parse_usage
+from harness.oomlog.domain import VictimMemcg, parse_stats_head, parse_summary, parse_usage, parse_victim_memcg
 from harness.oomlog.header import CpuLine, parse_cpu_line, parse_header
-from harness.oomlog.kill import parse_chosen, parse_killed
+from harness.oomlog.kill import parse_chosen_victim, parse_killed
 from harness.oomlog.kmsg import lost_records, parse_kmsg, parse_kmsg_record
-from harness.oomlog.losses import Dropped, parse_dropped
+from harness.oomlog.losses import DroppedRecords, parse_dropped
 from harness.oomlog.meminfo import Zone, parse_zone
+from harness.oomlog.packing import Sequences, pack, unpack
 from harness.oomlog.prefix import peel
 from harness.oomlog.reading import collect, collect_kmsg
 from harness.oomlog.release import parse_reaped
 from harness.oomlog.scan import Chunk, read_chunk
 from harness.oomlog.triggers import BARE_PART_PARSERS
-from harness.oomlog.wire import Sequences, pack, unpack
 
 
 def parse(lines):
@@ -128,19 +128,19 @@ def test_old_choices():
         "Out of memory: kill process 7 (a) score 12 or a child",
         "Memory cgroup out of memory: Kill process 7 (a) score 12 or sacrifice child",
     ):
-        assert parse_chosen(line).pid == 7
+        assert parse_chosen_victim(line).pid == 7
 
 
 def test_other_parts_of_a_report():
     assert parse_usage("memory: usage 51200kB, limit 52200kB, failcnt 237").usage_kb == 51200
     assert parse_usage("memory+swap: usage 0kB, limit 9007199254740988kB, failcnt 0").counter == "memory+swap"
-    assert parse_task_in("Task in /a b killed as a result of limit of /a") == TaskIn("/a b", "/a")
+    assert parse_victim_memcg("Task in /a b killed as a result of limit of /a") == VictimMemcg("/a b", "/a")
     assert parse_stats_head("Memory cgroup stats for /a: cache:0KB rss:12KB").values == {"cache": 0, "rss": 12288}
     zone = parse_zone("Node 0 DMA32 free:5kB boost:9kB min:1kB low:2kB high:3kB reserved")
     assert zone == Zone(0, "DMA32", 5, 1, 2, 3)
     assert parse_zone("DMA free:5kB min:1kB low:2kB high:3kB").node is None
     assert parse_reaped("oom_reaper: unable to reap pid:12 (a)").kind == "unable"
-    assert parse_dropped("systemd-journald[1]: Missed 12 kernel messages") == Dropped(12, "journald")
+    assert parse_dropped("systemd-journald[1]: Missed 12 kernel messages") == DroppedRecords(12, "journald")
     found = parse_cpu_line(
         "CPU: 1 UID: 0 PID: 7 Comm: a b Kdump: loaded Tainted: G S  OE  6.12.0-211.el10 #1 VOLUNTARY"
     )
@@ -270,7 +270,7 @@ def test_a_log_that_begins_within_a_report_still_has_the_domain_of_its_kill():
 def test_what_mailers_and_pages_make_of_a_prefix(prefix):
     kill = "Out of memory: Killed process 7 (a\xa0 b) total-vm:4kB, anon-rss:4kB, file-rss:0kB, shmem-rss:0kB"
     (found,) = parse([prefix + kill]).kills
-    assert (found.killed.pid, found.killed.comm, found.where.uptime_s) == (7, "a\xa0 b", 100.0)
+    assert (found.killed.pid, found.killed.comm, found.location.uptime_s) == (7, "a\xa0 b", 100.0)
 
 
 @pytest.mark.parametrize("quote", ["", "> ", "> > ", "\t"])

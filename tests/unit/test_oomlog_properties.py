@@ -426,7 +426,7 @@ def kills_of(data, chunk_bytes):
         for item in read_chunk(chunk):
             found += reader.assembler.feed(item, first_line)
         first_line += chunk.data.count(b"\n", 0, chunk.end)
-    return [(kill.killed, kill.where.line) for kill in Collected([*found, *reader.assembler.close()], reader).kills]
+    return [(kill.killed, kill.location.line) for kill in Collected([*found, *reader.assembler.close()], reader).kills]
 
 
 @examples(60)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from harness.logs.parse import ParseRequest, parse_files
 from harness.oomlog.columns import exists as columns_exist
-from harness.oomlog.killers import TOLD
-from harness.oomlog.rescue import glued_parts
+from harness.oomlog.unknown_prefixes import split_joined_lines
+from harness.oomlog.user_space_killers import REPORTED
 
 HEAD = "worker invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0"
 SUMMARY = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/system.slice/{}.service,task={},pid={},uid=33"
@@ -172,7 +172,7 @@ def test_what_user_space_makes_one_line_stays_its_own():
     log = parse(f"{text}\n")
     assert log.kills == []
     assert log.missing.forged_kills == 1
-    assert glued_parts(text) == [text]
+    assert split_joined_lines(text) == [text]
 
 
 def test_a_line_of_user_space_that_cannot_be_read_is_counted():
@@ -264,7 +264,7 @@ def test_a_log_in_order_is_not_turned():
 )  # fmt: skip
 def test_a_program_reports_a_kill_by_the_kernel(line, pid):
     log = parse(f"{line}\n")
-    assert [(other.kind, other.pid) for other in log.found.others] == [(TOLD, pid)]
+    assert [(other.kind, other.pid) for other in log.found.others] == [(REPORTED, pid)]
     assert log.kills == []
 
 

@@ -48,8 +48,8 @@ def brief(log):
                 report.tasks and report.tasks.values.tolist(),
                 report.tasks and report.tasks.comms(),
                 [zone for zone, _ in report.zones],
-                report.buddies,
-                report.lists,
+                report.free_blocks,
+                report.page_counts,
             )
             for report in log.found.reports
         ],
@@ -171,7 +171,7 @@ def test_any_wrapping(name):
 def test_the_lines_are_those_of_the_file():
     text = "Content-Transfer-Encoding: base64\n\n" + base64.encodebytes("\n".join(stamped_lines()).encode()).decode()
     kill = parse(text).found.kills[-1]
-    assert kill.where.line > 100
-    assert text.encode()[kill.where.offset - 1 : kill.where.offset] == b"\n"
+    assert kill.location.line > 100
+    assert text.encode()[kill.location.offset - 1 : kill.location.offset] == b"\n"
     compact = json.dumps({"events": [{"message": line} for line in stamped_lines()]})
-    assert {kill.where.line for kill in parse("\n" + compact).found.kills} == {2}
+    assert {kill.location.line for kill in parse("\n" + compact).found.kills} == {2}

@@ -76,7 +76,7 @@ struct caller *caller_of(struct assembler *a, struct boot *boot, struct text nam
 	return caller;
 }
 
-/* Parts */
+/* ReportParts */
 
 /* A report whose beginning is not in the log: it has what follows. NULL for a copy of one. */
 static struct report *headless(struct assembler *a, struct boot *boot, const struct where *where, const struct record *part)
@@ -162,7 +162,7 @@ static void count(struct assembler *a, const struct record *record, int64_t line
 		if (missing->n_unread_lines < (int64_t)(sizeof missing->unread_lines / sizeof *missing->unread_lines))
 			missing->unread_lines[missing->n_unread_lines++] = line;
 		break;
-	default: missing->damaged_rows += as_integer(&record->field[0]); /* Orphans */
+	default: missing->damaged_rows += as_integer(&record->field[0]); /* OrphanRows */
 	}
 }
 

@@ -8,7 +8,7 @@
 
 #include <setjmp.h>
 
-/* Records, as wire.py and the compiled reader pack them. */
+/* Records, as packing.py and the compiled reader pack them. */
 enum kind { NIL, FLAG, INTEGER, REAL, TEXT, BINARY, ARRAY, MAP };
 struct value {
 	enum kind kind;
@@ -271,7 +271,7 @@ struct boot {
 	struct place banner;
 	bool has_banner, is_fresh, has_uptime, has_wall;
 	double last_uptime_s, last_wall_s;
-	struct queue callers, recent, seen, reports; /* the last of DomainMemory */
+	struct queue callers, recent, seen, reports; /* the last of DomainInference */
 	struct key **keys;
 	size_t n_keys, n_slots;
 	struct kill *judged;

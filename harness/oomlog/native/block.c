@@ -23,7 +23,7 @@ struct reader *oomtrial_open(const struct words *words, const char *data, int64_
 	r->end = end;
 	r->offset = offset;
 	r->first_line = r->counted_line = line;
-	r->used = r->header = r->first_table = -1;
+	r->consumed_to = r->header = r->first_table = -1;
 	if (!mark_lines(words, data, (size_t)size, (size_t)end, &r->marks)) {
 		free(r->marks.mark);
 		free(r);
@@ -59,7 +59,7 @@ int oomtrial_read(struct reader *r)
 	for (; r->index < r->n_marks; r->index++) {
 		const struct mark *mark = &r->marks.mark[r->index];
 
-		if (mark->start <= r->used)
+		if (mark->start <= r->consumed_to)
 			continue;
 		r->line_number = line_at(r, mark->start);
 		if (!read_line(r))

@@ -1,4 +1,4 @@
-/* Memory of victims that is neither free nor another task's, by the difference of two reports of a machine: machine_flight_kb() in overlap.py. */
+/* Memory of victims that is neither free nor another task's, by the difference of two reports of a machine: global_in_flight_kb() in overlap.py. */
 #include "assembler.h"
 
 /* Sizes by pid. */

@@ -133,7 +133,7 @@ static bool read_summary(struct buffer *out, struct text text)
 	if (!eat(&tail, ",pid=") || !eat_number(&tail, &pid) || !eat(&tail, ",uid=") || !eat_number(&tail, &uid) || length(tail))
 		return false;
 	put_array(out, 12);
-	put_word(out, "Summary");
+	put_word(out, "OomKillSummary");
 	put_text(out, constraint);
 	put_text(out, nodemask);
 	put_field(out, cpuset);
@@ -239,7 +239,7 @@ static bool read_task_in(struct buffer *out, struct text t)
 	if (!eat(&t, "Task in ") || !(p = find(t, MIDDLE)) || find_last(t, MIDDLE) != p || p + strlen(MIDDLE) == t.end)
 		return false;
 	put_array(out, 3);
-	put_word(out, "TaskIn");
+	put_word(out, "VictimMemcg");
 	put_text(out, (struct text){t.p, p});
 	put_text(out, (struct text){p + strlen(MIDDLE), t.end});
 	return true;

@@ -105,7 +105,7 @@ static void infer(struct assembler *a, const struct boot *boot, struct kill *k)
 		str_set(a, &k->oom_memcg, str_keep(found->oom_memcg));
 }
 
-/* Fills in the domain of a kill, and remembers its report: DomainMemory.settle(). */
+/* Fills in the domain of a kill, and remembers its report: DomainInference.assign_domain(). */
 void settle_domain(struct assembler *a, struct boot *boot, struct kill *k)
 {
 	struct report *r = k->report;

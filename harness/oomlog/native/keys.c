@@ -1,4 +1,4 @@
-/* What makes a record the same as another, and where one stood last: _key() and the copies of boots.py. */
+/* What makes a record the same as another, and where one stood last: _duplicate_key() and the copies of boots.py. */
 #include "assembler.h"
 
 enum { FEW_KEYS = 64 };

@@ -68,7 +68,7 @@ bool read_killed(struct buffer *out, struct text text)
 	if (length(t))
 		return false;
 	put_array(out, 12);
-	put_word(out, "Killed");
+	put_word(out, "KilledLine");
 	put_text(out, message);
 	put_number(out, pid);
 	put_text(out, comm);
@@ -93,7 +93,7 @@ bool read_chosen(struct buffer *out, struct text text)
 	    !(eat(&t, " or sacrifice child") || eat(&t, " or a child")) || length(t))
 		return false;
 	put_array(out, 4);
-	put_word(out, "Chosen");
+	put_word(out, "ChosenVictim");
 	put_text(out, message);
 	put_number(out, pid);
 	put_text(out, comm);
@@ -202,7 +202,7 @@ bool read_cut_kill(struct buffer *out, struct text text)
 	if (text.end[-1] == ',')
 		return false;
 	put_array(out, 12);
-	put_word(out, "Killed");
+	put_word(out, "KilledLine");
 	put_text(out, message);
 	put_number(out, pid);
 	put_text(out, comm);

@@ -6,7 +6,7 @@
 #define REPORT_AGE_S 60.0
 enum { SAME_PLACE_LINES = 3, RECENT = 512 };
 
-/* Fields of Killed */
+/* Fields of KilledLine */
 enum { MESSAGE, PID, COMM, TOTAL_VM_KB, ANON_KB, FILE_KB, SHMEM_KB, UID_OF, PGTABLES_KB, ADJ, IS_COMPLETE };
 
 void kill_drop(struct assembler *a, struct kill *k)

@@ -74,7 +74,7 @@ bool read_reserve(struct buffer *out, struct text t)
 	if (!n || n == MOST || (length(t) && *t.p != ' '))
 		return false;
 	put_array(out, 2);
-	put_word(out, "Reserve");
+	put_word(out, "LowmemReserve");
 	put_array(out, n);
 	for (size_t i = 0; i < n; i++)
 		put_number(out, pages[i]);
@@ -101,7 +101,7 @@ bool read_buddy(struct buffer *out, struct text t)
 	if (!eat_size(&t, "= ", &skipped))
 		return false;
 	put_array(out, 5);
-	put_word(out, "Buddy");
+	put_word(out, "FreeBlocks");
 	put_optional(out, has_node, node);
 	put_text(out, name);
 	put_text(out, blocks);
@@ -122,7 +122,7 @@ bool read_lists(struct buffer *out, struct text t)
 	    !eat_number(&rest, &skipped) || !eat_char(&rest, ' '))
 		return false;
 	put_array(out, 2);
-	put_word(out, "Lists");
+	put_word(out, "PageCounts");
 	put_text(out, t);
 	return true;
 }
@@ -157,7 +157,7 @@ bool read_ram(struct buffer *out, struct text t)
 	if (!eat_number(&t, &pages) || !eat(&t, " pages ") || (eat(&t, "of "), !eat(&t, "RAM")) || length(t))
 		return false;
 	put_array(out, 2);
-	put_word(out, "Ram");
+	put_word(out, "RamPages");
 	put_number(out, pages);
 	return true;
 }

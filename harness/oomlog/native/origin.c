@@ -1,4 +1,4 @@
-/* What a header's line tells of the lines behind it: origin.py, and names as rescue.py judges them. */
+/* What a header's line tells of the lines behind it: origin.py, and names as unknown_prefixes.py judges them. */
 #define _GNU_SOURCE /* memmem, in reader.h */
 #include "reader.h"
 
@@ -70,7 +70,7 @@ static bool is_runc(struct text t)
 	return eat_char(&t, ']') && !length(t);
 }
 
-/* rescue.is_name(), for names that leave no doubt */
+/* unknown_prefixes.is_plausible_comm(), for names that leave no doubt */
 bool is_sure_name(struct text comm, const struct line *line)
 {
 	int colons = 0;

@@ -35,7 +35,7 @@ static void list_pids(const struct earlier *kills, char *text)
 }
 
 /* Whether one place stands just before another, by stamps of microseconds; coarser ones do not say. */
-static bool is_young(const struct place *then, const struct place *now)
+static bool is_just_before(const struct place *then, const struct place *now)
 {
 	return then->has_uptime && now->has_uptime && now->uptime_s - then->uptime_s <= FRESH_S;
 }
@@ -54,7 +54,7 @@ static bool released_before(const struct kill *before, const struct kill *k)
 	for (size_t i = 0; i < before->released.n; i++) {
 		const struct release *release = queue_at(&before->released, i);
 
-		if (is_reap(release, where) && !is_young(&release->where, where))
+		if (is_reap(release, where) && !is_just_before(&release->where, where))
 			return true;
 	}
 	return false;
@@ -69,7 +69,7 @@ static bool reaped_before(const struct kill *before, const struct place *where)
 }
 
 /* Whether a victim was killed just before a place; stamps of whole seconds, and none, leave it open. */
-static bool is_fresh(const struct kill *before, const struct place *where)
+static bool killed_just_before(const struct kill *before, const struct place *where)
 {
 	if (!has_time(&before->where) || !has_time(where) || clock_of(&before->where) != clock_of(where))
 		return true;
@@ -179,7 +179,7 @@ static bool shows_flight(const struct report *r, const struct earlier *certain, 
 
 	if (!r->in_flight_kb.is_there || r->in_flight_kb.value < FLIGHT_KB)
 		return false;
-	if (!is_fresh(last, &r->where) && (__int128)r->in_flight_kb.value * FLIGHT_PART < anon_kb(last))
+	if (!killed_just_before(last, &r->where) && (__int128)r->in_flight_kb.value * FLIGHT_PART < anon_kb(last))
 		return false;
 	show_flight(r->in_flight_kb.value, evidence);
 	return true;
@@ -243,7 +243,7 @@ static void without_report(struct assembler *a, struct kill *k, const struct ear
 	char pids[PIDS_BYTES], evidence[LONGEST_EVIDENCE];
 
 	for (size_t i = 0; i < pending->n; i++) {
-		are_old = are_old && !is_fresh(pending->kill[i], &k->where) && !may_be_slow(pending->kill[i], &k->where);
+		are_old = are_old && !killed_just_before(pending->kill[i], &k->where) && !may_be_slow(pending->kill[i], &k->where);
 		if (reaped_before(pending->kill[i], &k->where))
 			reaped.kill[reaped.n++] = pending->kill[i];
 	}
@@ -282,7 +282,7 @@ static void without_evidence(struct assembler *a, struct kill *k, const struct r
 		return;
 	}
 	for (size_t i = 0; i < certain->n; i++)
-		if (is_fresh(certain->kill[i], &r->where))
+		if (killed_just_before(certain->kill[i], &r->where))
 			fresh.kill[fresh.n++] = certain->kill[i];
 	if (fresh.n) {
 		list_pids(&fresh, pids);

@@ -1,4 +1,4 @@
-/* Reads a block of a log as _Reader.read_marked() in scan.py does, and gives the records as MessagePack. It stops at each line that it is
+/* Reads a block of a log as _Reader.read_hit() in scan.py does, and gives the records as MessagePack. It stops at each line that it is
  * not sure of: the Python reader reads that one, and calls again for the lines behind it. */
 #define _GNU_SOURCE /* memmem */
 #include "reader.h"
@@ -50,7 +50,7 @@ void flush_parts(struct reader *r, bool is_summary)
 		put_place(&r->records, r->origin.line, r->origin.offset);
 	put_raw(&r->records, r->origin_tail, r->origin_size);
 	put_array(&r->records, 2);
-	put_word(&r->records, "Parts");
+	put_word(&r->records, "ReportParts");
 	put_array(&r->records, r->n_parts);
 	put_raw(&r->records, r->parts.p, r->parts.n);
 	r->n_records++;
@@ -245,7 +245,7 @@ static bool try_line(struct reader *r)
 			r->records.n = before;
 			return false;
 		}
-		r->used = end;
+		r->consumed_to = end;
 	}
 	r->n_records++;
 	r->n_ended += form == KILL || form == HEADER || form == SUMMARY;

@@ -23,7 +23,7 @@ struct origin {
 struct reader {
 	/* what Python reads and writes; compiled.py has the same fields */
 	int64_t index;        /* of the mark to be read next */
-	int64_t used;         /* end of what wrapped lines have taken */
+	int64_t consumed_to;  /* end of what wrapped lines have taken */
 	int64_t line_number;  /* of the mark at `index` */
 	int64_t n_marks;
 	int64_t header;       /* mark of the header that was read last here, -1 where Python read it */

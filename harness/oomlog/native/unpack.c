@@ -158,12 +158,12 @@ static const struct {
 	const char *tag;
 	enum type type;
 } TYPES[] = {
-	{"Parts", PARTS}, {"Usage", USAGE_OF}, {"Killed", KILLED}, {"TaskTable", TASK_TABLE}, {"StatsHead", STATS_HEAD}, {"CpuLine", CPU_LINE},
-	{"Header", HEADER_OF}, {"Summary", SUMMARY_OF}, {"Reaped", REAPED_OF}, {"Zone", ZONE_OF}, {"Reserve", RESERVED}, {"Buddy", BUDDY_OF},
-	{"Lists", LISTS_OF}, {"Swap", SWAP_OF}, {"Ram", RAM_OF}, {"TaskIn", TASK_IN_OF}, {"Cpuset", CPUSET_OF}, {"Chosen", CHOSEN},
-	{"LimitReached", LIMIT_REACHED}, {"Protection", PROTECTED}, {"GroupKill", GROUP_KILL_OF}, {"Skipped", SKIPPED}, {"Sharing", SHARING},
-	{"Suppressed", SUPPRESSED}, {"Event", EVENT_OF}, {"UserKill", USER_KILL}, {"Boot", BOOT_OF}, {"Forged", FORGED}, {"Dropped", DROPPED},
-	{"Unread", UNREAD}, {"Orphans", ORPHANS},
+	{"ReportParts", PARTS}, {"Usage", USAGE_OF}, {"KilledLine", KILLED}, {"TaskTable", TASK_TABLE}, {"StatsHead", STATS_HEAD}, {"CpuLine", CPU_LINE},
+	{"Header", HEADER_OF}, {"OomKillSummary", SUMMARY_OF}, {"Reaped", REAPED_OF}, {"Zone", ZONE_OF}, {"LowmemReserve", RESERVED}, {"FreeBlocks", BUDDY_OF},
+	{"PageCounts", LISTS_OF}, {"Swap", SWAP_OF}, {"RamPages", RAM_OF}, {"VictimMemcg", TASK_IN_OF}, {"Cpuset", CPUSET_OF}, {"ChosenVictim", CHOSEN},
+	{"LimitReached", LIMIT_REACHED}, {"Protection", PROTECTED}, {"GroupKill", GROUP_KILL_OF}, {"AlreadyExitingVictim", SKIPPED}, {"SharedMmKill", SHARING},
+	{"RateLimitedReports", SUPPRESSED}, {"Event", EVENT_OF}, {"UserSpaceKill", USER_KILL}, {"Boot", BOOT_OF}, {"ForgedLine", FORGED}, {"DroppedRecords", DROPPED},
+	{"UnreadableLine", UNREAD}, {"OrphanRows", ORPHANS},
 };
 
 void read_record(struct assembler *a, struct text *t, struct record *record)

@@ -108,7 +108,7 @@ static int64_t reserve_pages(int kind, const struct zone *zone, int highest, uns
 	return is_found ? most : largest;
 }
 
-/* Buddy.counts and Buddy.kinds: free blocks by order, and the letters of their lists as bits, 0 where none are printed. How many there are;
+/* FreeBlocks.counts and FreeBlocks.kinds: free blocks by order, and the letters of their lists as bits, 0 where none are printed. How many there are;
  * `most` are put. */
 size_t counts_of(struct text t, int64_t *counts, uint32_t *kinds, size_t most)
 {

@@ -10,10 +10,10 @@ from .line_formats import line_format
 from .record import Record
 
 KILLERS = ("systemd-oomd", "earlyoom", "nohang", "oomd", "lmkd", "lowmemorykiller", "kubelet", "talos")
-TOLD = "told"  # a program reports a kill by the kernel
+REPORTED = "told"  # as the tables have it: a program reports a kill by the kernel
 
 
-class UserKill(Record, frozen=True):
+class UserSpaceKill(Record, frozen=True):
     """A process or a cgroup killed by a program, not by the kernel's OOM killer; or a program's report of a kill by the kernel."""
 
     by: str  # one of KILLERS, or TOLD
@@ -39,12 +39,12 @@ _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?send sigkill to (?P<pid>\d{1,18}) \((?P<name>.*)\), (?:score_)?adj -?\d+.*")),
     ("kubelet", re.compile(r".*[Ee]viction manager: .*(?:evicted|pods? .* evicted|must evict).*")),
     ("talos", re.compile(r"(?:.*\[talos\] )?Sending SIGKILL to cgroup \{.*\"cgroup\": \"(?P<name>[^\"]+)\".*")),
-    (TOLD, re.compile(r"(?P<name>\S+\.\w+): (?:A process of this unit has been killed by the OOM killer|The kernel OOM killer killed some processes in this unit)\..*")),
-    (TOLD, re.compile(r"(?P<name>\S+\.\w+): .*[Ff]ailed with result 'oom-kill'\.?")),
-    (TOLD, re.compile(r".*System OOM encountered(?:, victim process: (?P<name>.*), pid: (?P<pid>\d{1,18}))?\b.*")),
-    (TOLD, re.compile(r"(?:.* )?container oom (?P<name>[0-9a-f]{12,64}) \(.*")),
-    (TOLD, re.compile(r".*\bTaskOOM event .*")),
-    (TOLD, re.compile(r"(?:.*[\s:\"'=])?OOMKilled[\"',;}\]\s]*(?:\(.*\))?|.*\"OOMKilled\": ?true\b.*")),
+    (REPORTED, re.compile(r"(?P<name>\S+\.\w+): (?:A process of this unit has been killed by the OOM killer|The kernel OOM killer killed some processes in this unit)\..*")),
+    (REPORTED, re.compile(r"(?P<name>\S+\.\w+): .*[Ff]ailed with result 'oom-kill'\.?")),
+    (REPORTED, re.compile(r".*System OOM encountered(?:, victim process: (?P<name>.*), pid: (?P<pid>\d{1,18}))?\b.*")),
+    (REPORTED, re.compile(r"(?:.* )?container oom (?P<name>[0-9a-f]{12,64}) \(.*")),
+    (REPORTED, re.compile(r".*\bTaskOOM event .*")),
+    (REPORTED, re.compile(r"(?:.*[\s:\"'=])?OOMKilled[\"',;}\]\s]*(?:\(.*\))?|.*\"OOMKilled\": ?true\b.*")),
 )  # fmt: skip
 # logcat writes "I lowmemorykiller: "
 _TAG = re.compile(
@@ -62,7 +62,7 @@ _TAG = re.compile(
     "any",
     "systemd, the kubelet, Docker, containerd and Kubernetes report a kill by the kernel: an event, as the log of the kernel has the kill",
 )
-def parse_user_kill(text: str) -> UserKill | None:
+def parse_user_space_kill(text: str) -> UserSpaceKill | None:
     """A kill by a program. The text may begin with the program's tag."""
     text = text.strip()
     tag = _TAG.match(text)
@@ -70,7 +70,7 @@ def parse_user_kill(text: str) -> UserKill | None:
     body = text[tag.end() :] if tag else text
     for by, pattern in _FORMS:
         if (
-            by != TOLD
+            by != REPORTED
             and said not in (None, by)
             and (said, by) not in (("lowmemorykiller", "lmkd"), ("systemd", "systemd-oomd"))
         ):
@@ -81,5 +81,5 @@ def parse_user_kill(text: str) -> UserKill | None:
         if match:
             groups = match.groupdict()
             pid = groups.get("pid")
-            return UserKill(by, None if pid is None else int(pid), groups.get("name"), text)
+            return UserSpaceKill(by, None if pid is None else int(pid), groups.get("name"), text)
     return None

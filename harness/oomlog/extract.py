@@ -1,6 +1,6 @@
 """Logs within other documents: mail in quoted-printable or base64, JSON documents of many lines in one, pages in HTML.
 
-They are written out as plain lines, each with the place that it came from.
+They are extracted as plain lines, each with the place that it came from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from .fields import decode, member_text, message_of, take_fields, texts_of
 from .logline import LogLine
 from .prefix import peel
-from .rescue import SPEAKS, clean, glued_parts
+from .unknown_prefixes import SPEAKS, clean, split_joined_lines
 
 # A line of mail has at most 76 characters (RFC 2045); encoders break a longer one where little of that is left.
 _SOFT_SHORTEST, _SOFT_LONGEST = 70, 76
@@ -32,8 +32,8 @@ _MOST_FOLDED = 40  # lines
 _WORDS = re.compile(SPEAKS.pattern + rb"|ut of memory|oom_reaper: ")
 
 
-class Expanded(NamedTuple):
-    """A chunk written out."""
+class ExtractedLog(NamedTuple):
+    """The plain lines of a chunk."""
 
     data: bytes
     end: int  # lines that begin here or later belong to the next chunk
@@ -61,28 +61,32 @@ def is_document(raw: bytes) -> bool:
     return len(_texts(text)) > 0
 
 
-def expand(data: bytes, end: int) -> Expanded:
-    """The chunk, written out."""
+def extract(data: bytes, end: int) -> ExtractedLog:
+    """The lines of a chunk, out of the documents that hold them."""
     lines = _lines(data)
     for step in (_without_grep_colours, _without_soft_breaks, _decoded, _broken, _unfolded, _documents, _parted):
         lines = step(lines)
-    return _written(lines, end, data.endswith(b"\n"))
+    return _join_lines(lines, end, data.endswith(b"\n"))
 
 
-def without_wrapping(written: Expanded, tails: list[re.Pattern[str]], has_markup: bool) -> Expanded:
+def unwrap(extracted: ExtractedLog, trailers: list[re.Pattern[str]], has_markup: bool) -> ExtractedLog:
     """The same without what stands behind the texts, and without markup."""
     lines = (
-        _Line(_unwrapped(text, tails, has_markup), number, offset)
-        for text, number, offset in zip(written.data.split(b"\n"), written.lines, written.offsets, strict=False)
+        _Line(_unwrap_line(text, trailers, has_markup), number, offset)
+        for text, number, offset in zip(extracted.data.split(b"\n"), extracted.lines, extracted.offsets, strict=False)
     )
-    end = written.offsets[written.data.count(b"\n", 0, written.end)] if written.end < len(written.data) else 1 << 62
-    return _written(lines, end, written.data.endswith(b"\n"))
+    end = (
+        extracted.offsets[extracted.data.count(b"\n", 0, extracted.end)]
+        if extracted.end < len(extracted.data)
+        else 1 << 62
+    )
+    return _join_lines(lines, end, extracted.data.endswith(b"\n"))
 
 
-def _unwrapped(line: bytes, tails: list[re.Pattern[str]], has_markup: bool) -> bytes:
+def _unwrap_line(line: bytes, trailers: list[re.Pattern[str]], has_markup: bool) -> bytes:
     text = line.decode("utf-8", "surrogateescape")
-    for tail in tails:
-        if match := tail.search(text):
+    for trailer in trailers:
+        if match := trailer.search(text):
             text = text[: match.start()]
             break
     if has_markup and peel(text).is_bare:  # behind a stamp stands the text, whatever it looks like
@@ -90,7 +94,7 @@ def _unwrapped(line: bytes, tails: list[re.Pattern[str]], has_markup: bool) -> b
     return text.encode("utf-8", "surrogateescape")
 
 
-def _written(lines: Iterator[_Line], end: int, is_ended: bool) -> Expanded:
+def _join_lines(lines: Iterator[_Line], end: int, is_ended: bool) -> ExtractedLog:
     out = bytearray()
     numbers: list[int] = []
     offsets: list[int] = []
@@ -103,7 +107,7 @@ def _written(lines: Iterator[_Line], end: int, is_ended: bool) -> Expanded:
         out += line.text + b"\n"
     if not is_ended:
         del out[-1:]
-    return Expanded(bytes(out), len(out) if cut is None else cut, numbers, offsets)
+    return ExtractedLog(bytes(out), len(out) if cut is None else cut, numbers, offsets)
 
 
 def _lines(data: bytes) -> Iterator[_Line]:
@@ -204,7 +208,7 @@ def _parted(lines: Iterator[_Line]) -> Iterator[_Line]:
         if not SPEAKS.search(line.text):
             yield line
             continue
-        for part in glued_parts(line.text.decode("utf-8", "surrogateescape")):
+        for part in split_joined_lines(line.text.decode("utf-8", "surrogateescape")):
             yield line._replace(text=part.encode("utf-8", "surrogateescape"))
 
 

@@ -18,7 +18,7 @@ class Sequences(NamedTuple):
     gaps: int
 
 
-class Records(NamedTuple):
+class PackedRecords(NamedTuple):
     """Records of a chunk, as MessagePack one after the other."""
 
     body: bytes
@@ -43,19 +43,19 @@ def pack(chunk: ReadChunk) -> bytes:
         return pickle.dumps(chunk, pickle.HIGHEST_PROTOCOL)
 
 
-def pack_records(records: Records, end: int, sequences: Sequences | None) -> bytes:
+def pack_records(records: PackedRecords, end: int, sequences: Sequences | None) -> bytes:
     """The same of a chunk whose records are MessagePack already."""
     return b"".join(
         (b"\x95", _array_head(records), records.body, *map(_encoder.encode, (records.lines, end, sequences, False)))
     )
 
 
-def decode_records(records: Records) -> list[LocatedRecord]:
+def decode_records(records: PackedRecords) -> list[LocatedRecord]:
     """The records themselves."""
     return _records_decoder.decode(_array_head(records) + records.body)
 
 
-def _array_head(records: Records) -> bytes:
+def _array_head(records: PackedRecords) -> bytes:
     return b"\xdd" + records.number.to_bytes(4, "big")
 
 

@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from .chunks import Span, split_chunks, split_spans
-from .columns import ColumnAssembler, ColumnBuffers, Counts, pack_found
+from .columns import ColumnAssembler, ColumnBuffers, Counts, encode_records
+from .packing import PackedRecords, Sequences, decode_records
 from .reading import PARALLEL_BYTES, chunk_of, count_gaps, draining, first_of, sequences_of
 from .records import KnownLosses
 from .scan import Chunk, read_and_count, read_compiled
 from .turned import Extent, Turns, is_turned, may_be_turned, turn
-from .wire import Records, Sequences, decode_records
 from .workers import in_processes, in_threads
 
 _Task = TypeVar("_Task", Chunk, Span)
 Rows = dict[str, list[ColumnBuffers]]  # by table
 
 
-class _Found(NamedTuple):
+class _ChunkResult(NamedTuple):
     """What stands in a chunk."""
 
-    records: Records
+    records: PackedRecords
     end: int  # of the chunk in the log
     sequences: Sequences | None
     is_compiled: bool  # nothing of it was read by Python as a whole
@@ -102,7 +102,7 @@ class ColumnReader:
         return self._assembler.take()
 
 
-def _read(chunk: Chunk) -> _Found:
+def _read(chunk: Chunk) -> _ChunkResult:
     end = chunk.offset + chunk.end
     records = read_compiled(chunk)
     is_compiled, turned = records is not None, False
@@ -110,15 +110,17 @@ def _read(chunk: Chunk) -> _Found:
         found, lines = read_and_count(chunk) if records is None else (decode_records(records), records.lines)
         if turned := is_turned(found):
             found = turn(found, Extent(lines, chunk.offset, end))
-        records = pack_found(found, lines)
-    return _Found(records, end, sequences_of(chunk.data, chunk.end), is_compiled, turned)
+        records = encode_records(found, lines)
+    return _ChunkResult(records, end, sequences_of(chunk.data, chunk.end), is_compiled, turned)
 
 
-def _read_span(path: Path, span: Span) -> _Found:
+def _read_span(path: Path, span: Span) -> _ChunkResult:
     return _read(chunk_of(path, span))
 
 
-def _read_tasks(read: Callable[[_Task], _Found], tasks: Iterator[_Task], workers: int) -> Generator[_Found, None, None]:
+def _read_tasks(
+    read: Callable[[_Task], _ChunkResult], tasks: Iterator[_Task], workers: int
+) -> Generator[_ChunkResult, None, None]:
     """What each chunk holds, in order. The first tells whether compiled code reads the log: threads are enough then."""
     first = next(tasks, None)
     if first is None:

@@ -1,7 +1,7 @@
 """A line whose prefix nobody knows: the kernel's words in it are found by themselves, and tell what the prefix looks like.
 
 Where a line begins with what no kernel form begins with, but holds the beginning of one that cannot be anything else, what
-stands before it is the prefix. Its shape (the same marks, other words and numbers between them) is then that of the other
+stands before it is the prefix. Its pattern (the same marks, other words and numbers between them) is then that of the other
 lines of the log too: those of a report whose first words are a process name, or are no words at all.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from .logline import LogLine
 from .prefix import peel
-from .wall import calendar_seconds, iso_seconds, seconds_of_year
+from .wall_clock import calendar_seconds, iso_seconds, yearless_seconds
 
 # Words of a kill, of a report's head and of a summary: a line that holds them is read, or counted as not read.
 SPEAKS = re.compile(
@@ -81,20 +81,20 @@ _END = re.compile(
 )
 
 
-def tail_text(text: str) -> str:
+def trailer_text(text: str) -> str:
     """What stands behind the last words of a form; nothing where there are none."""
     ends = [match.end() for match in _END.finditer(text, max(0, len(text) - _LONGEST_TAIL))]
     return text[ends[-1] :] if ends else ""
 
 
-def glued_text(text: str) -> str:
+def appended_line(text: str) -> str:
     """The line that is glued to the end of another: it begins with a stamp, behind the first one's last words."""
     match = _END.search(text, 0, _SEARCHED)
     rest = text[match.end() :] if match else ""
     return rest if rest and SPEAKS.search(rest.encode("utf-8", "surrogateescape")) and not peel(rest).is_bare else ""
 
 
-def glued_parts(text: str) -> list[str]:
+def split_joined_lines(text: str) -> list[str]:
     """The lines of a log that were made one: by carriage returns alone, by a page that folds its lines, by a lost line end.
 
     One part where it is one line, or where nothing tells that the kernel wrote it.
@@ -103,7 +103,7 @@ def glued_parts(text: str) -> list[str]:
     if not SPEAKS.search(text.encode("utf-8", "surrogateescape")) or not (line := peel(text)).is_kernel:
         return [text]
     if "\r" in text:
-        return [part for piece in text.split("\r") if piece.strip() for part in glued_parts(piece)]
+        return [part for piece in text.split("\r") if piece.strip() for part in split_joined_lines(piece)]
     points = {match.start() for match in _INNER_STAMP.finditer(text)}
     for repeated in _REPEATED:
         starts = [match.start() for match in repeated.finditer(text)]
@@ -122,19 +122,19 @@ def glued_parts(text: str) -> list[str]:
 
 def without_trailer(text: str) -> str:
     """The text without what closes what was opened before it: quotes, brackets, other columns."""
-    if tail := tail_text(text):
-        return text[: -len(tail)]
+    if trailer := trailer_text(text):
+        return text[: -len(trailer)]
     match = _TRAILER.search(text[-80:])
     return text[: len(text) - len(match[0])] if match else text
 
 
-def tail_of(text: str) -> re.Pattern[str] | None:
+def trailer_pattern(text: str) -> re.Pattern[str] | None:
     """What stands behind the texts of a log, as an expression; None for blanks, which do no harm."""
-    tail = tail_text(text).rstrip()
+    trailer = trailer_text(text).rstrip()
     # an escaped line end is a mark: taken for a word it would be any word, such as the name at the end of a task's row
-    parts = re.split(r"(\\[nrt])", tail)
+    parts = re.split(r"(\\[nrt])", trailer)
     pattern = "".join(re.escape(part) if number % 2 else _pattern_of(part) for number, part in enumerate(parts))
-    return re.compile(pattern + r"\s*$") if tail else None
+    return re.compile(pattern + r"\s*$") if trailer else None
 
 
 def find_beginning(text: str) -> int | None:
@@ -187,13 +187,13 @@ def line_of(prefix: str, text: str) -> LogLine:
     elif match := _YEAR_SECOND.search(prefix):
         line.wall_s = calendar_seconds(int(match[3]), match[1], match[2], *match.groups()[3:])
     elif match := _NO_YEAR.search(prefix):
-        line.wall_s, line.wall_is_yearless = seconds_of_year(*match.groups()), True
+        line.wall_s, line.wall_is_yearless = yearless_seconds(*match.groups()), True
     if match := _CALLER.search(prefix):
         line.caller = match[1]
     return line
 
 
-def is_kernels(prefix: str, raw: str) -> bool | None:
+def is_from_kernel(prefix: str, raw: str) -> bool | None:
     """Whether such a prefix can be one of the kernel's lines; None where it is torn, so that nobody can tell."""
     if _OTHERS_TRANSPORT.search(raw):
         return False
@@ -242,7 +242,7 @@ def _pattern_of(text: str) -> str:
     )
 
 
-class Shape:
+class PrefixPattern:
     """What the prefixes of a log look like: the same marks, with any words between."""
 
     def __init__(self, prefix: str) -> None:
@@ -250,7 +250,7 @@ class Shape:
         self._match = re.compile(self.pattern).match
 
     @classmethod
-    def of(cls, prefix: str) -> Shape | None:
+    def from_prefix(cls, prefix: str) -> PrefixPattern | None:
         """None where any line would have it: words without marks tell nothing."""
         tokens = _TOKEN.findall(prefix)
         has_marks = any(mark for _, _, mark in tokens) or (bool(tokens) and tokens[0][0].isdecimal())
@@ -258,15 +258,15 @@ class Shape:
             return None
         return cls(prefix)
 
-    def end(self, raw: str) -> int:
-        """Where the prefix of a line ends; 0 for a line of another shape."""
+    def match_end(self, raw: str) -> int:
+        """Where the prefix of a line ends; 0 where the line does not match."""
         match = self._match(raw)
         return match.end() if match else 0
 
 
-def longest(shapes: Iterable[Shape], raw: str) -> int:
+def longest(patterns: Iterable[PrefixPattern], raw: str) -> int:
     """Where the longest of such prefixes ends."""
-    return max((shape.end(raw) for shape in shapes), default=0)
+    return max((pattern.match_end(raw) for pattern in patterns), default=0)
 
 
 _STAMP_LIKE = re.compile(r"\d\d:\d\d:\d\d|\[ *\d+\.\d{3}|\d\.\d{6}")
@@ -279,7 +279,7 @@ def is_comm(comm: str | None) -> bool:
     return len(comm.encode("utf-8", "surrogateescape")) <= _LONGEST_COMM and not _STAMP_LIKE.search(comm)
 
 
-def is_torn(comm: str | None, line: LogLine) -> bool:
+def has_prefix_in_comm(comm: str | None, line: LogLine) -> bool:
     """Whether what stands before the words is no name, but a name with a part of a prefix before it."""
     return comm is not None and (line.uptime_s is None or _STAMP_LIKE.search(comm) is not None)
 
@@ -288,7 +288,7 @@ _BEFORE_COMM = re.compile(r"\] ?|> ?|: +|\| ?|\t|  +|\"|\d\d:\d\d(?::\d\d)?(?:[.
 _NO_COMM = re.compile(r"[:\"'|>}\])]|[^ ]*[\"}]|\d+[:.)] |kern(?:el)?:|.*\t")
 
 
-def is_name(comm: str | None, line: LogLine) -> bool:
+def is_plausible_comm(comm: str | None, line: LogLine) -> bool:
     """The same of a line, which may have a short prefix that nobody knows: a number, a quote."""
     return is_comm(comm) and not (line.is_bare and comm is not None and _NO_COMM.match(comm))
 

@@ -36,7 +36,7 @@ def month_number(name: str) -> int | None:
 
 
 @lru_cache(1024)
-def seconds_of_year(month: str, day: str, hours: str, minutes: str, seconds: str) -> float | None:
+def yearless_seconds(month: str, day: str, hours: str, minutes: str, seconds: str) -> float | None:
     """Seconds since 1 January, of a stamp that has no year (BSD syslog)."""
     found = calendar_seconds(_LEAP_YEAR, month, day, hours, minutes, seconds)
     return None if found is None else found - datetime(_LEAP_YEAR, 1, 1, tzinfo=UTC).timestamp()
@@ -65,7 +65,7 @@ def iso_seconds(text: str) -> float | None:
     return seconds if 0 <= seconds <= LAST_SECOND else None
 
 
-def second_of_year(seconds: float) -> float:
+def to_yearless(seconds: float) -> float:
     """Seconds since 1 January of the date's own year, counted as `seconds_of_year` does."""
     moment = datetime.fromtimestamp(seconds, UTC).replace(year=_LEAP_YEAR)
     return moment.timestamp() - datetime(_LEAP_YEAR, 1, 1, tzinfo=UTC).timestamp()
