@@ -25,6 +25,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share(self) -> float:
+        """Rounds with the effect per round; 0 without rounds."""
         return self.hits / self.rounds if self.rounds else 0.0
 
     @property

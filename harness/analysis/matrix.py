@@ -68,6 +68,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_worse(self) -> bool:
+        """Whether the verdict of this night against the earlier ones is "worse"; False where nothing was compared."""
         return self.comparison is not None and self.comparison.verdict == Verdict.WORSE
 
 
@@ -88,6 +89,7 @@ class Night(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
 
     def cell(self, arm: str, scenario: str) -> Cell | None:
+        """The cell of an arm and a scenario; None if the night has none."""
         return next((cell for cell in self.cells if (cell.arm, cell.scenario) == (arm, scenario)), None)
 
 
@@ -100,6 +102,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def newest(self) -> Night:
+        """The last night. Raises IndexError in a matrix without nights."""
         return self.nights[-1]
 
 

@@ -41,6 +41,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def share(self) -> float | None:
+        """Rounds with the effect per round; None without rounds."""
         return self.hits / self.rounds if self.rounds else None
 
     @property

@@ -48,6 +48,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def version_of(arm: Arm, version: str, name: str) -> Version:
+    """The row of one kernel version: its arm, and its share of rounds with a surplus kill with the 95 % interval. `name`: as it is shown."""
     boots = by_boot(arm.by_boot)
     surplus = rate_of([boot.surplus for boot in boots], [boot.completed for boot in boots])
     return Version(

@@ -89,6 +89,7 @@ class Shares:
         return float(stdtr(float(self.degrees), -z if difference > 0 else z))
 
     def p_two_sided(self) -> float:
+        """The two-sided p-value of equal shares: twice the smaller one-sided value. For one pair of shares."""
         if self.share == self.base_share:
             return 1.0
         greater = self.p_greater()
@@ -106,6 +107,7 @@ class Shares:
 
 
 def quantile(alpha: float, degrees: Floats) -> Floats:
+    """Student's t: the two-sided critical value at level `alpha`, for each number of degrees of freedom (infinite: the normal one)."""
     return np.asarray(stdtrit(degrees, 1 - alpha / 2))
 
 

@@ -45,6 +45,7 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def attempted(self) -> int:
+        """Rounds that were begun, completed or not."""
         return self.completed + self.failed
 
 

@@ -15,6 +15,7 @@ class DefaultToShowGroup(SectionedGroup):
     """`scenarios NAME` is `scenarios show NAME`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Inserts `show` unless the first argument is a subcommand or asks for help (click.Group.parse_args)."""
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = ["show", *args]
         return super().parse_args(ctx, args)

@@ -155,6 +155,7 @@ class GuestPlace:
         return Artifacts(self._kernels, rootfs, images, probe.accel, reason)
 
     def kernels_to_make(self) -> list[str]:
+        """A line per kernel: its source, and whether the cache has it. Call it after `check`."""
         return [
             f"{plan.spec.text}: {plan.source}, {'in the cache' if ready_kernel(plan) else 'to be made'}"
             for plan in self._plans
@@ -170,6 +171,7 @@ class GuestPlace:
         return lacking(kernel, scenario) if kernel else None
 
     def record(self) -> HostRecord:
+        """This machine: the CPU model, cores and QEMU that the guests have."""
         return machine_of_guests()
 
     def size(self) -> tuple[int, int]:
@@ -177,6 +179,7 @@ class GuestPlace:
         return self._request.vcpus, self._request.memory_mib
 
     def trials(self, prepared: Artifacts) -> Trials:
+        """What boots or restores a guest for each trial. `prepared`: the result of `prepare`."""
         return GuestTrials(TrialGuests(self._request, prepared, self._progress, self._slot))
 
 
@@ -238,6 +241,7 @@ class HostPlace:
         return Artifacts({HOST: self.host.kernel()}, Path(), images, Accel.NATIVE, str(self.engine))
 
     def kernels_to_make(self) -> list[str]:
+        """One line: the running kernel, which is not built."""
         return [f"{HOST}: the running kernel, {self.host.kernel().source}"]
 
     def keep_provenance(self, run: Path) -> list[Provenance]:  # noqa: ARG002
@@ -249,6 +253,7 @@ class HostPlace:
         return self._refusals.get(scenario.name)
 
     def record(self) -> HostRecord:
+        """The machine of the local engine. Raises HostError as `host` does."""
         return self.host.record()
 
     def size(self) -> tuple[int, int]:
@@ -256,6 +261,7 @@ class HostPlace:
         return self.engine.cores, self.engine.memory_bytes >> 20
 
     def trials(self, prepared: Artifacts) -> Trials:
+        """What opens a session of the local engine for each trial. `prepared`: the result of `prepare`."""
         return HostTrials(self.host, prepared)
 
 

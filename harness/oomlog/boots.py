@@ -22,6 +22,8 @@ _MOST_KILLS = 512  # kills that wait for a release, and that a later one is held
 
 @dataclass(slots=True)
 class GroupKillInProgress:
+    """A group kill (memory.oom.group, mem_cgroup_print_oom_group(), mm/memcontrol.c) whose members are still being printed."""
+
     memcg: str
     chosen_pid: int | None
     decision: int
@@ -48,6 +50,8 @@ class PrintContext:
 
 @dataclass(slots=True)
 class BootState:
+    """What is known of one boot of a host so far."""
+
     number: int
     boot_id: str = ""
     last_uptime_s: float | None = None

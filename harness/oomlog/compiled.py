@@ -170,6 +170,7 @@ class CompiledChunk:
         self.state = self._pointer.contents
 
     def close(self) -> None:
+        """Frees the memory of the chunk. Nothing else may be called afterwards."""
         self._calls.oomtrial_close(self._pointer)
 
     def read(self) -> bool:

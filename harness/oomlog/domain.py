@@ -25,6 +25,7 @@ class OomKillSummary(Record, frozen=True):
 
     @property
     def is_whole(self) -> bool:
+        """Whether the line ends with the pid and the uid, as the kernel prints it."""
         return self.is_complete
 
 
@@ -115,10 +116,12 @@ class Usage(Record, frozen=True):
 
     @property
     def is_complete(self) -> bool:
+        """Whether the line has its last field, failcnt."""
         return self.failcnt is not None
 
     @property
     def is_whole(self) -> bool:
+        """As `is_complete`: what a wrapped line lacks stands on the next one."""
         return self.is_complete
 
 
@@ -168,6 +171,8 @@ def parse_stats_head(text: str) -> StatsHead | None:
 
 
 class Protection(Record, frozen=True):
+    """memory.min and memory.low of the OOM domain in effect (mm/memcontrol.c, 6.19 and later)."""
+
     min_kb: int
     low_kb: int
 

@@ -21,6 +21,7 @@ class Header(Record, frozen=True):
 
     @property
     def is_whole(self) -> bool:
+        """Whether every field that its kernel prints is there."""
         return self.is_complete
 
 

@@ -26,6 +26,7 @@ class KmsgRecord:
 
     @property
     def is_kernel(self) -> bool:
+        """Whether the kernel wrote the record; records of other facilities come from user space."""
         return self.facility == KERN
 
 

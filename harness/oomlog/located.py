@@ -47,6 +47,7 @@ class Location(Record, frozen=True, tag=False):
 
     @property
     def time_s(self) -> float | None:
+        """Seconds on the clock that `clock` names: uptime if the line has it, otherwise wall time; None without a stamp."""
         return self.wall_s if self.uptime_s is None else self.uptime_s
 
     @property

@@ -28,6 +28,7 @@ class LogLine(msgspec.Struct, gc=False):
 
     @property
     def time_s(self) -> float | None:
+        """Seconds on the clock that `clock` names: uptime if the line has it, otherwise wall time; None without a stamp."""
         return self.wall_s if self.uptime_s is None else self.uptime_s
 
     @property

@@ -81,10 +81,12 @@ class FreeBlocks(Record, frozen=True):
 
     @property
     def is_whole(self) -> bool:
+        """Whether the line has its last field, the total."""
         return self.is_complete
 
     @property
     def counts(self) -> tuple[int, ...]:
+        """Number of free blocks of each order, from 0."""
         return tuple(map(int, _COUNTS.findall(self.blocks)))
 
     @property
@@ -141,6 +143,8 @@ def parse_page_counts(text: str) -> PageCounts | None:
 
 
 class Swap(Record, frozen=True):
+    """Free or total swap of the machine."""
+
     kind: str  # Free or Total
     kb: int
 
@@ -156,6 +160,8 @@ def parse_swap(text: str) -> Swap | None:
 
 
 class RamPages(Record, frozen=True):
+    """Pages of the whole machine, reserved ones included."""
+
     pages: int
 
 

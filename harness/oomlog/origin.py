@@ -37,6 +37,7 @@ class Origin(NamedTuple):
 
     @property
     def is_bare(self) -> bool:
+        """Whether the lines of the report have no prefix."""
         return not self.length
 
     def text_of(self, raw: bytes) -> str | None:

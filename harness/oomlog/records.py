@@ -85,16 +85,19 @@ class Report(Struct, dict=True):
 
     @property
     def is_memcg(self) -> bool | None:
+        """Whether a memcg ran out rather than the machine; None: the report does not say."""
         if self.is_global is not None:
             return not self.is_global
         return True if self.oom_memcg or self.counters else None
 
     @property
     def usage_kb(self) -> int | None:
+        """Usage of the OOM domain's memory counter, in kB; None: not in the report."""
         return self.counters["memory"][0] if "memory" in self.counters else None
 
     @property
     def limit_kb(self) -> int | None:
+        """Limit of the OOM domain's memory counter, in kB; None: not in the report."""
         return self.counters["memory"][1] if "memory" in self.counters else None
 
     @_once
@@ -203,6 +206,7 @@ class Report(Struct, dict=True):
 
     @property
     def is_complete(self) -> bool:
+        """Whether the report has every part that one of its kind has."""
         return not self.missing_parts
 
 

@@ -21,6 +21,7 @@ class Reaped(Record, frozen=True):
 
     @property
     def is_whole(self) -> bool:
+        """Whether the line has all sizes that its form prints."""
         return self.is_complete
 
 

@@ -52,10 +52,12 @@ class RowReader:
         self.damaged = self.foreign = self.foreign_run = 0
 
     def skip_foreign_line(self) -> None:
+        """Counts a line that is no row. Lines behind the last row are not counted in the table."""
         self.foreign += 1
         self.foreign_run += 1
 
     def add_line(self, line: LogLine, number: int) -> None:
+        """Takes the next line, without its prefix: a row, the rest of a wrapped one, or a foreign line. `number` is its number in the log."""
         row = _ROW_AFTER_STAMP.match(line.text)
         if row:
             self._drop_pending()
@@ -92,6 +94,7 @@ class RowReader:
         self.pending = []
 
     def table(self) -> tasks.TaskTable:
+        """The table of the rows so far. A row that is still incomplete counts as damaged."""
         self._drop_pending()
         values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64)
         names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")

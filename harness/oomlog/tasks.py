@@ -46,6 +46,7 @@ class TableHead(Record, frozen=True):
 
     @property
     def is_whole(self) -> bool:
+        """Whether the line ends with `name`, and every column is known."""
         return self.is_complete
 
 
@@ -101,6 +102,7 @@ class TaskTable(Record, frozen=True):
 
     @property
     def row_count(self) -> int:
+        """Number of rows that could be read."""
         return len(self.places) // _CELL_BYTES
 
     def column(self, name: str) -> npt.NDArray[np.int64] | None:
@@ -125,6 +127,7 @@ class TaskTable(Record, frozen=True):
         return TaskTable(self.columns, self.cells, names, self.places, self.damaged, self.foreign)
 
     def comms(self) -> list[str]:
+        """Names of the processes, in the order of the rows; bytes that are no UTF-8 become surrogates."""
         return self.names.decode("utf-8", "surrogateescape").split("\n")[:-1]
 
 

@@ -40,6 +40,7 @@ class Screen(Progress):
         )
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        """The board above rich's progress bars (rich.progress.Progress.get_renderables)."""
         if self.board is not None:
             yield self.board
         yield from super().get_renderables()

@@ -54,6 +54,7 @@ _compared = pytest.StashKey[list["Count"]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the --oomtrial-* options and the ini settings."""
     group = parser.getgroup("oomtrial", "oomtrial: OOM kills of containers, on any kernel")
     for name, attributes in _OPTIONS.items():
         group.addoption(f"--oomtrial-{name}", dest=f"oomtrial_{name}", **attributes)
@@ -88,6 +89,7 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None, obje
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marker, and checks the options. Raises pytest.UsageError for values that cannot work."""
     config.addinivalue_line("markers", _MARKER_LINE)
     rounds = config.getoption("oomtrial_rounds") or "1"
     with _as_usage_error():
@@ -149,6 +151,7 @@ def _as_usage_error() -> Iterator[None]:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Lines on the kernels under test, at the top of the session."""
     kernels = _kernels_of(config)
     guests = [spec for spec in kernels if spec != "host"]
     if not guests:
@@ -313,6 +316,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows an OomtrialError without frames of libraries, and adds the first round's timeline to a failed comparison of counts."""
     error = call.excinfo.value if call.excinfo else None
     shown = None
     if isinstance(error, OomtrialError):

@@ -48,6 +48,7 @@ class Group:
 
     @property
     def is_headline(self) -> bool:
+        """Whether these rows stand above all others, open from the start."""
         return self.title == _OPEN
 
     @property

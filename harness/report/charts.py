@@ -55,6 +55,7 @@ def letter(index: int) -> str:
 
 
 def label(index: int, name: str) -> str:
+    """Letter and name of the arm at a place; a long name is shortened in its middle."""
     shown = visible(name)
     if len(shown) > _NAME_LETTERS:
         shown = f"{shown[: _NAME_LETTERS // 2]}…{shown[-_NAME_LETTERS // 2 :]}"

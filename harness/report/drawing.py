@@ -77,6 +77,7 @@ def _tidy(svg: bytes, description: str) -> str:
 
 
 def to_png(figure: Figure) -> bytes:
+    """The figure as the bytes of a PNG file, without the name of the program that made it."""
     raw = io.BytesIO()
     with look():
         figure.savefig(raw, format="png", metadata={"Software": None})

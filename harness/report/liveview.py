@@ -59,9 +59,11 @@ class Pace:
         self._began, self._before, self._done = self._clock(), done, done
 
     def round_done(self, done: int) -> None:
+        """One more round of the block ended; `done` counts those of the run."""
         self._done = done
 
     def end_block(self, done: int) -> None:
+        """The block ended; `done` counts the rounds of the run. Blocks that took next to no time do not count."""
         if (took := self._clock() - self._began) >= _LEAST_S:
             self._seconds, self._rounds = self._seconds + took, self._rounds + done - self._before
         self._before = self._done = done

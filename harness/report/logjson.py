@@ -89,6 +89,7 @@ class JsonDocument:
         self._out.flush()
 
     def close(self) -> None:
+        """Removes the temporary files. The output stays open."""
         self._stack.close()
 
 
@@ -111,4 +112,4 @@ class JsonLines:
         self._out.flush()
 
     def close(self) -> None:
-        pass
+        """Nothing: the output is the caller's."""

@@ -33,6 +33,7 @@ def date_of(night: Night) -> str:
 
 
 def began_at(run_id: str) -> datetime | None:
+    """When a night began, UTC, by the date in its name; None if the name has none."""
     try:
         return datetime.strptime(run_id[:15], "%Y%m%d-%H%M%S")
     except ValueError:
@@ -51,6 +52,7 @@ def share_words(arm: Arm) -> str:
 
 
 def percent(share: float | None) -> str:
+    """A share (0 to 1) in per cent, with one decimal; "-" for None."""
     return "-" if share is None else f"{100 * share:.1f} %"
 
 
@@ -90,6 +92,7 @@ def change_words(cell: Cell, change: Change) -> str:
 
 
 def plain_sign(sign: str, *, is_ascii: bool) -> str:
+    """The sign of a change, or its ASCII form."""
     return _ASCII_SIGNS.get(sign, sign) if is_ascii else sign
 
 

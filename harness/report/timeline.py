@@ -68,6 +68,7 @@ class Teardown:
 
     @property
     def is_redundant(self) -> bool:
+        """Whether the kill was redundant."""
         return self.kill_class == KillClass.REDUNDANT
 
 
@@ -109,6 +110,7 @@ class Timeline:
 
     @property
     def redundant(self) -> tuple[Teardown, ...]:
+        """The redundant kills, in the order of their decisions."""
         return tuple(teardown for teardown in self.teardowns if teardown.is_redundant)
 
     def ms(self, time_us: int) -> float:

@@ -37,22 +37,34 @@ class WatchedKill(Protocol):
     """A kill with what the log does not know of it."""
 
     @property
-    def time_s(self) -> float: ...  # Unix time
+    def time_s(self) -> float:
+        """Unix time, in seconds."""
+        ...
 
     @property
-    def kill(self) -> Kill: ...
+    def kill(self) -> Kill:
+        """The kill as the log has it."""
+        ...
 
     @property
-    def container(self) -> str | None: ...  # ID
+    def container(self) -> str | None:
+        """The ID of its container; None: it is in none that is known."""
+        ...
 
     @property
-    def name(self) -> str | None: ...  # of the container
+    def name(self) -> str | None:
+        """The name of the container; None: the engine does not know it."""
+        ...
 
     @property
-    def source(self) -> str | None: ...  # what the container is known from: report or proc
+    def source(self) -> str | None:
+        """What the container is known from: report (its memcg) or proc (/proc/PID/cgroup); None without one."""
+        ...
 
     @property
-    def place(self) -> Place: ...
+    def place(self) -> Place:
+        """Where the victim ran, in words: container, pod or unit."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ class WatchText:
         self._print(Text(heading + (f"{_GAP}why" if self._width is None else ""), style="bold"))
 
     def kill(self, seen: WatchedKill) -> None:
+        """Prints a kill: a line of columns, below it why, and what the columns cut."""
         kill, report = seen.kill, seen.kill.report
         verdict, style = VERDICTS[kill.overlap_estimated]
         self._say_day(seen.time_s)
@@ -126,6 +139,7 @@ class WatchText:
                 self._print(Text(" " * _INDENT + piece, style="dim"))
 
     def ended(self, ended: Ended, time_s: float) -> None:
+        """Prints the end of a container. `time_s`: seconds since the epoch."""
         self._say_day(time_s)
         code = "" if ended.exit_code is None else f" with exit code {ended.exit_code}"
         column = next(each for each in self._columns if each in (_PLACE, _WIDE_PLACE))
@@ -134,9 +148,11 @@ class WatchText:
         self._print(Text(f"{day}{_clock(time_s)}{_GAP}{_cell(name, column)}{_GAP}ended{code}"))
 
     def note(self, text: str) -> None:
+        """Prints a note."""
         self._say(f"note: {visible(text)}")
 
     def summary(self, text: str, _totals: WatchTotals) -> None:
+        """Prints the totals as a sentence."""
         if self._console.is_terminal:
             self._say("")  # the line on which the terminal shows ^C
         self._say(text)
@@ -210,6 +226,7 @@ class WatchJson:
         self._out = out
 
     def kill(self, seen: WatchedKill) -> None:
+        """Writes an object with `event` "kill"."""
         row = {key: value for key, value in kill_row(seen.kill, "").items() if key not in ("file", "line", "offset")}
         place = {
             "container_id": seen.container,
@@ -223,13 +240,16 @@ class WatchJson:
         self._put({"event": "kill", "time": _iso(seen.time_s), **place, **row})
 
     def ended(self, ended: Ended, time_s: float) -> None:
+        """Writes an object with `event` "container_ended". `time_s`: seconds since the epoch."""
         place = {"container_id": ended.id, "container": ended.name, "exit_code": ended.exit_code}
         self._put({"event": "container_ended", "time": _iso(time_s), **place})
 
     def note(self, text: str) -> None:
+        """Writes an object with `event` "note"."""
         self._put({"event": "note", "text": text})
 
     def summary(self, _text: str, totals: WatchTotals) -> None:
+        """Writes an object with `event` "summary": the totals."""
         self._put({"event": "summary", **msgspec.structs.asdict(totals)})
 
     def _put(self, row: dict[str, object]) -> None:
@@ -238,6 +258,7 @@ class WatchJson:
 
 
 def json_on_stdout() -> WatchJson:
+    """A writer of JSON lines to standard output."""
     return WatchJson(sys.stdout.buffer)
 
 
