@@ -100,7 +100,7 @@ static bool has_upper(struct text t)
 	return length(t);
 }
 
-/* scan._of_pieces(), of a record of rsyslog that holds the machine's lists. */
+/* multiline.read_pieces(), of a record of rsyslog that holds the machine's lists. */
 static bool read_lists_of_record(struct reader *r, struct text text, const struct line *line, int64_t start)
 {
 	int n = 0;
