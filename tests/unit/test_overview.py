@@ -19,7 +19,7 @@ def night():
 
 def overview(summary, width: int, *, terminal: bool) -> list[str]:
     written = io.StringIO()
-    print_summary(Console(file=written, width=width, force_terminal=terminal, no_color=True), summary)
+    print_summary(Console(file=written, width=width, force_terminal=terminal, color_system=None), summary)
     return written.getvalue().splitlines()
 
 
