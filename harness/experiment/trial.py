@@ -87,7 +87,7 @@ def run_trial(
             collector.check_kept()
             if outcome.outcome != Outcome.GUEST_LOST:
                 # The collector's last lines may still be on their way.
-                collector.wait_for(_is_last, _LAST_LINES_DEADLINE_S, "its last line")
+                collector.wait_for(_is_last, _LAST_LINES_DEADLINE_S, "last line")
     except GuestError as error:
         return TrialOutcome(outcome.outcome, outcome.reason or error.what)
     except API_ERRORS as error:

@@ -13,7 +13,7 @@ WAITS = (
     " equally long, 1/n if one of n did"
 )
 OVERVIEW = (
-    "surplus: kills when everything alive already fitted under the limit; redundant: those of them that were decided before an"
+    "rounds: completed rounds with a redundant kill; surplus: kills when everything alive already fitted under the limit; redundant: those of them that were decided before an"
     " earlier victim's memory was free; release: median time from a kill until its memory was free; stall: mean time from a"
     " decision to the next page that a survivor got"
 )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from ..analysis.arm import Arm
 from ..analysis.summary import Summary
 from ..spec.arm import ArmSpec
 from ..spec.machine import Accel
+from ..spec.outcome import Outcome
 from .comparisontable import print_comparison
 from .legends import CLASSES, ENDED_EARLY, OVERVIEW, WAITS
 from .lines import print_lines, print_table
@@ -102,6 +105,12 @@ def _outcomes(arm: Arm) -> str:
     return ", ".join(parts) or "none"
 
 
+def _incomplete(arm: Arm) -> str:
+    """Rounds that did not complete, by outcome."""
+    others = [f"{count} {name}" for name, count in arm.outcomes.items() if count and name != Outcome.COMPLETED]
+    return "\n".join([*others, *([f"{arm.rounds_not_run} not run"] if arm.rounds_not_run else [])]) or "-"
+
+
 def _starved(arm: Arm) -> str:
     return f"{_up_to(arm.starved_rounds, arm.maybe_starved_rounds)} rounds"
 
@@ -168,27 +177,55 @@ def _print_title(console: Console, summary: Summary, subject: str) -> None:
 
 
 def _print_overview(console: Console, summary: Summary) -> None:
-    """One line for each scenario and arm: kills, rounds with a redundant one, kill to release, stall after a decision."""
-    _print_title(console, summary, f"{len({arm.scenario for arm in summary.arms})} scenarios")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    several = len({arm.arm for arm in summary.arms}) > 1
-    table.add_column("scenario", no_wrap=True)
-    if several:
-        table.add_column("arm")
-    table.add_column("outcomes", no_wrap=True)
-    for heading in ("kills", "redundant", "rounds", "95 % interval", "surplus", "release", "stall"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for arm in summary.arms:
-        cells = [arm.scenario, *([_heading(arm.arm)] if several else []), _outcomes(arm).replace(", ", "\n")]
-        cells += [str(arm.kills), _cell_text(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-"))]
-        cells += [_cell_text(arm, _hits(arm, "-")), _cell_text(arm, _interval(arm))]
-        table.add_row(*cells, _cell_text(arm, str(arm.surplus_kills)), _latency(arm), _ms(arm.stall_ms_per_round))
+    """A line for each scenario and arm. Columns that a narrow terminal has no room for are left out, and named."""
+    _print_title(console, summary, f"{len(_scenarios(summary))} scenarios")
+    columns = list(_OVERVIEW_COLUMNS)
+    table = _overview_table(summary, columns)
+    left_out: list[str] = []
+    for heading in _OVERVIEW_DROPPED_FIRST:
+        if Measurement.get(console, console.options.update(width=_UNLIMITED_WIDTH), table).maximum <= console.width:
+            break
+        columns.remove(heading)
+        left_out.append(heading)
+        table = _overview_table(summary, columns)
     print_table(console, table)
     print_lines(console, [f"legend: {OVERVIEW}"], style="dim")
+    if left_out:
+        print_lines(console, [f"note: {console.width} columns have no room for: {', '.join(left_out)}"])
+
+
+def _overview_table(summary: Summary, columns: Sequence[str]) -> Table:
+    several = len({arm.arm for arm in summary.arms}) > 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("scenario", no_wrap=True)
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for scenario in _scenarios(summary):
+        if several:
+            table.add_row(scenario)
+        for arm in summary.arms:
+            if arm.scenario == scenario:
+                name = textwrap.indent(_heading(arm.arm), "  ") if several else scenario
+                table.add_row(name, *(_OVERVIEW_COLUMNS[heading](arm) for heading in columns))
+    return table
 
 
 def _cell_text(arm: Arm, text: str) -> str:
     return text if arm.has_oracle else "-"
+
+
+_OVERVIEW_COLUMNS: Mapping[str, Callable[[Arm], str]] = {
+    "rounds": lambda arm: _cell_text(arm, _hits(arm, "-")),
+    "95 % interval": lambda arm: _cell_text(arm, _interval(arm)),
+    "kills": lambda arm: str(arm.kills),
+    "surplus": lambda arm: _cell_text(arm, str(arm.surplus_kills)),
+    "redundant": lambda arm: _cell_text(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-")),
+    "incomplete": lambda arm: _incomplete(arm),
+    "release": lambda arm: _latency(arm),
+    "stall": lambda arm: _ms(arm.stall_ms_per_round),
+}
+_OVERVIEW_DROPPED_FIRST = ("stall", "release", "redundant", "kills")
+_UNLIMITED_WIDTH = 10_000
 
 
 def _print_scenario(console: Console, summary: Summary, scenario: str) -> None:
