@@ -96,14 +96,14 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
     gc.disable()  # millions of records, and no cycle among them: looking for one takes a quarter of the time
     with ExitStack() as stack:
         sink, finish = _open_sink(request, console, stack)
-        parse: _Parse | _ColumnParse
+        parser: _PythonParser | _CompiledParser
         if isinstance(sink, LogStore) and selection.is_all and columns_exist():
-            parse = _ColumnParse(sink, say)
-            stack.callback(parse.reader.close)
+            parser = _CompiledParser(sink, say)
+            stack.callback(parser.reader.close)
         else:
-            parse = _Parse(sink, selection, say)
-        errors = parse.all(request.files)
-        if len(errors) == len(request.files) and not parse.result.counts.records:
+            parser = _PythonParser(sink, selection, say)
+        errors = parser.parse_all(request.files)
+        if len(errors) == len(request.files) and not parser.result.counts.records:
             last_error = errors.pop()
             _say_errors(errors, say)
             raise last_error
@@ -112,7 +112,7 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
             say(
                 f"{selection.without_clock} records have no timestamp on the clock of --since or --until, and were left out"
             )
-        finish(parse.result)
+        finish(parser.result)
     return not errors
 
 
@@ -159,7 +159,7 @@ def _read_all(
     return errors
 
 
-class _Parse:
+class _PythonParser:
     """Logs, one after the other, into a sink."""
 
     def __init__(self, sink: _Sink, selection: LogFilter, say: Callable[[str], None]) -> None:
@@ -171,7 +171,7 @@ class _Parse:
     def result(self) -> _Result:
         return _Result(self.reader.missing, self.counts, self.reader.assembler.boots)
 
-    def all(self, files: Iterable[str]) -> list[EvidenceError]:
+    def parse_all(self, files: Iterable[str]) -> list[EvidenceError]:
         return _read_all(files, self._read, self.reader, self._say)
 
     def _read(self, log: OpenLog) -> bool:
@@ -187,7 +187,7 @@ class _Parse:
         return _say_unread(log, self.reader.missing.unread_lines[known:], self._say) or any_output
 
 
-class _ColumnParse:
+class _CompiledParser:
     """The same into files of tables, with nothing left out, by compiled code."""
 
     def __init__(self, store: LogStore, say: Callable[[str], None]) -> None:
@@ -198,7 +198,7 @@ class _ColumnParse:
     def result(self) -> _Result:
         return _Result(self.reader.missing, LogCounts(*self.reader.counts), self.reader.boots)
 
-    def all(self, files: Iterable[str]) -> list[EvidenceError]:
+    def parse_all(self, files: Iterable[str]) -> list[EvidenceError]:
         return _read_all(files, self._read, self.reader, self._say)
 
     def _read(self, log: OpenLog) -> bool:
