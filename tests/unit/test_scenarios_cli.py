@@ -109,6 +109,7 @@ def test_a_new_one_is_written_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shown = invoke("new", "mine")
     assert shown.splitlines()[0] == "mine.toml"
+    assert "scenarios check 'two words.toml'\n" in invoke("new", "two words")  # a shell takes it
     assert load_scenario("mine.toml").name == "mine"
     Path("mine.toml").write_text("precious")
     done = CliRunner().invoke(cli, ["scenarios", "new", "mine.toml"])
