@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -39,4 +40,4 @@ def demo(context: click.Context, rounds: int, boots: int, seed: int, out: Path |
     print_run(done.directory)
     for line in done.first.lines if done.first else []:
         click.echo(line)
-    click.echo(f"Evidence: {done.directory}\nNext: oomtrial report {done.directory}")
+    click.echo(f"Evidence: {done.directory}\nNext: oomtrial report {shlex.quote(str(done.directory))}")

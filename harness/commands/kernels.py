@@ -59,10 +59,17 @@ def list_kernels(offline: bool) -> None:
     for one in offered:
         table.add_row(one.spec, one.version, one.origin, one.form)
     print_table(console, table)
+    versions: dict[str, list[str]] = {}
     for one in offered:
-        names = library_names(series_of(one.version)) if one.spec.startswith("source:") else []
-        if names:
-            console.print(f"patches of the library for {one.spec}: {', '.join(names)}", highlight=False)
+        if one.spec.startswith("source:"):
+            for name in library_names(series_of(one.version)):
+                versions.setdefault(name, []).append(one.spec.removeprefix("source:"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("patch of the library", no_wrap=True)
+    table.add_column("for source:VERSION")
+    for name in sorted(versions):
+        table.add_row(name, ", ".join(versions[name]))
+    print_table(console, table)
     console.print("also exact versions (source:6.1.176), tree:PATH[@REF], image:PATH", highlight=False, markup=False)
     if incomplete:
         console.print(f"prebuilt, but listed without their modules: {', '.join(incomplete)}", highlight=False)

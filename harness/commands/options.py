@@ -8,7 +8,8 @@ import click
 
 from ..spec.boots import WARM_UP
 from ..spec.machine import ACCELERATIONS
-from .values import Choice, IntRange
+from ..spec.project import MAX_VCPUS, MIN_MEMORY_MIB
+from .values import Choice, IntRange, Mebibytes
 
 FORMAT = click.option(
     "--format",
@@ -38,7 +39,9 @@ COMPARE_FORMAT = click.option(
 SEED = click.option(
     "--seed", type=int, default=1, show_default=True, help="Seed of the random order in which the arms take turns."
 )
-VCPUS = click.option("--vcpus", type=IntRange(1, 64), default=4, show_default=True, help="Virtual CPUs per guest.")
+VCPUS = click.option(
+    "--vcpus", type=IntRange(1, MAX_VCPUS), default=4, show_default=True, help="Virtual CPUs per guest."
+)
 WARM_UP_ROUNDS = click.option(
     "--warm-up",
     type=IntRange(0, 100),
@@ -58,10 +61,10 @@ OWN_CONFIG = click.option(
 MEMORY = click.option(
     "--memory",
     "memory_mib",
-    type=IntRange(256, 1 << 20),
+    type=Mebibytes(MIN_MEMORY_MIB, 1 << 20),
     default=2048,
     show_default=True,
-    help="Memory per guest in MiB.",
+    help="Memory per guest; a number alone is in MiB, 2G is 2048.",
 )
 ACCEL = click.option(
     "--accel",

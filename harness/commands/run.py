@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +24,22 @@ if TYPE_CHECKING:
 _OF_GUESTS = ("vcpus", "memory_mib", "accel", "snapshots", "append", "user_fragments")
 
 
-@click.command()
+class _Run(click.Command):
+    """Kernels are options of `run`, and the words of some other commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Raises UsageError as click does, with the option for a kernel that stands alone."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            extra = re.search(r"extra arguments? \((\S+)", error.message)
+            if extra is None:
+                raise
+            hint = f"write --kernel {extra[1].rstrip(')')}"
+            raise click.UsageError(f"{error.message.rstrip('.')}; {hint}", ctx) from None
+
+
+@click.command(cls=_Run)
 @click.option(
     "--kernel",
     "--arm",
@@ -197,7 +214,7 @@ def run(
 
 def _print_done(directory: Path) -> None:
     print_run(directory)
-    click.echo(f"Evidence: {directory}\nNext: oomtrial report {directory}")
+    click.echo(f"Evidence: {directory}\nNext: oomtrial report {shlex.quote(str(directory))}")
 
 
 def _remember(experiment: Experiment) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -78,8 +79,9 @@ def new(name: str) -> None:
         raise UsageError(f"{path} exists already", "choose another name") from None
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}") from error
+    word = shlex.quote(str(path))
     click.echo(
-        f"{path}\nNext: oomtrial scenarios check {path}\n      oomtrial run --kernel debian:6.12 --scenario {path}"
+        f"{path}\nNext: oomtrial scenarios check {word}\n      oomtrial run --kernel debian:6.12 --scenario {word}"
     )
 
 

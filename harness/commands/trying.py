@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -107,4 +108,4 @@ def try_(
         console.print()
         console.print(timeline_text(timeline, console.width))
     click.echo(f"\n{text_of_run(tried.directory, 'mail')}")
-    click.echo(f"Evidence: {tried.directory}\nNext: oomtrial report {tried.directory}")
+    click.echo(f"Evidence: {tried.directory}\nNext: oomtrial report {shlex.quote(str(tried.directory))}")

@@ -112,7 +112,7 @@ class Experiment:
         if request.until_decided:
             refuse_undecidable(request, specs)
         self.blocks = self._plan()
-        require_room(self.directory, _RUN_BYTES, "the evidence of a run")
+        require_room(self.directory, _RUN_BYTES, "the evidence of a run", "choose another --out")
         self.place.check(self.scenarios, self.resumed, elsewhere=self.elsewhere)
         self._refuse_scenarios()
         if self.resumed is not None:

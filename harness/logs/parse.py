@@ -28,6 +28,7 @@ from ..tables.logrows import LogCounts
 from ..tables.logstore import LogStore, csv_bytes
 from ..tables.logtotals import LogTotals, totals_of
 from ..tables.logvalues import kill_row
+from ..units import format_count
 from .files import STDIN, OpenLog, open_log
 from .filter import LogFilter, Renumbering, TimeBound
 
@@ -215,17 +216,21 @@ def _say_unread(log: OpenLog, lines: list[int], say: Callable[[str], None]) -> b
     if lines:
         speak = "line mentions" if len(lines) == 1 else "lines mention"
         shown = ", ".join(map(str, lines[:_SHOWN_LINES])) + (" and more" if len(lines) > _SHOWN_LINES else "")
-        say(f"{log.name}: {len(lines)} {speak} a kill or a report and could not be read: {shown}")
+        say(f"{_words_of(log)}: {len(lines)} {speak} a kill or a report and could not be read: {shown}")
     return bool(lines)
 
 
 def _say_nothing_found(log: OpenLog, reader: _Progress, say: Callable[[str], None]) -> None:
     if not reader.bytes:
-        say(f"{log.name} is empty")
+        say(f"{_words_of(log)} is empty")
     elif log.looks_binary:
-        raise EvidenceError(f"{log.name} is binary and has no OOM line", "give the kernel log as text")
+        raise EvidenceError(f"{_words_of(log)} is binary and has no OOM line", "give the kernel log as text")
     else:
-        say(f"{log.name}: no OOM line in {reader.lines} lines")
+        say(f"{_words_of(log)}: no OOM line in {format_count(reader.lines, 'line')}")
+
+
+def _words_of(log: OpenLog) -> str:
+    return "standard input" if log.name == STDIN else log.name
 
 
 def _container_names() -> dict[str, str]:

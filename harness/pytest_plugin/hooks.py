@@ -96,24 +96,29 @@ def pytest_configure(config: pytest.Config) -> None:
         kernels = _chosen_kernels(config)
         if not (rounds.isdecimal() and int(rounds)):
             raise pytest.UsageError(f"oomtrial: --rounds {rounds}: write a number from 1 on")
-        if kernels != ["host"]:
+        if list(kernels) != ["host"]:
             from ..spec.kernel import parse_kernel_spec
 
             for spec in kernels:
                 parse_kernel_spec(spec)
+            if any(spec != "host" for spec in kernels):
+                _guest_size(config)
     config.pluginmanager.register(_Kernels(kernels), "oomtrial-kernels")
 
 
-def _chosen_kernels(config: pytest.Config) -> list[str]:
-    """Specs without their labels, each once."""
+def _chosen_kernels(config: pytest.Config) -> dict[str, str]:
+    """Specs, each once, with the names that tests have them by: a label, or the spec with its paths shortened."""
     given = config.getoption("oomtrial_kernel") or config.getini("oomtrial_kernels")
     if not given and (project := _project(config)) is not None:
         given = project.kernels
     if not given or given == ["host"]:
-        return ["host"]
-    from ..spec.arm import split_label
+        return {"host": "host"}
+    from ..spec.arm import name_arms, split_label
 
-    return list(dict.fromkeys(split_label(text)[1] for text in given))
+    labelled: dict[str, str] = {}
+    for text in given:
+        labelled.setdefault(split_label(text)[1], text)
+    return {spec: arm.name for spec, arm in zip(labelled, name_arms(labelled.values()), strict=True)}
 
 
 def _project(config: pytest.Config) -> Project | None:
@@ -130,11 +135,11 @@ class _Kernels(ModuleType):
     """Holds the fixture `kernel`, whose parameters are the specs: a project's own fixture or parametrization of that name goes
     before it. A module, as pytest takes session fixtures from modules in every version."""
 
-    def __init__(self, specs: list[str]) -> None:
+    def __init__(self, names: dict[str, str]) -> None:
         super().__init__("oomtrial_kernels")
-        self.specs = specs
+        self.names, self.specs = names, list(names)
 
-        @pytest.fixture(scope="session", params=specs, ids=specs)
+        @pytest.fixture(scope="session", params=self.specs, ids=list(names.values()))
         def kernel(request: pytest.FixtureRequest) -> str:
             """Spec of the kernel under test: `host`, or that of a guest (--kernel)."""
             return str(request.param)
@@ -159,7 +164,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     from ..system.machine import machine_budget
 
     vcpus, memory_mib = _guest_size(config)
-    lines = [f"oomtrial: {', '.join(kernels)}; guests of {vcpus} vCPUs and {memory_mib} MiB"]
+    lines = [f"oomtrial: {', '.join(_described(config))}; guests of {vcpus} vCPUs and {memory_mib} MiB"]
     workers, budget = config.getoption("numprocesses", None) or 0, machine_budget()
     room = budget.slots(vcpus, memory_mib)
     if workers > room:
@@ -173,12 +178,21 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def _guest_size(config: pytest.Config) -> tuple[int, int]:
     from ..units import parse_size
 
+    """vCPUs and MiB. Raises pytest.UsageError, which names the ini option."""
+    from ..spec.project import MAX_VCPUS, MIN_MEMORY_MIB
+
+    vcpus, memory = config.getini("oomtrial_vcpus"), config.getini("oomtrial_memory")
     with _as_usage_error():
         project = _project(config)
-        vcpus = config.getini("oomtrial_vcpus") or (project and project.vcpus) or _VCPUS
-        memory = config.getini("oomtrial_memory")
-        memory_mib = parse_size(memory) >> 20 if memory else (project and project.memory_mib) or _MEMORY_MIB
-        return int(vcpus), memory_mib
+        if vcpus and not (vcpus.isdecimal() and 1 <= int(vcpus) <= MAX_VCPUS):
+            raise pytest.UsageError(f"oomtrial: oomtrial_vcpus = {vcpus}: write a number from 1 to {MAX_VCPUS}")
+        try:
+            memory_mib = parse_size(memory) >> 20 if memory else (project and project.memory_mib) or _MEMORY_MIB
+        except OomtrialError as error:
+            raise pytest.UsageError(f"oomtrial: oomtrial_memory: {error}") from None
+        if memory_mib < MIN_MEMORY_MIB:
+            raise pytest.UsageError(f"oomtrial: oomtrial_memory = {memory}: at least {MIN_MEMORY_MIB}M are needed")
+        return int(vcpus or (project and project.vcpus) or _VCPUS), memory_mib
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -368,3 +382,10 @@ def _uses_host(node: object) -> bool:
 def _kernels_of(config: pytest.Config) -> list[str]:
     plugin = config.pluginmanager.get_plugin("oomtrial-kernels")
     return plugin.specs if plugin else []
+
+
+def _described(config: pytest.Config) -> list[str]:
+    """The kernels with the names that test ids have, where those differ."""
+    plugin = config.pluginmanager.get_plugin("oomtrial-kernels")
+    names: dict[str, str] = plugin.names if plugin else {}
+    return [spec if name == spec else f"{name} ({spec})" for spec, name in names.items()]

@@ -38,6 +38,7 @@ class JudgedShares:
     sign: str
     shares: tuple[Share, Share]  # of the baseline, of the arm
     comparison: Comparison
+    because: str  # begins a sentence
     difference: str
 
 
@@ -72,10 +73,16 @@ def verdicts_of(summary: Summary, names: Mapping[str, str]) -> list[JudgedShares
             *_VERDICTS.get(comparison.verdict, ("open", "•")),
             (share_of(arms[comparison.baseline], names), share_of(arms[comparison.arm], names)),
             comparison,
+            _sentence(comparison.because),
             _difference(comparison),
         )
         for comparison in summary.comparisons
     ]
+
+
+def _sentence(text: str) -> str:
+    """With a capital, but for a symbol: p = 0.059."""
+    return text if text[:2] == "p " else f"{text[:1].upper()}{text[1:]}"
 
 
 def share_of(arm: Arm, names: Mapping[str, str]) -> Share:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
+_PLAIN = str.maketrans({"\N{BOX DRAWINGS LIGHT HORIZONTAL}": "-", "\N{NO-BREAK SPACE}": " "})
 _INDENT = "    "  # of what is left of a line that is too long
 
 
@@ -32,5 +33,5 @@ def print_table(console: Console, table: Table) -> None:
         return
     with console.capture() as shown:
         console.print(table)
-    lines = [line.rstrip().replace("\N{BOX DRAWINGS LIGHT HORIZONTAL}", "-") for line in shown.get().splitlines()]
+    lines = [line.translate(_PLAIN).rstrip() for line in shown.get().splitlines()]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

@@ -40,21 +40,21 @@ _ENDS = {
     "no-victim": "without a killable process",
     "skipped": "whose victim had already exited",
 }
-# What is missing, in words; the reader need not know the names of the fields.
+# What is missing, in words; the reader need not know the names of the fields. What follows the noun fits one and many.
 _LOSSES = (
-    ("suppressed_reports", "reports suppressed by the kernel's rate limit (their kills are printed nevertheless)"),
-    ("unended_reports", "reports whose end is not in the log: each may have been a kill"),
-    ("kills_without_report", "kills without a report: domain and margin are inferred or unknown"),
-    ("dropped_records", "records dropped by printk or journald: each may have been a kill"),
-    ("sequence_gaps", "records missing from /dev/kmsg: each may have been a kill"),
-    ("dropped_by_syslog", "messages of user space dropped by rsyslog"),
-    ("releases_without_kill", "victims that were reaped but whose kill is not in the log"),
-    ("partial_kills", "kill lines that are cut"),
-    ("partial_reports", "incomplete reports"),
-    ("damaged_rows", "unreadable rows of task tables"),
-    ("duplicate_lines", "duplicate records, counted once"),
-    ("forged_kills", "lines of user space that look like a kill, not counted"),
-    ("forged_heads", "lines of user space that look like a report's head or summary, not counted"),
+    ("suppressed_reports", "report", " suppressed by the kernel's rate limit (kills are printed nevertheless)"),
+    ("unended_reports", "report", " whose end is not in the log: each may have been a kill"),
+    ("kills_without_report", "kill", " without a report: domain and margin are inferred or unknown"),
+    ("dropped_records", "record", " dropped by printk or journald: each may have been a kill"),
+    ("sequence_gaps", "record", " missing from /dev/kmsg: each may have been a kill"),
+    ("dropped_by_syslog", "message", " of user space dropped by rsyslog"),
+    ("releases_without_kill", "reaped victim", " whose kill is not in the log"),
+    ("partial_kills", "incomplete kill line", ""),
+    ("partial_reports", "incomplete report", ""),
+    ("damaged_rows", "unreadable row", " of task tables"),
+    ("duplicate_lines", "duplicate record", ", counted once"),
+    ("forged_kills", "line", " written by user space in the form of a kill, not counted"),
+    ("forged_heads", "line", " written by user space in the form of a report's head or summary, not counted"),
 )
 
 
@@ -153,12 +153,12 @@ class LogTable:
             )
             lines += [Text(f"    line {location.line}  {_time(location)}  {text}") for location, text in self._told]
         lines += self._notes()
-        losses = [(getattr(missing, name), words) for name, words in _LOSSES if getattr(missing, name)]
+        losses = [
+            f"{format_count(number, noun)}{rest}" for name, noun, rest in _LOSSES if (number := getattr(missing, name))
+        ]
         if losses or missing.unread_lines:
             lines.append(Text("missing or left out" + ("" if is_whole else ", of the whole log") + ":"))
-            lines += [
-                Text(f"  {number} {words.replace('s ', ' ', 1) if number == 1 else words}") for number, words in losses
-            ]
+            lines += [Text(f"  {words}") for words in losses]
         for number, words in ((missing.unread_kills, "a kill"), (missing.unread_heads, "a report")):
             if number:
                 lines.append(

@@ -15,6 +15,7 @@ from ..kernels.kernel import Kernel
 from ..spec.machine import Accel
 from .armnames import with_short_names
 from .mechanismwords import mechanism_sentence
+from .tested import tested_sentences
 from .visible import visible
 
 COLUMNS = 72
@@ -61,6 +62,8 @@ def mail_text(summary: Summary, facts: MailFacts) -> str:
         lines += [line for text in sentences for line in ["", *_wrap(text)]]
         if comparisons:
             lines += ["", *_comparison_lines(comparisons, facts.names)]
+    if summary.arms:
+        lines += ["", *_wrap(f"Tested: {tested_sentences(summary, facts.names, facts.specs)}")]
     lines += ["", *_wrap(_DEFINITIONS)]
     lines += ["", "Kernels:", *_kernel_lines(facts)]
     lines += ["", *_wrap(f"Machine: {facts.machine}")]

@@ -30,8 +30,8 @@ CLASSES = {
     KillClass.UNKNOWN: Mark(PALE, ""),
 }
 
-# No arm has the colour of redundant kills.
-_COLORS = (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY)
+# No arm has the colour of a verdict (GREEN is better, VERMILLION worse and that of redundant kills).
+_COLORS = (BLACK, BLUE, PURPLE, ORANGE, SKY)
 _SHAPES: tuple[tuple[str, str | tuple[int, tuple[int, ...]]], ...] = (
     ("o", "-"), ("s", "--"), ("^", "-."), ("D", ":"), ("v", (0, (6, 1, 1, 1, 1, 1))), ("P", (0, (1, 1))), ("X", (0, (8, 2))),
 )  # fmt: skip
@@ -47,6 +47,6 @@ class ArmStyle:
 
 
 def arm_style(index: int) -> ArmStyle:
-    """Of the arm at this place in the run; colours and shapes are of coprime numbers, so the first 42 arms differ."""
+    """Of the arm at this place in the run; colours and shapes are of coprime numbers, so the first 35 arms differ."""
     marker, line = _SHAPES[index % len(_SHAPES)]
     return ArmStyle(_COLORS[index % len(_COLORS)], marker, line)

@@ -11,6 +11,8 @@ from ..spec.scenario import Scenario
 from ..units import format_size
 from .lines import print_table
 
+_LIMIT_WIDTH = 13
+
 
 class ScenarioRow(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario of `oomtrial scenarios --format json`."""
@@ -53,16 +55,21 @@ def _needed(scenario: Scenario) -> int | None:
 
 def _limits(scenario: Scenario) -> str:
     return ", ".join(
-        format_size(limit.bytes) if limit.name == "main" else f"{limit.name} {format_size(limit.bytes)}"
+        format_size(limit.bytes)
+        if limit.name == "main"
+        else f"{limit.name}\N{NO-BREAK SPACE}{format_size(limit.bytes)}"
         for limit in scenario.limits
     )
 
 
 def print_scenarios(console: Console, scenarios: list[Scenario]) -> None:
-    """One line each."""
+    """One row each. Limits wrap at commas, so that a terminal of 80 columns has room for what happens."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("scenario", "limit", "hogs", "kills needed", ""):
-        table.add_column(name, justify="right" if name in ("hogs", "kills needed") else "left", no_wrap=bool(name))
+    table.add_column("scenario", no_wrap=True)
+    table.add_column("limit", max_width=_LIMIT_WIDTH)
+    table.add_column("hogs", justify="right", no_wrap=True)
+    table.add_column("kills\nneeded", justify="right", no_wrap=True)
+    table.add_column("what happens", overflow="fold")
     for scenario in scenarios:
         needed = _needed(scenario)
         table.add_row(

@@ -28,6 +28,8 @@ class Run:
     microseconds is in milliseconds, as a float (`duration_us` is `duration_ms`), or a timedelta where that was asked for
     (`duration`); arm, scenario, outcome and kill_class are ordered categories, arms and scenarios in the order of the run.
     Times of the trace and of the kernel log are since the boot of the guest.
+
+    Warm-up rounds are in the tables and in no figure of `arms`: ``run.rounds[~run.rounds.warm_up]`` is what is counted.
     """
 
     path: Path
@@ -138,6 +140,8 @@ def _dressed(table: pd.DataFrame, record: RunRecord, timedeltas: bool) -> pd.Dat
             changed[f"{text.removesuffix('_us')}_ms"] = pd.Series(us / 1000, index=table.index)
         elif text in categories:
             changed[text] = column.astype(pd.CategoricalDtype(categories[text], ordered=True))
+        elif column.dtype == "Float64":  # models take NaN, not NA
+            changed[text] = pd.Series(column.to_numpy(float, na_value=float("nan")), index=table.index)
         else:
             changed[text] = column
     return pd.DataFrame(changed, index=table.index)

@@ -10,6 +10,7 @@ from ..analysis.summary import Summary
 from ..errors import unknown
 from ..report.armnames import short_names
 from ..report.mail import MailFacts, mail_text
+from ..report.reproduce import without_out
 from ..spec.arm import ArmSpec, Probes
 from ..spec.scenarios import decode
 from ..units import format_size
@@ -60,7 +61,7 @@ def _facts(pool: Pool) -> MailFacts:
         kernels={kernel.spec: kernel for record in pool.records for kernel in record.kernels},
         counts_only=[name for name, arm in arms.items() if arm.probes == Probes.NONE],
         machine=_machine(pool.records[0]),
-        commands=[record.command for record in pool.records],
+        commands=[without_out(record.command) for record in pool.records],
     )
 
 

@@ -135,13 +135,19 @@ def _runs_in(directory: Path) -> str:
     return f"name one of its runs: {', '.join(map(str, runs[-_NAMED:]))}{more}"
 
 
+def _why_not(directory: Path, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"it has no {RUN_FILE}" if directory.is_dir() else "there is no such directory"
+    return "it is a file" if isinstance(error, NotADirectoryError) else f"{RUN_FILE}: {error.strerror}"
+
+
 def read_run(directory: Path) -> RunRecord:
     """Raises EvidenceError when a directory holds no run, a damaged one, or one of a newer format."""
     path = directory / RUN_FILE
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise EvidenceError(f"{directory} holds no run ({path.name}: {error.strerror})", _runs_in(directory)) from error
+        raise EvidenceError(f"{directory} holds no run: {_why_not(directory, error)}", _runs_in(directory)) from error
     try:
         fields = msgspec.json.decode(content, type=dict[str, Any])
         version = fields.get("format")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def _last_time(entries: list[Entry], before: list[Entry]) -> list[str]:
     return [
         f"last time on this kernel ({old.time[:16].replace('T', ' ')} UTC): {'; '.join(words[:_NAMED])}"
         f"{f'; and {len(words) - _NAMED} scenarios more' if len(words) > _NAMED else ''}\n"
-        f"  oomtrial compare {old.directory} {entries[0].directory}"
+        f"  {shlex.join(['oomtrial', 'compare', old.directory, entries[0].directory])}"
         for old, words in by_directory.values()
     ]
 

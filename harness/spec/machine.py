@@ -15,3 +15,9 @@ class Accel(StrEnum):
 
 
 ACCELERATIONS = (Accel.AUTO.value, Accel.KVM.value, Accel.TCG.value)  # that can be asked for
+_WORDS = {Accel.TCG: "software emulation", Accel.KVM: "KVM", Accel.NATIVE: "no guest"}
+
+
+def accel_words(accel: Accel) -> str:
+    """What runs the guest, for people who do not know QEMU's names."""
+    return _WORDS.get(accel, accel.value)

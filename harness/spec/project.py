@@ -16,7 +16,7 @@ from .kernel import parse_kernel_spec
 
 OWN_FILE, SHARED_FILE = "oomtrial.toml", "pyproject.toml"
 _TABLE = "[tool.oomtrial]"
-_MAX_VCPUS, _MIN_MEMORY_MIB = 64, 256
+MAX_VCPUS, MIN_MEMORY_MIB = 64, 256  # of a guest
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,8 +52,8 @@ def read_project(directory: Path) -> Project:
             parse_kernel_spec(split_label(spec)[1])
         except UsageError as error:
             raise UsageError(f"{path}: kernels: {error.what}", error.hint) from error
-    if file.vcpus is not None and not 1 <= file.vcpus <= _MAX_VCPUS:
-        raise UsageError(f"{path}: vcpus is {file.vcpus}, between 1 and {_MAX_VCPUS} is possible")
+    if file.vcpus is not None and not 1 <= file.vcpus <= MAX_VCPUS:
+        raise UsageError(f"{path}: vcpus is {file.vcpus}, between 1 and {MAX_VCPUS} is possible")
     return Project(
         tuple(file.kernels),
         tuple(file.scenarios),
@@ -94,8 +94,8 @@ def _memory_mib(path: Path, memory: int | str) -> int:
         mib = memory if isinstance(memory, int) else parse_size(memory) >> 20
     except UsageError as error:
         raise UsageError(f"{path}: memory is {error.what}", error.hint) from error
-    if mib < _MIN_MEMORY_MIB:
-        raise UsageError(f"{path}: memory is {memory!r}, at least {_MIN_MEMORY_MIB} MiB are needed")
+    if mib < MIN_MEMORY_MIB:
+        raise UsageError(f"{path}: memory is {memory!r}, at least {MIN_MEMORY_MIB} MiB are needed")
     return mib
 
 

@@ -46,8 +46,12 @@ def content_key(*parts: str | bytes) -> str:
     return digest.hexdigest()[:16]
 
 
-def require_room(directory: Path, need_bytes: int, purpose: str) -> None:
-    """Raises HostError when the file system of a directory has less free room than is needed."""
+_OTHER_CACHE = "set OOMTRIAL_CACHE to a directory on another disk"
+
+
+def require_room(directory: Path, need_bytes: int, purpose: str, elsewhere: str = _OTHER_CACHE) -> None:
+    """Raises HostError when the file system of a directory has less free room than is needed. `elsewhere`: how it is placed on
+    another disk."""
     existing = directory
     while not existing.exists():
         existing = existing.parent
@@ -55,7 +59,7 @@ def require_room(directory: Path, need_bytes: int, purpose: str) -> None:
     if free < need_bytes:
         raise HostError(
             f"{purpose} needs {need_bytes >> 20} MiB in {directory}, {free >> 20} MiB are free",
-            "make room there, or set OOMTRIAL_CACHE to a directory on another disk",
+            f"make room there, or {elsewhere}",
         )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from harness import cli, errors
 from harness.spec.scenarios import scenario_names
+from harness.system.paths import require_room
 
 ROOM = 64 << 10
 
@@ -44,6 +45,7 @@ def one_line(done, code):
         (["run", "--kernel", "source:6.1", "--scenario", "nosuch.toml"], "there is no scenario file nosuch.toml"),
         (["report", "x", "--out", "/nosuch/x.html"], "cannot write /nosuch/x.html: /nosuch is not a directory"),
         (["sumary", "x"], "No such command"),
+        (["run", "debian:6.12"], "unexpected extra argument (debian:6.12); write --kernel debian:6.12"),
     ],
 )
 def test_wrong_usage(oomtrial, arguments, says):
@@ -114,6 +116,20 @@ def test_a_directory_that_holds_no_run(oomtrial, tmp_path, arguments):
     assert "holds no run" in one_line(oomtrial(*arguments, tmp_path), 6)
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nosuch", "nosuch holds no run: there is no such directory"),
+        ("dir", "dir holds no run: it has no run.json"),
+        ("file", "file holds no run: it is a file"),
+    ],
+)
+def test_why_a_place_holds_no_run(oomtrial, tmp_path, name, says):
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "file").touch()
+    assert one_line(oomtrial("summary", tmp_path / name), 6).endswith(says)
+
+
 def test_a_damaged_run_record(oomtrial, tmp_path):
     (tmp_path / "run.json").write_text('{"format": 1, "run_id"')
     assert "is damaged" in one_line(oomtrial("summary", tmp_path), 6)
@@ -151,6 +167,14 @@ def test_a_full_disk_is_told_before_anything_starts(oomtrial, tmp_path, version)
         assert "MiB are free; make room there" in one_line(done, 3)
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_run_that_has_no_room_goes_elsewhere():
+    """/proc has no free blocks."""
+    with pytest.raises(
+        errors.HostError, match=r"needs 1 MiB in /proc/x, 0 MiB are free; make room there, or choose another --out"
+    ):
+        require_room(Path("/proc/x"), 1 << 20, "the evidence of a run", "choose another --out")
 
 
 def test_a_download_that_fails(oomtrial, tmp_path, version):

@@ -23,7 +23,7 @@ def test_links_lead_somewhere(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-_BLOCK = re.compile(r"```\n\$ (?:\.venv/bin/)?oomtrial ((?:summary|compare|plan) .*)\n((?:.*\n)*?)```\n")
+_BLOCK = re.compile(r"```\n\$ (?:\.venv/bin/)?oomtrial ((?:summary|compare|plan|parse) .*)\n((?:.*\n)*?)```\n")
 SHOWN = [(page.name, *block) for page in PAGES for block in _BLOCK.findall(page.read_text())]
 
 

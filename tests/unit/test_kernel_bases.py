@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -474,6 +475,10 @@ def test_list_names_what_the_cache_holds(kernels, tree):
     assert "debian:" in shown
     assert "source:" in shown
     assert "tree:" in shown
+    assert [line for line in shown.splitlines() if line != line.rstrip()] == []
+    assert (
+        len(re.findall(r"^ wait-for-victim +[\d., ]+$", shown, re.MULTILINE)) == 1
+    )  # a row for each patch, not for each kernel
 
 
 def test_a_full_disk_is_told_and_leaves_no_kernel(kernels, tree, tmp_path):

@@ -45,6 +45,24 @@ def test_the_text_of_the_example_is_the_one_in_the_docs():
     assert f"```\n{text}```" in (ROOT / "docs/report.md").read_text()
 
 
+def test_it_has_a_paragraph_of_what_was_tested():
+    text = invoke("summary", ROOT / "results/regression-7.x/7.3-4-vcpus", "--format", "mail")
+    paragraph = " ".join(text.partition("\nTested: ")[2].partition("\n\n")[0].split())
+    assert paragraph.startswith(
+        "with oomtrial in guests with 4 vCPUs on 2 host cores (software emulation), 8 boots per kernel."
+    )
+    assert "stock 178 of 200 (source:7.3); +see-exiting-victims 16 of 200 (better, p < 0.001);" in paragraph
+    failing = invoke("summary", STORED[1], "--format", "mail")
+    assert "+wait-forever 0 of 0 (worse, 5 rounds failed)" in " ".join(failing.split())
+
+
+def test_the_command_that_measured_it_is_without_the_directory():
+    """`--out` is a path of whoever ran it, and it is taken."""
+    record = json.loads((ROOT / "results/example/run.json").read_text())
+    assert "--out" in record["command"]
+    assert "--out" not in invoke("summary", ROOT / "results/example", "--format", "mail")
+
+
 def test_report_and_compare_print_the_same():
     run = ROOT / "results/comparison/6.12-4-vcpus"
     text = invoke("summary", run, "--format", "mail")

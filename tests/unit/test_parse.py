@@ -123,7 +123,7 @@ def test_several_logs_and_bad_ones_among_them(oomtrial, log, tmp_path):
     assert all(line.startswith("oomtrial: ") for line in lines)
     for words in (
         "is empty",
-        "no OOM line in 1 lines",
+        "no OOM line in 1 line",
         "is a directory",
         "No such file",
         "is binary",

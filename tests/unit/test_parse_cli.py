@@ -464,3 +464,21 @@ def test_frames_of_what_cannot_be_read(place):
     for name in ("gone", "directory", "damaged.gz", "journal"):
         with pytest.raises(EvidenceError):
             harness.parse_log(place / name)
+
+
+def test_what_is_missing_agrees_with_its_number(oomtrial):
+    corpus = Path(__file__).parents[1] / "data/corpus"
+    one = oomtrial("parse", corpus / "16-5.3rc3-memcgv1-callerprefix.txt").stdout
+    many = oomtrial("parse", corpus / "12-4.18+3.10el7-memcgv1-mixed.txt").stdout
+    assert "\n  1 incomplete report\n" in one
+    assert "\n  3 incomplete reports\n" in many
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "standard input is empty"), ("a word\n", "standard input: no OOM line in 1 line")]
+)
+def test_standard_input_is_called_so(text, says):
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "parse"], input=text, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == f"oomtrial: {says}\n"

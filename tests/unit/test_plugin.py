@@ -65,7 +65,7 @@ def test_a_project_file_says_kernels_and_size_of_guests(pytester, run):
     (pytester.path / "oomtrial.toml").write_text('kernels = ["fix=debian:6.1"]\nvcpus = 3\nmemory = "1G"\n')
     shown = run("-v")
     shown.stdout.fnmatch_lines(
-        ["oomtrial: debian:6.1; guests of 3 vCPUs and 1024 MiB", "*::test_it?debian:6.1? PASSED*"]
+        ["oomtrial: fix (debian:6.1); guests of 3 vCPUs and 1024 MiB", "*::test_it?fix? PASSED*"]
     )
     pytester.makeini("[pytest]\noomtrial_vcpus = 2\n")
     run("--kernel", "host", "--kernel", "debian:6.12").stdout.fnmatch_lines(["*; guests of 2 vCPUs and 1024 MiB"])
@@ -82,6 +82,28 @@ def test_a_project_file_says_kernels_and_size_of_guests(pytester, run):
 )
 def test_a_wrong_option_is_one_line(run, arguments, said):
     shown = run(*arguments)
+    assert shown.ret == pytest.ExitCode.USAGE_ERROR
+    shown.stderr.fnmatch_lines([said])
+
+
+def test_the_id_of_a_test_has_no_long_path(pytester, run):
+    pytester.makepyfile("def test_it(kernel): assert kernel.startswith('tree:/')")
+    run(
+        "-v", "--kernel", "tree:/a/long/way/linux", "--kernel", "new=tree:/a/long/way/linux+/b/fix.patch"
+    ).stdout.fnmatch_lines(["*::test_it?tree:linux? PASSED*", "*::test_it?new? PASSED*"])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("oomtrial_vcpus = four", "ERROR: oomtrial: oomtrial_vcpus = four: write a number from 1 to 64"),
+        ("oomtrial_memory = lots", "ERROR: oomtrial: oomtrial_memory: not a size: 'lots'; write *"),
+        ("oomtrial_memory = 8M", "ERROR: oomtrial: oomtrial_memory = 8M: at least 256M are needed"),
+    ],
+)
+def test_a_wrong_size_of_a_guest_is_one_line(pytester, run, line, said):
+    pytester.makeini(f"[pytest]\n{line}\n")
+    shown = run("--kernel", "debian:6.1")
     assert shown.ret == pytest.ExitCode.USAGE_ERROR
     shown.stderr.fnmatch_lines([said])
 

@@ -95,6 +95,26 @@ def test_a_run_takes_them_where_the_command_line_says_nothing(asked, tmp_path):
     assert (experiment.request.vcpus, experiment.directory) == (2, Path("here"))
 
 
+@pytest.mark.parametrize(("given", "mib"), [("2G", 2048), ("1536M", 1536), ("1048576K", 1024), ("3000", 3000)])
+def test_the_command_line_takes_the_sizes_of_the_file(asked, given, mib):
+    assert asked("--kernel", "source:6.12", "--memory", given).request.memory_mib == mib
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("lots", "not a size: 'lots'; write a number of MiB, or a size such as 2G"),
+        ("262145K", "no whole number of MiB"),
+        ("8M", "8 is not in the range"),
+    ],
+)
+def test_a_memory_that_is_no_size_of_a_guest(given, says):
+    done = CliRunner().invoke(cli, ["run", "--memory", given])
+    assert isinstance(done.exception, SystemExit)
+    assert done.exit_code == 2
+    assert says in done.output
+
+
 def test_help_works_with_a_file_that_is_wrong(monkeypatch, tmp_path):
     (tmp_path / "oomtrial.toml").write_text("kernles = []")
     monkeypatch.chdir(tmp_path)

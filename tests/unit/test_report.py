@@ -1,6 +1,7 @@
 """The report of a small run that is written by hand: what happened in it is known, and its names are hostile."""
 
 import json
+import re
 from collections import Counter
 from html.parser import HTMLParser
 from io import StringIO
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from harness.collectors.rounds import read_evidence
 from harness.errors import UsageError
+from harness.report import page as page_module
 from harness.report.armgroups import group_rows
 from harness.report.palette import CLASSES, arm_style
 from harness.report.picks import pick_rounds
@@ -185,10 +187,24 @@ def test_every_line_of_the_arms_is_in_one_group():
     assert [row.label for row in groups[0].rows][:3] == ["rounds / boots", "outcomes", "redundant kills per round"]
 
 
-def test_no_arm_has_the_colour_of_redundant_kills():
-    styles = [arm_style(index) for index in range(42)]
-    assert CLASSES["redundant"].color not in {style.color for style in styles}
-    assert len(set(styles)) == 42
+def test_no_arm_has_the_colour_of_redundant_kills_or_of_a_verdict():
+    styles = [arm_style(index) for index in range(35)]
+    colors = {style.color for style in styles}
+    assert CLASSES["redundant"].color not in colors
+    template = (Path(page_module.__file__).parent / "templates/page.html.j2").read_text()
+    verdicts = set(re.findall(r"\.verdict\.(?:good|bad) \{ border-left-color: (#\w+)", template))
+    assert len(verdicts) == 2
+    assert not {color.lower() for color in colors} & verdicts
+    assert len(set(styles)) == 35
+
+
+def test_a_symbol_begins_a_sentence_as_it_is(tmp_path):
+    path = tmp_path / "page.html"
+    write_page(open_report(EXAMPLE, (), 0), path)
+    page = path.read_text()
+    assert "<p>p = 0.059; detecting" in page
+    assert "<p>Redundant kills in more rounds" in page
+    assert "2 host cores (software emulation)" in page
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from harness.cli import cli
 from harness.errors import CHECK_FAILED, UsageError
+from harness.report.scenariotable import print_scenarios
 from harness.spec.demand import check_demand
 from harness.spec.scenariofile import ContainerLimits, HogGroup, ParentLimits, ScenarioFile
 from harness.spec.scenarios import decode, load_scenario, scenario_names, scenario_template
@@ -34,10 +36,25 @@ def test_what_is_printed_is_the_file(name, tmp_path):
 
 
 def test_a_list_is_a_table_and_one_can_be():
-    assert "kills needed" in invoke()
-    assert "kills needed" in invoke("one-big-many-small", "--format", "table")
+    assert "what happens" in invoke()
+    assert "what happens" in invoke("one-big-many-small", "--format", "table")
     assert json.loads(invoke("equal-hogs", "--format", "json"))[0]["name"] == "equal-hogs"
     assert len(json.loads(invoke("--format", "json"))) == len(scenario_names())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_of_80_columns_has_the_whole_table(width):
+    console = Console(width=width, force_terminal=True, color_system=None)
+    scenarios = [load_scenario(name) for name in scenario_names()]
+    with console.capture() as shown:
+        print_scenarios(console, scenarios)
+    lines = shown.get().replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    assert "…" not in shown.get()
+    assert max(map(len, lines)) <= width
+    start = next(line.index("what happens") for line in lines if "what happens" in line)
+    squeezed = "".join("".join(line[start:] for line in lines).split())
+    assert [one.name for one in scenarios if "".join(one.summary.split()) not in squeezed] == []
+    assert all(any(line.lstrip().startswith(one.name) for line in lines) for one in scenarios)
 
 
 def test_the_schema_has_every_key_with_what_it_means():
@@ -92,6 +109,7 @@ def test_a_new_one_is_written_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shown = invoke("new", "mine")
     assert shown.splitlines()[0] == "mine.toml"
+    assert "scenarios check 'two words.toml'\n" in invoke("new", "two words")  # a shell takes it
     assert load_scenario("mine.toml").name == "mine"
     Path("mine.toml").write_text("precious")
     done = CliRunner().invoke(cli, ["scenarios", "new", "mine.toml"])

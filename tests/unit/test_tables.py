@@ -152,6 +152,26 @@ def test_times_are_floats_that_a_plot_takes_and_timedeltas_on_request(run):
     )
 
 
+def test_no_figure_of_a_frame_is_a_nullable_float(run):
+    """Models take NaN, not NA."""
+    loaded = harness.load_run(run)
+    for frame in (loaded.rounds, loaded.kills, loaded.reports, loaded.releases, loaded.trials):
+        assert [name for name, kind in frame.dtypes.items() if str(kind) == "Float64"] == []
+
+
+def test_counted_rounds_are_those_without_the_warm_up():
+    loaded = harness.load_run(DOCS.parent / "results/regression-7.x/7.3-2-vcpus")
+    counted = loaded.rounds[~loaded.rounds.warm_up]
+    assert len(counted) < len(loaded.rounds)
+    assert len(counted) == loaded.arms["rounds"].sum()
+
+
+def test_what_an_exported_set_lacks_is_said():
+    loaded = harness.load_run(DOCS.parent / "results/example")
+    with pytest.raises(EvidenceError, match=r"tasks\.parquet: No such file; .* an exported set has neither this table"):
+        loaded.tasks  # noqa: B018
+
+
 def test_frames_of_two_runs_can_be_put_together(run):
     found = harness.load_run(run)
     frames = (found.rounds, found.kills, found.reports, found.releases, found.arms, found.comparisons, found.runs)
