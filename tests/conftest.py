@@ -15,6 +15,7 @@ from harness.kernels.source import offered_versions
 from harness.progress import Reporter
 from harness.spec.arm import name_arms
 from tests import hostengine
+from tests.kerneltree import make_tree
 from tests.wheel import ROOT, install_wheel
 
 
@@ -102,6 +103,22 @@ def oomtrial():
             check=False,
             env={**os.environ, **(env or {})},
         )
+
+    return run
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A kernel tree that is built in a moment."""
+    return make_tree(tmp_path / "linux")
+
+
+@pytest.fixture
+def kernels(oomtrial, tmp_path):
+    """`oomtrial kernels ...` with a cache of its own."""
+
+    def run(*arguments, **env):
+        return oomtrial("kernels", *arguments, env={"OOMTRIAL_CACHE": str(tmp_path / "cache"), **env})
 
     return run
 

@@ -15,8 +15,8 @@ _HEADERS = {"gelf.h": "libelf-dev", "openssl/opensslv.h": "libssl-dev", "stdio.h
 def require_toolchain() -> None:
     """Raises HostError with the line that installs what is missing."""
     lacking = {command: command for command in COMMANDS if find_command(command) is None}
-    if "gcc" not in lacking:
-        lacking |= {header: package for header, package in _HEADERS.items() if not _has_header(header)}
+    if "gcc" not in lacking and not _has_headers(*_HEADERS):
+        lacking |= {header: package for header, package in _HEADERS.items() if not _has_headers(header)}
     if lacking:
         raise HostError(
             f"a kernel build needs commands or headers that are not installed: {', '.join(lacking)}",
@@ -24,8 +24,8 @@ def require_toolchain() -> None:
         )
 
 
-def _has_header(header: str) -> bool:
-    argv = ["gcc", "-E", "-include", header, "-x", "c", "/dev/null"]
+def _has_headers(*headers: str) -> bool:
+    argv = ["gcc", "-E", *(f"-include{header}" for header in headers), "-x", "c", "/dev/null"]
     return subprocess.run(argv, capture_output=True, timeout=30, check=False, env=environment()).returncode == 0
 
 

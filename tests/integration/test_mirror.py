@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.unit.test_kernel_bases import kernels, one_line  # noqa: F401
+from tests.unit.test_kernel_bases import one_line
 
 
-def test_the_real_mirror_gives_a_kernel_that_this_host_lacks(kernels):  # noqa: F811
+def test_the_real_mirror_gives_a_kernel_that_this_host_lacks(kernels):
     """The one test that asks a Debian mirror; this suite's lists are small."""
     done = kernels("show", "debian:6.18@trixie-backports")
     if done.returncode and "does not answer" in done.stderr:

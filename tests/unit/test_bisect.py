@@ -3,6 +3,7 @@
 tests/integration/test_bisect_git.py has whole bisections.
 """
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -50,8 +51,8 @@ def measure(tree, out, skipped=()):
     plan = msgspec.structs.replace(plan, effect="redundant", good_seen=(4, 60), bad_seen=(55, 60))
     out.mkdir()
     (out / "bisect.json").write_bytes(msgspec.json.encode(plan))
-    for number in range(2, COMMITS):
-        commit = git(tree, "rev-parse", f"v{number}")
+    commits = git(tree, "rev-parse", *(f"v{number}" for number in range(2, COMMITS))).split()
+    for number, commit in enumerate(commits, start=2):
         word = "skip" if number in skipped else "bad" if number >= FIRST_BAD else "good"
         place = out / "steps" / commit
         place.mkdir(parents=True)
@@ -60,9 +61,14 @@ def measure(tree, out, skipped=()):
     return ["bisect", "--tree", tree, "--good", "v1", "--bad", f"v{COMMITS}", "--out", out]
 
 
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    return make_history(tmp_path_factory.mktemp("history") / "tree")
+
+
 @pytest.fixture
-def tree(tmp_path):
-    return make_history(tmp_path / "tree+a@b")
+def tree(history, tmp_path):
+    return shutil.copytree(history, tmp_path / "tree+a@b")
 
 
 @pytest.fixture

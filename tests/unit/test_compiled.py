@@ -4,12 +4,13 @@ import io
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from propertytests import holds_for
 
 from harness.oomlog import compiled, scan
 from harness.oomlog.assemble import Assembler
@@ -19,7 +20,7 @@ from harness.oomlog.packing import decode_records, pack_records, unpack
 from harness.oomlog.reading import Reader
 from harness.oomlog.scan import Chunk, read_and_count, read_compiled
 from harness.oomlog.triggers import find_triggers
-from tests.unit.test_oomlog_properties import WORDS, examples, read_whole, text_of
+from tests.unit.test_oomlog_properties import WORDS, read_whole, text_of
 
 DATA = Path(__file__).parent.parent / "data"
 LOGS = sorted(
@@ -78,8 +79,12 @@ def small_logs():
 SMALL = small_logs()
 
 
-@given(st.integers(0, len(SMALL) - 1), st.integers(0, 2**32), st.sampled_from(["bytes", "lines", "words", "joined"]))
-@examples(120)
+@holds_for(
+    st.integers(0, len(SMALL) - 1),
+    st.integers(0, 2**32),
+    st.sampled_from(["bytes", "lines", "words", "joined"]),
+    examples=120,
+)
 def test_damaged_logs_are_read_alike(index, seed, how):
     random, data = Random(seed), SMALL[index]
     lines = data.split(b"\n")
@@ -131,13 +136,20 @@ KILL_LINES = (
 STAMPS = ("[ 1234.567890] ", "Nov 23 08:00:01 node7 kernel: ", "Nov 23 08:00:01 node7 kernel: [  9.000001] ", "")
 
 
-@pytest.mark.parametrize("kill", KILL_LINES, ids=("5.4", "5.1", "RHEL6"))
-@pytest.mark.parametrize("stamp", STAMPS, ids=("printk", "syslog", "both", "bare"))
-@pytest.mark.parametrize("after", ["same", "rest", "nothing"])
-def test_a_cut_kill_is_read_alike(stamp, kill, after):
-    follows = {"same": f"\n{stamp}usb 1-1: new device\n", "rest": "\n0kB, file-rss:5kB\n", "nothing": ""}[after]
-    for end in range(1, len(kill) + 1):
-        check(f"{stamp}{kill[:end]}{follows}".encode())
+AFTER_A_CUT = {"same": "\n{stamp}usb 1-1: new device\n", "rest": "\n0kB, file-rss:5kB\n", "nothing": ""}
+CUTS = list(product(STAMPS, KILL_LINES, AFTER_A_CUT))
+
+
+def check_cut_kill(stamp, kill, after, ends):
+    for end in ends:
+        check(f"{stamp}{kill[:end]}{AFTER_A_CUT[after].format(stamp=stamp)}".encode())
+
+
+@pytest.mark.parametrize("number", range(len(CUTS)))
+def test_a_cut_kill_is_read_alike(number):
+    """Cut anywhere, with one stamp or another; tests/properties cuts it anywhere with each."""
+    stamp, kill, after = CUTS[number]
+    check_cut_kill(stamp, kill, after, range(1 + number // len(AFTER_A_CUT) % 4, len(kill) + 1, 4))
 
 
 @pytest.mark.parametrize("stamp", STAMPS[:3], ids=("printk", "syslog", "both"))
@@ -208,24 +220,24 @@ MARKS = (
 )
 
 
-@given(
+@holds_for(
     st.sampled_from(STAMPS),
     st.sampled_from(("Kernel panic", "Kernel panic - not syncing: ", "OOM killer ", "sysrq: OOM killer ", "x OOM killer ")),
     st.lists(st.sampled_from((*MARKS, "Attempted to ", "kill init!", "disabled", ".", " ", "a")), max_size=6),
+    examples=150,
 )  # fmt: skip
-@examples(150)
 def test_lines_about_events_are_read_alike(stamp, begin, words):
     check(f"{stamp}{begin}{''.join(words)}\n{stamp}usb 1-1: new device\n".encode())
 
 
-@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map("".join), max_size=25))
-@examples(150)
+@holds_for(st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map("".join), max_size=25), examples=150)
 def test_any_words_are_read_alike(lines):
     check(text_of(lines))
 
 
-@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map("".join), max_size=12), st.integers(0, 400))
-@examples(150)
+@holds_for(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=9).map("".join), max_size=12), st.integers(0, 400), examples=150
+)
 def test_the_same_lines_hold_words(lines, end):
     data = text_of(lines)
     chunk = CompiledChunk(data, min(end, len(data)), 0, 0)

@@ -19,6 +19,7 @@ from simulated import no_plans, rounds_with, simulated_arm, tables
 
 from harness.analysis import verdict
 from harness.analysis.matrix import Cell, Change, Night, compare_with_earlier
+from harness.analysis.permutation import BootTest
 from harness.cli import cli
 from harness.errors import CHECK_FAILED, BuildError, EvidenceError, UsageError
 from harness.experiment import block
@@ -98,8 +99,9 @@ CHANGED = ("debian:7.3", "two-at-once")
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_plans():
-    """Plans and costs take seconds per cell, and nothing here asks for them."""
+    """Plans, costs and permutations take seconds per cell, and nothing here asks for them."""
     with no_plans(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdict, "boot_test", lambda *_: BootTest(0.5, "boots within blocks"))
         patch.setattr(verdict, "costs_of", lambda pairs: [[] for _ in pairs])
         yield
 

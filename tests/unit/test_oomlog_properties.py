@@ -15,10 +15,11 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example
 from hypothesis import strategies as st
 from msgspec.structs import astuple
 from oomtext import Task, killed, reaped, report, stamped
+from propertytests import holds_for
 from rich.console import Console
 
 from harness.logs.files import open_log
@@ -38,18 +39,6 @@ CORPUS = Path(__file__).parent.parent / "data" / "corpus"
 UNSHRUNK = (Phase.generate,)  # for what is known to fail
 LARGEST_BYTES = 64 << 10  # of a log that is damaged again and again
 SLOWEST_S = 2.0  # CPU time for a log of less than 64 kB
-
-
-def examples(count, phases=tuple(Phase)):
-    """The same examples in every run."""
-    return settings(
-        phases=phases,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        max_examples=count,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
 
 
 def parse(data):
@@ -155,26 +144,22 @@ json_lines = st.lists(
 ).map("\n".join)
 
 
-@examples(150)
-@given(st.binary(max_size=3000))
+@holds_for(st.binary(max_size=3000), examples=150)
 def test_any_bytes_are_a_log(data):
     check_any(data)
 
 
-@examples(120)
-@given(lines_of_text)
+@holds_for(lines_of_text, examples=120)
 def test_any_lines_are_a_log(text):
     check_any(text.encode())
 
 
-@examples(400)
-@given(word_logs)
+@holds_for(word_logs, examples=400)
 def test_any_words_of_a_report_are_a_log(text):
     check_any(text.encode())
 
 
-@examples(200)
-@given(json_lines)
+@holds_for(json_lines, examples=200)
 def test_any_json_lines_are_a_log(text):
     check_any(text.encode())
 
@@ -191,8 +176,7 @@ prefixes = st.one_of(
 )
 
 
-@examples(600)
-@given(prefixes)
+@holds_for(prefixes, examples=600)
 def test_a_kill_behind_any_prefix_is_never_lost(prefix):
     found = parse(f"{prefix}{killed(12)}\n".encode())
     assert len(found.kills) + found.missing.forged_kills + found.missing.unread_kills >= 1
@@ -200,8 +184,7 @@ def test_a_kill_behind_any_prefix_is_never_lost(prefix):
     assert totals_of(found.missing, len(found.kills), 1, 0).kills.at_most + found.missing.forged_kills >= 1
 
 
-@examples(600)
-@given(prefixes)
+@holds_for(prefixes, examples=600)
 def test_a_head_behind_any_prefix_is_never_lost_and_no_prefix_is_a_name(prefix):
     found = parse(f"{prefix}java invoked oom-killer: gfp_mask=0xcc0, order=0, oom_score_adj=0\n".encode())
     missing = found.missing
@@ -372,8 +355,7 @@ def numbers_can_be_told(name, damages):
     return not MIXING & set(damages) and not (is_wrapped and MIXING_IF_WRAPPED & set(damages))
 
 
-@examples(700)
-@given(damaged_logs())
+@holds_for(damaged_logs(), examples=700)
 def test_damage_makes_up_no_kill(damaged):
     name, damages, data = damaged
     known = truth(name)
@@ -387,8 +369,7 @@ def test_damage_makes_up_no_kill(damaged):
                 assert value is None or value in known[kill.killed.pid][key], key
 
 
-@examples(150)
-@given(damaged_logs(), st.data())
+@holds_for(damaged_logs(), st.data(), examples=150)
 def test_what_user_space_says_is_no_kill(damaged, draw):
     """Lines with a tag or facility of user space, wherever they stand."""
     name, _, data = damaged
@@ -409,8 +390,7 @@ def plain(value):
     return tuple(map(plain, value)) if isinstance(value, tuple) else value
 
 
-@examples(300)
-@given(damaged_logs())
+@holds_for(damaged_logs(), examples=300)
 def test_reading_in_bulk_and_line_by_line_agree(damaged):
     data = damaged[2]
     chunk = Chunk(data, len(data), 0, 1)
@@ -429,8 +409,7 @@ def kills_of(data, chunk_bytes):
     return [(kill.killed, kill.location.line) for kill in Collected([*found, *reader.assembler.close()], reader).kills]
 
 
-@examples(60)
-@given(st.lists(damaged_logs(most=2), min_size=2, max_size=5), st.integers(1, 40_000))
+@holds_for(st.lists(damaged_logs(most=2), min_size=2, max_size=5), st.integers(1, 40_000), examples=60)
 def test_chunks_of_any_size_hold_the_same_kills(damaged, chunk_bytes):
     data = b"\n".join(part for _, _, part in damaged)
     assert kills_of(data, chunk_bytes) == kills_of(data, len(data) + 1)
@@ -473,8 +452,7 @@ def check_apart(logs, stamp, random):
     assert len(mixed.kills) == sum(len(found.kills) for found in alone)
 
 
-@examples(40, UNSHRUNK)
-@given(st.permutations(SINGLE_LOGS), st.integers(0, 1 << 32).map(Random))
+@holds_for(st.permutations(SINGLE_LOGS), st.integers(0, 1 << 32).map(Random), examples=40, phases=UNSHRUNK)
 def test_callers_keep_interleaved_reports_apart(names, random):
     callers = ("T12", "C3")
     check_apart(
@@ -482,11 +460,12 @@ def test_callers_keep_interleaved_reports_apart(names, random):
     )
 
 
-@examples(40, UNSHRUNK)
-@given(
+@holds_for(
     st.permutations(SINGLE_LOGS),
     st.sampled_from([("alpha", "beta"), ("node1", "node2")]),
     st.integers(0, 1 << 32).map(Random),
+    examples=40,
+    phases=UNSHRUNK,
 )
 def test_hosts_keep_interleaved_reports_apart(names, hosts, random):
     check_apart(
@@ -533,8 +512,7 @@ def escaped(text):
     return "".join(chr(byte) if 32 <= byte < 127 and byte != 92 else f"\\x{byte:02x}" for byte in raw)
 
 
-@examples(400)
-@given(names)
+@holds_for(names, examples=400)
 def test_any_name_in_dev_kmsg(comm):
     check_names(
         parse(text_of(f"4,{n},{n * 50},-,caller=T12;{escaped(text)}" for n, text in enumerate(story(comm)))), comm
@@ -566,24 +544,22 @@ def in_journal(comm):
     return parse(text_of(journal(text, n) for n, text in enumerate(story(comm))))
 
 
-@examples(400)
-@given(names.filter(is_printable))
+@holds_for(names.filter(is_printable), examples=400)
 @example("=3D")  # as quoted-printable mail writes "="
 def test_any_printable_name_in_json_of_journald(comm):
     check_names(in_journal(comm), comm)
 
 
-@examples(100, UNSHRUNK)
-@given(names.filter(lambda comm: not is_printable(comm)))
+@holds_for(names.filter(lambda comm: not is_printable(comm)), examples=100, phases=UNSHRUNK)
 def test_any_other_name_in_json_of_journald(comm):
     check_names(in_journal(comm), comm)
 
 
-@examples(400)
 # A name may begin like the tag of `journalctl -o short-monotonic --no-hostname`: the log's other lines tell.
-@given(
+@holds_for(
     names.filter(lambda comm: "\n" not in comm)
-    | st.sampled_from(["kernel: ab", "kernel: ", "kernel: [1]", "kernel: a: b"])
+    | st.sampled_from(["kernel: ab", "kernel: ", "kernel: [1]", "kernel: a: b"]),
+    examples=400,
 )
 def test_any_name_on_one_line(comm):
     check_names(parse(text_of(stamped(story(comm)))), comm)
@@ -598,8 +574,7 @@ texts = st.one_of(
 )
 
 
-@examples(600)
-@given(texts)
+@holds_for(texts, examples=600)
 def test_peeling_only_takes_away(text):
     line = peel(text)
     assert len(line.text) <= len(text)
