@@ -13,9 +13,10 @@ struct word {
 	bool after_digit; /* it counts behind a digit only */
 };
 
-/* A place in a word that a pair may be of. */
+/* A place in a word that a pair may be of. Most pairs are of other words: its first and last byte tell so before the word is compared. */
 struct place {
-	uint8_t word, offset, next;
+	uint8_t word, offset, rest, next; /* `rest`: bytes of the word from the pair on */
+	char first, last;
 };
 
 struct words {
@@ -38,9 +39,12 @@ static unsigned pair_at(const char *p) { return (unsigned)(uint8_t)p[0] | (unsig
 
 static void add_place(struct words *words, int word, int offset)
 {
-	unsigned pair = pair_at(words->word[word].text.p + offset);
+	struct text text = words->word[word].text;
+	unsigned pair = pair_at(text.p + offset);
 
-	words->place[words->n_places] = (struct place){(uint8_t)word, (uint8_t)offset, words->first[pair]};
+	words->place[words->n_places] = (struct place){
+		(uint8_t)word, (uint8_t)offset, (uint8_t)(length(text) - (size_t)offset), words->first[pair], *text.p, text.end[-1],
+	};
 	words->first[pair] = (uint8_t)words->n_places++;
 }
 
@@ -139,6 +143,23 @@ static bool add_mark(struct marks *marks, const char *data, struct text line, co
 	return true;
 }
 
+/* The next pair from `p` on, which is of a word or the last. Most are of none: four are looked up for one branch. */
+static const char *next_pair(const struct words *words, const char *p, const char *stop)
+{
+	const uint8_t *first = words->first;
+
+	while (stop - p >= 8 && (first[pair_at(p)] & first[pair_at(p + 2)] & first[pair_at(p + 4)] & first[pair_at(p + 6)]) == NONE)
+		p += 8;
+	while (stop - p >= 2 && first[pair_at(p)] == NONE)
+		p += 2;
+	return p;
+}
+
+static bool is_at(const struct place *place, const char *p, const char *data, const char *stop)
+{
+	return p - data >= place->offset && stop - p >= place->rest && *(p - place->offset) == place->first && p[place->rest - 1] == place->last;
+}
+
 /* Marks the lines that hold a word and begin before `end`. False where there is no memory. */
 bool mark_lines(const struct words *words, const char *data, size_t n, size_t end, struct marks *marks)
 {
@@ -147,14 +168,14 @@ bool mark_lines(const struct words *words, const char *data, size_t n, size_t en
 	const char *stop = data + n;
 	bool has_line = false;
 
-	for (const char *p = data; p + 1 < stop; p += 2) {
+	for (const char *p = next_pair(words, data, stop); stop - p >= 2; p = next_pair(words, p + 2, stop)) {
 		for (int i = words->first[pair_at(p)]; i != NONE; i = words->place[i].next) {
 			const struct place *place = &words->place[i];
 			const struct word *word = &words->word[place->word];
 			size_t size = length(word->text);
 			const char *begin = p - place->offset, *newline;
 
-			if (p - data < place->offset || (size_t)(stop - begin) < size || memcmp(begin, word->text.p, size))
+			if (!is_at(place, p, data, stop) || memcmp(begin, word->text.p, size))
 				continue;
 			if (word->after_digit && (begin == data || !is_digit(begin[-1])))
 				continue;
