@@ -29,7 +29,7 @@ struct reader {
 	int64_t header;       /* mark of the header that was read last here, -1 where Python read it */
 	int64_t header_line;
 	int64_t first_table;  /* where the first line with the word of a table's head begins, or -1 */
-	int64_t lines;        /* that begin in the block */
+	int64_t lines;        /* that begin in the block; known at its end */
 	int64_t n_records;    /* in `out` */
 	int64_t n_ended;      /* of these: lines with an end that can be told */
 	const char *out;      /* records, as MessagePack */
