@@ -176,6 +176,50 @@ def test_events_and_names_of_containers_need_no_python(stamp, monkeypatch):
     assert handed_over("".join(f"{stamp}{line}\n" for line in lines).encode(), monkeypatch) == 0
 
 
+def test_what_a_mailer_wrapped_within_words_needs_no_python(monkeypatch):
+    """Its table has lines of others between rows of three pieces, and blanks at the joints; its summary has no stamp."""
+    assert handed_over(read_whole(DATA / "corpus" / "38-6.18plus-memcgv2-mailwrapped.txt"), monkeypatch) == 0
+
+
+WRAPPED_TABLE = """\
+[   56.419649] [  pid  ]   uid  tgid total_vm      rss rss_anon rss_file rss_shmem pgtables_bytes swapents oom_score_adj name
+[   56.419651] [   1121]     0  1121      734      366        0      366         0    45056        0             0 stress
+[   56.419653] [   1122]     0  1122   179935   130854   130720      134         0  1097728        0          -100 kworker/0:1
+[   56.419654] [   1123]     0  1123   179935   130854   130720      134         0  1097728        0             0 my [name] x
+"""
+WRAPPED_SUMMARY = "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/a-b/c.d,task_memcg=/a,task=stress,pid=1122,uid=0"
+BETWEEN = (
+    "",
+    "[   56.419652] mm/memcontrol.c:1158: enter",
+    "[   56.419652] ",
+    "[   56.419652][  T12] [ 12] x",
+    "Mem-Info:",
+    "rest of it",
+    " ",
+)
+
+
+@given(
+    st.integers(20, 110),
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 14), st.sampled_from(BETWEEN)), max_size=3),
+)
+@examples(200)
+def test_wrapped_tables_and_summaries_are_read_alike(width, at_blanks, with_rows, between):
+    lines = []
+    for line in (*(WRAPPED_TABLE.splitlines()[: 4 if with_rows else 3]), "[   56.419655] ", WRAPPED_SUMMARY):
+        while len(line) > width:
+            cut = line.rfind(" ", 8, width) + 1 if at_blanks else 0
+            lines.append(line[: cut or width])
+            line = line[cut or width :]
+        lines.append(line)
+    for place, other in between:
+        lines.insert(place, other)
+    header = "[   56.419600] stress invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0"
+    check("\n".join((header, *lines, f"[   56.419660] {KILL_LINES[0]}", "")).encode())
+
+
 @pytest.mark.parametrize("digits", [12, 13, 18, 19])
 def test_long_numbers_are_read_alike(digits):
     """The sanitizers see a number of 19 digits, and a stamp of more, which are none of 64 bits."""

@@ -290,7 +290,7 @@ struct losses {
 };
 
 struct block;
-enum { STRINGS = 1024 };
+enum { STRINGS = 1024, CLASSES = 17 };
 struct assembler {
 	/* what Python reads; columns.py has the same fields */
 	int64_t rows, task_rows; /* that wait in the columns */
@@ -299,7 +299,7 @@ struct assembler {
 	/* its own */
 	jmp_buf failed;
 	bool is_lost; /* a call failed: nothing is left */
-	struct block *blocks;
+	struct block *blocks, *kept[CLASSES]; /* in use; given back, by their sizes */
 	struct str *strings[STRINGS]; /* that were made last, by their hashes */
 	struct host *hosts;
 	size_t n_hosts, hosts_capacity, last_host;

@@ -38,7 +38,6 @@ struct reader *oomtrial_open(const struct words *words, const char *data, int64_
 		for (int k = 0; k < r->marks.mark[i].n_words && k < MAX_FORMS; k++)
 			if (r->form_of[r->marks.mark[i].words[k]] == TABLE)
 				r->first_table = r->marks.mark[i].start;
-	r->lines = count_newlines(data, data + end) + (end == size && size && data[size - 1] != '\n');
 	return r;
 }
 
@@ -65,8 +64,10 @@ int oomtrial_read(struct reader *r)
 		if (!read_line(r))
 			break;
 	}
-	if (r->index == r->n_marks)
+	if (r->index == r->n_marks) {
 		flush_parts(r, false);
+		r->lines = line_at(r, r->end) - r->first_line + (r->end == r->size && r->size && r->data[r->size - 1] != '\n');
+	}
 	return give(r);
 }
 

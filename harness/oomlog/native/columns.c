@@ -1,19 +1,12 @@
 /* Columns as Arrow has them: https://arrow.apache.org/docs/format/Columnar.html. */
 #include "columns.h"
 
-void add_bytes(struct assembler *a, struct bytes *bytes, const void *p, size_t n)
+void grow_bytes(struct assembler *a, struct bytes *bytes, size_t n)
 {
-	if (n > bytes->capacity - bytes->n) {
-		size_t capacity = (bytes->n + n) * 2 + 1024;
+	size_t capacity = (bytes->n + n) * 2 + 1024;
 
-		bytes->p = resize(a, bytes->p, capacity);
-		bytes->capacity = capacity;
-	}
-	if (n && p)
-		memcpy(bytes->p + bytes->n, p, n);
-	else if (n)
-		memset(bytes->p + bytes->n, 0, n);
-	bytes->n += n;
+	bytes->p = resize(a, bytes->p, capacity);
+	bytes->capacity = capacity;
 }
 
 /* So many bits of one value from the bit `at` on. */
@@ -35,14 +28,24 @@ static void add_bits(struct assembler *a, struct bytes *bits, size_t at, size_t 
 		bits->p[at / 8] = (char)(bits->p[at / 8] | 1 << at % 8);
 }
 
+/* The same of one bit, the next. */
+static inline void add_bit(struct assembler *a, struct bytes *bits, size_t at, bool value)
+{
+	if (at / 8 == bits->n)
+		add_bytes(a, bits, NULL, 1);
+	bits->p[at / 8] = (char)(bits->p[at / 8] | value << at % 8);
+}
+
 /* Notes whether so many rows are there; call it before their data. */
-static void add_valid(struct assembler *a, struct column *column, size_t n, bool is_there)
+static inline void add_valid(struct assembler *a, struct column *column, size_t n, bool is_there)
 {
 	if (!is_there && !column->nulls)
 		add_bits(a, &column->valid, 0, column->rows, true);
 	if (!is_there)
 		column->nulls += n;
-	if (column->nulls)
+	if (column->nulls && n == 1)
+		add_bit(a, &column->valid, column->rows, is_there);
+	else if (column->nulls)
 		add_bits(a, &column->valid, column->rows, n, is_there);
 	column->rows += n;
 }
@@ -65,7 +68,7 @@ void add_float(struct assembler *a, struct column *column, bool is_there, double
 
 void add_bool(struct assembler *a, struct column *column, answer value)
 {
-	add_bits(a, &column->data, column->rows, 1, value == YES);
+	add_bit(a, &column->data, column->rows, value == YES);
 	add_valid(a, column, 1, value != UNKNOWN);
 }
 
@@ -98,6 +101,21 @@ static void add_end(struct assembler *a, struct column *column, size_t end)
 		add_bytes(a, &column->ends, ends + 1, sizeof *ends);
 }
 
+/* Where the ASCII that a text begins with ends. */
+static const char *end_of_ascii(struct text t)
+{
+	uint64_t word;
+
+	for (; length(t) >= sizeof word; t.p += sizeof word) {
+		memcpy(&word, t.p, sizeof word);
+		if (word & 0x8080808080808080)
+			break;
+	}
+	while (t.p < t.end && (uint8_t)*t.p < 0x80)
+		t.p++;
+	return t.p;
+}
+
 /* A text as schema.printable() has it: a byte that is no UTF-8 shows as \xNN. */
 void add_text(struct assembler *a, struct column *column, struct text t)
 {
@@ -108,7 +126,7 @@ void add_text(struct assembler *a, struct column *column, struct text t)
 		const char *begin = t.p;
 		size_t n = 1;
 
-		while (t.p < t.end && (n = sequence(t)))
+		for (t.p = end_of_ascii(t); t.p < t.end && (n = sequence(t));)
 			t.p += n;
 		add_bytes(a, &column->data, begin, (size_t)(t.p - begin));
 		if (t.p < t.end) {

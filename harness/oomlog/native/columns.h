@@ -23,7 +23,19 @@ struct columns {
 
 void open_columns(struct columns columns[TABLES]);
 void clear_columns(struct columns columns[TABLES]);
-void add_bytes(struct assembler *a, struct bytes *bytes, const void *p, size_t n);
+void grow_bytes(struct assembler *a, struct bytes *bytes, size_t n);
+
+/* So many bytes, or zeros. It stands here as it is of every cell. */
+static inline void add_bytes(struct assembler *a, struct bytes *bytes, const void *p, size_t n)
+{
+	if (n > bytes->capacity - bytes->n)
+		grow_bytes(a, bytes, n);
+	if (n && p)
+		memcpy(bytes->p + bytes->n, p, n);
+	else if (n)
+		memset(bytes->p + bytes->n, 0, n);
+	bytes->n += n;
+}
 void add_int(struct assembler *a, struct column *column, struct number value);
 void add_float(struct assembler *a, struct column *column, bool is_there, double value);
 void add_bool(struct assembler *a, struct column *column, answer value);

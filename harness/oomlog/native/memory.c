@@ -7,7 +7,18 @@
 struct block {
 	_Alignas(16) struct block *next;
 	struct block *before;
+	size_t class; /* of its size; 0 for one that is large */
 };
+
+/* Small pieces are kept for the next of their size: most live as long as a report. With the sanitizer none is, so that it sees a use after
+ * the end. */
+#ifdef __SANITIZE_ADDRESS__
+enum { STEP = 64, LARGEST_KEPT = 0 };
+#else
+enum { STEP = 64, LARGEST_KEPT = STEP * (CLASSES - 1) };
+#endif
+
+static size_t class_of(size_t n) { return n <= LARGEST_KEPT ? (n + STEP - 1) / STEP : 0; }
 
 _Noreturn void fail(struct assembler *a, enum failure failure) { longjmp(a->failed, (int)failure); }
 
@@ -32,10 +43,18 @@ static void unlink_block(struct assembler *a, struct block *block)
 
 void *take(struct assembler *a, size_t n)
 {
-	struct block *block = n <= SIZE_MAX / 2 ? calloc(1, sizeof *block + n) : NULL;
+	size_t class = class_of(n);
+	struct block *block = a->kept[class];
 
-	if (!block)
-		fail(a, NO_MEMORY);
+	if (class && block) {
+		a->kept[class] = block->next;
+		memset(block + 1, 0, n);
+	} else {
+		block = n <= SIZE_MAX / 2 ? calloc(1, sizeof *block + (class ? class * STEP : n)) : NULL;
+		if (!block)
+			fail(a, NO_MEMORY);
+		block->class = class;
+	}
 	link_block(a, block);
 	return block + 1;
 }
@@ -47,6 +66,16 @@ void *resize(struct assembler *a, void *p, size_t n)
 	if (!p)
 		return take(a, n);
 	block = (struct block *)p - 1;
+	if (block->class) {
+		size_t before = block->class * STEP;
+		void *larger = n > before ? take(a, n) : p;
+
+		if (larger != p) {
+			memcpy(larger, p, before);
+			give_back(a, p);
+		}
+		return larger;
+	}
 	unlink_block(a, block);
 	grown = n <= SIZE_MAX / 2 ? realloc(block, sizeof *block + n) : NULL;
 	link_block(a, grown ? grown : block);
@@ -57,20 +86,35 @@ void *resize(struct assembler *a, void *p, size_t n)
 
 void give_back(struct assembler *a, void *p)
 {
+	struct block *block;
+
 	if (!p)
 		return;
-	unlink_block(a, (struct block *)p - 1);
-	free((struct block *)p - 1);
+	block = (struct block *)p - 1;
+	unlink_block(a, block);
+	if (!block->class) {
+		free(block);
+		return;
+	}
+	block->next = a->kept[block->class];
+	a->kept[block->class] = block;
+}
+
+static void free_list(struct block **first)
+{
+	while (*first) {
+		struct block *block = *first;
+
+		*first = block->next;
+		free(block);
+	}
 }
 
 void give_back_all(struct assembler *a)
 {
-	while (a->blocks) {
-		struct block *block = a->blocks;
-
-		a->blocks = block->next;
-		free(block);
-	}
+	free_list(&a->blocks);
+	for (size_t class = 0; class < CLASSES; class++)
+		free_list(&a->kept[class]);
 }
 
 uint64_t hash_of(const void *p, size_t n)
@@ -125,8 +169,6 @@ bool str_equal(const struct str *one, const struct str *other)
 {
 	return one == other || (one && other && one->hash == other->hash && str_is(one, str_text(other)));
 }
-
-void *queue_at(const struct queue *queue, size_t i) { return queue->at[(queue->first + i) & (queue->capacity - 1)]; }
 
 void queue_push(struct assembler *a, struct queue *queue, void *p)
 {

@@ -50,7 +50,7 @@ struct queue {
 	size_t first, n, capacity;
 };
 
-void *queue_at(const struct queue *queue, size_t i);
+static inline void *queue_at(const struct queue *queue, size_t i) { return queue->at[(queue->first + i) & (queue->capacity - 1)]; }
 void queue_push(struct assembler *a, struct queue *queue, void *p);
 void *queue_pop(struct queue *queue);
 static inline void *queue_last(const struct queue *queue) { return queue->n ? queue_at(queue, queue->n - 1) : NULL; }

@@ -3,25 +3,20 @@
 
 #include <stdlib.h>
 
-void put_raw(struct buffer *out, const void *p, size_t n)
+/* Makes room for so many bytes. False where there is no memory: the buffer is lost. */
+bool grow(struct buffer *out, size_t n)
 {
-	if (out->n + n > out->capacity) {
-		size_t capacity = (out->n + n) * 2 + 4096;
-		char *grown = out->is_lost ? NULL : realloc(out->p, capacity);
+	size_t capacity = (out->n + n) * 2 + 4096;
+	char *grown = out->is_lost ? NULL : realloc(out->p, capacity);
 
-		if (!grown) {
-			out->is_lost = true;
-			return;
-		}
-		out->p = grown;
-		out->capacity = capacity;
+	if (!grown) {
+		out->is_lost = true;
+		return false;
 	}
-	if (n)
-		memcpy(out->p + out->n, p, n);
-	out->n += n;
+	out->p = grown;
+	out->capacity = capacity;
+	return true;
 }
-
-void put_byte(struct buffer *out, uint8_t byte) { put_raw(out, &byte, 1); }
 
 static void put_big_endian(struct buffer *out, uint8_t type, uint64_t value, int bytes)
 {

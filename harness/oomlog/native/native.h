@@ -126,8 +126,25 @@ struct buffer {
 	bool is_lost; /* there was no memory: nothing of it counts */
 };
 
-void put_raw(struct buffer *out, const void *p, size_t n);
-void put_byte(struct buffer *out, uint8_t byte);
+bool grow(struct buffer *out, size_t n);
+
+/* These are of every cell and byte: they stand here so that each source has them in its loops. */
+static inline void put_raw(struct buffer *out, const void *p, size_t n)
+{
+	if (n > out->capacity - out->n && !grow(out, n))
+		return;
+	if (n)
+		memcpy(out->p + out->n, p, n);
+	out->n += n;
+}
+
+static inline void put_byte(struct buffer *out, uint8_t byte)
+{
+	if (out->n == out->capacity && !grow(out, 1))
+		return;
+	out->p[out->n++] = (char)byte;
+}
+
 void put_array(struct buffer *out, size_t n);
 void put_map(struct buffer *out, size_t n);
 void put_text(struct buffer *out, struct text t);

@@ -134,6 +134,17 @@ static bool read_lists_of_record(struct reader *r, struct text text, const struc
 	return true;
 }
 
+/* Where a line stands. A bare part of a report has the header's stamp, as the kernel printed them as one record. */
+static void put_where(struct reader *r, const struct mark *mark, enum form form, const struct line *line)
+{
+	put_array(&r->records, 2);
+	put_place(&r->records, r->line_number, r->offset + mark->start);
+	if (line->is_bare && r->head_size && is_part(form))
+		put_raw(&r->records, r->head_tail, r->head_size);
+	else
+		put_where_tail(&r->records, line);
+}
+
 /* Whether all words of a line are of one form, and nothing in it looks like markup, behind which the Python reader would look. */
 static bool is_plainly(const struct reader *r, const struct mark *mark, enum form form, struct text raw)
 {
@@ -216,22 +227,13 @@ static bool try_line(struct reader *r)
 			return false;
 	}
 	before = r->records.n;
-	put_array(&r->records, 2);
-	if (line.is_bare && r->head_size && is_part(form)) {
-		put_place(&r->records, r->line_number, r->offset + mark->start);
-		put_raw(&r->records, r->head_tail, r->head_size);
-	} else {
-		put_place(&r->records, r->line_number, r->offset + mark->start);
-		put_where_tail(&r->records, &line);
-	}
+	put_where(r, mark, form, &line);
 	is_whole = read_line_form(r, &r->records, form, text, &line, raw, end, &comm);
 	if (!is_whole) {
 		r->records.n = before;
 		if (form == EVENT)
 			return !line.is_bare && is_plainly(r, mark, form, raw) && is_no_event(text);
-		put_array(&r->records, 2);
-		put_place(&r->records, r->line_number, r->offset + mark->start);
-		put_where_tail(&r->records, &line);
+		put_where(r, mark, form, &line);
 		is_whole = form == KILL && !line.is_bare && is_plainly(r, mark, form, raw) && stands_alone(r, raw) &&
 			   read_cut_kill(&r->records, text);
 	}

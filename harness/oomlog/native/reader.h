@@ -29,7 +29,7 @@ struct reader {
 	int64_t header;       /* mark of the header that was read last here, -1 where Python read it */
 	int64_t header_line;
 	int64_t first_table;  /* where the first line with the word of a table's head begins, or -1 */
-	int64_t lines;        /* that begin in the block */
+	int64_t lines;        /* that begin in the block; known at its end */
 	int64_t n_records;    /* in `out` */
 	int64_t n_ended;      /* of these: lines with an end that can be told */
 	const char *out;      /* records, as MessagePack */
@@ -64,6 +64,11 @@ static inline bool contains(struct text t, struct text word)
 	return !length(word) || memmem(t.p, length(t), word.p, length(word));
 }
 
+static inline bool same_bytes(struct text one, struct text other)
+{
+	return length(one) == length(other) && !memcmp(one.p, other.p, length(one));
+}
+
 /* The line that begins at `p`. */
 static inline struct text next_line(const char *p, const char *stop)
 {
@@ -91,6 +96,10 @@ bool text_behind_origin(const struct origin *o, struct text raw, struct text *te
 bool is_simple_name(struct text t);
 bool is_sure_name(struct text comm, const struct line *line);
 
+/* Lines that were wrapped into several, and the rows of a table among them. */
+struct text join(char *space, size_t size, struct text begun, const struct text *rests, int n, int way, bool has_blanks);
+bool read_rows_by_lines(struct reader *r, struct text raw, struct text token, struct text zone, const struct head *head, struct text caller,
+			int64_t number, bool is_wrapped, int64_t *damaged, int64_t *foreign);
 bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, struct text raw, struct line *line, int64_t *end, struct text *comm);
 
 /* What follows a head on lines of its own; false where Python must read it. */

@@ -1,5 +1,5 @@
 /* What follows a line of a report on lines of its own, as sections.py reads it: the rows of a task table, the memory statistics of a
- * memcg. */
+ * memcg. Tables that only the reader of lines can read are in rowreader.c. */
 #define _GNU_SOURCE /* memmem */
 #include "reader.h"
 
@@ -192,7 +192,8 @@ static bool read_rows(struct reader *r, struct text raw, struct text token, stru
 bool read_table(struct reader *r, struct buffer *out, const struct head *head, struct text raw, struct text caller, struct text host,
 		       int64_t head_end)
 {
-	int64_t stop = zone_end(r, head_end, caller, host, true), begin = head_end + 1 < stop ? head_end + 1 : stop, line, foreign = 0;
+	int64_t stop = zone_end(r, head_end, caller, host, true), begin = head_end + 1 < stop ? head_end + 1 : stop, line;
+	int64_t damaged = 0, foreign = 0;
 	bool is_padded = is_blank(raw.end[-1]);
 	char space[300];
 	struct text token, zone = {r->data + begin, r->data + stop};
@@ -204,8 +205,11 @@ bool read_table(struct reader *r, struct buffer *out, const struct head *head, s
 	if (!read_rows(r, raw, token, zone, head, line, is_padded, &foreign)) {
 		drop_rows(r);
 		foreign = 0;
-		if (!read_wrapped_rows(r, raw, token, zone, head, line))
-			return false;
+		if (!read_wrapped_rows(r, raw, token, zone, head, line)) {
+			drop_rows(r);
+			if (!read_rows_by_lines(r, raw, token, zone, head, caller, line, r->data + head_end > raw.end, &damaged, &foreign))
+				return false;
+		}
 	}
 	put_array(out, 7);
 	put_word(out, "TaskTable");
@@ -215,7 +219,7 @@ bool read_table(struct reader *r, struct buffer *out, const struct head *head, s
 	put_bytes(out, r->table.p, r->table.n);
 	put_bytes(out, r->names.p, r->names.n);
 	put_bytes(out, r->places.p, r->places.n);
-	put_number(out, 0);
+	put_number(out, damaged);
 	put_number(out, foreign);
 	return true;
 }

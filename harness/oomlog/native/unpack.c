@@ -14,8 +14,11 @@ static uint64_t big_endian(struct assembler *a, struct text *t, int bytes)
 {
 	uint64_t value = 0;
 
-	while (bytes--)
-		value = value << 8 | next_byte(a, t);
+	if (length(*t) < (size_t)bytes)
+		fail(a, DAMAGED);
+	for (int i = 0; i < bytes; i++)
+		value = value << 8 | (uint8_t)t->p[i];
+	t->p += bytes;
 	return value;
 }
 
@@ -175,8 +178,8 @@ void read_record(struct assembler *a, struct text *t, struct record *record)
 		fail(a, DAMAGED);
 	read_value(a, t, &tag);
 	record->type = ANY_OTHER;
-	for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
-		if (is_text(as_text(&tag), TYPES[i].tag)) {
+	for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES && length(as_text(&tag)); i++)
+		if (*tag.text.p == *TYPES[i].tag && is_text(tag.text, TYPES[i].tag)) {
 			record->type = TYPES[i].type;
 			break;
 		}

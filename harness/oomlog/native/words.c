@@ -1,11 +1,12 @@
 /* The lines that hold a word of a form. Every second pair of bytes is looked up in a table: two pairs of each word are in it,
- * one behind the other, so that one of them is met wherever the word stands. */
+ * one behind the other, so that one of them is met wherever the word stands. Pairs of words are met everywhere: a second table has the
+ * pairs that may follow, and hardly anything but words is in both. */
 #define _GNU_SOURCE /* memrchr */
 #include "native.h"
 
 #include <stdlib.h>
 
-enum { PAIRS = 1 << 16, NONE = 0xff };
+enum { PAIRS = 1 << 16, NONE = 0xff, GROUPS = 8 };
 
 struct word {
 	struct text text;
@@ -20,6 +21,7 @@ struct place {
 
 struct words {
 	uint8_t first[PAIRS]; /* of the places of each pair, NONE for most */
+	uint8_t here[PAIRS], behind[PAIRS]; /* groups of words, as bits, that have the pair at a place, or two bytes behind it */
 	struct word word[MAX_WORDS];
 	struct place place[2 * MAX_WORDS];
 	int n_words, n_places;
@@ -38,10 +40,21 @@ static unsigned pair_at(const char *p) { return (unsigned)(uint8_t)p[0] | (unsig
 
 static void add_place(struct words *words, int word, int offset)
 {
-	unsigned pair = pair_at(words->word[word].text.p + offset);
+	const char *p = words->word[word].text.p + offset;
+	size_t rest = length(words->word[word].text) - (size_t)offset;
+	unsigned pair = pair_at(p);
+	uint8_t group = (uint8_t)(1 << word % GROUPS);
 
 	words->place[words->n_places] = (struct place){(uint8_t)word, (uint8_t)offset, words->first[pair]};
 	words->first[pair] = (uint8_t)words->n_places++;
+	words->here[pair] |= group;
+	if (rest >= 4)
+		words->behind[pair_at(p + 2)] |= group;
+	else
+		/* where the word ends before, anything may follow */
+		for (pair = 0; pair < PAIRS; pair++)
+			if (rest < 3 || (pair & 0xff) == (uint8_t)p[2])
+				words->behind[pair] |= group;
 }
 
 /* Takes a word of a form. False where there is no room, or it is too short. The word must live as long as the table. */
@@ -52,7 +65,7 @@ bool oomtrial_add_word(struct words *words, const char *word, size_t n, int numb
 	if (words->n_words == MAX_WORDS || n < 3 || n > 64)
 		return false;
 	words->word[words->n_words] = (struct word){text_of(word, n), (uint8_t)number, (uint8_t)form, after_digit};
-	for (int offset = 0; offset + 3 <= (int)n; offset++) {
+	for (int offset = 0; !offset || offset + 5 <= (int)n; offset++) { /* two pairs, and one behind each */
 		int cost = commonness(word[offset]) * commonness(word[offset + 1]) + commonness(word[offset + 1]) * commonness(word[offset + 2]);
 
 		if (cost < least) {
@@ -139,6 +152,20 @@ static bool add_mark(struct marks *marks, const char *data, struct text line, co
 	return true;
 }
 
+static unsigned groups_at(const struct words *words, const char *p) { return words->here[pair_at(p)] & words->behind[pair_at(p + 2)]; }
+
+/* The next pair from `p` on, which is of a word or the last. Most are of none: four are looked up for one branch. */
+static const char *next_pair(const struct words *words, const char *p, const char *stop)
+{
+	while (stop - p >= 10 && !(groups_at(words, p) | groups_at(words, p + 2) | groups_at(words, p + 4) | groups_at(words, p + 6)))
+		p += 8;
+	while (stop - p >= 4 && !groups_at(words, p))
+		p += 2;
+	while (stop - p >= 2 && stop - p < 4 && words->first[pair_at(p)] == NONE)
+		p += 2;
+	return p;
+}
+
 /* Marks the lines that hold a word and begin before `end`. False where there is no memory. */
 bool mark_lines(const struct words *words, const char *data, size_t n, size_t end, struct marks *marks)
 {
@@ -147,7 +174,7 @@ bool mark_lines(const struct words *words, const char *data, size_t n, size_t en
 	const char *stop = data + n;
 	bool has_line = false;
 
-	for (const char *p = data; p + 1 < stop; p += 2) {
+	for (const char *p = next_pair(words, data, stop); stop - p >= 2; p = next_pair(words, p + 2, stop)) {
 		for (int i = words->first[pair_at(p)]; i != NONE; i = words->place[i].next) {
 			const struct place *place = &words->place[i];
 			const struct word *word = &words->word[place->word];

@@ -13,14 +13,45 @@ static bool is_hard_wrap(size_t width, size_t next_width)
 	return width == next_width;
 }
 
-/* rejoin.parse(), for a line behind a kernel's stamp and the lines that it was wrapped into. */
+/* rows.joined(): a blank at each joint or none; the first way is the likely one everywhere. A text that is NULL where there is no room. */
+struct text join(char *space, size_t size, struct text begun, const struct text *rests, int n, int way, bool has_blanks)
+{
+	size_t used = length(begun = n ? right_trimmed(begun) : begun);
+
+	if (used + 1 > size)
+		return (struct text){0};
+	memcpy(space, begun.p, used);
+	for (int i = 0; i < n; i++) {
+		bool is_second = way >> (n - 1 - i) & 1;
+
+		if (used + length(rests[i]) + 1 > size)
+			return (struct text){0};
+		if (is_second != has_blanks)
+			space[used++] = ' ';
+		memcpy(space + used, rests[i].p, length(rests[i]));
+		used += length(rests[i]);
+	}
+	return text_of(space, used);
+}
+
+static bool is_of_bare_rest(char c) { return is_word(c) || c == '=' || c == '/' || c == ',' || c == '.' || c == '-' || c == '@' || c == '\\'; }
+
+/* Whether a line without a stamp is certainly the rest of a summary without one: it has no blank or colon, so it has no prefix and begins no form. */
+static bool is_bare_rest(struct text t)
+{
+	return length(t) && (is_lower(*t.p) || *t.p == '_' || *t.p == '/' || *t.p == '=') && !begins(t, "mems_allowed=") &&
+	       is_made_of(t, is_of_bare_rest);
+}
+
+/* rejoin.parse(), for a line behind a kernel's stamp and the lines that it was wrapped into, and for a summary without a stamp, which the
+ * kernel begins with a newline. */
 bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, struct text raw, struct line *line, int64_t *end, struct text *comm)
 {
-	struct text begun = right_trimmed(line->text), rests[PIECES - 1];
+	struct text rests[PIECES - 1];
 	const char *stop = r->data + r->size, *p = raw.end;
-	bool has_blanks = !begins(begun, "oom-kill:"); /* a summary has none but in names */
+	bool has_blanks = !begins(line->text, "oom-kill:"); /* a summary has none but in names */
 
-	if (line->is_bare || *raw.p != '[')
+	if (line->is_bare ? !begins(raw, "oom-kill:constraint=") || is_blank(raw.end[-1]) : *raw.p != '[')
 		return false;
 	if (form == KILL) {
 		if (!begins(line->text, "Memory cgroup out of memory: Killed process ") && !begins(line->text, "Out of memory: Killed process "))
@@ -47,38 +78,27 @@ bool read_wrapped_line(struct reader *r, struct buffer *out, enum form form, str
 		if (n == 1 && is_hard_wrap(length(raw), length(next)))
 			has_blanks = false;
 		rests[n - 1] = trimmed(next);
-		if (!length(rests[n - 1]))
+		if (!length(rests[n - 1]) || (line->is_bare && !is_bare_rest(next)))
 			return false;
-		/* a blank at each joint or none: all ways, those first that are likely */
 		for (int way = 0; way < 1 << n; way++) {
-			size_t used = length(begun), before = out->n;
+			struct text text = join(space, sizeof space, line->text, rests, n, way, has_blanks);
+			size_t before = out->n;
 			bool is_read;
 
-			if (used + 1 > sizeof space)
+			if (!text.p)
 				return false;
-			memcpy(space, begun.p, used);
-			for (int i = 0; i < n; i++) {
-				bool is_second = way >> (n - 1 - i) & 1;
-
-				if (used + length(rests[i]) + 1 > sizeof space)
-					return false;
-				if (is_second != has_blanks)
-					space[used++] = ' ';
-				memcpy(space + used, rests[i].p, length(rests[i]));
-				used += length(rests[i]);
-			}
 			if (form == KILL) {
-				is_read = read_killed(out, text_of(space, used));
+				is_read = read_killed(out, text);
 			} else if (form == HEADER) {
-				is_read = read_header(out, text_of(space, used), comm) && is_sure_name(*comm, line);
+				is_read = read_header(out, text, comm) && is_sure_name(*comm, line);
 			} else if (form == SUMMARY) {
-				is_read = read_part(out, SUMMARY, text_of(space, used));
+				is_read = read_part(out, SUMMARY, text);
 			} else if (form == GROUP_KILL) {
-				is_read = read_group_kill(out, text_of(space, used));
+				is_read = read_group_kill(out, text);
 			} else {
 				struct head head;
 
-				is_read = read_table_head(text_of(space, used), &head);
+				is_read = read_table_head(text, &head);
 				if (is_read && !read_table(r, out, &head, raw, line->caller, line->host, p - r->data)) {
 					out->n = before;
 					return false;
