@@ -199,13 +199,13 @@ BETWEEN = (
 )
 
 
-@given(
+@holds_for(
     st.integers(20, 110),
     st.booleans(),
     st.booleans(),
     st.lists(st.tuples(st.integers(0, 14), st.sampled_from(BETWEEN)), max_size=3),
+    examples=200,
 )
-@examples(200)
 def test_wrapped_tables_and_summaries_are_read_alike(width, at_blanks, with_rows, between):
     lines = []
     for line in (*(WRAPPED_TABLE.splitlines()[: 4 if with_rows else 3]), "[   56.419655] ", WRAPPED_SUMMARY):
