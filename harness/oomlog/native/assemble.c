@@ -1,17 +1,17 @@
 /* From records of lines to reports, kills and releases: the state machine of assemble.py. */
 #include "assembler.h"
 
-enum { CALLERS = 1024 };
+enum { MOST_CONTEXTS = 1024 };
 
-void close_report(struct assembler *a, struct caller *caller, enum outcome outcome)
+void close_report(struct assembler *a, struct print_context *context, enum outcome outcome)
 {
-	struct report *r = caller->report;
+	struct report *r = context->report;
 
 	if (r && !r->is_closed) {
 		r->outcome = outcome;
 		r->is_closed = true;
 	}
-	caller->report = NULL;
+	context->report = NULL;
 	report_drop(a, r);
 }
 
@@ -32,9 +32,9 @@ struct report *new_report(struct assembler *a, const struct boot *boot, struct p
 }
 
 /* A process that was chosen, and whose kill is not in the log: a report of it says so. */
-void end_choice(struct assembler *a, struct boot *boot, struct caller *caller)
+void end_choice(struct assembler *a, struct boot *boot, struct print_context *context)
 {
-	struct chosen *chosen = caller->chosen;
+	struct chosen *chosen = context->chosen;
 
 	if (chosen && chosen->has_where) {
 		struct report *r;
@@ -46,34 +46,34 @@ void end_choice(struct assembler *a, struct boot *boot, struct caller *caller)
 		r->is_global = chosen->is_memcg == NO ? YES : UNKNOWN;
 		r->is_closed = true;
 	}
-	drop_chosen(a, caller);
+	drop_chosen(a, context);
 }
 
 void end_boot(struct assembler *a, struct boot *boot)
 {
-	for (size_t i = 0; i < boot->callers.n; i++)
-		end_choice(a, boot, queue_at(&boot->callers, i));
+	for (size_t i = 0; i < boot->contexts.n; i++)
+		end_choice(a, boot, queue_at(&boot->contexts, i));
 }
 
-struct caller *caller_of(struct assembler *a, struct boot *boot, struct text name)
+struct print_context *context_of(struct assembler *a, struct boot *boot, struct text name)
 {
-	struct caller *caller = find_caller(boot, name);
+	struct print_context *context = find_context(boot, name);
 
-	if (caller)
-		return caller;
-	if (boot->callers.n >= CALLERS) {
-		struct caller *old = queue_pop(&boot->callers);
+	if (context)
+		return context;
+	if (boot->contexts.n >= MOST_CONTEXTS) {
+		struct print_context *old = queue_pop(&boot->contexts);
 
 		end_choice(a, boot, old);
 		close_report(a, old, NO_OUTCOME);
-		empty_caller(a, old);
+		empty_context(a, old);
 		str_drop(a, old->name);
 		give_back(a, old);
 	}
-	caller = take(a, sizeof *caller);
-	caller->name = str_of(a, name);
-	queue_push(a, &boot->callers, caller);
-	return caller;
+	context = take(a, sizeof *context);
+	context->name = str_of(a, name);
+	queue_push(a, &boot->contexts, context);
+	return context;
 }
 
 /* ReportParts */
@@ -82,7 +82,7 @@ struct caller *caller_of(struct assembler *a, struct boot *boot, struct text nam
 static struct report *headless(struct assembler *a, struct boot *boot, const struct where *where, const struct record *part)
 {
 	struct report *r;
-	struct caller *caller;
+	struct print_context *context;
 
 	boot = boot ? boot : boot_of(a, where, part);
 	if (!boot) {
@@ -90,26 +90,26 @@ static struct report *headless(struct assembler *a, struct boot *boot, const str
 		return NULL;
 	}
 	r = new_report(a, boot, place_of(a, where));
-	caller = caller_of(a, boot, where->caller);
-	close_report(a, caller, NO_OUTCOME);
-	empty_caller(a, caller);
-	caller->report = report_keep(r);
-	caller->last_line = where->line;
+	context = context_of(a, boot, where->caller);
+	close_report(a, context, NO_OUTCOME);
+	empty_context(a, context);
+	context->report = report_keep(r);
+	context->last_line = where->line;
 	return r;
 }
 
 /* What the parts of one line, or of a report, are put into. */
 struct target {
 	struct boot *boot;
-	struct caller *caller;
+	struct print_context *context;
 	struct report *report;
 };
 
 static void take_part(struct assembler *a, struct target *target, const struct where *where, const struct record *part, bool is_one, int64_t line_base)
 {
-	if (!target->report && (!target->caller || !target->caller->is_copy) && opens(part)) {
+	if (!target->report && (!target->context || !target->context->is_copy) && opens(part)) {
 		target->report = headless(a, is_one ? NULL : target->boot, where, part);
-		target->caller = NULL;
+		target->context = NULL;
 	}
 	if (target->report)
 		fill(a, target->report, part, line_base);
@@ -119,10 +119,10 @@ static void take_parts(struct assembler *a, const struct where *where, const str
 {
 	struct target target = {.boot = find_boot(a, where->host)};
 
-	target.caller = target.boot ? find_caller(target.boot, where->caller) : NULL;
-	if (target.caller) {
-		target.report = target.caller->report;
-		target.caller->last_line = where->line;
+	target.context = target.boot ? find_context(target.boot, where->caller) : NULL;
+	if (target.context) {
+		target.report = target.context->report;
+		target.context->last_line = where->line;
 	}
 	if (record->type == PARTS) {
 		struct record part;
@@ -177,13 +177,13 @@ static void other_event(struct assembler *a, const struct boot *boot, struct pla
 	queue_push(a, &a->out, waiting);
 }
 
-static void header(struct assembler *a, struct boot *boot, struct caller *caller, struct place where, const struct record *record)
+static void header(struct assembler *a, struct boot *boot, struct print_context *context, struct place where, const struct record *record)
 {
 	const struct value *field = record->field;
 	struct report *r;
 
-	end_choice(a, boot, caller);
-	close_report(a, caller, NO_OUTCOME);
+	end_choice(a, boot, context);
+	close_report(a, context, NO_OUTCOME);
 	r = new_report(a, boot, where);
 	r->is_headless = false;
 	r->comm = str_of(a, as_text(&field[0]));
@@ -193,30 +193,30 @@ static void header(struct assembler *a, struct boot *boot, struct caller *caller
 	r->nodemask = str_of(a, as_text(&field[4]));
 	r->adj = as_number(&field[5]);
 	r->is_complete_header = as_flag(&field[6]);
-	empty_caller(a, caller);
-	caller->report = report_keep(r);
+	empty_context(a, context);
+	context->report = report_keep(r);
 }
 
-static void choose(struct assembler *a, struct boot *boot, struct caller *caller, const struct where *where, const struct record *record)
+static void choose(struct assembler *a, struct boot *boot, struct print_context *context, const struct where *where, const struct record *record)
 {
 	struct text comm = as_text(&record->field[2]);
-	struct report *r = caller->report;
+	struct report *r = context->report;
 
-	end_choice(a, boot, caller);
-	caller->chosen = take(a, sizeof *caller->chosen);
-	caller->chosen->pid = as_integer(&record->field[1]);
-	caller->chosen->comm = str_of(a, comm);
-	caller->chosen->is_memcg = message_is_memcg(as_text(&record->field[0]));
+	end_choice(a, boot, context);
+	context->chosen = take(a, sizeof *context->chosen);
+	context->chosen->pid = as_integer(&record->field[1]);
+	context->chosen->comm = str_of(a, comm);
+	context->chosen->is_memcg = message_is_memcg(as_text(&record->field[0]));
 	if (r) {
-		r->chosen_pid = number_of(caller->chosen->pid);
+		r->chosen_pid = number_of(context->chosen->pid);
 		str_set(a, &r->chosen_comm, str_of(a, comm));
 	} else {
-		caller->chosen->where = place_of(a, where);
-		caller->chosen->has_where = true;
+		context->chosen->where = place_of(a, where);
+		context->chosen->has_where = true;
 	}
 }
 
-static void skip_victim(struct assembler *a, struct boot *boot, struct caller *caller, struct place where, const struct record *record)
+static void skip_victim(struct assembler *a, struct boot *boot, struct print_context *context, struct place where, const struct record *record)
 {
 	struct text comm = as_text(&record->field[2]);
 	struct number pid = as_number(&record->field[1]);
@@ -232,10 +232,10 @@ static void skip_victim(struct assembler *a, struct boot *boot, struct caller *c
 	add_bytes(a, &text, " (", 2);
 	add_bytes(a, &text, comm.p, length(comm));
 	add_bytes(a, &text, ")", 1);
-	caller->skipped = pid;
-	other_event(a, boot, where, text_of("skipped", 7), pid, text_of(text.p, text.n), caller->report);
+	context->skipped = pid;
+	other_event(a, boot, where, text_of("skipped", 7), pid, text_of(text.p, text.n), context->report);
 	give_back(a, text.p);
-	close_report(a, caller, WAS_SKIPPED);
+	close_report(a, context, WAS_SKIPPED);
 }
 
 static void reaped(struct assembler *a, struct boot *boot, struct place where, const struct record *record)
@@ -249,8 +249,8 @@ static void reaped(struct assembler *a, struct boot *boot, struct place where, c
 		.comm = str_of(a, as_text(&field[2])), .anon_kb = as_number(&field[3]), .file_kb = as_number(&field[4]), .shmem_kb = as_number(&field[5]),
 		.is_complete = as_flag(&field[6]),
 	};
-	for (size_t i = boot->recent.n; i-- && !release->kill.is_there;) {
-		struct kill *k = queue_at(&boot->recent, i);
+	for (size_t i = boot->recent_kills.n; i-- && !release->kill.is_there;) {
+		struct kill *k = queue_at(&boot->recent_kills, i);
 
 		if (k->pid == release->pid) {
 			release->kill = number_of(k->index);
@@ -263,67 +263,67 @@ static void reaped(struct assembler *a, struct boot *boot, struct place where, c
 	queue_push(a, &a->out, waiting);
 }
 
-static void share(struct assembler *a, struct caller *caller, const struct record *record)
+static void share(struct assembler *a, struct print_context *context, const struct record *record)
 {
 	int64_t *pid;
 
-	if (!caller->last_kill)
+	if (!context->last_kill)
 		return;
 	pid = take(a, sizeof *pid);
 	*pid = as_integer(&record->field[0]);
-	queue_push(a, &caller->last_kill->sharing, pid);
+	queue_push(a, &context->last_kill->sharing, pid);
 }
 
-static void take_event(struct assembler *a, struct boot *boot, struct caller *caller, struct place where, const struct record *record)
+static void take_event(struct assembler *a, struct boot *boot, struct print_context *context, struct place where, const struct record *record)
 {
 	struct text kind = as_text(&record->field[0]);
 
-	other_event(a, boot, where, kind, as_number(&record->field[1]), as_text(&record->field[2]), caller->report);
+	other_event(a, boot, where, kind, as_number(&record->field[1]), as_text(&record->field[2]), context->report);
 	if (is_text(kind, "panic"))
-		close_report(a, caller, PANIC);
+		close_report(a, context, PANIC);
 	else if (is_text(kind, "no-victim"))
-		close_report(a, caller, NO_VICTIM);
+		close_report(a, context, NO_VICTIM);
 }
 
 static void take_record(struct assembler *a, struct boot *boot, const struct where *where, const struct record *record)
 {
-	struct caller *caller = caller_of(a, boot, where->caller);
+	struct print_context *context = context_of(a, boot, where->caller);
 	struct place place = place_of(a, where);
 
 	switch (record->type) {
-	case HEADER_OF: header(a, boot, caller, place, record); break;
-	case KILLED: killed(a, boot, caller, place, record); break;
+	case HEADER_OF: header(a, boot, context, place, record); break;
+	case KILLED: killed(a, boot, context, place, record); break;
 	case REAPED_OF: reaped(a, boot, place, record); break;
-	case SKIPPED: skip_victim(a, boot, caller, place, record); break;
-	case EVENT_OF: take_event(a, boot, caller, place, record); break;
+	case SKIPPED: skip_victim(a, boot, context, place, record); break;
+	case EVENT_OF: take_event(a, boot, context, place, record); break;
 	case USER_KILL: other_event(a, boot, place, as_text(&record->field[0]), as_number(&record->field[1]), as_text(&record->field[3]), NULL); break;
 	default:
 		if (record->type == GROUP_KILL_OF)
-			group_kill(a, boot, caller, &place, record);
+			group_kill(a, boot, context, &place, record);
 		else if (record->type == CHOSEN)
-			choose(a, boot, caller, where, record);
+			choose(a, boot, context, where, record);
 		else if (record->type == SHARING)
-			share(a, caller, record);
+			share(a, context, record);
 		else if (record->type == SUPPRESSED)
 			a->missing.suppressed_reports += as_integer(&record->field[0]);
 		else if (record->type == BOOT_OF)
 			str_set(a, &boot->kernel, str_of(a, as_text(&record->field[0])));
 		str_drop(a, place.host);
 	}
-	caller->last_line = where->line;
+	context->last_line = where->line;
 }
 
 static void take_copy(struct assembler *a, const struct where *where, const struct record *record)
 {
 	struct boot *boot;
-	struct caller *caller;
+	struct print_context *context;
 
 	a->missing.duplicate_lines++;
 	if (record->type != HEADER_OF || !(boot = find_boot(a, where->host)))
 		return;
-	caller = caller_of(a, boot, where->caller);
-	close_report(a, caller, NO_OUTCOME);
-	caller->is_copy = true;
+	context = context_of(a, boot, where->caller);
+	close_report(a, context, NO_OUTCOME);
+	context->is_copy = true;
 }
 
 /* Takes records, in the order of the log. `line_base` is added to the numbers of their lines. */

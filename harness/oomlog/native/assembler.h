@@ -18,8 +18,8 @@ struct value {
 	size_t n;	  /* elements; pairs of a map */
 };
 
-enum type { USAGE_OF, SUMMARY_OF, TASK_IN_OF, LIMIT_REACHED, STATS_HEAD, PROTECTED, TASK_TABLE, CPU_LINE, CPUSET_OF, ZONE_OF, RESERVED, BUDDY_OF, LISTS_OF,
-	    SWAP_OF, RAM_OF, LAST_PART = RAM_OF, /* parts of a report, as FILL in parts.py */
+enum type { USAGE_OF, SUMMARY_OF, VICTIM_MEMCG_OF, LIMIT_REACHED, STATS_HEAD, PROTECTED, TASK_TABLE, CPU_LINE, CPUSET_OF, ZONE_OF, RESERVED,
+	    FREE_BLOCKS_OF, PAGE_COUNTS_OF, SWAP_OF, RAM_PAGES_OF, LAST_PART = RAM_PAGES_OF, /* parts of a report, as FILL in parts.py */
 	    PARTS, KILLED, HEADER_OF, CHOSEN, REAPED_OF, GROUP_KILL_OF, SKIPPED, SHARING, SUPPRESSED, EVENT_OF, USER_KILL, BOOT_OF, FORGED, DROPPED, UNREAD,
 	    ORPHANS, ANY_OTHER };
 
@@ -95,7 +95,7 @@ struct zone {
 	size_t n_reserve;
 };
 
-struct buddy {
+struct free_blocks {
 	struct number node;
 	struct str *zone, *blocks;
 };
@@ -129,8 +129,8 @@ struct report {
 	size_t n_stats, stats_capacity;
 	struct zone *zones;
 	size_t n_zones, zones_capacity;
-	struct buddy *buddies;
-	size_t n_buddies, buddies_capacity;
+	struct free_blocks *free_blocks;
+	size_t n_free_blocks, free_blocks_capacity;
 	struct queue lists; /* strings */
 	struct table *table;
 	bool has_summary, summary_is_cut, is_closed;
@@ -239,7 +239,7 @@ struct chosen {
 	struct place where;
 };
 
-struct caller {
+struct print_context {
 	struct str *name;
 	struct report *report;
 	int64_t last_line;
@@ -260,7 +260,7 @@ struct key {
 	char bytes[];
 };
 
-struct seen {
+struct recent_line {
 	int64_t line;
 	struct key *key;
 };
@@ -271,10 +271,10 @@ struct boot {
 	struct place banner;
 	bool has_banner, is_fresh, has_uptime, has_wall;
 	double last_uptime_s, last_wall_s;
-	struct queue callers, recent, seen, reports; /* the last of DomainInference */
+	struct queue contexts, recent_kills, recent_lines, reports; /* the last of DomainInference */
 	struct key **keys;
 	size_t n_keys, n_slots;
-	struct kill *judged;
+	struct kill *last_estimated;
 };
 
 struct host {
@@ -314,10 +314,10 @@ struct boot *find_boot(struct assembler *a, struct text host);
 struct boot *boot_of(struct assembler *a, const struct where *where, const struct record *record);
 void forget_boots(struct assembler *a);
 void boot_drop(struct assembler *a, struct boot *boot);
-struct caller *find_caller(const struct boot *boot, struct text name);
-void empty_caller(struct assembler *a, struct caller *caller);
-void drop_group(struct assembler *a, struct caller *caller);
-void drop_chosen(struct assembler *a, struct caller *caller);
+struct print_context *find_context(const struct boot *boot, struct text name);
+void empty_context(struct assembler *a, struct print_context *context);
+void drop_group(struct assembler *a, struct print_context *context);
+void drop_chosen(struct assembler *a, struct print_context *context);
 
 /* keys.c */
 enum { DUPLICATE_LINES = 1000 }; /* how far apart a paste and its copy may stand */
@@ -341,12 +341,12 @@ struct number machine_flight_kb(struct assembler *a, struct report *r, struct ki
 
 /* assemble.py */
 void end_boot(struct assembler *a, struct boot *boot);
-void end_choice(struct assembler *a, struct boot *boot, struct caller *caller);
-void close_report(struct assembler *a, struct caller *caller, enum outcome outcome);
-struct caller *caller_of(struct assembler *a, struct boot *boot, struct text name);
+void end_choice(struct assembler *a, struct boot *boot, struct print_context *context);
+void close_report(struct assembler *a, struct print_context *context, enum outcome outcome);
+struct print_context *context_of(struct assembler *a, struct boot *boot, struct text name);
 struct report *new_report(struct assembler *a, const struct boot *boot, struct place where);
-void killed(struct assembler *a, struct boot *boot, struct caller *caller, struct place where, const struct record *record);
-void group_kill(struct assembler *a, struct boot *boot, struct caller *caller, const struct place *where, const struct record *record);
+void killed(struct assembler *a, struct boot *boot, struct print_context *context, struct place where, const struct record *record);
+void group_kill(struct assembler *a, struct boot *boot, struct print_context *context, const struct place *where, const struct record *record);
 void settle(struct assembler *a, const struct place *now);
 void feed_records(struct assembler *a, struct text t, int64_t n, int64_t line_base);
 

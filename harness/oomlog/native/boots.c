@@ -25,24 +25,24 @@ static struct boot *new_boot(struct assembler *a, struct text boot_id)
 	return boot;
 }
 
-void drop_chosen(struct assembler *a, struct caller *caller)
+void drop_chosen(struct assembler *a, struct print_context *context)
 {
-	if (!caller->chosen)
+	if (!context->chosen)
 		return;
-	str_drop(a, caller->chosen->comm);
-	if (caller->chosen->has_where)
-		str_drop(a, caller->chosen->where.host);
-	give_back(a, caller->chosen);
-	caller->chosen = NULL;
+	str_drop(a, context->chosen->comm);
+	if (context->chosen->has_where)
+		str_drop(a, context->chosen->where.host);
+	give_back(a, context->chosen);
+	context->chosen = NULL;
 }
 
-void drop_group(struct assembler *a, struct caller *caller)
+void drop_group(struct assembler *a, struct print_context *context)
 {
-	struct group *group = caller->group;
+	struct group *group = context->group;
 
 	if (!group)
 		return;
-	caller->group = NULL;
+	context->group = NULL;
 	str_drop(a, group->memcg);
 	report_drop(a, group->report);
 	while (group->kills.n)
@@ -53,47 +53,47 @@ void drop_group(struct assembler *a, struct caller *caller)
 }
 
 /* Makes it as good as new. */
-void empty_caller(struct assembler *a, struct caller *caller)
+void empty_context(struct assembler *a, struct print_context *context)
 {
-	drop_chosen(a, caller);
-	drop_group(a, caller);
-	report_drop(a, caller->report);
-	kill_drop(a, caller->last_kill);
-	*caller = (struct caller){.name = caller->name};
+	drop_chosen(a, context);
+	drop_group(a, context);
+	report_drop(a, context->report);
+	kill_drop(a, context->last_kill);
+	*context = (struct print_context){.name = context->name};
 }
 
 void boot_drop(struct assembler *a, struct boot *boot)
 {
 	if (!boot || --boot->refs)
 		return;
-	while (boot->callers.n) {
-		struct caller *caller = queue_pop(&boot->callers);
+	while (boot->contexts.n) {
+		struct print_context *context = queue_pop(&boot->contexts);
 
-		empty_caller(a, caller);
-		str_drop(a, caller->name);
-		give_back(a, caller);
+		empty_context(a, context);
+		str_drop(a, context->name);
+		give_back(a, context);
 	}
-	while (boot->recent.n)
-		kill_drop(a, queue_pop(&boot->recent));
+	while (boot->recent_kills.n)
+		kill_drop(a, queue_pop(&boot->recent_kills));
 	while (boot->reports.n)
 		report_drop(a, queue_pop(&boot->reports));
-	while (boot->seen.n) {
-		struct seen *seen = queue_pop(&boot->seen);
+	while (boot->recent_lines.n) {
+		struct recent_line *recent = queue_pop(&boot->recent_lines);
 
-		if (seen->key->is_listed)
-			unlist_key(a, boot, seen->key);
-		drop_key(a, seen->key);
-		give_back(a, seen);
+		if (recent->key->is_listed)
+			unlist_key(a, boot, recent->key);
+		drop_key(a, recent->key);
+		give_back(a, recent);
 	}
-	kill_drop(a, boot->judged);
+	kill_drop(a, boot->last_estimated);
 	str_drop(a, boot->boot_id);
 	str_drop(a, boot->kernel);
 	str_drop(a, boot->release);
 	str_drop(a, boot->banner.host);
-	give_back(a, boot->callers.at);
-	give_back(a, boot->recent.at);
+	give_back(a, boot->contexts.at);
+	give_back(a, boot->recent_kills.at);
 	give_back(a, boot->reports.at);
-	give_back(a, boot->seen.at);
+	give_back(a, boot->recent_lines.at);
 	give_back(a, boot->keys);
 	give_back(a, boot);
 }
@@ -274,13 +274,13 @@ struct boot *boot_of(struct assembler *a, const struct where *where, const struc
 	return boot;
 }
 
-struct caller *find_caller(const struct boot *boot, struct text name)
+struct print_context *find_context(const struct boot *boot, struct text name)
 {
-	for (size_t i = boot->callers.n; i--;) {
-		struct caller *caller = queue_at(&boot->callers, i);
+	for (size_t i = boot->contexts.n; i--;) {
+		struct print_context *context = queue_at(&boot->contexts, i);
 
-		if (str_is(caller->name, name))
-			return caller;
+		if (str_is(context->name, name))
+			return context;
 	}
 	return NULL;
 }

@@ -53,7 +53,7 @@ static void make_slots(struct assembler *a, struct boot *boot)
 void note_key(struct assembler *a, struct boot *boot, struct text bytes, uint64_t hash, int64_t line)
 {
 	struct key *key = find_key(boot, bytes, hash);
-	struct seen *seen;
+	struct recent_line *recent;
 
 	if (!key) {
 		if (boot->n_keys == boot->n_slots)
@@ -69,16 +69,16 @@ void note_key(struct assembler *a, struct boot *boot, struct text bytes, uint64_
 		boot->n_keys++;
 	}
 	key->line = line;
-	seen = take(a, sizeof *seen);
-	*seen = (struct seen){line, key};
+	recent = take(a, sizeof *recent);
+	*recent = (struct recent_line){line, key};
 	key->refs++;
-	queue_push(a, &boot->seen, seen);
-	while (boot->seen.n && ((struct seen *)queue_at(&boot->seen, 0))->line < line - DUPLICATE_LINES) {
-		seen = queue_pop(&boot->seen);
-		if (seen->key->is_listed && seen->key->line == seen->line)
-			unlist_key(a, boot, seen->key);
-		drop_key(a, seen->key);
-		give_back(a, seen);
+	queue_push(a, &boot->recent_lines, recent);
+	while (boot->recent_lines.n && ((struct recent_line *)queue_at(&boot->recent_lines, 0))->line < line - DUPLICATE_LINES) {
+		recent = queue_pop(&boot->recent_lines);
+		if (recent->key->is_listed && recent->key->line == recent->line)
+			unlist_key(a, boot, recent->key);
+		drop_key(a, recent->key);
+		give_back(a, recent);
 	}
 }
 

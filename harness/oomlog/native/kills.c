@@ -56,9 +56,9 @@ static void add_pid(struct assembler *a, struct group *group, int64_t pid)
 }
 
 /* Whether a kill is part of the caller's group kill: by the same caller and at once. */
-static bool is_of_group(const struct caller *caller, const struct place *where, int64_t pid, answer is_memcg)
+static bool is_of_group(const struct print_context *context, const struct place *where, int64_t pid, answer is_memcg)
 {
-	const struct group *group = caller->group;
+	const struct group *group = context->group;
 	double gap_s, most_s;
 
 	if (!group || has_pid(group, pid) || is_memcg == NO)
@@ -71,9 +71,9 @@ static bool is_of_group(const struct caller *caller, const struct place *where, 
 }
 
 /* The open report that this kill ends; NULL when the log shows that it is another's. */
-static struct report *report_of(const struct caller *caller, const struct place *where, int64_t pid, answer is_memcg)
+static struct report *report_of(const struct print_context *context, const struct place *where, int64_t pid, answer is_memcg)
 {
-	struct report *r = caller->report;
+	struct report *r = context->report;
 	bool is_others, has_message = is_memcg != UNKNOWN;
 
 	if (!r || r->is_closed)
@@ -83,12 +83,12 @@ static struct report *report_of(const struct caller *caller, const struct place 
 	is_others = r->chosen_pid.is_there && r->chosen_pid.value != pid;
 	if (r->is_headless && is_others && has_message)
 		return NULL; /* a summary alone, and another's kill */
-	if (!has_message && caller->chosen)
-		is_memcg = caller->chosen->is_memcg;
+	if (!has_message && context->chosen)
+		is_memcg = context->chosen->is_memcg;
 	if (is_memcg != UNKNOWN && report_is_memcg(r) != UNKNOWN && is_memcg != report_is_memcg(r))
 		return NULL;
 	/* From 5.1 children are not sacrificed, so another pid is another decision's, or the main thread's. */
-	if (r->has_summary && has_message && is_others && where->line - caller->last_line > SAME_PLACE_LINES)
+	if (r->has_summary && has_message && is_others && where->line - context->last_line > SAME_PLACE_LINES)
 		return NULL;
 	return r;
 }
@@ -182,33 +182,33 @@ static struct kill *new_kill(struct assembler *a, struct boot *boot, struct plac
 	return k;
 }
 
-static struct kill *member_kill(struct assembler *a, struct boot *boot, struct caller *caller, struct place where, const struct record *record)
+static struct kill *member_kill(struct assembler *a, struct boot *boot, struct print_context *context, struct place where, const struct record *record)
 {
-	struct group *group = caller->group;
+	struct group *group = context->group;
 	struct kill *k;
 
 	add_pid(a, group, as_integer(&record->field[PID]));
 	group->has_time = has_time(&where);
 	group->last_time_s = time_of(&where);
 	k = new_kill(a, boot, where, record, group->decision, group->report);
-	if (caller->last_kill)
-		k->chosen_pid = caller->last_kill->chosen_pid;
+	if (context->last_kill)
+		k->chosen_pid = context->last_kill->chosen_pid;
 	str_set(a, &k->group, str_keep(group->memcg));
 	return k;
 }
 
-static struct kill *own_kill(struct assembler *a, struct boot *boot, struct caller *caller, struct place where, const struct record *record)
+static struct kill *own_kill(struct assembler *a, struct boot *boot, struct print_context *context, struct place where, const struct record *record)
 {
 	struct report *r;
 	struct kill *k;
 
-	drop_group(a, caller);
-	r = report_of(caller, &where, as_integer(&record->field[PID]), message_is_memcg(as_text(&record->field[MESSAGE])));
+	drop_group(a, context);
+	r = report_of(context, &where, as_integer(&record->field[PID]), message_is_memcg(as_text(&record->field[MESSAGE])));
 	k = new_kill(a, boot, where, record, a->decisions++, r);
-	if (caller->chosen) {
-		k->chosen_pid = caller->chosen->pid;
+	if (context->chosen) {
+		k->chosen_pid = context->chosen->pid;
 		if (k->message_is_memcg == UNKNOWN)
-			k->message_is_memcg = caller->chosen->is_memcg;
+			k->message_is_memcg = context->chosen->is_memcg;
 	}
 	if (r) {
 		if (r->chosen_pid.is_there)
@@ -217,55 +217,55 @@ static struct kill *own_kill(struct assembler *a, struct boot *boot, struct call
 		if (r->is_global == UNKNOWN && k->message_is_memcg == NO)
 			r->is_global = YES; /* the message says so where the report is cut */
 		learn_page_size(r, k);
-		close_report(a, caller, WAS_KILLED);
+		close_report(a, context, WAS_KILLED);
 	}
 	return k;
 }
 
-void killed(struct assembler *a, struct boot *boot, struct caller *caller, struct place where, const struct record *record)
+void killed(struct assembler *a, struct boot *boot, struct print_context *context, struct place where, const struct record *record)
 {
 	int64_t pid = as_integer(&record->field[PID]);
-	bool is_member = is_of_group(caller, &where, pid, message_is_memcg(as_text(&record->field[MESSAGE])));
+	bool is_member = is_of_group(context, &where, pid, message_is_memcg(as_text(&record->field[MESSAGE])));
 	struct kill *k;
 
-	if (is_member && caller->group->chosen_pid.is_there && caller->group->chosen_pid.value == pid) {
+	if (is_member && context->group->chosen_pid.is_there && context->group->chosen_pid.value == pid) {
 		/* the chosen victim is printed twice: once chosen, once as a member */
-		caller->group->chosen_pid.is_there = false;
+		context->group->chosen_pid.is_there = false;
 		str_drop(a, where.host);
 		return;
 	}
-	k = is_member ? member_kill(a, boot, caller, where, record) : own_kill(a, boot, caller, where, record);
-	drop_chosen(a, caller);
-	caller->skipped.is_there = false;
-	caller->is_copy = false;
-	kill_drop(a, caller->last_kill);
-	caller->last_kill = kill_keep(k);
+	k = is_member ? member_kill(a, boot, context, where, record) : own_kill(a, boot, context, where, record);
+	drop_chosen(a, context);
+	context->skipped.is_there = false;
+	context->is_copy = false;
+	kill_drop(a, context->last_kill);
+	context->last_kill = kill_keep(k);
 	settle_domain(a, boot, k);
 	if (is_member) {
-		queue_push(a, &caller->group->kills, kill_keep(k));
-		share_domain(a, &caller->group->kills);
+		queue_push(a, &context->group->kills, kill_keep(k));
+		share_domain(a, &context->group->kills);
 	}
-	queue_push(a, &boot->recent, kill_keep(k));
-	if (boot->recent.n > RECENT)
-		kill_drop(a, queue_pop(&boot->recent));
+	queue_push(a, &boot->recent_kills, kill_keep(k));
+	if (boot->recent_kills.n > RECENT)
+		kill_drop(a, queue_pop(&boot->recent_kills));
 	queue_push(a, &a->kills, k);
 }
 
 /* A group's head pasted twice. */
-static bool is_copy(const struct caller *caller, const struct place *where)
+static bool is_copy(const struct print_context *context, const struct place *where)
 {
-	return caller->group && has_time(where) && caller->group->has_time && time_of(where) < caller->group->last_time_s;
+	return context->group && has_time(where) && context->group->has_time && time_of(where) < context->group->last_time_s;
 }
 
 /* What follows is one decision with the kill before it, which a group before it may have claimed. */
-void group_kill(struct assembler *a, struct boot *boot, struct caller *caller, const struct place *where, const struct record *record)
+void group_kill(struct assembler *a, struct boot *boot, struct print_context *context, const struct place *where, const struct record *record)
 {
 	struct text memcg = as_text(&record->field[0]);
-	struct kill *chosen = caller->skipped.is_there ? NULL : caller->last_kill;
-	struct group *group = caller->group, *new;
+	struct kill *chosen = context->skipped.is_there ? NULL : context->last_kill;
+	struct group *group = context->group, *new;
 
 	if (chosen && chosen->group && group && chosen->decision == group->decision) {
-		if (str_is(group->memcg, memcg) && has_pid(group, chosen->pid) && !caller->chosen && is_copy(caller, where))
+		if (str_is(group->memcg, memcg) && has_pid(group, chosen->pid) && !context->chosen && is_copy(context, where))
 			return;
 		a->missing.kills_without_report += chosen->report != NULL;
 		report_drop(a, chosen->report);
@@ -288,10 +288,10 @@ void group_kill(struct assembler *a, struct boot *boot, struct caller *caller, c
 		if (has_time(where) && has_time(&chosen->where) && time_of(where) - time_of(&chosen->where) > 0)
 			new->gap_s = time_of(where) - time_of(&chosen->where);
 	} else {
-		new->chosen_pid = caller->skipped;
+		new->chosen_pid = context->skipped;
 		new->decision = a->decisions++;
-		new->report = report_keep(caller->report);
+		new->report = report_keep(context->report);
 	}
-	drop_group(a, caller);
-	caller->group = new;
+	drop_group(a, context);
+	context->group = new;
 }

@@ -103,16 +103,16 @@ static void take_reserve(struct assembler *a, struct report *r, const struct rec
 	}
 }
 
-static void take_buddy(struct assembler *a, struct report *r, const struct record *part)
+static void take_free_blocks(struct assembler *a, struct report *r, const struct record *part)
 {
 	struct number node = as_number(&part->field[0]);
 	struct text zone = as_text(&part->field[1]);
 
-	for (size_t i = 0; i < r->n_buddies; i++)
-		if (same_number(r->buddies[i].node, node) && str_is(r->buddies[i].zone, zone))
+	for (size_t i = 0; i < r->n_free_blocks; i++)
+		if (same_number(r->free_blocks[i].node, node) && str_is(r->free_blocks[i].zone, zone))
 			return;
-	r->buddies = grown(a, r->buddies, r->n_buddies, &r->buddies_capacity, sizeof *r->buddies);
-	r->buddies[r->n_buddies++] = (struct buddy){node, str_of(a, zone), str_of(a, as_text(&part->field[2]))};
+	r->free_blocks = grown(a, r->free_blocks, r->n_free_blocks, &r->free_blocks_capacity, sizeof *r->free_blocks);
+	r->free_blocks[r->n_free_blocks++] = (struct free_blocks){node, str_of(a, zone), str_of(a, as_text(&part->field[2]))};
 }
 
 static void take_summary(struct assembler *a, struct report *r, const struct record *part)
@@ -317,7 +317,7 @@ void fill(struct assembler *a, struct report *r, const struct record *part, int6
 	switch (part->type) {
 	case USAGE_OF: take_usage(r, part); break;
 	case SUMMARY_OF: take_summary(a, r, part); break;
-	case TASK_IN_OF:
+	case VICTIM_MEMCG_OF:
 		set_first(a, &r->oom_memcg, as_text(&field[1]));
 		set_first(a, &r->task_memcg, as_text(&field[0]));
 		break;
@@ -335,8 +335,8 @@ void fill(struct assembler *a, struct report *r, const struct record *part, int6
 		break;
 	case ZONE_OF: take_zone(a, r, part); break;
 	case RESERVED: take_reserve(a, r, part); break;
-	case BUDDY_OF: take_buddy(a, r, part); break;
-	case LISTS_OF: queue_push(a, &r->lists, str_of(a, as_text(&field[0]))); break;
+	case FREE_BLOCKS_OF: take_free_blocks(a, r, part); break;
+	case PAGE_COUNTS_OF: queue_push(a, &r->lists, str_of(a, as_text(&field[0]))); break;
 	case SWAP_OF:
 		*(is_text(as_text(&field[0]), "Free") ? &r->free_swap_kb : &r->total_swap_kb) = as_number(&field[1]);
 		break;
@@ -349,7 +349,7 @@ bool opens(const struct record *part)
 {
 	switch (part->type) {
 	case TASK_TABLE: return rows_of(part);
-	case TASK_IN_OF: case LIMIT_REACHED: case USAGE_OF: case STATS_HEAD: case SUMMARY_OF: return true;
+	case VICTIM_MEMCG_OF: case LIMIT_REACHED: case USAGE_OF: case STATS_HEAD: case SUMMARY_OF: return true;
 	default: return false;
 	}
 }
@@ -370,16 +370,16 @@ void report_drop(struct assembler *a, struct report *r)
 		str_drop(a, r->zones[i].name);
 		give_back(a, r->zones[i].reserve);
 	}
-	for (size_t i = 0; i < r->n_buddies; i++) {
-		str_drop(a, r->buddies[i].zone);
-		str_drop(a, r->buddies[i].blocks);
+	for (size_t i = 0; i < r->n_free_blocks; i++) {
+		str_drop(a, r->free_blocks[i].zone);
+		str_drop(a, r->free_blocks[i].blocks);
 	}
 	while (r->lists.n)
 		str_drop(a, queue_pop(&r->lists));
 	drop_table(a, r->table);
 	give_back(a, r->stats);
 	give_back(a, r->zones);
-	give_back(a, r->buddies);
+	give_back(a, r->free_blocks);
 	give_back(a, r->lists.at);
 	give_back(a, r);
 }

@@ -72,17 +72,17 @@ static void put_zones(struct assembler *a, const struct report *r)
 	for (size_t i = 0; i < r->n_zones; i++) {
 		struct row row = begin_row(a, ZONES);
 		const struct zone *zone = &r->zones[i];
-		const struct buddy *buddy = NULL;
+		const struct free_blocks *blocks = NULL;
 		int64_t *counts = NULL;
 		size_t n = 0;
 
-		for (size_t k = 0; k < r->n_buddies && !buddy; k++)
-			if (same_number(r->buddies[k].node, zone->node) && str_equal(r->buddies[k].zone, zone->name))
-				buddy = &r->buddies[k];
-		if (buddy) {
-			n = counts_of(str_text(buddy->blocks), NULL, NULL, 0);
+		for (size_t k = 0; k < r->n_free_blocks && !blocks; k++)
+			if (same_number(r->free_blocks[k].node, zone->node) && str_equal(r->free_blocks[k].zone, zone->name))
+				blocks = &r->free_blocks[k];
+		if (blocks) {
+			n = counts_of(str_text(blocks->blocks), NULL, NULL, 0);
 			counts = take(a, (n + 1) * sizeof *counts);
-			counts_of(str_text(buddy->blocks), counts, NULL, n);
+			counts_of(str_text(blocks->blocks), counts, NULL, n);
 		}
 		count_row(a, NULL);
 		put_integer(&row, r->index);
@@ -95,7 +95,7 @@ static void put_zones(struct assembler *a, const struct report *r)
 		add_list(a, row.next++, true, zone->reserve, zone->n_reserve);
 		put(&row, zone->highatomic_kb);
 		put(&row, zone->cma_kb);
-		add_list(a, row.next++, buddy, counts, n);
+		add_list(a, row.next++, blocks, counts, n);
 		give_back(a, counts);
 	}
 }

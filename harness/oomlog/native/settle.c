@@ -70,12 +70,12 @@ static void give_kill(struct assembler *a)
 	struct boot *boot = k->state;
 
 	k->state = NULL;
-	if (boot->judged && boot->judged->decision == k->decision) {
-		copy_estimate(a, boot->judged, k); /* members of one group decision never overlap one another */
+	if (boot->last_estimated && boot->last_estimated->decision == k->decision) {
+		copy_estimate(a, boot->last_estimated, k); /* members of one group decision never overlap one another */
 	} else {
-		estimate(a, k, &boot->recent, a->missing.dropped_records || a->missing.sequence_gaps);
-		kill_drop(a, boot->judged);
-		boot->judged = kill_keep(k);
+		estimate(a, k, &boot->recent_kills, a->missing.dropped_records || a->missing.sequence_gaps);
+		kill_drop(a, boot->last_estimated);
+		boot->last_estimated = kill_keep(k);
 	}
 	a->outputs++;
 	a->kills_given++;

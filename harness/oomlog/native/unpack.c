@@ -161,12 +161,13 @@ static const struct {
 	const char *tag;
 	enum type type;
 } TYPES[] = {
-	{"ReportParts", PARTS}, {"Usage", USAGE_OF}, {"KilledLine", KILLED}, {"TaskTable", TASK_TABLE}, {"StatsHead", STATS_HEAD}, {"CpuLine", CPU_LINE},
-	{"Header", HEADER_OF}, {"OomKillSummary", SUMMARY_OF}, {"Reaped", REAPED_OF}, {"Zone", ZONE_OF}, {"LowmemReserve", RESERVED}, {"FreeBlocks", BUDDY_OF},
-	{"PageCounts", LISTS_OF}, {"Swap", SWAP_OF}, {"RamPages", RAM_OF}, {"VictimMemcg", TASK_IN_OF}, {"Cpuset", CPUSET_OF}, {"ChosenVictim", CHOSEN},
-	{"LimitReached", LIMIT_REACHED}, {"Protection", PROTECTED}, {"GroupKill", GROUP_KILL_OF}, {"AlreadyExitingVictim", SKIPPED}, {"SharedMmKill", SHARING},
-	{"RateLimitedReports", SUPPRESSED}, {"Event", EVENT_OF}, {"UserSpaceKill", USER_KILL}, {"Boot", BOOT_OF}, {"ForgedLine", FORGED}, {"DroppedRecords", DROPPED},
-	{"UnreadableLine", UNREAD}, {"OrphanRows", ORPHANS},
+	{"ReportParts", PARTS}, {"Usage", USAGE_OF}, {"KilledLine", KILLED}, {"TaskTable", TASK_TABLE}, {"StatsHead", STATS_HEAD},
+	{"CpuLine", CPU_LINE}, {"Header", HEADER_OF}, {"OomKillSummary", SUMMARY_OF}, {"Reaped", REAPED_OF}, {"Zone", ZONE_OF},
+	{"LowmemReserve", RESERVED}, {"FreeBlocks", FREE_BLOCKS_OF}, {"PageCounts", PAGE_COUNTS_OF}, {"Swap", SWAP_OF},
+	{"RamPages", RAM_PAGES_OF}, {"VictimMemcg", VICTIM_MEMCG_OF}, {"Cpuset", CPUSET_OF}, {"ChosenVictim", CHOSEN},
+	{"LimitReached", LIMIT_REACHED}, {"Protection", PROTECTED}, {"GroupKill", GROUP_KILL_OF}, {"AlreadyExitingVictim", SKIPPED},
+	{"SharedMmKill", SHARING}, {"RateLimitedReports", SUPPRESSED}, {"Event", EVENT_OF}, {"UserSpaceKill", USER_KILL}, {"Boot", BOOT_OF},
+	{"ForgedLine", FORGED}, {"DroppedRecords", DROPPED}, {"UnreadableLine", UNREAD}, {"OrphanRows", ORPHANS},
 };
 
 void read_record(struct assembler *a, struct text *t, struct record *record)

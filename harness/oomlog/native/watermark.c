@@ -141,12 +141,12 @@ size_t counts_of(struct text t, int64_t *counts, uint32_t *kinds, size_t most)
 	return n;
 }
 
-static bool has_block(const struct buddy *buddy, int64_t order, bool is_movable)
+static bool has_block(const struct free_blocks *blocks, int64_t order, bool is_movable)
 {
 	const uint32_t ordinary = 1u << ('U' - 'A') | 1u << ('M' - 'A') | 1u << ('E' - 'A'), cma = 1u << ('C' - 'A');
 	int64_t counts[MOST_ORDERS];
 	uint32_t kinds[MOST_ORDERS];
-	size_t n = counts_of(str_text(buddy->blocks), counts, kinds, MOST_ORDERS);
+	size_t n = counts_of(str_text(blocks->blocks), counts, kinds, MOST_ORDERS);
 
 	for (size_t i = (size_t)order; i < n && i < MOST_ORDERS; i++)
 		if (counts[i] && (!kinds[i] || kinds[i] & ordinary || (is_movable && kinds[i] & cma)))
@@ -154,11 +154,11 @@ static bool has_block(const struct buddy *buddy, int64_t order, bool is_movable)
 	return false;
 }
 
-static const struct buddy *find_buddy(const struct report *r, const struct zone *zone)
+static const struct free_blocks *find_free_blocks(const struct report *r, const struct zone *zone)
 {
-	for (size_t i = 0; i < r->n_buddies; i++)
-		if (same_number(r->buddies[i].node, zone->node) && str_equal(r->buddies[i].zone, zone->name))
-			return &r->buddies[i];
+	for (size_t i = 0; i < r->n_free_blocks; i++)
+		if (same_number(r->free_blocks[i].node, zone->node) && str_equal(r->free_blocks[i].zone, zone->name))
+			return &r->free_blocks[i];
 	return NULL;
 }
 
@@ -216,7 +216,7 @@ struct number request_room_kb(struct assembler *a, const struct report *r)
 	views = take(a, r->n_zones * sizeof *views);
 	for (size_t i = 0; i < r->n_zones; i++) {
 		const struct zone *zone = &r->zones[i];
-		const struct buddy *buddy = find_buddy(r, zone);
+		const struct free_blocks *blocks = find_free_blocks(r, zone);
 		int kind = kind_of(str_text(zone->name));
 		bool is_movable = r->gfp_mask.value & MOVABLE_BIT;
 		__int128 room = (__int128)zone->free_kb - zone->high_kb;
@@ -227,7 +227,7 @@ struct number request_room_kb(struct assembler *a, const struct report *r)
 			(!is_movable && zone->cma_kb.is_there ? zone->cma_kb.value : 0) + (__int128)reserve_pages(kind, zone, highest, named) * page_kb;
 		views[n] = (struct view){.node = zone->node, .room = number_of(clamped(room))};
 		if (order && room > 0)
-			views[n].room = !buddy ? (struct number){0} : has_block(buddy, order, is_movable) ? views[n].room : number_of(0);
+			views[n].room = !blocks ? (struct number){0} : has_block(blocks, order, is_movable) ? views[n].room : number_of(0);
 		n++;
 	}
 	for (size_t i = 0; i < n; i++) {
