@@ -10,11 +10,11 @@ from ..errors import CHECK_FAILED
 from ..spec.boots import DEFAULT_ICC
 from .options import COMPARE_FORMAT, FORMAT
 from .output import console_on_stderr, console_on_stdout, print_json
-from .values import FloatRange, IntRange
+from .values import RUN_PATH, FloatRange, IntRange
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=RUN_PATH)
 @click.option(
     "--baseline", metavar="ARM", help="Arm that the others are compared with.  [default: the first stock arm]"
 )

@@ -9,7 +9,7 @@ import click
 
 from ..system.extras import require_extra
 from .output import console_on_stdout, require_parent
-from .values import IntRange
+from .values import RUN_PATH, IntRange
 
 if TYPE_CHECKING:
     from ..report.timeline import Timeline
@@ -18,7 +18,7 @@ _PLAIN_WIDTH = 100  # where standard output is no terminal
 
 
 @click.command()
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_directory", metavar="RUN", type=RUN_PATH)
 @click.option("--scenario", metavar="NAME", help="Scenario to report, if the run has several.")
 @click.option(
     "--out",

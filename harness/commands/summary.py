@@ -8,10 +8,11 @@ import click
 
 from .options import SUMMARY_FORMAT
 from .output import console_on_stdout, print_json
+from .values import RUN_PATH
 
 
 @click.command()
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_directory", metavar="RUN", type=RUN_PATH)
 @SUMMARY_FORMAT
 def summary(run_directory: Path, output_format: str) -> None:
     """Print the summary of a run."""

@@ -8,6 +8,7 @@ import click
 
 from ..errors import EvidenceError
 from .sections import SectionedGroup
+from .values import RUN_PATH
 
 
 @click.group(cls=SectionedGroup)
@@ -16,7 +17,7 @@ def tables() -> None:
 
 
 @tables.command("rebuild")
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_directory", metavar="RUN", type=RUN_PATH)
 @click.option("--accept-edited", is_flag=True, help="Also accept raw files that changed after their trial ended.")
 def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
     """Rebuild a run's tables from its raw evidence. Exit code 6 if some of the evidence was left out."""
@@ -31,7 +32,7 @@ def tables_rebuild(run_directory: Path, accept_edited: bool) -> None:
 
 
 @tables.command("export")
-@click.argument("run_directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run_directory", metavar="RUN", type=RUN_PATH)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 def tables_export(run_directory: Path, directory: Path) -> None:
     """Copy a run's tables and record without the raw evidence and without this machine's paths, to keep or to send.

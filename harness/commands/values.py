@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     _Choice = click.Choice[str]
 else:
     _Choice = click.Choice  # generic since click 8.2
+
+
+RUN_PATH = click.Path(path_type=Path, readable=False)  # reading it says why it cannot be read, with exit code 6
 
 
 class IntRange(click.IntRange):

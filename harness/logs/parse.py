@@ -304,7 +304,7 @@ def _open_output(request: ParseRequest, console: Console, stack: ExitStack) -> t
         stack.callback(part.unlink, missing_ok=True)
         return stack.enter_context(part.open("wb")), keep
     except OSError as error:
-        raise EvidenceError(f"cannot write to {request.out}: {error.strerror}") from error
+        raise HostError(f"cannot write to {request.out}: {error.strerror}") from error
 
 
 class _CsvKills:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
-from ..errors import EvidenceError, UsageError
+from ..errors import HostError, UsageError
 from ..spec.kernel import parse_kernel_spec
 from ..tables.schema import TABLES, TASKS, TRACE_EVENTS
 from ..tables.store import load_tables, save_tables
@@ -31,8 +31,8 @@ def export_set(run: Path, directory: Path) -> list[str]:
     An arm that is named after a path (``tree:/home/me/linux``) is named after its last part (``tree:linux``), in the
     record and in the tables.
 
-    Raises UsageError when the directory holds a run, EvidenceError when the run or a table is missing or damaged, or the
-    set cannot be written.
+    Raises UsageError when the directory holds a run, EvidenceError when the run or a table is missing or damaged, HostError when
+    the set cannot be written.
     """
     if (directory / RUN_FILE).exists():
         raise UsageError(f"{directory} already holds a run", "choose another directory")
@@ -51,7 +51,7 @@ def export_set(run: Path, directory: Path) -> list[str]:
         ).is_dir():  # patches, configs and changes of trees: without them nobody can build these kernels
             shutil.copytree(run / "kernels", directory / "kernels", dirs_exist_ok=True)
     except OSError as error:
-        raise EvidenceError(f"cannot write to {directory}: {error.strerror}") from error
+        raise HostError(f"cannot write to {directory}: {error.strerror}") from error
     return names.shortened
 
 

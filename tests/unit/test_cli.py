@@ -15,6 +15,7 @@ from harness.spec.scenarios import scenario_names
 from harness.system.paths import require_room
 
 ROOM = 64 << 10
+EXAMPLE = Path(__file__).parents[2] / "results/example"
 
 
 def one_line(done, code):
@@ -128,6 +129,33 @@ def test_why_a_place_holds_no_run(oomtrial, tmp_path, name, says):
     (tmp_path / "dir").mkdir()
     (tmp_path / "file").touch()
     assert one_line(oomtrial("summary", tmp_path / name), 6).endswith(says)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a capability is dropped, which root has")
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["summary", "closed"], 6, "closed holds no run: run.json: Permission denied"),
+        (["compare", "closed"], 6, "Permission denied"),
+        (["parse", "log", "--format", "csv", "--out", "fixed/x"], 3, "cannot write to fixed/x: Permission denied"),
+        (["scenarios", "new", "fixed/x"], 3, "cannot write fixed/x.toml: Permission denied"),
+        (["report", EXAMPLE, "--out", "fixed/x.html"], 3, "cannot write fixed/x.html: Permission denied"),
+    ],
+)
+def test_what_may_not_be_read_or_written(tmp_path, arguments, code, says):
+    (tmp_path / "closed").mkdir(mode=0)
+    (tmp_path / "fixed").mkdir(mode=0o555)
+    (tmp_path / "log").write_text("nothing\n")
+    less = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    done = subprocess.run(
+        [*less, sys.executable, "-m", "harness", *map(str, arguments)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert says in one_line(done, code)
 
 
 def test_a_damaged_run_record(oomtrial, tmp_path):

@@ -294,7 +294,7 @@ BAD = [
     (["PLACE/kern.log", "--format", "xml"], 2, "'xml' is not one of"),
     (["PLACE/kern.log", "--sinse", "1"], 2, "No such option"),
     (["PLACE/kern.log", "--format", "csv", "--out", "PLACE/text"], 2, "is a file"),
-    (["PLACE/kern.log", "--format", "csv", "--out", "PLACE/text/below"], 6, "cannot write to"),
+    (["PLACE/kern.log", "--format", "csv", "--out", "PLACE/text/below"], 3, "cannot write to"),
 ]
 
 
