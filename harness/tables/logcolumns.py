@@ -68,5 +68,5 @@ def _owners(memcgs: list[list[str | None]]) -> dict[str, pa.Array]:
     owners = {
         row: next((owner for memcg in row if (owner := owner_of(memcg)) is not NOBODY), NOBODY) for row in set(rows)
     }
-    columns = zip(*(owners[row] for row in rows), strict=True)
+    columns = zip(*map(owners.__getitem__, rows), strict=True)
     return {name: pa.array(values, pa.string()) for name, values in zip(Owner._fields, columns, strict=True)}
