@@ -234,7 +234,8 @@ def _without_evidence(kill: Kill, report: Report, certain: list[Kill]) -> None:
     elif not report.is_memcg and report.zone_margin_kb is None and not is_by_hand:
         _set(kill, None, _no_zones(report))
     elif fresh := [k.killed.pid for k in certain if _killed_just_before(k, report.location)]:
-        _set(kill, None, f"nothing shows it, but {_pids(fresh)} was killed only just before")
+        were = "were" if len(fresh) > 1 else "was"
+        _set(kill, None, f"nothing shows it, but {_pids(fresh)} {were} killed only just before")
     else:
         is_told = kill.in_flight_kb is not None
         _set(kill, False, "no room, none listed" + (" or in flight" if is_told else ""))

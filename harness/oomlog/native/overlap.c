@@ -286,7 +286,8 @@ static void without_evidence(struct assembler *a, struct kill *k, const struct r
 			fresh.kill[fresh.n++] = certain->kill[i];
 	if (fresh.n) {
 		list_pids(&fresh, pids);
-		snprintf(evidence, sizeof evidence, "nothing shows it, but %s was killed only just before", pids);
+		snprintf(evidence, sizeof evidence, "nothing shows it, but %s %s killed only just before", pids,
+			fresh.n > 1 ? "were" : "was");
 		set(a, k, UNKNOWN, evidence);
 		return;
 	}
