@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..errors import HostError, UsageError
 from ..spec.kernel import parse_kernel_spec
-from ..tables.schema import TABLES, TASKS, TRACE_EVENTS
+from ..tables.schema import FOREIGN_KILLS, TABLES, TASKS, TRACE_EVENTS, Table
 from ..tables.store import load_tables, save_tables
 from .record import RUN_FILE, RunRecord, read_run, write_run
 from .redact import PathRedactor
@@ -37,7 +37,7 @@ def export_set(run: Path, directory: Path) -> list[str]:
     if (directory / RUN_FILE).exists():
         raise UsageError(f"{directory} already holds a run", "choose another directory")
     record = read_run(run)
-    frames = load_tables(run / "tables", _KEPT)
+    frames = load_tables(run / "tables", _tables_of(run))
     names = _short_names(record)
     shortened = _shorten_record(record, names)
     for frame in frames.values():
@@ -53,6 +53,12 @@ def export_set(run: Path, directory: Path) -> list[str]:
     except OSError as error:
         raise HostError(f"cannot write to {directory}: {error.strerror}") from error
     return names.shortened
+
+
+def _tables_of(run: Path) -> list[Table]:
+    """The tables to export. A set that was exported before there was a table of foreign kills has none to pass on."""
+    has_none = not (run / "trials").is_dir() and not (run / "tables" / f"{FOREIGN_KILLS.name}.parquet").exists()
+    return [table for table in _KEPT if not (has_none and table is FOREIGN_KILLS)]
 
 
 def _short_names(record: RunRecord) -> PathRedactor:

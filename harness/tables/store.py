@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ..errors import EvidenceError
 from ..system.paths import write_atomically
-from .schema import FACTS, FORMAT_VERSION, TABLES, TASKS, TRACE_EVENTS, Column, Table, nulls, pandas_type
+from .schema import FACTS, FORMAT_VERSION, TABLES, Column, Table, nulls, pandas_type
 
 
 def save_tables(directory: Path, frames: dict[str, pd.DataFrame]) -> None:
@@ -34,11 +34,17 @@ def load_table(directory: Path, table: Table) -> pd.DataFrame:
         with pq.ParquetFile(path) as file:
             content = file.read()
     except (OSError, pa.ArrowException) as error:
-        why = "No such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-        hint = "rebuild it from the raw evidence: oomtrial tables rebuild RUN"
-        if table in (TASKS, TRACE_EVENTS):
-            hint += "; an exported set has neither this table nor raw evidence"
-        raise EvidenceError(f"cannot read {path}: {why}", hint) from error
+        if isinstance(error, FileNotFoundError):
+            missing = f"{directory.parent} has no table {table.name}"
+            if (directory.parent / "trials").is_dir():
+                raise EvidenceError(missing, f"oomtrial tables rebuild {directory.parent}") from error
+            raise EvidenceError(
+                missing, "it was exported without it, and has no raw evidence to make it from: take the run itself"
+            ) from error
+        raise EvidenceError(
+            f"cannot read {path}: {str(error).splitlines()[0]}",
+            "rebuild it from the raw evidence: oomtrial tables rebuild RUN",
+        ) from error
     metadata = content.schema.metadata or {}
     if int(metadata.get(b"oomtrial.format", b"0")) > FORMAT_VERSION:
         raise EvidenceError(f"{path} was written by a newer oomtrial")
