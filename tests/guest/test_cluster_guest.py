@@ -32,7 +32,7 @@ def guest_in_its_rounds(process, scratch):
     raise AssertionError("no rounds")
 
 
-def test_a_worker_that_is_killed_in_the_midst_of_a_block_takes_its_guest_along_and_nothing_else(
+def test_a_worker_that_is_killed_in_the_middle_of_a_block_takes_its_guest_along_and_nothing_else(
     start_oomtrial, version, tmp_path
 ):
     pytest.importorskip("distributed")

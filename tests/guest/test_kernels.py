@@ -18,7 +18,7 @@ def debian():
     return specs
 
 
-def test_debians_kernels_are_measured_as_our_own_are(oomtrial, debian, tmp_path):
+def test_debians_kernels_are_measured_as_built_ones_are(oomtrial, debian, tmp_path):
     arms = [argument for spec in debian for argument in ("--kernel", spec)]
     out = tmp_path / "run"
     done = oomtrial("run", *arms, "--rounds", 2, "--boots", 1, "--vcpus", 2, "--out", out)

@@ -134,7 +134,7 @@ def test_a_scenario_that_declares_what_is_not_so_is_refused(oomtrial, version, t
     assert json.loads((out / "trials/001-1/trial.json").read_text())["outcome"] == "refused"
 
 
-def test_a_kernel_that_panics_on_oom_is_told(oomtrial, version, tmp_path):
+def test_a_kernel_that_panics_on_oom_is_reported(oomtrial, version, tmp_path):
     out = tmp_path / "run"
     arguments = ["run", "--kernel", f"source:{version}", "--rounds", 2, "--boots", 1, "--out", out]
     done = oomtrial(*arguments, "--append", "sysctl.vm.panic_on_oom=2", "--no-snapshots")

@@ -101,7 +101,7 @@ def test_restored_and_cold_guests_give_alike_results(trials):
     assert fisher_exact(table).pvalue > ALPHA, table
 
 
-def test_a_guest_goes_on_with_its_containers_started_and_gets_another_job(
+def test_a_guest_continues_with_its_containers_started_and_gets_another_job(
     trials, prepared, make_known_bad_guest, tmp_path
 ):
     of_engine, of_scenario, seen = trials[1], Snapshot(tmp_path / "snapshots" / "two"), []
@@ -130,7 +130,7 @@ def test_a_guest_goes_on_with_its_containers_started_and_gets_another_job(
     assert seen[0][0] == seen[1][0]  # the same containers, under other names
 
 
-def test_a_damaged_snapshot_is_told(trials, make_known_bad_guest):
+def test_a_damaged_snapshot_is_reported(trials, make_known_bad_guest):
     _, snapshot = trials
     whole = snapshot.ram.read_bytes()
     for damaged in (whole[: len(whole) // 2], b"no snapshot", bytes(len(whole))):

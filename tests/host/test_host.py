@@ -93,7 +93,7 @@ def test_ctrl_c_leaves_nothing_behind(start_oomtrial, engine, engine_url, tmp_pa
     assert (load_table(tmp_path / "run" / "tables", ROUNDS)["outcome"] == "completed").any()
 
 
-def test_a_run_that_was_ended_and_then_killed_is_gone_on_with_and_leaves_nothing(
+def test_a_run_that_was_ended_and_then_killed_is_resumed_and_leaves_nothing(
     start_oomtrial, oomtrial, engine, engine_url, tmp_path
 ):
     out = tmp_path / "run"

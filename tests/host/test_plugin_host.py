@@ -139,7 +139,7 @@ def test_what_is_not_there(memcg_container, tmp_path):
 """
 
 
-def test_images_of_every_form_and_how_a_missing_one_is_told(engine, engine_url, tmp_path):
+def test_images_of_every_form_and_how_a_missing_one_is_reported(engine, engine_url, tmp_path):
     (tmp_path / "test_it.py").write_text(IMAGES)
     (tmp_path / "conftest.py").write_text((SAMPLE / "conftest.py").read_text())
     waits = '	if (argc == 2 && !strcmp(argv[1], "wait"))\n		pause();\n	for (int job'

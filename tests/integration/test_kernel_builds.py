@@ -175,7 +175,7 @@ def test_nothing_that_a_trees_git_config_names_is_run(kernels, tree, tmp_path):
     assert not ran.exists()
 
 
-def test_a_config_of_ones_own_is_merged_and_what_did_not_take_is_told(kernels, tree, tmp_path):
+def test_a_users_config_is_merged_and_what_did_not_take_is_reported(kernels, tree, tmp_path):
     own = tmp_path / "own.config"
     own.write_text("CONFIG_TRACING_MINE=y\n# CONFIG_PSI is not set\n")
     stock = kernels("build", f"tree:{tree}").stdout

@@ -141,7 +141,7 @@ def test_a_kernel_whose_modules_went_from_the_list_is_not_taken(kernels):
     assert "listed without their modules: 7.0" in shown
 
 
-def test_a_package_that_lacks_what_its_name_promises_is_told(archive):
+def test_a_package_that_lacks_what_its_name_promises_is_reported(archive):
     binary, modules, _ = prebuilt_files("7.5.1-cloud-amd64")
     archive.add("sid", "linux-image-7.5.1-cloud-amd64", "7.5.1-1", binary | modules)
     archive.publish()

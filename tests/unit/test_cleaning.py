@@ -149,7 +149,7 @@ def test_every_run_begins_with_a_cache_that_can_be_written_to_and_has_nobodys_ke
     assert list(tidy()) == []
 
 
-def test_a_cache_that_is_a_file_is_told(tmp_path, oomtrial):
+def test_a_cache_that_is_a_file_is_reported(tmp_path, oomtrial):
     made(tmp_path / "cache")
     done = oomtrial(
         "kernels", "build", f"tree:{make_tree(tmp_path / 'linux')}", env={"OOMTRIAL_CACHE": str(tmp_path / "cache")}

@@ -172,7 +172,7 @@ def test_a_run_directory_is_never_overwritten(oomtrial, tmp_path, version):
 
 
 @pytest.mark.parametrize("place", ["file/run", "file"])
-def test_a_directory_that_cannot_be_made_is_told_at_once(oomtrial, tmp_path, version, place):
+def test_a_directory_that_cannot_be_made_is_reported_at_once(oomtrial, tmp_path, version, place):
     (tmp_path / "file").touch()
     done = oomtrial("run", "--kernel", f"source:{version}", "--out", tmp_path / place)
     assert f"{tmp_path / 'file'} is not a directory; choose another --out" in one_line(done, 3)
@@ -184,7 +184,7 @@ def test_docs_and_errors_have_the_same_exit_codes():
         assert re.search(rf"^\| {code} \| (?:usage: )?{re.escape(said)} \|$", documented, re.MULTILINE), (code, said)
 
 
-def test_a_full_disk_is_told_before_anything_starts(oomtrial, tmp_path, version):
+def test_a_full_disk_is_reported_before_anything_starts(oomtrial, tmp_path, version):
     if (
         os.geteuid() != 0
         or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False).returncode

@@ -186,7 +186,7 @@ def test_without_a_first_figure_the_demo_goes_on_and_says_why(stage, tmp_path, c
     assert f"no first figure of debian:6.12: {error.what}" in capsys.readouterr().err
 
 
-def test_a_build_that_fails_is_told_at_once_and_ends_the_demo(stage, tmp_path, monkeypatch, capsys):
+def test_a_build_that_fails_is_reported_at_once_and_ends_the_demo(stage, tmp_path, monkeypatch, capsys):
     failed = threading.Event()
     killed = []
 
@@ -231,7 +231,7 @@ def test_the_command_ends_with_evidence_and_what_to_do_next(tmp_path):
 
 
 @pytest.mark.usefixtures("stage")
-def test_mistakes_are_told_before_a_kernel_is_built():
+def test_mistakes_are_reported_before_a_kernel_is_built():
     again = CliRunner().invoke(cli, ["demo", "--out", str(STORED)])
     assert "already holds a run" in str(again.exception)
     few = CliRunner().invoke(cli, ["demo", "--rounds", "1"])

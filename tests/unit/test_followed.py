@@ -52,14 +52,14 @@ def test_an_error_of_our_own_is_no_end_of_the_container(error, where):
         followed.check_kept()
 
 
-def test_a_line_that_cannot_be_written_is_told_with_the_way_out():
+def test_a_line_that_cannot_be_written_is_reported_with_the_way_out():
     followed = FollowedContainer(Talking(b"K one\n"), failing(OSError(errno.ENOSPC, "No space left on device")))
     followed.follow()
     with pytest.raises(HostError, match="cannot keep evidence: No space left on device; make room"):
         followed.next_line(time.monotonic() + 5)
 
 
-def test_what_was_heard_before_a_failure_and_cannot_be_written_is_told_too():
+def test_what_was_heard_before_a_failure_and_cannot_be_written_is_reported_too():
     """It looked like an engine that does not answer."""
     full = failing(OSError(errno.ENOSPC, "No space left on device"))
 

@@ -107,7 +107,7 @@ def flip(path):
         ("ca.pem", lambda path: path.unlink()),
     ],
 )
-def test_a_damaged_snapshot_is_told_before_qemu_waits_for_it(snapshot, tmp_path, name, damage):
+def test_a_damaged_snapshot_is_reported_before_qemu_waits_for_it(snapshot, tmp_path, name, damage):
     damage(snapshot.directory / name)
     used = tmp_path / "used"
     used.mkdir()

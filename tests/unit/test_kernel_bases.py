@@ -63,7 +63,7 @@ def test_a_patch_through_a_link_is_refused(kernels, tree, tmp_path):
     assert "Documentation is a symbolic link" in one_line(done, 4)
 
 
-def test_a_failure_of_git_is_told_in_its_own_words(kernels, tree, oomtrial, tmp_path):
+def test_a_failure_of_git_is_reported_in_its_own_words(kernels, tree, oomtrial, tmp_path):
     git(tree, "init", "-q")
     git(tree, "add", "-A")
     git(tree, "commit", "-qm", "one")
@@ -105,7 +105,7 @@ def test_a_ref_of_what_is_no_repository(kernels, tree):
     assert "is not a git repository, so it has no 'v1'" in one_line(kernels("build", f"tree:{tree}@v1"), 2)
 
 
-def test_a_missing_tool_is_told_with_the_line_that_installs_it(kernels, tree, tmp_path):
+def test_a_missing_tool_is_reported_with_the_line_that_installs_it(kernels, tree, tmp_path):
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("gcc", "cc1", "as", "ld", "make", "bc", "patch", "perl", "xz", "tar", "git", "sh", "dpkg"):
@@ -115,7 +115,7 @@ def test_a_missing_tool_is_told_with_the_line_that_installs_it(kernels, tree, tm
     assert "not installed: bison, flex; apt-get install --no-install-recommends bison flex" in says
 
 
-def test_a_missing_header_is_told_with_the_package_that_has_it(monkeypatch):
+def test_a_missing_header_is_reported_with_the_package_that_has_it(monkeypatch):
     monkeypatch.setattr(toolchain, "COMMANDS", ("gcc",))
     monkeypatch.setattr(
         toolchain, "_HEADERS", {"stddef.h": "one-dev", "no/such.h": "other-dev", "limits.h": "third-dev"}
@@ -227,7 +227,7 @@ def test_the_archive_is_one_that_cpio_reads():
     assert make_archive(b"#!", [("b", b"1"), ("a", b"22")]) == archive
 
 
-def test_a_full_disk_is_told_and_leaves_no_kernel(kernels, tree, tmp_path):
+def test_a_full_disk_is_reported_and_leaves_no_kernel(kernels, tree, tmp_path):
     small = tmp_path / "small"
     small.mkdir()
     if (
@@ -260,7 +260,7 @@ def test_a_full_disk_is_told_and_leaves_no_kernel(kernels, tree, tmp_path):
         ("Killed\n", BuildError, "x cannot be built: make ended with status 2"),
     ],
 )
-def test_the_first_error_of_a_build_is_the_one_that_is_told(log, kind, says):
+def test_the_first_error_of_a_build_is_the_one_that_is_reported(log, kind, says):
     error = build._explained(log, 2, "x", Path("build.log"))
     assert isinstance(error, kind)
     assert says in str(error)

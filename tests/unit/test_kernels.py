@@ -177,7 +177,7 @@ def test_unknown_patches_are_refused(tmp_path):
         load_patches(str(empty), "6.1")
 
 
-def test_options_that_did_not_take_are_told():
+def test_options_that_did_not_take_are_reported():
     fragment = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=21\n"
     assert parse_config(fragment) == {"CONFIG_A": "y", "CONFIG_B": "n", "CONFIG_C": "21"}
     assert not_taken(fragment, "CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=20\n") == ["CONFIG_B=n (is y)", "CONFIG_C=21 (is 20)"]

@@ -36,7 +36,7 @@ def replay(data):
 
 
 @pytest.mark.parametrize("path", CAPTURED, ids=lambda path: path.name.removesuffix(".kmsg.xz"))
-def test_every_kill_is_told_once_and_soon(path):
+def test_every_kill_is_reported_once_and_soon(path):
     data = lzma.decompress(path.read_bytes())
     whole = collect(io.BytesIO(data))
     told, live = replay(data)

@@ -30,7 +30,7 @@ def test_lines_that_cannot_be_read_are_counted_and_shown():
         "4 22:13:20 node1 app: [  100.000000] " + killed(7),
     ],
 )
-def test_what_stands_behind_a_torn_prefix_is_no_kill_and_is_told(line):
+def test_what_stands_behind_a_torn_prefix_is_no_kill_and_is_reported(line):
     log = parse(text([line]))
     assert (log.kills, log.missing.unread_kills, log.totals["kills"]["at_most"]) == ([], 1, 1)
 

@@ -361,7 +361,7 @@ def test_only_the_newest_nights_are_shown(own, monkeypatch):
         (["--kernels", "debian:6.1", "--rounds", "1", "--boots", "2"], "1 rounds cannot be spread over 2 boots"),
     ],
 )
-def test_mistakes_are_told_before_a_kernel_is_made(monkeypatch, tmp_path, arguments, says):
+def test_mistakes_are_reported_before_a_kernel_is_made(monkeypatch, tmp_path, arguments, says):
     monkeypatch.setattr(nightly, "make_kernel", lambda *_: pytest.fail("a kernel was made"))
     shown = invoke("--out", tmp_path / "x", *arguments)
     assert isinstance(shown.exception, UsageError), shown.output

@@ -95,7 +95,7 @@ def test_a_guest_is_saved_under_a_path_that_is_long(qemu):
 
 
 @pytest.mark.parametrize("zstd", ["cat > /dev/null; exit 1", "exit 1", "kill -9 $$"])
-def test_a_zstd_that_dies_is_told_at_once(qemu, tmp_path, monkeypatch, zstd):
+def test_a_zstd_that_dies_is_reported_at_once(qemu, tmp_path, monkeypatch, zstd):
     (tmp_path / "bin/zstd").write_text(f"#!/bin/sh\n{zstd}\n")
     (tmp_path / "bin/zstd").chmod(0o755)
     monkeypatch.setattr(monitor, "_WRITE_DEADLINE_S", 1.0, raising=False)

@@ -159,7 +159,7 @@ def test_a_check_says_how_many_kills_are_needed_and_what_is_left():
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_no_scenario_of_ours_is_too_tight(name):
+def test_no_scenario_of_the_package_is_too_tight(name):
     assert "too tight" not in invoke("check", name)
 
 

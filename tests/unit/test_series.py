@@ -213,7 +213,7 @@ def test_nothing_to_measure_is_an_error():
         (["--from", ROOT / "results/example", "--scenario", "x"], "the runs have no scenario 'x'"),
     ],
 )
-def test_mistakes_are_told_before_a_kernel_is_made(monkeypatch, arguments, says):
+def test_mistakes_are_reported_before_a_kernel_is_made(monkeypatch, arguments, says):
     monkeypatch.setattr(made, "choose_kernels", lambda *_: pytest.fail("kernels were made"))
     shown = invoke(*arguments)
     assert isinstance(shown.exception, UsageError)

@@ -31,7 +31,7 @@ def test_agreement():
         ({"kmsg": (10, 10), "marks": frozenset({10}), "supervisor": frozenset({10})}, "names a victim twice"),
     ],
 )
-def test_each_departure_is_told(changes, departure):
+def test_each_departure_is_reported(changes, departure):
     assert departure in replace(AGREED, **changes).disagreement()
 
 
