@@ -38,7 +38,7 @@ def test_children_are_not_others_while_they_run_and_after() -> None:
         while cpushares._own_s() < before + 0.3:  # it still runs
             assert child.poll() is None
         child.communicate(b"\n")
-    assert cpushares._own_s() >= before + 0.3
+    assert cpushares._own_s() >= before + 0.28  # in ticks of 10 ms, rounded down
 
 
 def test_what_is_busy_contains_what_is_our_own() -> None:
@@ -46,8 +46,9 @@ def test_what_is_busy_contains_what_is_our_own() -> None:
     subprocess.run([sys.executable, "-c", _BURN], check=True)
     after = cpushares._read()
     used = [now - then for now, then in zip(after, before, strict=True)]
-    # the kernel counts a CPU by its ticks, and a process to the nanosecond
-    assert used[_CAPACITY] + 0.1 >= used[_BUSY] >= used[_OWN] - 0.1 >= 0.2
+    # The kernel counts a CPU by its ticks, and a process to the nanosecond; /proc gives both in ticks of 10 ms, rounded down.
+    assert used[_OWN] >= 0.28
+    assert used[_CAPACITY] + 0.1 >= used[_BUSY] >= used[_OWN] - 0.1
 
 
 @pytest.mark.parametrize(
