@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * watcher: what the OOM killer does in an engine, as lines on stdout, while somebody's tests run there.
+ * watcher: what the OOM killer does in an engine, as lines on stdout, while a user's tests run there.
  *
  *   watcher --token TEXT --root CGROUP     (a path below the cgroup root; containers of the tests are in directories of it)
  *

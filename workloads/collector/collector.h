@@ -54,7 +54,7 @@ void mark(int round, const char *what);
 /* -- memcg.c: the memcg of the container under test, and those around it */
 
 extern char memcg_dir[PATH_BYTES]; /* of the container under test */
-extern char top_dir[PATH_BYTES];   /* whose files are read: the same, or a parent of ours that holds more containers */
+extern char top_dir[PATH_BYTES];   /* whose files are read: the same, or its parent if that holds more containers */
 extern int v1;                     /* the container's memory controller is on a hierarchy of cgroup v1 */
 int find_memcg(pid_t pid);
 int directory_at(int level, char *directory, size_t size);

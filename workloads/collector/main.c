@@ -18,7 +18,7 @@
  * The trial's TOKEN comes with the supervisor's hello, or with its job. Rounds are marked in band, in the kernel log and in
  * the trace: "oomtrial: TOKEN round N start|end".
  *
- * SIGUSR1 says that the guest may have gone on from a snapshot: it then takes new random bytes from fw_cfg, the time from the
+ * SIGUSR1 says that the guest may have been restored from a snapshot: it then takes new random bytes from fw_cfg, the time from the
  * clock of the machine, and, for a supervisor that waits for one, the job: "TOKEN FIRST_ROUND ROUNDS CALIBRATE".
  *
  * Its probes: trace.c. A kernel without tracefs has no trace.

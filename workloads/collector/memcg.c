@@ -66,7 +66,7 @@ long long memcg_usage(void)
 	return number_in(top_dir, v1 ? "memory.usage_in_bytes" : "memory.current", NULL);
 }
 
-/* The directory that many levels above a container's, below which all is ours; 0 when it is not. */
+/* The directory that many levels above a container's, if everything below it belongs to this run; else 0. */
 int directory_at(int level, char *directory, size_t size)
 {
 	snprintf(directory, size, "%s", memcg_dir);

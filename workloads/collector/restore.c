@@ -45,7 +45,7 @@ static int from_bcd(int value, int is_binary)
 	return is_binary ? value : (value >> 4) * 10 + (value & 15);
 }
 
-/* The machine's clock (MC146818) goes on with the host's; ours stood still. Good to a second. */
+/* The hardware clock (MC146818) keeps the host's time; the guest's clock stood still. Good to a second. */
 static int set_clock(void)
 {
 	if (ioperm(0x70, 2, 1))
@@ -80,7 +80,7 @@ static void read_job(char *job, size_t size)
 
 void restore_guest(char *job, size_t size, char *woken_for)
 {
-	/* The clock and the generator of a machine that is no guest of ours are none of our business. */
+	/* The clock and the random generator are set in guests of oomtrial only, never on another machine. */
 	int is_guest = !access(FW_CFG "job/raw", F_OK);
 	int entropy = is_guest && add_entropy(), clock = is_guest && set_clock();
 	read_job(job, size);

@@ -178,7 +178,7 @@ void drain_trace(void)
 }
 
 /* Calls that our kprobes missed. kprobe_profile has no group; it has a line for each line of kprobe_events, in the same order
-   (kernel/trace/trace_kprobe.c). Probes of somebody else, and of another collector, are not ours. */
+   (kernel/trace/trace_kprobe.c). Probes of other programs and of other collectors are left out. */
 static unsigned long missed_probes(void)
 {
 	char group[64], definition[512], line[512], event[128], name[128];

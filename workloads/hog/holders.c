@@ -95,7 +95,7 @@ static void *take_pipe_lock(void *unused)
 	return unused;
 }
 
-/* Anonymous memory, and a thread that goes on taking the lock of the pipe: it cannot die while another one holds it. */
+/* Anonymous memory, and a thread that keeps taking the pipe's lock: it cannot die while another process holds it. */
 int grow_pipewait(struct work *work)
 {
 	pthread_attr_t attributes;

@@ -71,7 +71,7 @@ static int all_answered(int call)
 static int all_dead(int unused)
 {
 	(void)unused;
-	return no_children; /* children of hogs included: an orphan becomes ours */
+	return no_children; /* children of hogs included: orphans are reparented to the supervisor */
 }
 
 /* Returns 0 once `done(argument)` holds, -1 when the deadline has passed without it. */

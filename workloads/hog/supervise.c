@@ -49,7 +49,7 @@ static void apply_setting(const char *text)
 		die(EXIT_SETUP, "a memcg file cannot be set");
 }
 
-/* Everything is set up; what to do comes when the guest is told to go on, which may be in another life of it. */
+/* Everything is set up; the job arrives when the guest is told to continue, perhaps after it was restored from a snapshot. */
 static void take_job(struct options *options, int *calibrates)
 {
 	event("{\"event\":\"prepared\"}");
