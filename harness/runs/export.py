@@ -55,10 +55,10 @@ def export_set(run: Path, directory: Path) -> list[str]:
     return names.shortened
 
 
-def _tables_of(run: Path) -> list[Table]:
+def _tables_of(run: Path) -> tuple[Table, ...]:
     """The tables to export. A set that was exported before there was a table of foreign kills has none to pass on."""
     has_none = not (run / "trials").is_dir() and not (run / "tables" / f"{FOREIGN_KILLS.name}.parquet").exists()
-    return [table for table in _KEPT if not (has_none and table is FOREIGN_KILLS)]
+    return tuple(table for table in _KEPT if not (has_none and table is FOREIGN_KILLS))
 
 
 def _short_names(record: RunRecord) -> PathRedactor:
