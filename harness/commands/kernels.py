@@ -176,6 +176,7 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
     from ..errors import BuildError, UsageError
     from ..kernels.build import BuildPlan
     from ..kernels.librarycheck import check_library
+    from ..report.lines import print_table
 
     columns = []
     for plan in plans:
@@ -190,7 +191,7 @@ def _check_library(plans: list[KernelPlan], progress: Reporter) -> None:
         table.add_column(f"{plan.spec.text}\n{plan.source}", overflow="fold")
     for row in zip(*columns, strict=True):
         table.add_row(row[0].name, *(f"{one.state}, {one.detail}" for one in row))
-    console_on_stdout(_WIDTH).print(table)
+    print_table(console_on_stdout(_WIDTH), table)
     if bad := [f"{one.name}: {one.detail}" for column in columns for one in column if not one.is_good]:
         raise BuildError(f"{len(bad)} patches do not apply: {bad[0]}")
 

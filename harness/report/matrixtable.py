@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ..analysis.matrix import Cell, Change, Matrix, Night
 from ..spec.arm import ArmSpec
+from .lines import print_lines, print_table
 from .matrixwords import (
     SIGNS,
     change_lines,
@@ -50,11 +50,11 @@ def print_matrix(console: Console, matrix: Matrix) -> None:
     most = max(1, (console.width - _NAME_WIDTH) // (_CELL_WIDTH + _GAP))
     console.print()
     for start in range(0, len(columns), most):
-        console.print(_table(night, columns[start : start + most], names, is_ascii=is_ascii))
+        print_table(console, _table(night, columns[start : start + most], names, is_ascii=is_ascii))
         console.print()
     for _, change, sure in change_lines(night, names, is_ascii=is_ascii):
         _say(console, change, "bold")
-        console.print(Padding(Text(visible(sure)), (0, 0, 0, 2)), highlight=False)
+        _say(console, f"  {sure}")
     for line in rest_lines(night):
         _say(console, line)
     for text in matrix.left_out:
@@ -62,7 +62,7 @@ def print_matrix(console: Console, matrix: Matrix) -> None:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(visible(text), highlight=False, markup=False, style=style)
+    print_lines(console, [visible(text)], style)
 
 
 def _table(

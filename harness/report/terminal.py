@@ -220,8 +220,8 @@ _OVERVIEW_COLUMNS: Mapping[str, Callable[[Arm], str]] = {
     "kills": lambda arm: str(arm.kills),
     "surplus": lambda arm: _cell_text(arm, str(arm.surplus_kills)),
     "redundant": lambda arm: _cell_text(arm, _up_to(arm.redundant_kills, arm.maybe_redundant_kills, "-")),
-    "incomplete": lambda arm: _incomplete(arm),
-    "release": lambda arm: _latency(arm),
+    "incomplete": _incomplete,
+    "release": _latency,
     "stall": lambda arm: _ms(arm.stall_ms_per_round),
 }
 _OVERVIEW_DROPPED_FIRST = ("stall", "release", "redundant", "kills")

@@ -55,9 +55,8 @@ class Control:
     description: str
     rounds: int | None = None  # per arm; None: as the user asks
     kernels: tuple[str, str] = ("", "")  # the first and the last version it is for; empty: no bound
-    on_regression_fix: bool = (
-        True  # where upstream hides exiting victims its arm has REGRESSION_FIX, as the reference has
-    )
+    # Where upstream hides exiting victims, its arm has REGRESSION_FIX, as the reference has.
+    on_regression_fix: bool = True
 
     def is_for(self, release: str) -> bool:
         """Whether the control applies to a kernel version such as 7.3.4."""

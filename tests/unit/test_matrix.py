@@ -223,6 +223,7 @@ def test_the_terminal_shows_every_cell_in_80_columns(nights):
     print_matrix(Console(file=shown, width=80), read(nights))
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line != line.rstrip() or "─" in line] == []  # it can be pasted
     assert "\x1b" not in shown.getvalue()
     assert [sum(line.startswith(scenario) for line in lines) for scenario in SCENARIOS] == [1] * 5  # in one table
     said = " ".join(shown.getvalue().split())

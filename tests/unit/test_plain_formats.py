@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import harness
 from harness.cli import cli
 
 ROOT = Path(__file__).parents[2]
@@ -48,3 +50,13 @@ def test_a_markdown_table_has_a_row_for_each_arm():
     assert len({line.count("|") for line in table}) == 1
     assert "| 193 of 200 |" in table[5]
     assert table[5].endswith("| worse |")
+
+
+def test_every_table_is_printed_so_that_it_can_be_pasted():
+    package = Path(harness.__file__).parent
+    printing = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"\.print\((\w*table\)|_?\w*table\()", path.read_text())
+    }
+    assert printing == {"report/lines.py"}  # print_table
