@@ -17,7 +17,7 @@ from .tally import STARVED, BootCount, block_names, by_boot, count_boots, counte
 ROUND_COLUMNS = (
     "trial_id", "boot", "block", "round", "boot_id", "warm_up", "outcome", "oom_entries", "lost_kmsg_records", "lost_trace_events",
     "missed_probes", "witness_disagreement", "witnesses_checked", "foreign_kills", "trouble_lines", "longest_wait_us", "stalls_lost",
-    "duration_us", "stall_us", "stall_system_us", "system_us", "memory_full_us", "waited_us", "waits_jain", "memory_events_oom", "kmsg_kills",
+    "longest_lost_us", "duration_us", "stall_us", "stall_system_us", "system_us", "memory_full_us", "waited_us", "waits_jain", "memory_events_oom", "kmsg_kills",
 )  # fmt: skip
 KILL_COLUMNS = (
     "trial_id", "round", "kill_class", "surplus", "mechanism", "overlap_estimated", "decider_pid", "decision_time_us",

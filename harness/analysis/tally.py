@@ -140,12 +140,14 @@ def _sums_of_kills(rounds: pd.DataFrame, kills: pd.DataFrame, completed: Flags) 
 
 
 def _waits(rounds: pd.DataFrame, completed: Flags, limit_us: float) -> dict[str, Flags]:
-    """Completed rounds with a wait beyond the limit. The first 64 waits of each process are kept: where one had more, and
-    the round lasted longer than the limit, a shorter longest wait says nothing. Runs of before have no longest wait."""
+    """Completed rounds with a wait beyond the limit. The first 64 waits of each process are kept, and how long the longest of
+    the others was. In a run that is older than this figure, a shorter longest wait says nothing where waits were lost and the
+    round lasted longer than the limit; a run that is older still has no longest wait."""
     longest = rounds["longest_wait_us"]
     is_known = flags(longest.notna()) & completed
     starved = (integers(longest) > limit_us) & completed
-    lost = (integers(rounds["stalls_lost"]) > 0) & (integers(rounds["duration_us"]) > limit_us)
+    is_lost = (integers(rounds["stalls_lost"]) > 0) & flags(rounds["longest_lost_us"].isna())
+    lost = is_lost & (integers(rounds["duration_us"]) > limit_us)
     return {"starved": starved, "waits_known": is_known & (starved | ~lost), "waits_lost": is_known & ~starved & lost}
 
 

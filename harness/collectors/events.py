@@ -24,6 +24,7 @@ class HogEnd(msgspec.Struct, frozen=True, tag_field="event", tag="hog"):
     begin_ns: int = 0  # of its growth
     failed: int = 0  # errno of a work that could not be done; EBADMSG for memory that was not as it wrote it
     stalls_lost: int = 0
+    longest_lost_ns: int | None = None  # of those stalls; None in evidence from before it was noted
     # times without a page although it wanted one, 1 ms or longer: start, end, and CPU time in the kernel meanwhile
     stalls: list[tuple[int, int, int]] = []
 

@@ -66,7 +66,7 @@ ARMS = Table(
         Column("stall_ms_sd", "float", "ms", "standard deviation of stall from round to round", "fewer than two rounds"),
         Column("system_ms_sd", "float", "ms", "standard deviation of system from round to round", "fewer than two rounds"),
         Column("waited_ms_per_round", "float", "ms", "time in which at least one survivor waited 1 ms or longer for a page", _NO_FIGURE),
-        Column("longest_wait_us_median", "float", "us", "longest wait of a survivor for one page, of its waits that were kept, median over completed rounds in which one waited 1 ms or longer", _NO_WAIT),
+        Column("longest_wait_us_median", "float", "us", "longest wait of a survivor for one page, median over completed rounds in which one waited 1 ms or longer", _NO_WAIT),
         Column("longest_wait_us_most", "float", "us", "the longest of these waits", _NO_WAIT),
         Column("waits_jain_median", "float", "", "Jain's index over the waiting times of survivors, median over the same rounds: 1 if all waited equally long, 1/n if one of n waited", _NO_WAIT),
         Column("rounds_per_minute", "float", "rounds", "of its trials, without starts of guests and containers", "no trial is recorded"),

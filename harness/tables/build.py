@@ -15,7 +15,7 @@ from .foreign import part_foreign
 from .schema import TABLES
 from .stalls import next_progress_ns, union_us
 from .traced import RELEASES, named, traced_facts
-from .waits import jain, survivors_waits_us
+from .waits import jain, longest_lost_us, survivors_waits_us
 from .witnesses import SUPERVISOR_COMM, Witnesses
 
 Row = dict[str, Any]
@@ -156,6 +156,7 @@ def _stall_facts(round_evidence: RoundEvidence, kills: list[Row]) -> Row:
         "waits_jain": jain(together for _, together in survivors),
         "stall_system_us": sum(system_ns for end in ends for *_, system_ns in end.stalls) // 1000,
         "stalls_lost": sum(end.stalls_lost for end in ends),
+        "longest_lost_us": longest_lost_us(ends),
         "failed_hogs": sum(end.failed != 0 for end in ends),
     }
 

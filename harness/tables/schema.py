@@ -267,6 +267,13 @@ ROUNDS = Table(
             "kills of other processes on the machine during the round, not counted elsewhere; 0 in a guest",
         ),
         Column("stalls_lost", "int", "", "waits of hogs that were not recorded", "the round has no end"),
+        Column(
+            "longest_lost_us",
+            "int",
+            "us",
+            "the longest of them",
+            "none was lost, or the run is older than this column: then `longest_wait_us` is that of the recorded waits",
+        ),
         Column("failed_hogs", "int", "", "hogs that could not do their work", "the round has no end"),
     ),
 )

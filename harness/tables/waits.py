@@ -8,14 +8,25 @@ from ..collectors.events import HogEnd
 
 
 def survivors_waits_us(hogs: Iterable[HogEnd]) -> list[tuple[int, int]]:
-    """Of each survivor that grew: its longest wait and all of its waits together, of those of 1 ms or longer that were kept."""
+    """Of each survivor that grew: its longest wait, and all of its waits together that were kept; those of 1 ms or longer.
+
+    A hog keeps its first 64 waits, and how long the longest of the others was (workloads/hog/hog.h).
+    """
     survivors = []
     for hog in hogs:
         if (hog.dead and not hog.cleanup) or not hog.begin_ns:
             continue
         waits = [(end - start) // 1000 for start, end, _ in hog.stalls]
-        survivors.append((max(waits, default=0), sum(waits)))
+        longest_lost_us = (hog.longest_lost_ns or 0) // 1000
+        survivors.append((max(longest_lost_us, *waits, 0), sum(waits)))
     return survivors
+
+
+def longest_lost_us(hogs: Iterable[HogEnd]) -> int | None:
+    """The longest wait that is in no hog's list; None where none is missing, or evidence from before does not say."""
+    lost = [hog.longest_lost_ns for hog in hogs if hog.stalls_lost]
+    known = [longest_ns // 1000 for longest_ns in lost if longest_ns is not None]
+    return max(known) if known and len(known) == len(lost) else None
 
 
 def jain(shares: Iterable[float]) -> float | None:

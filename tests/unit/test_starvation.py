@@ -97,7 +97,8 @@ def test_what_happens_once_in_one_of_several_scenarios_is_not_hidden(there, said
 
 
 def test_waits_that_were_not_kept_are_not_taken_for_short_ones():
-    """A process keeps its first 64 waits. A round that was too short for a long one can have starved nobody."""
+    """A process keeps its first 64 waits, and in runs from before nothing of the others. A round that was too short for a
+    long one can have starved nobody."""
     boots = [[NECESSARY] * 24] * 10
     assert compare(_with_lost_waits(simulated_arm("fixed", boots), 0), stock()).verdict == "better"
     found = compare(_with_lost_waits(simulated_arm("fixed", boots), 1), stock())
@@ -112,6 +113,8 @@ def test_waits_that_were_not_kept_are_not_taken_for_short_ones():
     short, lost = tables("fixed", boots, duration_us=SHORT_US - 10)
     short["stalls_lost"] = 1
     assert summarized(short, lost).maybe_starved_rounds == 0
+    long["longest_lost_us"] = 1_000_000  # the longest of those that were not kept is known
+    assert summarized(long, lost).maybe_starved_rounds == 0
     # runs of before have no longest wait: nothing is known of it, and nothing is held against them
     short["longest_wait_us"] = None
     arm = summarized(short, lost)

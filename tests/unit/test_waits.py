@@ -1,12 +1,13 @@
 """Longest wait of a survivor, and Jain's index over the waiting times."""
 
+import msgspec
 import pytest
 
 from harness.analysis.arm import ArmRun, summarize_arm
 from harness.collectors.events import HogEnd
 from harness.report.summarycsv import COLUMNS
 from harness.report.terminal import arm_lines
-from harness.tables.waits import jain, survivors_waits_us
+from harness.tables.waits import jain, longest_lost_us, survivors_waits_us
 from tests.simulated import DEADLINE_S, MACHINE, tables
 
 
@@ -25,6 +26,15 @@ def test_only_survivors_wait():
         _hog(2, []),
     ]
     assert survivors_waits_us(hogs) == [(30_000, 40_000), (0, 0)]
+
+
+def test_the_longest_wait_is_known_of_a_hog_with_more_waits_than_are_kept():
+    long, short = (msgspec.structs.replace(_hog(1, [(0, 10)]), stalls_lost=3, longest_lost_ns=ns) for ns in (70_000_000, 2_000_000))
+    assert survivors_waits_us([long, short]) == [(70_000, 10_000), (10_000, 10_000)]
+    assert longest_lost_us([short, long, _hog(2, [])]) == 70_000
+    assert longest_lost_us([_hog(2, [])]) is None
+    # evidence from before has no figure
+    assert longest_lost_us([long, msgspec.structs.replace(long, longest_lost_ns=None)]) is None
 
 
 @pytest.mark.parametrize(

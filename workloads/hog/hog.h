@@ -29,7 +29,8 @@ struct progress {
 	_Atomic uint64_t bytes;
 	_Atomic uint64_t begin_ns;
 	_Atomic uint64_t address; /* of what it takes; 0: not yet mapped */
-	_Atomic uint32_t n_stalls; /* may exceed MAX_STALLS: the rest was not kept */
+	_Atomic uint32_t n_stalls; /* may exceed MAX_STALLS: the rest was not kept, */
+	_Atomic uint64_t longest_lost_ns; /* but how long the longest of them was */
 	struct stall stalls[MAX_STALLS];
 };
 

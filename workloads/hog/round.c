@@ -157,7 +157,8 @@ static void report_stalls(int index)
 {
 	const struct progress *progress = &shared->hog[index].progress;
 	uint32_t n = atomic_load(&progress->n_stalls), kept = n < MAX_STALLS ? n : MAX_STALLS;
-	append("\"stalls_lost\":%u,\"stalls\":[", n - kept);
+	append("\"stalls_lost\":%u,\"longest_lost_ns\":%llu,\"stalls\":[", n - kept,
+	       (unsigned long long)atomic_load(&progress->longest_lost_ns));
 	for (uint32_t i = 0; i < kept; i++)
 		append("%s[%llu,%llu,%llu]", i ? "," : "", (unsigned long long)progress->stalls[i].start_ns,
 		       (unsigned long long)progress->stalls[i].end_ns, (unsigned long long)progress->stalls[i].system_ns);

@@ -48,6 +48,15 @@ void begin_pace(void)
 	pace.pages = 0;
 }
 
+/* Sharers of a hog note their waits in one place. */
+static void note_longest(_Atomic uint64_t *longest_ns, uint64_t waited_ns)
+{
+	uint64_t known = atomic_load(longest_ns);
+
+	while (known < waited_ns && !atomic_compare_exchange_weak(longest_ns, &known, waited_ns))
+		;
+}
+
 void made_progress(struct work *work, size_t bytes)
 {
 	uint64_t now = now_ns(), waited = now - pace.last_ns;
@@ -61,6 +70,8 @@ void made_progress(struct work *work, size_t bytes)
 		uint64_t system = system_ns();
 		if (i < MAX_STALLS)
 			progress->stalls[i] = (struct stall){ pace.last_ns, now, system - pace.system_ns };
+		else
+			note_longest(&progress->longest_lost_ns, waited);
 		pace.system_ns = system;
 		pace.pages = 0;
 		now = now_ns();
