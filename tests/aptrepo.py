@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.kernels import config
 from tests.kerneltree import make_tree
 
-TOOLS = ("apt-get", "dpkg-deb", "gpg")
+TOOLS = ("apt-get", "dpkg-deb", "gpg", "gpg-agent")
 
 
 def missing_tools():
