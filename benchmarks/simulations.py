@@ -17,15 +17,23 @@ from harness.analysis.anytime import log_stakes
 from harness.analysis.bounds import bounds_of
 from harness.analysis.planning import draw_hits, simulated_power
 from harness.analysis.rates import exact_test, rate_of
-from harness.analysis.shares import clusters_of, shares_of
+from harness.analysis.shares import clusters_of, shares_of, shares_to_show_more
 from harness.spec.boots import DEFAULT_ICC
 from harness.spec.controls import ALPHA
 
 SHARES = (0.02, 0.05, 0.1, 0.3, 0.5)
 PAIRS = ((0.0, 0.1), (0.02, 0.09), (0.335, 0.185), (0.3, 0.02), (0.5, 0.3))
 ICCS = ((0.0, 0.0), (0.012, 0.012), (0.03, 0.03), (0.1, 0.1), (0.0, 0.1), (0.3, 0.3))
-DESIGNS = ((2, 100), (4, 25), (8, 25), (20, 5), (40, 5), (40, 10))  # boots, rounds per boot
-RARE = (0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5)  # shares of rounds that fail or starve a survivor
+DESIGNS = ((2, 100), (4, 25), (8, 25), (20, 25), (40, 25), (20, 5), (40, 5), (40, 10))  # boots, rounds per boot
+RARE = (0.005, 0.01, 0.02, 0.04, 0.07, 0.1, 0.2, 0.35, 0.5)  # shares of rounds that fail or starve a survivor
+FAILURES = (
+    (0.0, 0.05),
+    (0.0, 0.1),
+    (0.0, 0.2),
+    (0.0, 0.4),
+    (0.01, 0.1),
+    (0.02, 0.09),
+)  # of the baseline, and of the arm
 CONTROLS = (2, 30)  # boots and rounds per boot that `oomtrial controls` takes by default
 AMPLIFIED = (0.45, 0.52, 0.65)  # shares of rounds with a redundant kill, against none
 POWERS = ((0.09, 0.02), (0.185, 0.335), (0.08, 0.0))
@@ -51,10 +59,18 @@ def level(share: float, iccs: tuple[float, float], design: tuple[int, int], draw
     return float(np.mean((low > 0) | (high < 0)))
 
 
-def one_sided_level(share: float, iccs: tuple[float, float], design: tuple[int, int], draws: int) -> float:
-    """Of the test at 2.5 % that more rounds of the arm fail."""
-    low, _ = simulate((share, share), iccs, design, draws)
-    return float(np.mean(low > 0))
+def more_shown(shares: tuple[float, float], iccs: tuple[float, float], design: tuple[int, int], draws: int) -> float:
+    """How often the one-sided test at 2.5 % says that more rounds of the arm fail; shares and ICCs of the arm come first."""
+    boots, per_boot = design
+    generator = np.random.default_rng(1)
+    arm, base = (
+        draw_hits(generator, share, icc, per_boot, (draws, boots)) for share, icc in zip(shares, iccs, strict=True)
+    )
+    rounds = np.full((draws, boots), float(per_boot))
+    found = shares_to_show_more(
+        [each.sum(-1) for each in (arm, rounds, base, rounds)], clusters_of(arm, rounds, base, rounds)
+    )
+    return float(np.mean(found.limits(0.05)[0] > 0))
 
 
 def fisher(shares: tuple[float, float], icc: float, draws: int, side: str) -> float:
@@ -132,11 +148,21 @@ def main(draws: int) -> None:
     )
     show(
         "Level of the one-sided test at 2.5 % (failed rounds, starved survivors): the worst of shares of 0.5 to 50 %, in %;"
-        ' of "0.1 and 0", the arm\'s rounds correlate',
+        ' of "0 and 0.1", the baseline\'s rounds correlate',
         ["ICC", *designs],
         [
-            [icc_words(iccs), *(f"{100 * max(one_sided_level(s, iccs, d, draws) for s in RARE):.1f}" for d in DESIGNS)]
-            for iccs in (*ICCS, (0.1, 0.0))
+            [icc_words(iccs), *(f"{100 * max(more_shown((s, s), iccs, d, draws) for s in RARE):.1f}" for d in DESIGNS)]
+            for iccs in (*ICCS[:5], (0.03, 0.1), (0.1, 0.0), ICCS[5], (0.9, 0.9))
+        ],
+    )
+    show(
+        "Power of the one-sided test at 2.5 %",
+        ["baseline against arm", "ICC", *designs],
+        [
+            [f"{100 * base:g} % against {100 * share:g} %", f"{icc:g}"]
+            + [f"{more_shown((share, base), (icc, icc), d, draws):.2f}" for d in DESIGNS]
+            for base, share in FAILURES
+            for icc in (0.012, 0.1)
         ],
     )
     show(

@@ -24,9 +24,9 @@ CONFIDENCE = 0.95
 _Rounds = TypeVar("_Rounds", float, NDArray[np.float64])
 
 
-def assumed_design_effect(rounds_per_boot: _Rounds) -> _Rounds:
+def assumed_design_effect(rounds_per_boot: _Rounds, icc: float = DEFAULT_ICC) -> _Rounds:
     """How many rounds it takes for what one independent round says, where the correlation within a boot is not estimated."""
-    return 1 + (rounds_per_boot - 1) * DEFAULT_ICC
+    return 1 + (rounds_per_boot - 1) * icc
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,11 @@ the variance of the difference from boot to boot, over that of independent round
 per arm on, it is estimated from the boots of both arms, and quantiles of t pay for a variance that is known from few of
 them (Satterthwaite's degrees of freedom). With fewer boots it is that of DEFAULT_ICC, or the estimate if that is larger.
 
+The one-sided test, that the arm's share is greater, deflates each side by the largest of three: the pair's design effect, the
+side's own, and an assumed one. The pair's is mostly the arm's where it is asked whether the arm's share is greater, because a greater share has
+the greater variance: a baseline whose rounds are alike would be taken for one with independent rounds. Its own estimate alone is
+too uncertain where it has few hits, and too small most often when its share is, by chance, too small.
+
 Every function takes arrays, so that a simulation asks thousands of pairs at once what a run asks of one.
 """
 
@@ -27,6 +32,9 @@ from .rates import assumed_design_effect
 
 Floats = NDArray[np.float64]
 _MANY = 1e6  # degrees of freedom at which t is the normal distribution
+# The least correlations that the one-sided test takes: with these it holds its level up to an ICC of 0.1 in either arm or both.
+_BASE_ICC = 0.05  # of the baseline's rounds
+_FEW_BOOTS_ICC = 0.1  # of the rounds of either arm, below MIN_BOOTS boots
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,9 @@ class Clusters:
     degrees: Floats  # of freedom of the quantiles
     rounds_per_boot: Floats  # of the boot in which an average round stands
     icc: Floats  # estimated correlation of two rounds of one boot; nan where nothing shows it
+    one_sided: tuple[
+        Floats, Floats
+    ]  # what counts of the arm and of the base are deflated by, to show that the arm's share is greater
 
 
 @dataclass(frozen=True)
@@ -179,15 +190,37 @@ def clusters_of_boots(arm: Boots, base: Boots) -> Clusters:
     estimate = np.nan_to_num(seen, nan=1.0)
     if min(arm.number, base.number) >= MIN_BOOTS:
         degrees = np.where(variance > 0, degrees, sum(boots) - 2)
-        return Clusters(np.maximum(1.0, estimate), np.asarray(degrees), per_boot, icc)
-    default = assumed_design_effect(per_boot)
-    return Clusters(np.maximum(default, estimate), np.full_like(per_boot, _MANY), per_boot, icc)
+        effect, least_iccs = np.maximum(1.0, estimate), (0.0, _BASE_ICC)
+    else:
+        degrees = np.full_like(per_boot, _MANY)
+        effect, least_iccs = np.maximum(assumed_design_effect(per_boot), estimate), (_FEW_BOOTS_ICC, _FEW_BOOTS_ICC)
+    one_sided = [
+        np.maximum(np.maximum(_own_effect(*own), estimate), assumed_design_effect(side.squares / side.rounds, least))
+        for side, own, least in zip((arm, base), zip(spread, independent, strict=True), least_iccs, strict=True)
+    ]
+    return Clusters(effect, np.asarray(degrees), per_boot, icc, (one_sided[0], one_sided[1]))
 
 
-def shares_of(totals: Sequence[Floats], design_effect: Floats, degrees: Floats) -> Shares:
-    """Shares at the rounds that they are worth; `totals`: hits and rounds, then those of the base."""
+def _own_effect(spread: Floats, independent: Floats) -> Floats:
+    """The design effect of one side alone; 1 where nothing shows it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(independent > 0, spread / independent, 1.0)
+
+
+def shares_of(
+    totals: Sequence[Floats], design_effect: Floats, degrees: Floats, base_design_effect: Floats | None = None
+) -> Shares:
+    """Shares at the rounds that they are worth; `totals`: hits and rounds, then those of the base. `base_design_effect`: of the
+    base, where it is not that of the arm."""
     hits, rounds, base_hits, base_rounds = totals
-    return Shares(hits / rounds, rounds / design_effect, base_hits / base_rounds, base_rounds / design_effect, degrees)
+    base_effect = design_effect if base_design_effect is None else base_design_effect
+    return Shares(hits / rounds, rounds / design_effect, base_hits / base_rounds, base_rounds / base_effect, degrees)
+
+
+def shares_to_show_more(totals: Sequence[Floats], clusters: Clusters) -> Shares:
+    """Shares at the rounds that they are worth to the one-sided test, that the arm's is greater; `totals` as in `shares_of`."""
+    effect, base_effect = clusters.one_sided
+    return shares_of(totals, effect, clusters.degrees, base_effect)
 
 
 class PairTest:
@@ -202,7 +235,9 @@ class PairTest:
 
     def p_value(self, side: str) -> float:
         """`side`: two-sided, or greater."""
-        return self.shares.p_greater() if side == "greater" else self.shares.p_two_sided()
+        if side == "greater":
+            return shares_to_show_more(self._totals, self.clusters).p_greater()
+        return self.shares.p_two_sided()
 
     def p_value_if(self, icc: float, side: str) -> float:
         """The same if rounds of a boot correlated so much."""
