@@ -11,9 +11,9 @@ per arm on, it is estimated from the boots of both arms, and quantiles of t pay 
 them (Satterthwaite's degrees of freedom). With fewer boots it is that of DEFAULT_ICC, or the estimate if that is larger.
 
 The one-sided test, that the arm's share is greater, deflates each side by the largest of three: the pair's design effect, the
-side's own, and an assumed one. The pair's is mostly the arm's where it is asked whether the arm's share is greater, because a greater share has
-the greater variance: a baseline whose rounds are alike would be taken for one with independent rounds. Its own estimate alone is
-too uncertain where it has few hits, and too small most often when its share is, by chance, too small.
+side's own, and an assumed one. The pair's is mostly that of the side with the greater variance, which is the arm if it has the greater
+share: a baseline whose rounds are alike would be taken for one with independent rounds. The baseline's own is too uncertain where
+it has few hits, and is too small most often when its share is, by chance, too small.
 
 Every function takes arrays, so that a simulation asks thousands of pairs at once what a run asks of one.
 """
