@@ -18,8 +18,9 @@ def holm_factors(values: Sequence[float | None], alpha: float) -> list[tuple[flo
     for place, number in enumerate(order):
         own = len(values) - place
         adjusted = min(1.0, own * _known(values[number]))
-        # the step-down ends at the first that is not below alpha; its level is that of all after it
-        if adjusted >= highest or highest < alpha:
+        # the step-down ends at the first that is not below alpha; its level is that of all after it, as at theirs the
+        # intervals would not cover together
+        if highest < alpha:
             factor = own
         highest = max(highest, adjusted)
         corrected[number] = highest, factor

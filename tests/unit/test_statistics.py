@@ -237,6 +237,8 @@ def test_holm_in_steps():
     assert holm_factors([0.001, 0.012, 0.0121, 0.2], 0.05) == [
         (pytest.approx(0.004), 4), (pytest.approx(0.036), 3), (pytest.approx(0.036), 2), (pytest.approx(0.2), 1)
     ]  # fmt: skip
+    # after the first that is not shown, no level is larger than its own
+    assert [factor for _, factor in holm_factors([0.071, 0.001, 0.0295], 0.05)] == [2, 3, 2]
     for values in np.random.default_rng(6).uniform(0, 0.1, (200, 5)):
         for value, (adjusted, factor) in zip(values, holm_factors(values.tolist(), 0.05), strict=True):
             assert (adjusted < 0.05) == (value < 0.05 / factor)
