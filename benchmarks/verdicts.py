@@ -1,7 +1,8 @@
 """Minutes to each verdict: `python benchmarks/verdicts.py`. The machine should have nothing else to do.
 
 Pairs of kernels whose difference is known, each with `oomtrial run --until-decided`: in the boots of 8 rounds that it takes by
-default, after a warm-up round each, and with `--before` also in boots of 25 rounds without warm-up, as it was done before there was either.
+default, after a warm-up round each, and with `--before` also in boots of 25 rounds without warm-up, as it was done before there was either
+(the test is today's in both).
 Kernels are built and snapshots are made before the clock starts: a first run of each kind is thrown away. A boot that it did not reach
 starts cold; the table says how many did. Wall time is that of the whole command: guests, rounds, interim analyses, tables and summary.
 
@@ -10,7 +11,7 @@ was not decided within the maximum is shown as such, and a verdict that is not t
 
 The last row is simulated: no kernel of the patch library lowers stock's share from 9 % to 2 %, so the same test is made on runs that are
 drawn with these shares. Rounds of a boot correlate as they were measured to (ICC 0.012), and every redundant kill is a surplus kill. Its
-minutes are its boots at the time that a boot took in the measured runs above; without any there are none.
+minutes are its boots at the time that a boot took in all measured runs above together; without any there are none.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -86,7 +88,14 @@ def measure(pair: Pair, options: Sequence[str], place: Path) -> Found:
     argv = [sys.executable, "-m", "harness", "summary", "--format", "json", str(out)]
     summary = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     started = [json.loads(path.read_text())["started"] for path in out.glob("trials/*/trial.json")]
+    shutil.rmtree(out)  # the evidence of dozens of runs would fill a small disk
     return read_found(summary, seconds, started.count("cold"))
+
+
+def seconds_per_boot(runs: Sequence[Found]) -> float | None:
+    """Of either arm, over all runs together: the start of a command and its tables weigh more on each boot of a short run."""
+    timed = [(run.seconds, run.boots) for run in runs if run.seconds is not None]
+    return sum(seconds for seconds, _ in timed) / sum(2 * boots for _, boots in timed) if timed else None
 
 
 def read_found(summary: str, seconds: float, cold: int) -> Found:
@@ -103,8 +112,9 @@ def read_found(summary: str, seconds: float, cold: int) -> Found:
     )
 
 
-def simulate(per_boot: int, most: int, seed: int, seconds_per_boot: float | None) -> Found:
-    """A run of stock and an arm with fewer redundant kills that goes on until it is decided; `seconds_per_boot`: of either arm."""
+def simulate(per_boot: int, most: int, seed: int, boot_s: float | None) -> Found:
+    """A run of stock and an arm with fewer redundant kills that goes on until it is decided; `boot_s`: seconds per boot, of either
+    arm."""
     generator = np.random.default_rng(seed)
     boots = most // per_boot
     base, arm = (draw_hits(generator, share, _MEASURED_ICC, per_boot, (boots,)) for share in _SIMULATED_SHARES)
@@ -116,7 +126,7 @@ def simulate(per_boot: int, most: int, seed: int, seconds_per_boot: float | None
     end, verdict = min(ends)
     if end > boots:
         end, verdict = boots, "not enough rounds"
-    seconds = None if seconds_per_boot is None else 2 * end * seconds_per_boot
+    seconds = None if boot_s is None else 2 * end * boot_s
     return Found(verdict, seconds, 2 * end * per_boot, end, 0)
 
 
@@ -154,7 +164,7 @@ def main() -> None:
     now = ("--vcpus", str(arguments.vcpus), "--until-decided", "--rounds", str(arguments.most))
     before = (*now, "--boots", str(arguments.most // _ROUNDS_BEFORE), "--warm-up", "0")
     ways = ((INTERIM_ROUNDS, now), *([(_ROUNDS_BEFORE, before)] if arguments.before else []))
-    measured: dict[int, list[float]] = {per_boot: [] for per_boot, _ in ways}  # seconds per boot
+    measured: dict[int, list[Found]] = {per_boot: [] for per_boot, _ in ways}
     print(f"{arguments.vcpus} vCPUs on {os.cpu_count()} cores; both arms together; median (least to most)\n")
     print(
         "| what | how | verdicts | wrong | minutes | rounds | boots per arm | cold boots |\n|---|---|---|---|---|---|---|---|"
@@ -171,13 +181,13 @@ def main() -> None:
                         f"| {pair.words} | {how} | not measured: exit code {error.returncode} | | | | | |", flush=True
                     )
                     continue
-                measured[per_boot] += [run.seconds / (2 * run.boots) for run in runs if run.seconds is not None]
+                measured[per_boot] += runs
                 print(row(pair.words, how, pair.expected, runs), flush=True)
     if not arguments.only or arguments.only in "simulated":
         words = "simulated: stock {:.0%} against {:.0%}".format(*_SIMULATED_SHARES).replace("%", " %")
         for per_boot, _ in ways:
-            per_boot_s = statistics.median(measured[per_boot]) if measured[per_boot] else None
-            found = [simulate(per_boot, arguments.most, seed, per_boot_s) for seed in range(_SIMULATED_RUNS)]
+            boot_s = seconds_per_boot(measured[per_boot])
+            found = [simulate(per_boot, arguments.most, seed, boot_s) for seed in range(_SIMULATED_RUNS)]
             print(row(words, f"{_SIMULATED_RUNS} runs in boots of {per_boot} rounds", "better", found))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.collectors import MODES, SOURCE, TURN, Cost, Parts, build_collector, read_rounds
 from benchmarks.positions import Stratum, first_rounds_p, placed_rounds, position_groups, position_p, trend_p, turn_p
-from benchmarks.verdicts import PAIRS, Found, read_found, row, simulate
+from benchmarks.verdicts import PAIRS, Found, read_found, row, seconds_per_boot, simulate
 from harness.containers.images import plan_image
 from harness.runs.pool import pool_runs
 from harness.runs.summary import summarize_pool
@@ -79,6 +79,12 @@ def test_a_verdict_is_read_from_a_summary_and_a_wrong_one_is_counted() -> None:
     cells = row(PAIRS[0].words, "boots of 8 rounds", PAIRS[0].expected, runs).split(" | ")
     assert cells[0] == "| `source:6.1` against `+ignore-pending-victim`"
     assert cells[2:] == ["2 worse, 1 better", "1", "1.00 (0.50 to 1.10)", "48 (32 to 64)", "3 (2 to 4)", "0 (0 to 2) |"]
+
+
+def test_a_long_run_says_more_of_the_time_of_a_boot_than_a_short_one() -> None:
+    short, long = Found("worse", 20.0, 32, 2, 0), Found("better", 300.0, 800, 50, 0)
+    assert seconds_per_boot([short, long]) == pytest.approx(320 / 104)
+    assert seconds_per_boot([Found("better", None, 800, 50, 0)]) is None
 
 
 def test_a_simulated_run_ends_when_it_is_decided() -> None:
