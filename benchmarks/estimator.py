@@ -1,7 +1,7 @@
 """How good `overlap_estimated` is, against the truth of the trace: `python benchmarks/estimator.py [RUN ...]`.
 
 Without arguments it reads tests/data/captured: the thresholds were set by logs like these. With directories of runs
-(results/runs/RUN_ID) it reads their raw evidence, and prints first which runs these are. `--by scenario` for a row a
+(results/runs/RUN_ID) it reads their raw evidence, or the tables of an exported set, and prints first which runs these are. `--by scenario` for a row a
 scenario, `--by group` for a row a kind of kernel; several give a table each. `--group stock` for these kernels alone. Prints
 Markdown; shares have their 95 % interval by boot.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, score
+from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, score, table_cases
 from harness.runs.record import RunStatus, read_run
 
 CAPTURED = Path(__file__).parent.parent / "tests" / "data" / "captured"
@@ -56,8 +56,8 @@ def evidence(cases: pd.DataFrame) -> Iterator[str]:
 
 def runs_table(runs: Sequence[Path]) -> Iterator[str]:
     """Which runs the figures are of."""
-    yield "| run | state | vCPUs | kernels | scenarios | planned boots |"
-    yield 6 * "|---" + "|"
+    yield "| run | read from | state | vCPUs | kernels | scenarios | planned boots |"
+    yield 7 * "|---" + "|"
     for run in runs:
         record = read_run(run)
         releases = {provenance.spec: provenance.release for provenance in record.provenance}
@@ -65,7 +65,18 @@ def runs_table(runs: Sequence[Path]) -> Iterator[str]:
             f"{kernel.spec} ({releases.get(kernel.spec) or kernel.source})" for kernel in record.kernels
         )
         scenarios = ", ".join(scenario.name for scenario in record.scenarios)
-        yield f"| {record.run_id} | {record.state} | {record.vcpus} | {kernels} | {scenarios} | {len(record.blocks)} |"
+        read_from = "raw evidence" if has_raw_evidence(run) else "tables"
+        yield f"| {record.run_id} | {read_from} | {record.state} | {record.vcpus} | {kernels} | {scenarios} | {len(record.blocks)} |"
+
+
+def has_raw_evidence(run: Path) -> bool:
+    """Whether a run's own files are there, and not only the tables that were exported from it."""
+    return (run / "trials").is_dir()
+
+
+def cases_of(run: Path) -> pd.DataFrame:
+    """The kills of a run, from the best that there is of it."""
+    return run_cases(run) if has_raw_evidence(run) else table_cases(run)
 
 
 def refuse_unfinished(runs: Sequence[Path]) -> None:
@@ -86,7 +97,7 @@ def main() -> None:
     parser.add_argument("--group", action="append", help="only these kernels: stock, ignore-pending-victim, ...")
     arguments = parser.parse_args()
     refuse_unfinished(arguments.runs)
-    frames = [run_cases(run) for run in arguments.runs] or [captured_cases(CAPTURED)]
+    frames = [cases_of(run) for run in arguments.runs] or [captured_cases(CAPTURED)]
     cases = pd.concat(frames, ignore_index=True)
     if arguments.group:
         cases = cases[cases["group"].isin(arguments.group)]

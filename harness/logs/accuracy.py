@@ -30,6 +30,7 @@ from ..runs.tables import kept_rounds
 from ..spec.scenarios import decode
 from ..tables.build import trial_rows
 from ..tables.schema import KILLS, ROUNDS
+from ..tables.store import load_tables
 
 STOCK = "stock"
 _OTHERS = "other patches"
@@ -78,6 +79,39 @@ def run_cases(run: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
+def table_cases(run: Path) -> pd.DataFrame:
+    """The same from the tables alone, of an exported set: its raw evidence is not there to be read again.
+
+    The estimate in the tables was made from the records of one round at a time, so it does not know the kills of the round
+    before: the first kill of a round is a "no" in any case. Raises EvidenceError when a table is missing or damaged.
+    """
+    record = read_run(run)
+    kernels = {arm.name: arm.kernel for arm in record.arms}
+    groups = {kernel.spec: _group(kernel.patches) for kernel in record.kernels}
+    tables = load_tables(run / "tables", (KILLS, ROUNDS))
+    round_ = ["trial_id", "round"]
+    kills = tables["kills"].merge(tables["rounds"][[*round_, "boot_id"]], on=round_, how="left", validate="many_to_one")
+    kills = kills.sort_values([*round_, "order"], ignore_index=True)
+    decision = kills[["decider_pid", "decision_time_us"]]
+    first_decision = decision.iloc[kills.groupby(round_)["order"].transform("idxmin")].reset_index(drop=True)
+    sources = kills["arm"].map(lambda arm: kernels.get(arm, arm))
+    is_of_first = decision.eq(first_decision).fillna(False).all(axis=1)
+    answers = kills["overlap_estimated"].astype(object)
+    cases = {
+        "source": sources,
+        "group": sources.map(lambda source: groups.get(source, STOCK)),
+        "scenario": kills["scenario"],
+        "boot": record.run_id + "/" + kills["boot_id"].fillna(kills["trial_id"]).astype(str),
+        "pid": kills["pid"],
+        "answer": answers.where(answers.notna(), None).map(_ANSWERS),
+        "evidence": kills["overlap_evidence"].fillna("").map(_kind_of_evidence),
+        "has_report": kills["report"].notna(),
+        "is_later": kills.duplicated(round_) & ~is_of_first,
+        "overlapping": kills["overlapping"].astype(object).where(kills["overlapping"].notna(), None),
+    }
+    return pd.DataFrame(cases, columns=_COLUMNS)
+
+
 def _trial_cases(
     directory: Path, record: RunRecord, kernels: dict[str, str], kept: dict[str, range]
 ) -> Iterator[dict[str, object]]:
@@ -113,7 +147,6 @@ def _group(patches: dict[str, str]) -> str:
 def _case(
     kill: Kill, overlapping: bool | None, is_later: bool | None, source: str, group: str, scenario: str, boot: str
 ) -> dict[str, object]:
-    words = kill.overlap_evidence.partition(":")[0]
     return {
         "source": source,
         "group": group,
@@ -121,11 +154,17 @@ def _case(
         "boot": boot,
         "pid": kill.killed.pid,
         "answer": _ANSWERS[kill.overlap_estimated],
-        "evidence": "nothing shows it, but a victim is fresh" if words.startswith("nothing shows it") else words,
+        "evidence": _kind_of_evidence(kill.overlap_evidence),
         "has_report": kill.report is not None,
         "is_later": is_later,
         "overlapping": overlapping,
     }
+
+
+def _kind_of_evidence(text: str) -> str:
+    """The evidence without its numbers."""
+    words = text.partition(":")[0]
+    return "nothing shows it, but a victim is fresh" if words.startswith("nothing shows it") else words
 
 
 def score(cases: pd.DataFrame, by: str = "source") -> pd.DataFrame:

@@ -9,10 +9,13 @@ import pytest
 from handrun import EVIL_ARM, STOCK, write_hand_run
 
 from benchmarks import estimator
+from benchmarks.estimator import cases_of as cases_of_run
 from benchmarks.estimator import refuse_unfinished, runs_table
 from harness.analysis.rates import exact_interval, rate_of
-from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, score
+from harness.logs.accuracy import captured_cases, evidence_counts, run_cases, score, table_cases
 from harness.runs.record import RunStatus, read_run, write_run
+from harness.tables.schema import KILLS
+from harness.tables.store import load_table, save_tables
 
 CAPTURED = Path(__file__).parents[1] / "data" / "captured"
 
@@ -45,6 +48,32 @@ def test_the_truth_of_a_run_is_that_of_its_raw_evidence(run, tmp_path):
     assert cases["group"].tolist() == ["stock"] * 3 + ["other patches"] * 4
     assert cases["is_later"].tolist() == [False, True, True, False, True, True, False]
     assert cases["boot"].tolist() == ["r<i>/001-1"] * 3 + ["r<i>/002-1"] * 4
+
+
+def test_the_tables_of_an_exported_set_stand_in_for_raw_evidence(run, tmp_path):
+    """They say the same, but that a kill of the round before is not known: the first kill of a round has none before it."""
+    exported = tmp_path / "run"
+    shutil.copytree(run, exported)
+    shutil.rmtree(exported / "trials")
+    expected, cases = run_cases(run), cases_of_run(exported)
+    first = ~expected["is_later"]
+    assert set(cases.loc[first, "evidence"]) == {"no kill before it"}
+    pd.testing.assert_frame_equal(cases[~first], expected[~first])
+    pd.testing.assert_frame_equal(
+        cases.drop(columns=["answer", "evidence"]), expected.drop(columns=["answer", "evidence"])
+    )
+    assert any("| tables |" in line for line in runs_table([exported]))
+    assert any("| raw evidence |" in line for line in runs_table([run]))
+
+
+def test_the_other_victims_of_a_group_are_no_later_kills(tmp_path, run):
+    """In tables as in raw evidence: they were decided on with the first one."""
+    grouped = tmp_path / "run"
+    shutil.copytree(run, grouped)
+    kills = load_table(grouped / "tables", KILLS)
+    kills[["decider_pid", "decision_time_us"]] = kills.loc[0, ["decider_pid", "decision_time_us"]].tolist()
+    save_tables(grouped / "tables", {"kills": kills})
+    assert not table_cases(grouped)["is_later"].any()
 
 
 def test_kills_of_which_the_trace_does_not_tell_are_counted_and_in_no_share(run, tmp_path):
