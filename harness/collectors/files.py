@@ -53,7 +53,8 @@ class TrialRecord(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     boot: int  # 1.. within the arm
     first_round: int
-    rounds: int  # planned, from first_round on, warm-up rounds among them
+    # planned, from first_round on, warm-up rounds among them; if the guest was stopped in one of them, those before it
+    rounds: int
     token: str  # in the markers of kernel log and trace
     outcome: Outcome = Outcome.LOST
     reason: str = ""

@@ -18,6 +18,7 @@ from ..spec.outcome import Outcome
 from ..spec.plan import Block
 from ..spec.scenario import Scenario
 from ..system.cpushares import CpuClock, CpuShares
+from ..system.signals import deferred
 from .places import Trials
 from .request import Request
 from .resume import BlockState
@@ -28,6 +29,8 @@ _log = logging.getLogger(__name__)
 # A trial that ends early (a hung round, a guest that died) is followed by another one for the rounds that are left,
 # in a fresh guest; at most this many times.
 _EXTRA_TRIALS = 3
+# A guest that was stopped is no result of the trial; the round is run again, so many times in a block.
+_MOST_STOPS = 20
 
 
 @dataclass
@@ -66,7 +69,7 @@ class BlockRunner:
             return f"{name}, boot {block.boot}: not run, because the scenario was refused: {why}"
         state = self.run_state.states.get(block.index, BlockState())
         first, early, record = state.next_round, state.ended_early, state.last
-        counted, warm_up = state.counted, self.request.warm_up
+        counted, warm_up, stops = state.counted, self.request.warm_up, 0
         for attempt in itertools.count(state.next_attempt):
             if counted >= block.rounds or early > _EXTRA_TRIALS:
                 break
@@ -93,6 +96,12 @@ class BlockRunner:
             counted += record.counted(record.rounds_begun)
             if counted >= block.rounds:
                 break
+            if record.state == TrialState.INTERRUPTED:
+                stops += 1
+                if stops > _MOST_STOPS:
+                    break
+                self.progress.say(f"trial {record.trial_id} ({name}): {record.reason}; the round is run again")
+                continue
             early += 1
             self.progress.say(
                 f"trial {record.trial_id} ({name}) ended early: {record.outcome}, {record.reason or 'no reason given'}"
@@ -130,13 +139,15 @@ class BlockRunner:
                     self.run_state.concurrent_guests = max(self.run_state.concurrent_guests, concurrent_guests)
                     clock = CpuClock()
                     try:
-                        outcome = run_trial(machine.docker, opened.job, evidence, on_round, opened.save, progress)
+                        outcome = run_trial(
+                            machine.docker, opened.job, evidence, on_round, opened.save, progress, machine.activity
+                        )
                     finally:
                         cpu = clock.shares()
                     if outcome.outcome == Outcome.GUEST_LOST:
                         ending, reason = machine.ending()
                         outcome = TrialOutcome(ending, reason or outcome.reason)
-                state = TrialState.ENDED
+                state = TrialState.ENDED if outcome.kept_rounds is None else TrialState.INTERRUPTED
             except GuestError as error:
                 outcome, state = TrialOutcome(Outcome.LOST, error.what), TrialState.ENDED
             except BaseException as error:
@@ -147,20 +158,23 @@ class BlockRunner:
                     outcome, state = TrialOutcome(Outcome.HUNG, why), TrialState.ENDED
                 raise
             finally:
-                record = msgspec.structs.replace(
-                    record,
-                    outcome=outcome.outcome,
-                    reason=outcome.reason,
-                    rounds_begun=progress.rounds_begun,
-                    state=state,
-                    started=started,
-                    concurrent_guests=concurrent_guests,
-                    guest_start_s=round(guest_start_s, 3),
-                    containers_start_s=round(progress.containers_start_s, 3),
-                    rounds_s=round(progress.rounds_s, 3),
-                    host_steal_share=cpu and cpu.steal,
-                    host_others_share=cpu and cpu.others,
-                )
-                write_trial(directory, record)
+                with deferred():
+                    kept = outcome.kept_rounds
+                    record = msgspec.structs.replace(
+                        record,
+                        outcome=outcome.outcome,
+                        reason=outcome.reason,
+                        rounds=record.rounds if kept is None else kept,
+                        rounds_begun=progress.rounds_begun if kept is None else kept,
+                        state=state,
+                        started=started,
+                        concurrent_guests=concurrent_guests,
+                        guest_start_s=round(guest_start_s, 3),
+                        containers_start_s=round(progress.containers_start_s, 3),
+                        rounds_s=round(progress.rounds_s, 3),
+                        host_steal_share=cpu and cpu.steal,
+                        host_others_share=cpu and cpu.others,
+                    )
+                    write_trial(directory, record)
         seal(directory)
         return record

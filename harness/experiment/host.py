@@ -41,6 +41,9 @@ class HostMachine:
     is_restored: bool = False
     concurrent_guests: int = 0  # guests of other processes, when it was asked for
 
+    def activity(self) -> None:
+        """Its processes are the engine's, which other programs use too: whether they are stopped is not watched."""
+
     def ending(self) -> tuple[Outcome, str]:
         """Returns (outcome, reason) for an engine that stopped responding."""
         return Outcome.LOST, "the engine no longer answers"

@@ -12,6 +12,7 @@ import docker
 
 from ..collectors.files import HOST_STARTED, TrialRecord
 from ..guest.accel import choose_accel
+from ..guest.activity import ActivityWatch
 from ..guest.engine import EngineInfo
 from ..guest.qemu import qemu_version
 from ..kernels.keeping import keep_provenance
@@ -45,6 +46,9 @@ class Machine(Protocol):
     @property
     def concurrent_guests(self) -> int:
         """Other guests on this machine when it started."""
+
+    def activity(self) -> ActivityWatch | None:
+        """Tells from now on whether it is stopped; None where that cannot be told."""
 
     def ending(self) -> tuple[Outcome, str]:
         """Returns (outcome, reason) for a machine that stopped responding."""

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -26,7 +27,9 @@ from ..spec.outcome import Outcome
 from ..system.locks import hold, is_held, owner_is_alive
 from ..system.paths import cache_dir
 from ..system.process import dies_with_parent, kill_group, start
+from ..system.signals import deferred
 from ..system.slots import GuestSlot, take_slot
+from .activity import ActivityWatch, activity_of
 from .certs import Certificates, make_certificates
 from .console import find_end, find_panic, find_trouble, read_console
 from .monitor import go_on, restoring_command, save
@@ -289,6 +292,10 @@ class Guest:
         """Whether QEMU is running."""
         return self._process is not None and self._process.poll() is None
 
+    def activity(self) -> ActivityWatch:
+        """Tells from now on whether QEMU is stopped."""
+        return ActivityWatch(partial(activity_of, self.pid))
+
     def ending(self, deadline_s: float = 5.0) -> tuple[Outcome, str]:
         """Returns (outcome, reason) for a guest that stopped responding: PANICKED, LOST (QEMU is gone) or HUNG (QEMU runs,
         nothing answers); the reason is the console's."""
@@ -302,7 +309,12 @@ class Guest:
         return Outcome.HUNG if self.is_running() else Outcome.LOST, trouble[0] if trouble else ""
 
     def stop(self) -> None:
-        """Kills QEMU. Everything that changed in the guest was in its memory: there is nothing to shut down."""
+        """Kills QEMU. Everything that changed in the guest was in its memory: there is nothing to shut down. A signal is kept
+        waiting meanwhile: the private directory holds keys."""
+        with deferred():
+            self._stop()
+
+    def _stop(self) -> None:
         if self._process is not None:
             kill_group(self._process)
             self._process = None

@@ -427,7 +427,7 @@ def interrupted_after(rounds):
     """Trials that are cut off after so many rounds."""
     left = [rounds]
 
-    def run(client, job, evidence, on_round, save, progress):
+    def run(client, job, evidence, on_round, save, progress, _watch):
         def count(number):
             on_round(number)
             left[0] -= 1

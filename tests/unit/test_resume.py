@@ -79,6 +79,9 @@ def round_lines(token, number):
 class FakeGuest:
     docker, is_restored, concurrent_guests = None, True, 0
 
+    def activity(self):
+        return None
+
     def ending(self):
         return "lost", "QEMU was killed"
 
@@ -88,12 +91,12 @@ def fake_guest(*_):
     yield FakeGuest(), 0.5, lambda: None
 
 
-def fake_trial(_client, job, evidence, on_round, _save, progress):
+def fake_trial(_client, job, evidence, on_round, _save, progress, _watch=None):
     for number in range(job.first_round, job.first_round + job.rounds):
         for channel, line in round_lines(job.token, number):
             getattr(evidence, f"{channel}_line")(line.encode())
             if '"armed"' in line:
-                progress.first_round, progress.armed = job.first_round, (number, time.monotonic())
+                progress.first_round, progress.armed = job.first_round, (number, progress.clock.now())
         on_round(number)
     return TrialOutcome(Outcome.COMPLETED)
 
@@ -252,10 +255,10 @@ def test_a_kernel_that_hangs_in_its_warm_up_has_failed_rounds(tmp_path, monkeypa
     """What ends a trial is no warm-up: the round counts."""
     out = tmp_path / "run"
 
-    def hang(_client, job, evidence, _on_round, _save, progress):
+    def hang(_client, job, evidence, _on_round, _save, progress, _watch):
         for channel, line in list(round_lines(job.token, job.first_round))[:8]:
             getattr(evidence, f"{channel}_line")(line.encode())
-        progress.first_round, progress.armed = job.first_round, (job.first_round, time.monotonic())
+        progress.first_round, progress.armed = job.first_round, (job.first_round, progress.clock.now())
         return TrialOutcome(Outcome.HUNG)
 
     monkeypatch.setattr(block, "run_trial", hang)
@@ -312,8 +315,8 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
     """The guest of the first trial is killed in round 2, the harness in round 3 of the second trial."""
     out = tmp_path / "run"
 
-    def die(_client, job, evidence, _on_round, _save, progress):
-        progress.armed = 2, time.monotonic()
+    def die(_client, job, evidence, _on_round, _save, progress, _watch):
+        progress.armed = 2, progress.clock.now()
         for number in (1, 2) if job.first_round == 1 else (3,):
             for place, (channel, line) in enumerate(round_lines(job.token, number)):
                 if number > 1 and place == 8:
@@ -344,6 +347,74 @@ def test_a_lost_round_counts_and_a_cut_off_one_is_run_again(tmp_path, monkeypatc
     assert summarize(out).arms[0].trials_ended_early + summarize(out).arms[1].trials_ended_early == 2
 
 
+def stop_in_round(number):
+    """A trial whose guest is stopped in this round, which is read to its end all the same: past its deadline."""
+
+    def stop(_client, job, evidence, _on_round, _save, progress, _watch):
+        progress.first_round = job.first_round
+        for each in range(job.first_round, number + 1):
+            progress.armed = each, progress.clock.now()
+            for channel, line in round_lines(job.token, each):
+                line = line.replace('"hung": false', '"hung": true') if each == number else line
+                getattr(evidence, f"{channel}_line")(line.encode())
+        return TrialOutcome(Outcome.LOST, "the guest was stopped for 41 s", kept_rounds=number - job.first_round)
+
+    return stop
+
+
+def test_a_round_in_which_the_guest_was_stopped_is_run_again_and_blames_no_kernel(tmp_path, monkeypatch):
+    """Its evidence says that it hung: the guest's clock went on."""
+    out, said = tmp_path / "run", []
+    stop, trials = stop_in_round(3), []
+
+    def once(client, job, *rest):
+        trials.append(job)
+        return (stop if len(trials) == 1 else fake_trial)(client, job, *rest)
+
+    monkeypatch.setattr(block, "run_trial", once)
+    monkeypatch.setattr(Reporter, "say", lambda _, text: said.append(text))
+    start(out)
+    check_whole(out)
+    assert [text for text in said if "again" in text] == [
+        f"trial 001-1 ({read_run(out).blocks[0].arm}): the guest was stopped for 41 s; the round is run again"
+    ]
+    rows = pd.read_parquet(out / "tables/trials.parquet").set_index("trial_id")
+    columns = ["first_round", "rounds", "rounds_begun", "outcome", "reason"]
+    assert rows.loc["001-1", columns].tolist() == [1, 2, 2, "lost", "the guest was stopped for 41 s"]
+    assert rows.loc["001-2", columns].tolist() == [3, 1, 1, "completed", ""]
+
+
+def test_a_resumed_run_does_not_count_the_round_in_which_the_guest_was_stopped(tmp_path, monkeypatch):
+    """Interrupted before it was run again."""
+    out = tmp_path / "run"
+    stop, trials = stop_in_round(3), []
+
+    def once(client, job, *rest):
+        trials.append(job)
+        if len(trials) == 2:
+            raise KeyboardInterrupt
+        return stop(client, job, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(block, "run_trial", once)
+        with pytest.raises(KeyboardInterrupt):
+            start(out)
+    rounds = pd.read_parquet(out / "tables/rounds.parquet")
+    assert rounds[["round", "outcome"]].values.tolist() == [[1, "completed"], [2, "completed"]]
+    go_on(out)
+    check_whole(out)
+
+
+def test_a_guest_that_is_stopped_again_and_again_is_given_up(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    monkeypatch.setattr(block, "run_trial", lambda *_: TrialOutcome(Outcome.LOST, "it was stopped", kept_rounds=0))
+    monkeypatch.setattr(block, "_MOST_STOPS", 2)
+    with pytest.raises(GuestError, match=r"3 of 3 rounds were not run \(lost: it was stopped\)"):
+        start(out)
+    assert sorted(path.name for path in (out / "trials").glob("001-*")) == ["001-1", "001-2", "001-3"]
+    assert pd.read_parquet(out / "tables/rounds.parquet").empty
+
+
 def test_a_panic_that_the_harness_did_not_live_to_see_is_no_round_to_be_run_again(tmp_path):
     out = tmp_path / "run"
     start(out)
@@ -362,10 +433,10 @@ def test_a_hang_that_is_interrupted_is_a_hang(tmp_path, monkeypatch):
     """Who presses Ctrl-C because nothing happens any more does not get the round again."""
     out = tmp_path / "run"
 
-    def hang(_client, job, evidence, _on_round, _save, progress):
+    def hang(_client, job, evidence, _on_round, _save, progress, _watch):
         for channel, line in list(round_lines(job.token, 1))[:8]:
             getattr(evidence, f"{channel}_line")(line.encode())
-        progress.armed = 1, time.monotonic() - 1000
+        progress.armed = 1, progress.clock.now() - 1000
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -383,11 +454,11 @@ def test_a_round_that_ctrl_c_cut_off_is_no_failed_round(tmp_path, monkeypatch):
     """It was not run, and will be when the run is resumed: until then no arm has failed a round because of it."""
     out = tmp_path / "run"
 
-    def stop(_client, job, evidence, _on_round, _save, progress):
+    def stop(_client, job, evidence, _on_round, _save, progress, _watch):
         lines = [*round_lines(job.token, 1), *list(round_lines(job.token, 2))[:8]]
         for channel, line in lines:
             getattr(evidence, f"{channel}_line")(line.encode())
-        progress.first_round, progress.armed = 1, (2, time.monotonic())
+        progress.first_round, progress.armed = 1, (2, progress.clock.now())
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
