@@ -6,8 +6,6 @@ import contextlib
 import dataclasses
 import platform
 import secrets
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ import psutil
 from docker.models.containers import Container
 
 from ..system.paths import content_key
+from ..system.signals import deferred
 from .images import Image
 from .memcgs import remove_memcgs
 from .running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER
@@ -59,25 +58,9 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _undisturbed():
+        with deferred():  # a second Ctrl-C does not leave half of it behind
             for left in remove_session(self._client, self.id):
                 self._say(f"left behind in the engine: {left}")
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ignores signals meanwhile, so that a second Ctrl-C does not leave half of a session behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def abandoned_sessions(client: docker.DockerClient) -> set[str]:

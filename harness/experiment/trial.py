@@ -42,8 +42,8 @@ class TrialProgress:
 
     def __init__(self) -> None:
         self.clock = AwakeClock()
-        self.armed: tuple[int, float] | None = None  # the last round that began, and when, of `clock`: by the thread that
-        # follows the collector
+        # the last round that began, and when, of `clock`: by the thread that follows the collector
+        self.armed: tuple[int, float] | None = None
         self.first_round = 1  # these by run_trial()
         self.ended_round = 0
         self.ended: list[tuple[int, float]] = []  # rounds that ended, and when that was read, of time.monotonic()

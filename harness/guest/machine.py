@@ -335,7 +335,8 @@ class Guest:
 def _remove_leftovers(runtime: Path) -> None:
     """Removes the private directories of guests whose harness was killed: their names begin with its pid."""
     for left in runtime.glob("guest-*-*"):
-        if not owner_is_alive(int(left.name.split("-")[1]), left) and not is_held(left):
+        pid = left.name.split("-")[1]
+        if pid.isdigit() and not owner_is_alive(int(pid), left) and not is_held(left):
             shutil.rmtree(left, ignore_errors=True)
 
 

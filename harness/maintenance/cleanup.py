@@ -30,7 +30,7 @@ from .tidy import Removed, gone, guest_directories, no_directories, unfinished_s
 
 # Directories from TemporaryDirectory live for minutes.
 _STALE_S = 3600.0
-_SCRATCH = ("oomtrial-dask-*", "oomtrial-accel-*", "oomtrial-config-*", "oomtrial-git-*", "oomtrial-patch-*")
+_SCRATCH = tuple(f"oomtrial-{work}-*" for work in ("accel", "config", "dask", "diff", "dsc", "git", "patch"))
 
 
 def clean() -> Iterator[Removed]:
@@ -55,6 +55,10 @@ def _half_written() -> Iterator[Removed]:
         yield from _alone(lock, path, "an unfinished guest image")
     for path in sorted(cache.glob("binaries/*/.*.new")):
         yield from _alone(path.parent / "lock", path, "an unfinished binary")
+    for path in sorted(cache.glob("apt/**/.new-*")):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _STALE_S:  # a download has no lock
+                yield from gone(path, "an unfinished download")
 
 
 def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:

@@ -14,7 +14,9 @@ from ..system.locks import is_held, owner_is_alive
 from ..system.paths import cache_dir
 
 _BEGUN_S = 60.0
-_DIRECTORIES = ("accel", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees")
+_DIRECTORIES = (
+    "accel", "apt", "binaries", "guests", "kernels", "logs", "manifests", "rootfs", "seats", "snapshots", "trees",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def gone(path: Path, why: str) -> Iterator[Removed]:
 def guest_directories() -> Iterator[Removed]:
     """Removes the private directories, keys among them, of guests whose harness is gone."""
     for path in sorted((cache_dir() / "guests").glob("guest-*-*")):
-        pid = int(path.name.split("-")[1])
-        if not owner_is_alive(pid, path) and not is_held(path):
+        pid = path.name.split("-")[1]
+        if pid.isdigit() and not owner_is_alive(int(pid), path) and not is_held(path):
             yield from gone(path, f"private directory of a guest whose harness, process {pid}, is gone")
 
 

@@ -462,7 +462,12 @@ TRIALS = Table(
         Column("boot_id", "string", "", "ID of the kernel's boot", "the collector never got ready"),
         Column("token", "string", "", "token in the markers of kernel log and trace"),
         Column("first_round", "int", "", "number of its first round"),
-        Column("rounds", "int", "", "planned rounds, from the first one on; those before the one in which its guest was stopped"),
+        Column(
+            "rounds",
+            "int",
+            "",
+            "planned rounds, from the first one on; those before the one in which its guest was stopped",
+        ),
         Column("rounds_begun", "int", "", "planned rounds that began"),
         Column(
             "warm_up",

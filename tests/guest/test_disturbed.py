@@ -15,7 +15,7 @@ from harness.runs.tables import rebuild_tables
 from harness.system.paths import cache_dir
 from tests.conftest import guests_of
 
-pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]
+pytestmark = [pytest.mark.guest]
 
 # Rounds of two seconds, which are long enough to be hit and keep their deadline where nothing disturbs them.
 SLOW = """
@@ -37,7 +37,17 @@ def start_slow(start_oomtrial, version, tmp_path):
     def start(rounds):
         out = tmp_path / "run"
         process = start_oomtrial(
-            "run", "--kernel", f"source:{version}", "--scenario", scenario, "--rounds", rounds, "--boots", 1, "--out", out
+            "run",
+            "--kernel",
+            f"source:{version}",
+            "--scenario",
+            scenario,
+            "--rounds",
+            rounds,
+            "--boots",
+            1,
+            "--out",
+            out,
         )
         return process, out
 

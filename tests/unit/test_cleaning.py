@@ -1,19 +1,24 @@
 """`oomtrial doctor --clean`: what is left of the dead goes, thing by thing; what is of the living stays."""
 
 import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
+import harness
 from harness.cli import cli
 from harness.errors import HostError
 from harness.guest.certs import make_certificates
+from harness.guest.machine import _remove_leftovers
 from harness.guest.snapshot import Snapshot
 from harness.maintenance import cleanup
+from harness.maintenance import tidy as tidy_module
 from harness.maintenance.tidy import tidy
 from harness.system.locks import hold
 from tests.kerneltree import make_tree
@@ -70,15 +75,38 @@ def test_each_thing_that_the_dead_left_goes_and_is_named(cache, tmp_path):
         made(cache / "snapshots/key-1/ram.zst").parent,
         made(cache / f"accel/.key.json.{pid}.tmp"),
         made(tmp_path / f"tmp/oomtrial-block-{pid}-x/trials/001-1/kmsg.log").parents[2],
+        made(cache / "apt/descriptions/.new-x/file").parent,
         made(tmp_path / "tmp/oomtrial-accel-x/console.log").parent,
+        made(tmp_path / "tmp/oomtrial-dsc-x/linux.dsc").parent,
     ]
-    os.utime(left[-1], (1, time.time() - 7200))
+    for path in left[-3:]:
+        os.utime(path, (1, time.time() - 7200))
     text = clean()
     for path in left:
         assert not path.exists(), path
         assert f"removed {path}: " in text
     assert len(text.splitlines()) == len(left)
     assert clean() == "nothing was left behind\n"
+
+
+def sources():
+    return [path.read_text() for path in Path(harness.__file__).parent.rglob("*.py")]
+
+
+def test_no_directory_of_the_cache_and_no_temporary_one_is_forgotten():
+    """Those that the code makes."""
+    made_in_cache = {name for text in sources() for name in re.findall(r'cache_dir\(\) / "([a-z]+)"', text)}
+    assert made_in_cache - set(tidy_module._DIRECTORIES) == set()
+    prefixes = {prefix for text in sources() for prefix in re.findall(r'prefix="(oomtrial-[a-z]+-)"', text)}
+    assert len(prefixes) > 5
+    assert prefixes - {pattern.removesuffix("*") for pattern in cleanup._SCRATCH} == set()
+
+
+def test_a_directory_with_an_odd_name_among_those_of_guests_ends_no_run(cache):
+    odd = made(cache / "guests/guest-x-y/file")
+    assert list(tidy()) == []
+    _remove_leftovers(cache / "guests")
+    assert odd.exists()
 
 
 def test_what_is_of_the_living_stays(cache, tmp_path):

@@ -5,7 +5,6 @@ import json
 import os
 import random
 import subprocess
-import time
 from io import StringIO
 
 import pandas as pd

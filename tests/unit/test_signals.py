@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.containers import session
 from harness.guest import machine
 from harness.guest.machine import Guest, GuestConfig
 from harness.system.signals import ENDING, deferred
@@ -64,3 +65,18 @@ def test_ctrl_c_while_a_guest_is_stopped_leaves_no_keys(tmp_path, monkeypatch):
         guest.stop()
     assert not private.exists()
     assert not slot.exists()
+
+
+def test_ctrl_c_while_a_session_is_removed_is_neither_in_the_way_nor_lost(monkeypatch):
+    """Between two trials nothing else ends the run."""
+    done = []
+
+    def remove(*_):
+        signal.raise_signal(signal.SIGINT)
+        done.append(True)
+        return []
+
+    monkeypatch.setattr(session, "remove_session", remove)
+    with pytest.raises(KeyboardInterrupt):
+        session.Session(None, print).__exit__(None, None, None)
+    assert done == [True]
