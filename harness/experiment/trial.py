@@ -193,11 +193,7 @@ def _disturbed(progress: TrialProgress, activity: ActivityWatch, deadline_s: flo
     round_s = progress.round_s - activity.stopped_s
     if round_s > deadline_s:
         return TrialOutcome(Outcome.HUNG, f"its round had taken {round_s:.0f} s when the guest was stopped")
-    return TrialOutcome(
-        Outcome.LOST,
-        f"the guest was stopped for {activity.stopped_s:.0f} s, by a signal or by its cgroup",
-        progress.rounds_before(activity.ran_at),
-    )
+    return TrialOutcome(Outcome.LOST, activity.description, progress.rounds_before(activity.ran_at))
 
 
 def _is_last(line: bytes) -> bool:

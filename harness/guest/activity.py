@@ -48,6 +48,7 @@ class ActivityWatch:
         self._looked_at, self._last = clock(), read()
         self.ran_at = self._looked_at  # when it was seen to run for the last time, of the clock
         self.stopped_s = 0.0
+        self.description = ""  # of the stop, for the user
 
     def look(self) -> bool:
         """Whether the process was stopped for `stopped_s`, since `ran_at`; it stays so. One that has ended was not."""
@@ -64,4 +65,9 @@ class ActivityWatch:
             self.ran_at = now
         elif now - self.ran_at > _STOPPED_S:
             self.stopped_s = now - self.ran_at
+            self.description = f"the guest was stopped for {self.stopped_s:.0f} s, by a signal or by its cgroup"
+            if gap_s > _GAP_S:
+                self.description = (
+                    f"oomtrial was stopped for {gap_s:.0f} s, and its guest too, as it used {cpu_s:.1f} s of CPU"
+                )
         return self.stopped_s > 0

@@ -54,6 +54,7 @@ def test_a_gap_in_which_nobody_looked():
     assert not went_on.look(60, cpu_s=20, switches=9000)
     assert stopped.look(60, cpu_s=2, switches=900)
     assert stopped.watch.ran_at == 0
+    assert stopped.watch.description == "oomtrial was stopped for 60 s, and its guest too, as it used 2.0 s of CPU"
 
 
 def test_a_process_that_has_ended_was_not_stopped():
