@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 
 from filelock import FileLock
@@ -78,6 +79,8 @@ def plan_image(spec: KernelSpec) -> ImagePlan:
     Raises UsageError when there is not a bzImage.
     """
     try:
+        if not stat.S_ISREG(spec.path.stat().st_mode):  # a pipe may never end, nor does /dev/zero
+            raise UsageError(f"kernel image {spec.path} is not a file", "name arch/x86/boot/bzImage of a built tree")
         content = spec.path.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read kernel image {spec.path}: {error.strerror}") from error

@@ -148,6 +148,15 @@ def test_an_image_is_kept_as_it_was(kernels, tmp_path):
     assert "cannot read kernel image" in one_line(kernels("build", f"image:{tmp_path}/nowhere"), 2)
 
 
+def test_an_image_that_may_never_end_is_refused(oomtrial, tmp_path):
+    """/dev/zero once took all memory."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null"):
+        assert f"kernel image {path} is not a file" in one_line(
+            oomtrial("kernels", "build", f"image:{path}", timeout=60), 2
+        )
+
+
 def test_host_is_nothing_to_be_built(kernels, oomtrial):
     assert "host is the running kernel" in one_line(kernels("build", "host"), 2)
     mixed = oomtrial("run", "--kernel", "host", "--kernel", "debian:6.1")
