@@ -65,7 +65,6 @@ def parse(
     gc.enable()
     if not files and sys.stdin.isatty():
         raise click.UsageError("no FILE, and standard input is a terminal: name a log, or pipe one in")
-    console = console_on_stdout()
     request = ParseRequest(files or ("-",), output_format, out, since, until, memcg, explain)
-    if not parse_files(request, console, lambda line: click.echo(f"oomtrial: {line}", err=True)):
+    if not parse_files(request, console_on_stdout, lambda line: click.echo(f"oomtrial: {line}", err=True)):
         raise SystemExit(EvidenceError.exit_code)

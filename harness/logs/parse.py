@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from pathlib import Path
-from typing import IO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pyarrow as pa
-from rich.console import Console
-
-from ..errors import EvidenceError, HostError, UsageError
-from ..oomlog.assemble import Output
+from ..errors import EvidenceError, UsageError
 from ..oomlog.column_reader import ColumnReader
 from ..oomlog.columns import exists as columns_exist
 from ..oomlog.reading import Reader
-from ..oomlog.records import Kill, KnownLosses
 from ..system.machine import machine_budget
-from ..tables.log import LOG_KILLS, Row
-from ..tables.logcolumns import tables_of_columns
-from ..tables.logrows import LogCounts
-from ..tables.logstore import LogStore, csv_bytes
-from ..tables.logtotals import LogTotals, totals_of
-from ..tables.logvalues import kill_row
+from ..tables.logtotals import LogCounts
 from ..units import format_count
 from .files import STDIN, OpenLog, open_log
 from .filter import LogFilter, Renumbering, TimeBound
+from .sinks import Finish, ParseRequest, ParseResult, Sink, TableFiles, open_sink
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["ParseRequest", "parse_files"]
 
 _SHOWN_LINES = 12
-
-
-@dataclass
-class _Result:
-    """What all logs together say."""
-
-    missing: KnownLosses
-    counts: LogCounts
-    boots: int
-
-    @property
-    def totals(self) -> LogTotals:
-        return totals_of(self.missing, self.counts.kills, self.counts.decisions + 1, self.counts.reports)
 
 
 class _Progress(Protocol):
@@ -55,25 +33,9 @@ class _Progress(Protocol):
     bytes: int
 
 
-class _Sink(Protocol):
-    def add(self, output: Output, file: str) -> None: ...
-
-
-@dataclass
-class ParseRequest:
-    """The parameters of `oomtrial parse`."""
-
-    files: tuple[str, ...]
-    format: str = "table"
-    out: Path | None = None
-    since: str | None = None
-    until: str | None = None
-    memcg: str | None = None
-    explain: str | None = None  # a pid, a container, a pod, a unit or a memcg
-
-
-def parse_files(request: ParseRequest, console: Console, say: Callable[[str], None]) -> bool:
-    """Parses logs and writes the result. `say` gets a line for each log without OOM lines, or that cannot be read.
+def parse_files(request: ParseRequest, console: Callable[[], Console], say: Callable[[str], None]) -> bool:
+    """Parses logs and writes the result. `say` gets a line for each log without OOM lines, or that cannot be read;
+    `console` is made only where the result is for people.
 
     Returns whether every log could be read. What the others say is written all the same.
 
@@ -93,16 +55,9 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
         raise UsageError("--explain prints text only", "leave --format out")
     if request.format == "parquet" and request.out is None:
         raise UsageError("parquet needs a directory", "add --out DIR")
-    _keep_pandas_out()
     gc.disable()  # millions of records, and no cycle among them: looking for one takes a quarter of the time
     with ExitStack() as stack:
-        sink, finish = _open_sink(request, console, stack)
-        parser: _PythonParser | _CompiledParser
-        if isinstance(sink, LogStore) and selection.is_all and columns_exist():
-            parser = _CompiledParser(sink, say)
-            stack.callback(parser.reader.close)
-        else:
-            parser = _PythonParser(sink, selection, say)
+        parser, finish = _open_parser(request, selection, console, say, stack)
         errors = parser.parse_all(request.files)
         if len(errors) == len(request.files) and not parser.result.counts.records:
             last_error = errors.pop()
@@ -115,24 +70,6 @@ def parse_files(request: ParseRequest, console: Console, say: Callable[[str], No
             )
         finish(parser.result)
     return not errors
-
-
-class _NoPandas(MetaPathFinder):
-    def find_spec(self, name: str, path: object, target: object = None) -> None:
-        del path, target
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
-
-
-def _keep_pandas_out() -> None:
-    """Arrow imports pandas with the first array that it makes, where there is one (pandas-shim.pxi): a third of the
-    time of a short log, and 45 MB. Arrow looks only once; a later request for a frame still works.
-    """
-    if "pandas" not in sys.modules:
-        finder = _NoPandas()
-        sys.meta_path.insert(0, finder)
-        pa.array([0])
-        sys.meta_path.remove(finder)
 
 
 def _say_errors(errors: Iterable[EvidenceError], say: Callable[[str], None]) -> None:
@@ -160,17 +97,34 @@ def _read_all(
     return errors
 
 
+def _open_parser(
+    request: ParseRequest,
+    selection: LogFilter,
+    console: Callable[[], Console],
+    say: Callable[[str], None],
+    stack: ExitStack,
+) -> tuple[_PythonParser | _CompiledParser, Finish]:
+    if request.format in ("csv", "parquet") and request.out is not None and selection.is_all and columns_exist():
+        files = TableFiles(request.out, request.format)
+        stack.callback(files.discard)
+        compiled = _CompiledParser(files, say)
+        stack.callback(compiled.reader.close)
+        return compiled, lambda _: files.finish()
+    sink, finish = open_sink(request, console, stack)
+    return _PythonParser(sink, selection, say), finish
+
+
 class _PythonParser:
     """Logs, one after the other, into a sink."""
 
-    def __init__(self, sink: _Sink, selection: LogFilter, say: Callable[[str], None]) -> None:
+    def __init__(self, sink: Sink, selection: LogFilter, say: Callable[[str], None]) -> None:
         self._sink, self._selection, self._say = sink, selection, say
         self._selected = Renumbering()
         self.reader, self.counts = Reader(workers=_cores()), LogCounts()
 
     @property
-    def result(self) -> _Result:
-        return _Result(self.reader.missing, self.counts, self.reader.assembler.boots)
+    def result(self) -> ParseResult:
+        return ParseResult(self.reader.missing, self.counts, self.reader.assembler.boots)
 
     def parse_all(self, files: Iterable[str]) -> list[EvidenceError]:
         return _read_all(files, self._read, self.reader, self._say)
@@ -191,13 +145,13 @@ class _PythonParser:
 class _CompiledParser:
     """The same into files of tables, with nothing left out, by compiled code."""
 
-    def __init__(self, store: LogStore, say: Callable[[str], None]) -> None:
-        self.store, self._say = store, say
+    def __init__(self, files: TableFiles, say: Callable[[str], None]) -> None:
+        self._files, self._say = files, say
         self.reader = ColumnReader(workers=_cores())
 
     @property
-    def result(self) -> _Result:
-        return _Result(self.reader.missing, LogCounts(*self.reader.counts), self.reader.boots)
+    def result(self) -> ParseResult:
+        return ParseResult(self.reader.missing, LogCounts(*self.reader.counts), self.reader.boots)
 
     def parse_all(self, files: Iterable[str]) -> list[EvidenceError]:
         return _read_all(files, self._read, self.reader, self._say)
@@ -205,7 +159,7 @@ class _CompiledParser:
     def _read(self, log: OpenLog) -> bool:
         before, known = self.reader.counts.records, len(self.reader.missing.unread_lines)
         for rows in self.reader.read(log.stream, log.plain_path):
-            self.store.add_tables(tables_of_columns(rows, log.name, self.reader.turns))
+            self._files.add(rows, log.name, self.reader.turns)
         return (
             _say_unread(log, self.reader.missing.unread_lines[known:], self._say) or self.reader.counts.records > before
         )
@@ -231,106 +185,3 @@ def _say_nothing_found(log: OpenLog, reader: _Progress, say: Callable[[str], Non
 
 def _words_of(log: OpenLog) -> str:
     return "standard input" if log.name == STDIN else log.name
-
-
-def _container_names() -> dict[str, str]:
-    """Names of the local engine's containers; a log of another machine names none of them, as IDs are unique."""
-    # the engine's client takes half a second to import
-    from ..containers.names import names_of
-    from ..containers.running import API_ERRORS
-    from ..guest.local import connect_local
-
-    with contextlib.suppress(HostError, *API_ERRORS):
-        return names_of(connect_local())
-    return {}
-
-
-_Finish = Callable[[_Result], None]
-
-
-def _open_sink(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[_Sink, _Finish]:
-    # each is imported where it is used: together they take a tenth of the time of a short log
-    if request.explain is not None:
-        from ..report.logexplain import LogExplain
-
-        explain = LogExplain(console, request.explain, _container_names())
-        return explain, lambda result: explain.finish(result.totals, result.missing)
-    if request.format == "table":
-        from ..report.logtable import LogTable
-
-        table = LogTable(console)
-        is_whole = not (request.since or request.until or request.memcg)
-        return table, lambda result: table.finish(result.totals, result.missing, is_whole)
-    if request.out is None and request.format == "csv":
-        return _csv_to_stdout()
-    if request.format in ("csv", "parquet"):
-        assert request.out is not None
-        store = LogStore(request.out, request.format)
-        stack.callback(store.discard)
-        directory = request.out
-
-        def finish(result: _Result) -> None:
-            store.close()
-            console.print(f"{directory}", highlight=False, soft_wrap=True)
-            del result
-
-        return store, finish
-    from ..report.logjson import JsonDocument, JsonLines, LogFooter
-
-    out, keep = _open_output(request, console, stack)
-    sink = JsonDocument(out) if request.format == "json" else JsonLines(out)
-    stack.callback(sink.close)
-
-    def finish_json(result: _Result) -> None:
-        sink.finish(LogFooter(result.missing, result.totals, result.boots, list(request.files)))
-        keep()
-
-    return sink, finish_json
-
-
-def _open_output(request: ParseRequest, console: Console, stack: ExitStack) -> tuple[IO[bytes], Callable[[], None]]:
-    """The output file, and what renames it when it is complete."""
-    if request.out is None:
-        return sys.stdout.buffer, lambda: None
-    path = request.out / f"oomlog.{request.format}"
-    part = path.with_name(f".{path.name}.part")
-
-    def keep() -> None:
-        part.replace(path)
-        console.print(f"{path}", highlight=False, soft_wrap=True)
-
-    try:
-        request.out.mkdir(parents=True, exist_ok=True)
-        stack.callback(part.unlink, missing_ok=True)
-        return stack.enter_context(part.open("wb")), keep
-    except OSError as error:
-        raise HostError(f"cannot write to {request.out}: {error.strerror}") from error
-
-
-class _CsvKills:
-    """The kills alone, for a pipe."""
-
-    def __init__(self) -> None:
-        self._rows: list[Row] = []
-        self._is_first = True
-
-    def add(self, output: Output, file: str) -> None:
-        if isinstance(output, Kill):
-            self._rows.append(kill_row(output, file))
-            if len(self._rows) >= 10_000:
-                self.flush()
-
-    def flush(self) -> None:
-        sys.stdout.buffer.write(csv_bytes(LOG_KILLS.arrow_table(self._rows), self._is_first))
-        self._rows.clear()
-        self._is_first = False
-
-
-def _csv_to_stdout() -> tuple[_Sink, _Finish]:
-    sink = _CsvKills()
-
-    def finish(result: _Result) -> None:
-        del result
-        sink.flush()
-
-    return sink, finish

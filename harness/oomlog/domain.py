@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -29,7 +30,7 @@ class OomKillSummary(Record, frozen=True):
         return self.is_complete
 
 
-_SUMMARY = re.compile(
+_SUMMARY = late_pattern(
     r"oom-kill:constraint=(?P<constraint>\w+),nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*?)"
     r"(?:,cpuset=(?P<cpuset>.*?),mems_allowed=(?P<mems>[\d,-]*?))?"
     r"(?:,oom_memcg=(?P<oom>/.*?)|(?P<global>,global_oom))?(?:,task_memcg=(?P<memcg>/.*?))?"
@@ -39,7 +40,7 @@ _SUMMARY = re.compile(
 MEMCG_CONSTRAINT = "CONSTRAINT_MEMCG"  # of a memcg's limit
 _LONGEST = 2100  # no record of printk is longer; the expression would take its time for a line without end
 # A cut line: what stands before a comma that follows is whole.
-_SUMMARY_CUT = re.compile(
+_SUMMARY_CUT = late_pattern(
     r"oom-kill:constraint=(?P<constraint>\w+),nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*)"
     r"(?:,cpuset=(?P<cpuset>.*?),mems_allowed=(?P<mems>[\d,-]*))?"
     r"(?:,oom_memcg=(?P<oom>/[^,]*)|(?P<global>,global_oom))?(?:,task_memcg=(?P<memcg>/[^,]*))?,",
@@ -80,7 +81,7 @@ class VictimMemcg(Record, frozen=True):
     oom_memcg: str
 
 
-_VICTIM_MEMCG = re.compile(r"Task in (.*) killed as a result of limit of (.+)", re.DOTALL)
+_VICTIM_MEMCG = late_pattern(r"Task in (.*) killed as a result of limit of (.+)", re.DOTALL)
 
 
 @line_format("memcg", "Task in TASK_MEMCG killed as a result of limit of OOM_MEMCG", "2.6.30 to 4.20")
@@ -96,7 +97,7 @@ class LimitReached(Record, frozen=True):
     oom_memcg: str
 
 
-_LIMIT_REACHED = re.compile(r"Memory limit reached of cgroup (.+)", re.DOTALL)
+_LIMIT_REACHED = late_pattern(r"Memory limit reached of cgroup (.+)", re.DOTALL)
 
 
 @line_format("memcg", "Memory limit reached of cgroup OOM_MEMCG", "4.4 to 4.20", "no victim was chosen")
@@ -125,7 +126,9 @@ class Usage(Record, frozen=True):
         return self.is_complete
 
 
-_USAGE = re.compile(r"(memory|memory\+swap|kmem|swap): usage (\d{1,18})kB, limit (\d{1,18})kB(?:, failcnt (\d{1,18}))?")
+_USAGE = late_pattern(
+    r"(memory|memory\+swap|kmem|swap): usage (\d{1,18})kB, limit (\d{1,18})kB(?:, failcnt (\d{1,18}))?"
+)
 
 
 @line_format("memcg", "memory: usage NkB, limit NkB, failcnt N", "2.6.30 to 6.18")
@@ -147,10 +150,10 @@ class StatsHead(Record, frozen=True):
     values: dict[str, int]  # bytes or counts, by the kernel's names; empty when they follow
 
 
-_STATS = re.compile(r"Memory cgroup stats for (.*?):(?:\s*(.*))?", re.DOTALL)
+_STATS = late_pattern(r"Memory cgroup stats for (.*?):(?:\s*(.*))?", re.DOTALL)
 LARGEST_STAT = (1 << 63) - 1  # as tables have it; a damaged line may say more
-_STATS_KB = re.compile(r"(\w+):(\d{1,18})KB")
-STAT = re.compile(r"([a-z]\w*) (\d{1,18})")
+_STATS_KB = late_pattern(r"(\w+):(\d{1,18})KB")
+STAT = late_pattern(r"([a-z]\w*) (\d{1,18})")
 
 
 @line_format("memcg", "Memory cgroup stats for MEMCG: cache:NKB rss:NKB ...", "3.9 to 5.2", "one line per descendant")
@@ -177,7 +180,7 @@ class Protection(Record, frozen=True):
     low_kb: int
 
 
-_PROTECTION = re.compile(r"Memory cgroup min protection (\d{1,18})kB -- low protection (\d{1,18})kB")
+_PROTECTION = late_pattern(r"Memory cgroup min protection (\d{1,18})kB -- low protection (\d{1,18})kB")
 
 
 @line_format(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -19,21 +20,21 @@ class Event(Record, frozen=True):
 _KINDS = (
     (
         "panic",
-        re.compile(
+        late_pattern(
             r"Kernel panic - not syncing: (?:Out of memory|out of memory|System is deadlocked on memory).*", re.DOTALL
         ),
     ),
-    ("init-killed", re.compile(r"Kernel panic - not syncing: Attempted to kill init!.*", re.DOTALL)),
-    ("no-victim", re.compile(r"(?:Memory cgroup out|Out) of memory and no killable processes\.\.\..*")),
-    ("sysrq", re.compile(r"(?:sysrq: |SysRq : )(?:SysRq : )?Manual OOM execution.*")),
-    ("sysrq-ignored", re.compile(r"(?:sysrq: )?OOM request ignored.*")),
-    ("mm-pinned", re.compile(r"oom killer (\d+) \(.*\) has mm pinned by \d+ \(.*\)", re.DOTALL)),
-    ("page-fault-oom", re.compile(r"Huh VM_FAULT_OOM leaked out to the #PF handler\. Retrying PF")),
-    ("oom-disabled", re.compile(r"OOM killer disabled\.")),
-    ("oom-enabled", re.compile(r"OOM killer enabled\.")),
-    ("purged", re.compile(r"Purging GPU memory, \d+ (?:bytes freed|pages freed).*")),
-    ("soft-lockup", re.compile(r"watchdog: BUG: soft lockup.*|BUG: soft lockup.*", re.DOTALL)),
-    ("hung-task", re.compile(r"INFO: task .* blocked for more than \d+ seconds.*", re.DOTALL)),
+    ("init-killed", late_pattern(r"Kernel panic - not syncing: Attempted to kill init!.*", re.DOTALL)),
+    ("no-victim", late_pattern(r"(?:Memory cgroup out|Out) of memory and no killable processes\.\.\..*")),
+    ("sysrq", late_pattern(r"(?:sysrq: |SysRq : )(?:SysRq : )?Manual OOM execution.*")),
+    ("sysrq-ignored", late_pattern(r"(?:sysrq: )?OOM request ignored.*")),
+    ("mm-pinned", late_pattern(r"oom killer (\d+) \(.*\) has mm pinned by \d+ \(.*\)", re.DOTALL)),
+    ("page-fault-oom", late_pattern(r"Huh VM_FAULT_OOM leaked out to the #PF handler\. Retrying PF")),
+    ("oom-disabled", late_pattern(r"OOM killer disabled\.")),
+    ("oom-enabled", late_pattern(r"OOM killer enabled\.")),
+    ("purged", late_pattern(r"Purging GPU memory, \d+ (?:bytes freed|pages freed).*")),
+    ("soft-lockup", late_pattern(r"watchdog: BUG: soft lockup.*|BUG: soft lockup.*", re.DOTALL)),
+    ("hung-task", late_pattern(r"INFO: task .* blocked for more than \d+ seconds.*", re.DOTALL)),
 )
 TROUBLE = ("soft-lockup", "hung-task")
 
@@ -75,8 +76,8 @@ class Boot(Record, frozen=True):
     boot_id: str
 
 
-_BOOT = re.compile(r"Linux version (\S+).*", re.DOTALL)
-_JOURNAL_BOOT = re.compile(r"-- Boot ([0-9a-f]{32}) --|-- Reboot --")
+_BOOT = late_pattern(r"Linux version (\S+).*", re.DOTALL)
+_JOURNAL_BOOT = late_pattern(r"-- Boot ([0-9a-f]{32}) --|-- Reboot --")
 
 
 @line_format("boot", "Linux version RELEASE ...", "2.6.11 to 6.18")

@@ -14,22 +14,23 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from .fields import decode, member_text, message_of, take_fields, texts_of
+from .late_pattern import late_pattern
 from .logline import LogLine
 from .prefix import peel
 from .unknown_prefixes import SPEAKS, clean, split_joined_lines
 
 # A line of mail has at most 76 characters (RFC 2045); encoders break a longer one where little of that is left.
 _SOFT_SHORTEST, _SOFT_LONGEST = 70, 76
-_ESCAPED = re.compile(rb"=([0-9A-F]{2})")
-_NOT_ESCAPED = re.compile(rb"=(?![0-9A-F]{2}|\r?$)")
-_BASE64 = re.compile(rb"^Content-Transfer-Encoding:[ \t]*base64[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
-_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{1,76}={0,2}\r?")
+_ESCAPED = late_pattern(rb"=([0-9A-F]{2})")
+_NOT_ESCAPED = late_pattern(rb"=(?![0-9A-F]{2}|\r?$)")
+_BASE64 = late_pattern(rb"^Content-Transfer-Encoding:[ \t]*base64[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_BASE64_LINE = late_pattern(rb"[A-Za-z0-9+/]{1,76}={0,2}\r?")
 _GREP_COLOUR = b"\x1b[m\x1b[K"  # grep --color: it colours parts of words
-_COLOURS = re.compile(rb"\x1b\[[\d;:]*[mK]")
-_BREAK = re.compile(rb"<br ?/?>", re.IGNORECASE)
-_FOLDED = re.compile(rb"""( *(?:- )?[A-Za-z]{1,32}: )(["'])""")  # a text of YAML in quotes
+_COLOURS = late_pattern(rb"\x1b\[[\d;:]*[mK]")
+_BREAK = late_pattern(rb"<br ?/?>", re.IGNORECASE)
+_FOLDED = late_pattern(rb"""( *(?:- )?[A-Za-z]{1,32}: )(["'])""")  # a text of YAML in quotes
 _MOST_FOLDED = 40  # lines
-_WORDS = re.compile(SPEAKS.pattern + rb"|ut of memory|oom_reaper: ")
+_WORDS = late_pattern(SPEAKS.pattern + rb"|ut of memory|oom_reaper: ")
 
 
 class ExtractedLog(NamedTuple):

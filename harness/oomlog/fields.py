@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .late_pattern import late_pattern
 from .logline import LogLine
 from .wall_clock import LAST_SECOND, iso_seconds
 
@@ -119,13 +120,13 @@ def _time_of(fields: dict[str, Any]) -> float | None:
 
 # Records of several lines: journalctl -o verbose and export, JSON that is spread over lines.
 
-_FIELD = re.compile(r"\s*([A-Z_][A-Z0-9_]{0,63})=(.*)", re.DOTALL)
+_FIELD = late_pattern(r"\s*([A-Z_][A-Z0-9_]{0,63})=(.*)", re.DOTALL)
 # Possessive where two could share a run of spaces: matching takes time that grows with the line, not with its square.
-_MEMBER = re.compile(r'\s*+,?+\s*+\{?+\s*+"((?:[^"\\]|\\.){1,80})"\s*+:\s*+', re.DOTALL)  # up to its value
-_ELEMENT = re.compile(r'\s*+,?+\s*+\[?+\s*+"((?:[^"\\]|\\.)*)"\s*+[}\]]*+\s*+,?+\s*+$', re.DOTALL)
-_SGR = re.compile(r"\x1b\[[\d;:]*[mK]")
+_MEMBER = late_pattern(r'\s*+,?+\s*+\{?+\s*+"((?:[^"\\]|\\.){1,80})"\s*+:\s*+', re.DOTALL)  # up to its value
+_ELEMENT = late_pattern(r'\s*+,?+\s*+\[?+\s*+"((?:[^"\\]|\\.)*)"\s*+[}\]]*+\s*+,?+\s*+$', re.DOTALL)
+_SGR = late_pattern(r"\x1b\[[\d;:]*[mK]")
 _FAR_LINES = 80  # of one record
-_VERBOSE = re.compile(
+_VERBOSE = late_pattern(
     r"[^\W\d_]+\.? (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ \[s=[^\]]*?(?:b=([0-9a-f]{32}))?[;\]]"
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -26,19 +27,19 @@ class Header(Record, frozen=True):
 
 
 # Process names may hold anything, this line's own words included: the last of them counts.
-_INVOKED = re.compile(
+_INVOKED = late_pattern(
     r"(?:(?P<comm>.*) invoked )?oom-killer: gfp_mask=(?P<mask>0x[0-9a-f]{1,15})(?:\((?P<flags>[^)]*)\))?"
     r"(?:, nodemask=(?P<nodemask>\([^)]*\)|[\d,-]*))?"
     r"(?:, {1,2}order=(?P<order>-?\d{1,18})(?:, (?:oomkilladj|oom_adj)=-?\d{1,18})?(?:, oom_score_adj=(?P<adj>-?\d{1,18}))?)?",
     re.DOTALL,
 )
-_BEGUN = re.compile(r"(?:(?P<comm>.*) invoked )?oom-killer: (?:gfp_mask=|$)", re.DOTALL)
+_BEGUN = late_pattern(r"(?:(?P<comm>.*) invoked )?oom-killer: (?:gfp_mask=|$)", re.DOTALL)
 # Kernels of others print other fields, or retyped ones.
-_OTHER_FIELDS = re.compile(r"(?P<comm>.*) invoked oom-killer:? (?=\w+ ?[=:])(?P<fields>.*)", re.DOTALL)
-_GFP = re.compile(r"gfp(?:_mask|_flags)? ?[=:] ?(0x[0-9a-f]{1,15})(?:\(([^)]*)\))?")
-_ORDER = re.compile(r"\border ?[=:] ?(-?\d{1,18})(?=[,; ]|$)")
-_ADJ = re.compile(r"\boom_score_adj ?[=:] ?(-?\d{1,18})(?=[,; ]|$)")
-_BARE = re.compile(r"(?P<comm>.*) invoked oom-killer\.?", re.DOTALL)
+_OTHER_FIELDS = late_pattern(r"(?P<comm>.*) invoked oom-killer:? (?=\w+ ?[=:])(?P<fields>.*)", re.DOTALL)
+_GFP = late_pattern(r"gfp(?:_mask|_flags)? ?[=:] ?(0x[0-9a-f]{1,15})(?:\(([^)]*)\))?")
+_ORDER = late_pattern(r"\border ?[=:] ?(-?\d{1,18})(?=[,; ]|$)")
+_ADJ = late_pattern(r"\boom_score_adj ?[=:] ?(-?\d{1,18})(?=[,; ]|$)")
+_BARE = late_pattern(r"(?P<comm>.*) invoked oom-killer\.?", re.DOTALL)
 
 
 @line_format(
@@ -107,7 +108,7 @@ class CpuLine(Record, frozen=True):
     kernel: str | None
 
 
-_CPU = re.compile(
+_CPU = late_pattern(
     r"(?:CPU: \d{1,18} )?(?:UID: \d{1,18} )?(?:PID: (\d{1,18}) Comm: |Pid: (\d{1,18}), comm: )(.*?)(?: Kdump: loaded)? "
     r"(?:Not tainted|Tainted: [A-Z -]*+) *(\d{1,18}\.\d{1,18}\S*)?(?: .*)?",
     re.DOTALL,
@@ -131,7 +132,7 @@ class Cpuset(Record, frozen=True):
     mems_allowed: str
 
 
-_CPUSET = re.compile(r"(?:(.*) )?cpuset=(.*) mems_allowed=([\d,-]*)", re.DOTALL)
+_CPUSET = late_pattern(r"(?:(.*) )?cpuset=(.*) mems_allowed=([\d,-]*)", re.DOTALL)
 
 
 @line_format("header", "COMM cpuset=NAME mems_allowed=LIST", "2.6.3x to 4.20", "part of the summary from 5.0")

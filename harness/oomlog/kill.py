@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -40,7 +41,7 @@ class KilledLine(Record, frozen=True):
 
 
 _RSS = r", anon-rss:(?P<anon>\d{1,18})kB(?:, file-rss:(?P<file>\d{1,18})kB(?:, shmem-rss:(?P<shmem>\d{1,18})kB)?)?"
-_WHOLE = re.compile(
+_WHOLE = late_pattern(
     rf"(?:{_MESSAGE})?Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid6>\d{{1,18}}),)? \((?P<comm>.*)\)(?:, UID (?P<uid7>\d{{1,18}}),)?"
     rf"(?: (?:total-vm|vsz):(?P<vm>\d{{1,18}})kB{_RSS}"
     r"(?:, UID:(?P<uid>\d{1,18}) pgtables:(?P<pgtables>\d{1,18})kB(?: oom_score_adj:(?P<adj>-?\d{1,18}))?)?)?\.?",
@@ -48,14 +49,14 @@ _WHOLE = re.compile(
 )
 _LONGEST_NUMBER = 18
 _SCORE = "oom_score_adj:"
-_CUT = re.compile(
+_CUT = late_pattern(
     rf"{_MESSAGE}Killed process (?P<pid>\d{{1,18}})(?:, UID (?P<uid>\d{{1,18}}),)? \((?P<rest>.*)", re.DOTALL
 )
-_CUT_BARE = re.compile(
+_CUT_BARE = late_pattern(
     r"Killed process (?P<pid>\d{1,18})(?:, UID (?P<uid>\d{1,18}),)? \((?P<rest>[^)]*|.*\),? (?:total-vm|vsz|UID).*)",
     re.DOTALL,
 )
-_CUT_FIELDS = re.compile(
+_CUT_FIELDS = late_pattern(
     r"(?P<comm>.*)\) (?:tota?l?-?v?m?$|(?:total-vm|vsz):)(?:(?P<total_vm>\d{1,18})kB(?:, anon-rss:(?:(?P<anon_rss>\d{1,18})kB(?:, file-rss:(?:(?P<file_rss>\d{1,18})kB"
     r"(?:, shmem-rss:(?:(?P<shmem_rss>\d{1,18})kB)?)?)?)?)?)?)?",
     re.DOTALL,
@@ -140,7 +141,7 @@ class ChosenVictim(Record, frozen=True):
     comm: str
 
 
-_CHOSEN_VICTIM = re.compile(
+_CHOSEN_VICTIM = late_pattern(
     rf"{_MESSAGE}[Kk]ill process (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) (?:with )?score -?\d{{1,18}} (?:and children\.|or a child|or sacrifice child)",
     re.DOTALL,
 )
@@ -162,7 +163,7 @@ class SharedMmKill(Record, frozen=True):
     comm: str
 
 
-_SHARED_MM_KILL = re.compile(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", re.DOTALL)
+_SHARED_MM_KILL = late_pattern(r"Kill process (\d{1,18}) \((.*)\) sharing same memory", re.DOTALL)
 
 
 @line_format(
@@ -183,7 +184,7 @@ class GroupKill(Record, frozen=True):
     memcg: str
 
 
-_GROUP = re.compile(r"Tasks in (.+) are going to be killed due to memory\.oom\.group set", re.DOTALL)
+_GROUP = late_pattern(r"Tasks in (.+) are going to be killed due to memory\.oom\.group set", re.DOTALL)
 
 
 @line_format(
@@ -206,7 +207,7 @@ class AlreadyExitingVictim(Record, frozen=True):
     comm: str
 
 
-_ALREADY_EXITING = re.compile(
+_ALREADY_EXITING = late_pattern(
     rf"{_MESSAGE}OOM victim (?P<pid>\d{{1,18}}) \((?P<comm>.*)\) is already exiting\. Skip killing the task", re.DOTALL
 )
 

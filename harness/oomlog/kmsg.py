@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-_RECORD = re.compile(r"(\d+),(\d+),(\d+),([^,;]*)(?:,([^;]*))?;(.*)", re.DOTALL)
-_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+from .late_pattern import late_pattern
+
+_RECORD = late_pattern(r"(\d+),(\d+),(\d+),([^,;]*)(?:,([^;]*))?;(.*)", re.DOTALL)
+_ESCAPE = late_pattern(rb"\\x([0-9a-f]{2})")
 
 KERN = 0  # facility of the kernel's own records; anything else was written by user space
 

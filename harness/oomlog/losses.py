@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -14,10 +13,10 @@ class RateLimitedReports(Record, frozen=True):
     reports: int
 
 
-_RATE_LIMITED = re.compile(
+_RATE_LIMITED = late_pattern(
     r"(?:oom_kill_process|dump_header|out_of_memory|mem_cgroup_\w+): (\d{1,18}) callbacks suppressed"
 )
-_PRINTK = re.compile(r"printk: (\d{1,18}) messages suppressed\.?")
+_PRINTK = late_pattern(r"printk: (\d{1,18}) messages suppressed\.?")
 
 
 @line_format(
@@ -40,12 +39,12 @@ class DroppedRecords(Record, frozen=True):
 
 
 _DROPS = (
-    ("printk", re.compile(r"\*\* (\d{1,18}) printk messages? dropped \*\*")),
+    ("printk", late_pattern(r"\*\* (\d{1,18}) printk messages? dropped \*\*")),
     ("printk", _PRINTK),
-    ("journald", re.compile(r".*[Mm]issed (\d{1,18}) kernel messages")),
-    ("journald", re.compile(r".*Suppressed (\d{1,18}) messages from .*kernel.*")),
-    ("rsyslog", re.compile(r".*imuxsock lost (\d{1,18}) messages from pid \d{1,18} due to rate-limiting")),
-    ("rsyslog", re.compile(r".*imklog.* (\d{1,18}) messages lost due to rate-limiting.*")),
+    ("journald", late_pattern(r".*[Mm]issed (\d{1,18}) kernel messages")),
+    ("journald", late_pattern(r".*Suppressed (\d{1,18}) messages from .*kernel.*")),
+    ("rsyslog", late_pattern(r".*imuxsock lost (\d{1,18}) messages from pid \d{1,18} due to rate-limiting")),
+    ("rsyslog", late_pattern(r".*imklog.* (\d{1,18}) messages lost due to rate-limiting.*")),
 )
 # These reach the log through user space, so they are losses of somebody's, perhaps not of the kernel's.
 KERNEL_DROPS = ("printk", "journald")

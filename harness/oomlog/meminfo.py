@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -21,7 +22,7 @@ class Zone(Record, frozen=True):
     free_cma_kb: int | None = None  # of free_kb, for movable pages only; with CONFIG_CMA, from 3.6
 
 
-_ZONE = re.compile(
+_ZONE = late_pattern(
     r"(?:Node (\d{1,18}) )?(\w+) free:(\d{1,18})kB (?:boost:\d{1,18}kB )?min:(\d{1,18})kB low:(\d{1,18})kB high:(\d{1,18})kB",
     re.DOTALL,
 )
@@ -61,7 +62,7 @@ class LowmemReserve(Record, frozen=True):
     pages: tuple[int, ...]
 
 
-_LOWMEM_RESERVE = re.compile(r"(?:lowmem_reserve|protections)\[\]:((?: \d{1,18})+)")
+_LOWMEM_RESERVE = late_pattern(r"(?:lowmem_reserve|protections)\[\]:((?: \d{1,18})+)")
 
 
 @line_format("Mem-Info", "lowmem_reserve[]: N N ...", "2.6.11 to 6.18", "protections[] in early 2.6")
@@ -95,9 +96,9 @@ class FreeBlocks(Record, frozen=True):
         return tuple(kinds for _, kinds in _BLOCKS.findall(self.blocks))
 
 
-_FREE_BLOCKS = re.compile(r"(?:Node (\d{1,18}) )?(\w+): (\d{1,18}\*\d{1,18}kB [^=\n]*)(= \d{1,18}kB)?")
-_COUNTS = re.compile(r"(\d{1,18})\*\d{1,18}kB")
-_BLOCKS = re.compile(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
+_FREE_BLOCKS = late_pattern(r"(?:Node (\d{1,18}) )?(\w+): (\d{1,18}\*\d{1,18}kB [^=\n]*)(= \d{1,18}kB)?")
+_COUNTS = late_pattern(r"(\d{1,18})\*\d{1,18}kB")
+_BLOCKS = late_pattern(r"(\d{1,18})\*\d{1,18}kB(?: \(([A-Z]*)\))?")
 
 
 @line_format(
@@ -125,8 +126,8 @@ class PageCounts(Record, frozen=True):
         return {name.lower(): int(pages) for name, pages in _PAGE_COUNT.findall(self.text)}
 
 
-_PAGE_COUNTS = re.compile(r"(?:active_anon|unevictable|mapped):\d{1,18} ", re.IGNORECASE)
-_PAGE_COUNT = re.compile(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
+_PAGE_COUNTS = late_pattern(r"(?:active_anon|unevictable|mapped):\d{1,18} ", re.IGNORECASE)
+_PAGE_COUNT = late_pattern(r"([A-Za-z_]{1,20}):(\d{1,18})(?![\dkK])")
 
 
 @line_format(
@@ -149,7 +150,7 @@ class Swap(Record, frozen=True):
     kb: int
 
 
-_SWAP = re.compile(r"(Free|Total) swap *(?:=|:) *(\d{1,18})kB")
+_SWAP = late_pattern(r"(Free|Total) swap *(?:=|:) *(\d{1,18})kB")
 
 
 @line_format("Mem-Info", "Free swap  = NkB / Total swap = NkB", "2.6.11 to 6.18")
@@ -165,7 +166,7 @@ class RamPages(Record, frozen=True):
     pages: int
 
 
-_RAM_PAGES = re.compile(r"(\d{1,18}) pages (?:of )?RAM")
+_RAM_PAGES = late_pattern(r"(\d{1,18}) pages (?:of )?RAM")
 
 
 @line_format("Mem-Info", "N pages RAM", "2.6.11 to 6.18", "pages of the kernel's page size")

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from .late_pattern import late_pattern
+
 
 class Owner(NamedTuple):
     """What a path says; None where it does not."""
@@ -19,7 +21,7 @@ class Owner(NamedTuple):
 NOBODY = Owner(None, None, None, None)
 
 _ID = r"[0-9a-f]{64}|[0-9a-f]{32}-\d+|[0-9a-f]{12}"  # ECS and Docker; a short one, as people retype it
-_UID = re.compile(
+_UID = late_pattern(
     r"pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?![0-9a-f])"
 )
 # The names that runtimes give to a container's cgroup, by what stands before its ID.
@@ -36,9 +38,9 @@ _PREFIXES = {
     "buildkit": "buildkit",
     "isolated": "cri-o",
 }
-_SCOPE = re.compile(r"(?:(?P<name>[a-z][a-z-]*?)-)?(?P<id>[0-9a-f]{6,64})(?:\.scope)?")
-_COLON = re.compile(r"(?P<slice>[^:]+\.slice):(?P<name>[a-z-]+):(?P<id>[\w.-]+)")
-_FULL = re.compile(_ID)
+_SCOPE = late_pattern(r"(?:(?P<name>[a-z][a-z-]*?)-)?(?P<id>[0-9a-f]{6,64})(?:\.scope)?")
+_COLON = late_pattern(r"(?P<slice>[^:]+\.slice):(?P<name>[a-z-]+):(?P<id>[\w.-]+)")
+_FULL = late_pattern(_ID)
 # Parents below which a runtime without systemd puts its containers.
 _PARENTS = {
     "docker": "docker",
@@ -53,10 +55,10 @@ _PARENTS = {
     "garden": "garden",
     "lxd": "lxc",
 }
-_LXC = re.compile(r"lxc\.(?:payload|monitor)[./](?P<name>.+)|lxc\.(?:payload|monitor)$")
-_MACHINE = re.compile(r"machine-(?P<name>.+)\.scope|systemd-nspawn@(?P<nspawn>.+)\.service")
-_UNIT = re.compile(r".+\.(?:service|scope|socket|mount)")
-_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+_LXC = late_pattern(r"lxc\.(?:payload|monitor)[./](?P<name>.+)|lxc\.(?:payload|monitor)$")
+_MACHINE = late_pattern(r"machine-(?P<name>.+)\.scope|systemd-nspawn@(?P<nspawn>.+)\.service")
+_UNIT = late_pattern(r".+\.(?:service|scope|socket|mount)")
+_ESCAPE = late_pattern(r"\\x([0-9a-f]{2})")
 
 
 @lru_cache(4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -30,9 +31,20 @@ class PackedRecords(NamedTuple):
 ReadChunk = tuple[list[LocatedRecord], int, int, Sequences | None, bool]
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(ReadChunk)
-_records_decoder = msgspec.msgpack.Decoder(list[LocatedRecord])
 _PICKLED = b"\x80"  # how a pickle begins; MessagePack has an empty map there, and five values here
+
+
+# A decoder takes milliseconds to make, and the compiled assembler needs none.
+
+
+@cache
+def _chunk_decoder() -> msgspec.msgpack.Decoder[ReadChunk]:
+    return msgspec.msgpack.Decoder(ReadChunk)
+
+
+@cache
+def _records_decoder() -> msgspec.msgpack.Decoder[list[LocatedRecord]]:
+    return msgspec.msgpack.Decoder(list[LocatedRecord])
 
 
 def pack(chunk: ReadChunk) -> bytes:
@@ -52,7 +64,7 @@ def pack_records(records: PackedRecords, end: int, sequences: Sequences | None) 
 
 def decode_records(records: PackedRecords) -> list[LocatedRecord]:
     """The records themselves."""
-    return _records_decoder.decode(_array_head(records) + records.body)
+    return _records_decoder().decode(_array_head(records) + records.body)
 
 
 def _array_head(records: PackedRecords) -> bytes:
@@ -64,5 +76,5 @@ def unpack(data: bytes) -> ReadChunk:
     if data.startswith(_PICKLED):
         chunk: ReadChunk = pickle.loads(data)
     else:
-        chunk = _decoder.decode(data)
+        chunk = _chunk_decoder().decode(data)
     return chunk

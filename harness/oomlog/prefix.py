@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from .fields import decode, message_of, take_fields
 from .kmsg import unescape
+from .late_pattern import late_pattern
 from .logline import LogLine
 from .wall_clock import calendar_seconds, iso_seconds, yearless_seconds
 
@@ -18,62 +19,62 @@ _KERNEL_TAGS = {"kernel", "klogd", "vmunix", "KERNEL"}
 # as user. Like the tag, that proves nothing of who wrote the line.
 _KERNEL_FACILITIES = {None, "kern", "user"}
 # socklog prints facility and level where others print a tag.
-_KERNEL_FACILITY_TAG = re.compile(r"kern\.(?:emerg|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug)")
+_KERNEL_FACILITY_TAG = late_pattern(r"kern\.(?:emerg|alert|crit|err(?:or)?|warn(?:ing)?|notice|info|debug)")
 _KERNEL_WORDS = {"oom_reaper", "oom-kill", "Mem-Info"}  # text of the kernel that looks like a tag
 _TAG = r"(?:(?P<facility>[a-z]+\d?)\.[a-z]+ )?(?P<tag>[^\s:\[]+)(?:\[\d+\])?:(?:[ \t]|$)"
 _HOST = r"(?P<host>(?!\[\d+\.\d+\])[^\s{}\"=]*[^\s:{}\"=])"
 
-_SGR = re.compile(r"(?:\x1b\[[\d;:]*[mK])+")
+_SGR = late_pattern(r"(?:\x1b\[[\d;:]*[mK])+")
 _RESET = "\x1b[0m"
 _QUOTE_MARK = r"(?:[>|]|&gt;)"  # the entity: source text of a page
-_QUOTE = re.compile(rf"{_QUOTE_MARK}(?:(?:{_QUOTE_MARK}| )*{_QUOTE_MARK})? ?")
+_QUOTE = late_pattern(rf"{_QUOTE_MARK}(?:(?:{_QUOTE_MARK}| )*{_QUOTE_MARK})? ?")
 # Mailers and pastes put a tab in place of the blanks before a number, or of the one behind a bracket.
-_PRINTK = re.compile(r"\[[ \t]*(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?: ?\[[ \t]*([TC]\d+)\])?[ \t]?")
+_PRINTK = late_pattern(r"\[[ \t]*(\d{1,12}\.\d{1,9})(?:[@,/]\d+)?(?: *<[ \d.]+>)?\](?: ?\[[ \t]*([TC]\d+)\])?[ \t]?")
 # journalctl; a line without a host only where a pid tells that it is a tag, as a task may be called "kernel: x"
-_MONOTONIC_HOST = re.compile(rf"(?:{_HOST} (?P<tag>kernel)|(?:\S*[^\s:] )?(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
-_CALLER = re.compile(r"\[[ \t]*([TC]\d+)\][ \t]?")
-_FIRST_CALLER = re.compile(
+_MONOTONIC_HOST = late_pattern(rf"(?:{_HOST} (?P<tag>kernel)|(?:\S*[^\s:] )?(?P<other>[^\s:\[]+)\[\d+\]):(?: |$)")
+_CALLER = late_pattern(r"\[[ \t]*([TC]\d+)\][ \t]?")
+_FIRST_CALLER = late_pattern(
     r"\[(?=[ \t]|.{6})[ \t]*([TC]\d+)\] "
 )  # dmesg -t since util-linux 2.40; padded as printk does
 _DELTA = r"(?: *<[ \d.]+>)?"  # dmesg -d
-_CTIME = re.compile(rf"\[\S+ +(\S+) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?")
-_CTIME_DAY_FIRST = re.compile(
+_CTIME = late_pattern(rf"\[\S+ +(\S+) +(\d{{1,2}}) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?")
+_CTIME_DAY_FIRST = late_pattern(
     rf"\[\S+ +(\d{{1,2}})\.? +(\S+) (\d\d):(\d\d):(\d\d)(?:[.,]\d+)? (\d{{4}}){_DELTA}\][ \t]?"
 )
 # %b of any locale, some of which begin with the number of the month
 _MONTH = r"(?:[^\W\d_]{2,10}\.?|\d{1,2}[月월])"
-_RELTIME = re.compile(rf"\[(?:({_MONTH}) ?(\d\d) (\d\d):(\d\d)|  *\+ *\d+\.\d+|< *\d+\.\d+>)\][ \t]?")
-_SYSLOG = re.compile(rf"({_MONTH}) +(\d{{1,2}})[日일]? (\d\d):(\d\d):(\d\d)(?:\.\d+)? (?:{_HOST} )?{_TAG}")
+_RELTIME = late_pattern(rf"\[(?:({_MONTH}) ?(\d\d) (\d\d):(\d\d)|  *\+ *\d+\.\d+|< *\d+\.\d+>)\][ \t]?")
+_SYSLOG = late_pattern(rf"({_MONTH}) +(\d{{1,2}})[日일]? (\d\d):(\d\d):(\d\d)(?:\.\d+)? (?:{_HOST} )?{_TAG}")
 # What rsyslog writes of the kernel, by far the most common.
-_KERNEL_SYSLOG = re.compile(
+_KERNEL_SYSLOG = late_pattern(
     r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\S*[^\s:]) kernel: "
     r"(?:\[[ \t]*(\d{1,12}\.\d{1,9})\](?: ?\[[ \t]*([TC]\d+)\])?[ \t]?)?"
 )
 # Texts that no prefix begins like: where one begins a line, the line has none.
-_KERNEL_TEXT = re.compile(
+_KERNEL_TEXT = late_pattern(
     r"Memory cgroup |Killed process |Out of memory: |Out of memory \(|oom-kill:constraint=|oom_reaper: |Tasks in |CPU: \d|"
     r"Task in "
 )
-_SHORT_FULL = re.compile(r"[^\W\d_]+\.? (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ ")
-_FACILITY = re.compile(
+_SHORT_FULL = late_pattern(r"[^\W\d_]+\.? (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) \S+ ")
+_FACILITY = late_pattern(
     r"(kern|user|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|res\d*|local\d) *:"
     r"(?:emerg|alert|crit|err|warn|notice|info|debug) *: ?"
 )
 # netconsole's extended form may have the kernel's release before it
-_KMSG = re.compile(r"(?:\d+\.\d+\.\d+[^\s,;]*,)?(\d{1,9}),(\d{1,18}),(\d{1,18}),[^,;]*(?:,([^;]*))?;")
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)[ \t]+")
-_CRI = re.compile(r"std(?:out|err) ([FP]) ")
-_HOST_TAG = re.compile(rf"{_HOST} {_TAG}")
-_NO_HOST_TAG = re.compile(r"(?:kernel|(?P<other>[^\s:\[]+)\[\d+\]):(?: (?! *invoked oom-killer)|$)")
-_UNIX = re.compile(r"(\d{9,11}\.\d+) ")
-_RFC5424 = re.compile(
+_KMSG = late_pattern(r"(?:\d+\.\d+\.\d+[^\s,;]*,)?(\d{1,9}),(\d{1,18}),(\d{1,18}),[^,;]*(?:,([^;]*))?;")
+_ISO = late_pattern(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)[ \t]+")
+_CRI = late_pattern(r"std(?:out|err) ([FP]) ")
+_HOST_TAG = late_pattern(rf"{_HOST} {_TAG}")
+_NO_HOST_TAG = late_pattern(r"(?:kernel|(?P<other>[^\s:\[]+)\[\d+\]):(?: (?! *invoked oom-killer)|$)")
+_UNIX = late_pattern(r"(\d{9,11}\.\d+) ")
+_RFC5424 = late_pattern(
     r'1 (\S+) (\S+) (\S+) \S+ \S+ (?:-|(?:\[[^\]"]*(?:"(?:[^"\\]|\\.)*"[^\]"]*)*\])+)(?: |$)(?:\ufeff|\xef\xbb\xbf)?'
 )
-_PRI = re.compile(r"<(\d{1,3})>")
-_PRI_BEFORE_STAMP = re.compile(r"<(\d{1,3})> ?(?=\[[ \t]*\d+\.\d)")
-_DROPPED = re.compile(r"\*\* (\d{1,9}) printk messages? dropped \*\*\s*")
-_GREP = re.compile(r"(?:[^\s:\[<>{]+:)?(?:\d+[:-])?(?=[A-Z\[<{\d])")
-_BARE_TAG = re.compile(r"kernel: ?")
+_PRI = late_pattern(r"<(\d{1,3})>")
+_PRI_BEFORE_STAMP = late_pattern(r"<(\d{1,3})> ?(?=\[[ \t]*\d+\.\d)")
+_DROPPED = late_pattern(r"\*\* (\d{1,9}) printk messages? dropped \*\*\s*")
+_GREP = late_pattern(r"(?:[^\s:\[<>{]+:)?(?:\d+[:-])?(?=[A-Z\[<{\d])")
+_BARE_TAG = late_pattern(r"kernel: ?")
 _EVENT = "data: "  # of a stream of server-sent events: journalctl -o json-sse
 
 _NO_BREAK = "\xa0"  # mailers and editors put it in place of one of two blanks

@@ -13,6 +13,7 @@ from typing import BinaryIO, TypeVar
 from .assemble import Assembler, Output
 from .chunks import CHUNK_BYTES, Span, split_chunks, split_spans
 from .kmsg import KmsgRecord
+from .late_pattern import late_pattern
 from .located import LocatedRecord
 from .packing import PackedRecords, ReadChunk, Sequences, decode_records, pack, pack_records, unpack
 from .records import Kill, KnownLosses, OtherEvent, Release, Report
@@ -84,7 +85,7 @@ def count_gaps(missing: KnownLosses, sequences: Sequences | None, last: int | No
     return sequences.last
 
 
-_KMSG = re.compile(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
+_KMSG = late_pattern(rb"^\d{1,9},(\d{1,18}),\d{1,18},[^;\n]*;", re.MULTILINE)
 
 
 def _read(chunk: Chunk) -> ReadChunk:

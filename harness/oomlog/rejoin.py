@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
 from . import domain, header, kill, meminfo, release, tasks
+from .late_pattern import late_pattern
 from .lines import decode
 from .logline import LogLine
 from .rows import PIECES, is_hard_wrap, joined
@@ -24,13 +24,13 @@ _GROUP_TAIL = "are going to be killed due to"
 _NEAR_LINES = 24  # between two pieces
 _WHOLE: dict[Parser, Parser] = {kill.parse_killed: partial(kill.parse_killed, may_be_cut=False)}
 # A line that begins a form of its own is no rest of another.
-_BEGINS = re.compile(
+_BEGINS = late_pattern(
     r"\[|Out of [mM]emory|Memory cgroup|Killed process|[Kk]ill process|oom_reaper:|oom-kill:|Tasks in |Mem-Info|CPU:|Node \d|"
     r"memory: |.* invoked oom-killer:|Task in |Call Trace"
 )
 
 _MORE_FIELDS = (b", UID:", b"UID:", b" UID:")
-_SIZES = re.compile(r"(?:total-vm|vsz):\d")
+_SIZES = late_pattern(r"(?:total-vm|vsz):\d")
 
 
 class Rejoiner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -25,12 +26,12 @@ class Reaped(Record, frozen=True):
         return self.is_complete
 
 
-_REAPED = re.compile(
+_REAPED = late_pattern(
     r"oom_reaper: reaped process :?(\d{1,18}) \((.*)\),? (?:now )?anon-rss:(\d{1,18})kB, file-rss:(\d{1,18})kB, shmem-rss:(\d{1,18})(?:kB|lB)",
     re.DOTALL,
 )
-_CUT = re.compile(r"oom_reaper: reaped process :?(\d{1,18}) \((?:(.*)\)(?:,? (?:now|anon-rss)?|$))?", re.DOTALL)
-_UNABLE = re.compile(r"oom_reaper: (unable to reap|giving up) pid:(\d{1,18}) \((.*)\)", re.DOTALL)
+_CUT = late_pattern(r"oom_reaper: reaped process :?(\d{1,18}) \((?:(.*)\)(?:,? (?:now|anon-rss)?|$))?", re.DOTALL)
+_UNABLE = late_pattern(r"oom_reaper: (unable to reap|giving up) pid:(\d{1,18}) \((.*)\)", re.DOTALL)
 
 
 @line_format(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import bisect
-
-import numpy as np
+from array import array
 
 from . import tasks
 from .extract import ExtractedLog
@@ -36,5 +35,5 @@ def relocated(found: LocatedRecord, extracted: ExtractedLog, first_line: int, of
 
 def _relocated_table(table: tasks.TaskTable, extracted: ExtractedLog, first_line: int) -> tasks.TaskTable:
     last = len(extracted.lines) - 1
-    lines = np.array([first_line + extracted.lines[min(line, last)] for line in table.lines.tolist()], dtype=np.int64)
+    lines = array("q", [first_line + extracted.lines[min(line, last)] for line in table.lines.tolist()])
     return tasks.TaskTable(table.columns, table.cells, table.names, lines.tobytes(), table.damaged, table.foreign)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import re
+from array import array
 from collections.abc import Iterator
 
-import numpy as np
-
 from . import tasks
+from .late_pattern import late_pattern
 from .logline import LogLine
 
 PIECES = 4  # lines that one line was wrapped into
 # A stamp may be damaged ("[15180329.new] [22944] ...") where the row is not.
-_ROW_AFTER_STAMP = re.compile(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
+_ROW_AFTER_STAMP = late_pattern(r"(?:\[[^\]]*\] ?(?=\[ *\d+\] ))?(?=\[ *\d+\])")
 
 
 _WIDTHS = frozenset((80, 100, 120, 132, 160, 200, 240))  # of terminals
@@ -96,9 +95,9 @@ class RowReader:
     def table(self) -> tasks.TaskTable:
         """The table of the rows so far. A row that is still incomplete counts as damaged."""
         self._drop_pending()
-        values = np.array([numbers for numbers, _ in self.rows], dtype=np.int64)
+        values = array("q", itertools.chain.from_iterable(numbers for numbers, _ in self.rows))
         names = "".join(name.replace("\n", " ") + "\n" for _, name in self.rows).encode("utf-8", "surrogateescape")
         return tasks.TaskTable(
-            self.head.columns, values.tobytes(), names, np.array(self.lines, dtype=np.int64).tobytes(), self.damaged,
+            self.head.columns, values.tobytes(), names, array("q", self.lines).tobytes(), self.damaged,
             self.foreign - min(self.foreign_run, self.foreign),
         )  # fmt: skip

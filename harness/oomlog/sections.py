@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from . import domain, tasks
+from .late_pattern import late_pattern
 from .lines import decode, lines, pieces_of
 from .logline import LogLine
 from .rows import RowReader
@@ -204,8 +205,8 @@ def _is_of_another(rest: LogLine, line: LogLine) -> bool:
     return bool(line.caller and rest.caller and rest.caller != line.caller)
 
 
-_BULK_STATS = re.compile(rb"(?<![^ \t\]:\n])([a-z]\w*+) (\d{1,18}+)\r?$", re.MULTILINE)
-_PLAIN_STAT = re.compile(
+_BULK_STATS = late_pattern(rb"(?<![^ \t\]:\n])([a-z]\w*+) (\d{1,18}+)\r?$", re.MULTILINE)
+_PLAIN_STAT = late_pattern(
     rb"[ \t]*+[a-z]\w*+ \d{1,18}+\r?"
 )  # without a prefix: of the record that began with the head's line
 

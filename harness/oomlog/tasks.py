@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 # The kernel's column -> ours, with the unit in the name. Pages are of the kernel's page size.
@@ -35,7 +36,6 @@ COLUMNS = {
 
 
 _CELL_BYTES = 8
-_INT = np.dtype(np.int64)
 
 
 class TableHead(Record, frozen=True):
@@ -50,7 +50,7 @@ class TableHead(Record, frozen=True):
         return self.is_complete
 
 
-_HEAD = re.compile(r"\[ *pid *\] +(uid +tgid +total_vm .*)", re.DOTALL)
+_HEAD = late_pattern(r"\[ *pid *\] +(uid +tgid +total_vm .*)", re.DOTALL)
 
 
 @line_format("task table", "[ pid ] uid tgid total_vm rss cpu oom_adj name", "2.6.25 to 2.6.35")
@@ -80,6 +80,12 @@ def parse_table_head(text: str) -> TableHead | None:
     return TableHead(("pid", *columns), whole and all(name in COLUMNS for name in columns))
 
 
+def _numbers(data: bytes) -> npt.NDArray[np.int64]:
+    import numpy as np  # 70 ms, which whoever only carries tables does not need
+
+    return np.frombuffer(data, dtype=np.int64)
+
+
 class TaskTable(Record, frozen=True):
     """The rows of a table: one array a table, not one object a row, as a report may list ten thousand tasks."""
 
@@ -93,12 +99,12 @@ class TaskTable(Record, frozen=True):
     @property
     def values(self) -> npt.NDArray[np.int64]:
         """(rows, columns)"""
-        return np.frombuffer(self.cells, dtype=_INT).reshape(-1, len(self.columns))
+        return _numbers(self.cells).reshape(-1, len(self.columns))
 
     @property
     def lines(self) -> npt.NDArray[np.int64]:
         """Number of each row's line."""
-        return np.frombuffer(self.places, dtype=_INT)
+        return _numbers(self.places)
 
     @property
     def row_count(self) -> int:
@@ -109,12 +115,12 @@ class TaskTable(Record, frozen=True):
         """A column by the kernel's name, or None where this kernel has none."""
         if name not in self.columns:
             return None
-        return np.frombuffer(self.cells, dtype=_INT)[self.columns.index(name) :: len(self.columns)]
+        return _numbers(self.cells)[self.columns.index(name) :: len(self.columns)]
 
     @property
     def pids(self) -> npt.NDArray[np.int64]:
         """The first column."""
-        return np.frombuffer(self.cells, dtype=_INT)[:: len(self.columns)]
+        return _numbers(self.cells)[:: len(self.columns)]
 
     def shifted(self, lines: int) -> TaskTable:
         """The same with so much added to the numbers of the lines."""
@@ -131,7 +137,7 @@ class TaskTable(Record, frozen=True):
         return self.names.decode("utf-8", "surrogateescape").split("\n")[:-1]
 
 
-_PADDING = re.compile(rb"(?:[ \t\r]|\x1b\[[\d;:]*[mK])+\n")
+_PADDING = late_pattern(rb"(?:[ \t\r]|\x1b\[[\d;:]*[mK])+\n")
 _NUMBER = r"\d{1,18}+"
 
 
@@ -146,12 +152,12 @@ def _one_row(columns: int) -> re.Pattern[str]:
     return re.compile(rf"\[ *+({_NUMBER})\](" + rf" ++-?{_NUMBER}" * (columns - 1) + r") (.*)", re.DOTALL)
 
 
-ROW_BEGUN = re.compile(r"\[ *\d+\]")
-ROW_LIKE = re.compile(rb"\[ *\d+\](?: |$)")
+ROW_BEGUN = late_pattern(r"\[ *\d+\]")
+ROW_LIKE = late_pattern(rb"\[ *\d+\](?: |$)")
 # As many numbers as there are, then the name. Possessive it would be `{6,}+`, which matches too little for a group before
 # Python 3.11.5 (gh-106052).
-ROW_TEXT = re.compile(r"\[ *\d+\](?: +-?\d+){6,} (?! *-?\d)")
-ROW_SHAPE = re.compile(ROW_TEXT.pattern.encode())
+ROW_TEXT = late_pattern(r"\[ *\d+\](?: +-?\d+){6,} (?! *-?\d)")
+ROW_SHAPE = late_pattern(ROW_TEXT.pattern.encode())
 
 
 def parse_task_row(text: str, columns: int) -> tuple[list[int], str] | None:
@@ -166,14 +172,16 @@ def build_table(
     """A table of what `bulk_rows` found."""
     if not rows:
         return TaskTable(head.columns, b"", b"", b"", 0, foreign)
+    import numpy as np
+
     numbers, names = zip(*rows, strict=True)
     text = b" ".join(numbers).replace(b"]", b"").decode("ascii")
     cells = np.fromstring(text, dtype=np.int64, sep=" ")
-    places = np.arange(lines.start, lines.stop) if isinstance(lines, range) else np.array(lines, dtype=np.int64)
+    places = array("q", lines)
     return TaskTable(head.columns, cells.tobytes(), b"\n".join((*names, b"")), places.tobytes(), 0, foreign)
 
 
-_WRAP = re.compile(rb"\n(?=[^\[])")
+_WRAP = late_pattern(rb"\n(?=[^\[])")
 
 
 def wrapped_table(head: TableHead, raw: bytes, token: bytes, zone: bytes, first_line: int) -> TaskTable | None:

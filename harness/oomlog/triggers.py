@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hyperscan
 import msgspec
 
 from . import domain, events, header, kill, losses, meminfo, release, tasks, user_space_killers
+
+if TYPE_CHECKING:
+    import hyperscan
 
 Parser = Callable[[str], Any]
 
@@ -123,6 +125,8 @@ _PARSERS_OF = tuple(parsers for _, parsers in (*TRIGGERS, *PATTERNS))
 
 @cache
 def _database() -> hyperscan.Database:
+    import hyperscan  # the compiled reader does without
+
     database = hyperscan.Database()
     words = [*(re.escape(word) for word, _ in TRIGGERS), *(pattern for pattern, _ in PATTERNS)]
     database.compile(expressions=words, ids=list(range(len(words))), elements=len(words), flags=[0] * len(words))

@@ -11,16 +11,17 @@ import html
 import re
 from collections.abc import Iterable
 
+from .late_pattern import late_pattern
 from .logline import LogLine
 from .prefix import peel
 from .wall_clock import calendar_seconds, iso_seconds, yearless_seconds
 
 # Words of a kill, of a report's head and of a summary: a line that holds them is read, or counted as not read.
-SPEAKS = re.compile(
+SPEAKS = late_pattern(
     rb"(?P<kill>[Kk]ill(?:ed)? process:? \d)|(?P<head>invoked oom-killer)|(?P<summary>oom-kill:constraint=)"
 )
 # What begins a text of the kernel and stands nowhere else.
-_BEGINNING = re.compile(
+_BEGINNING = late_pattern(
     r"(?:Memory cgroup out of memory|Out of [mM]emory(?: \(oom_kill_allocating_task\))?|No available memory (?:\(MPOL_BIND\)|in cpuset)): "
     r"(?:[Kk]ill(?:ed)? process \d|OOM victim \d)"
     r"|Killed process \d+(?: \(|, UID )|oom-kill:constraint=|oom_reaper: (?:reaped process|unable to reap|giving up)"
@@ -38,30 +39,30 @@ _LONGEST_TAIL = 300  # with the form's last words
 _FIRST_DATE = 10**9  # seconds: no kernel has run for 30 years
 _SEARCHED = 4096  # characters of a line
 
-_SGR = re.compile(r"\x1b\[[\d;:]*[mK]|\x1b\(B")
+_SGR = late_pattern(r"\x1b\[[\d;:]*[mK]|\x1b\(B")
 # BBCode, HTML, Jira and Slack put marks around lines of a log; what they quote has none of these.
-_MARKUP = re.compile(
+_MARKUP = late_pattern(
     r"\[/?(?:COLOR|COLOUR|B|I|U|S|CODE|QUOTE|SIZE|FONT|PRE|SPOILER|HIGHLIGHT|URL|LIST|\*)(?:=[^\]]{0,60})?\]"
     r"|</?(?:b|i|u|p|em|tt|li|ul|ol|td|tr|br|div|pre|code|span|font|strong|mark|blockquote|table|tbody|a)(?: [^<>]{0,200})?/?>"
     r"|\{(?:code|noformat|quote|color)(?::[^}]{0,60})?\}|\*\*(?! \d+ printk)|```\w*|`",
     re.IGNORECASE,
 )
-_ENTITY = re.compile(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-z]{2,6});")
+_ENTITY = late_pattern(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-z]{2,6});")
 _ODD_BLANKS = str.maketrans(
     {"\xa0": " ", "\u200b": None, "\u200e": None, "\u200f": None, "\ufeff": None, "\u2009": " "}
 )
 # What a wrapper leaves behind the text.
-_TRAILER = re.compile(r"""(?:[\s"'`}\])|,;\\]|\\[nrt]|</?\w+>)+$""")
-_IN_QUOTES = re.compile(r"""(?:msg|message|log|text|line|value|body|event|data|output|annotation|description)["'\\]*\s*(?:=>|=|:)\s*\\?["']$""", re.IGNORECASE)  # fmt: skip
+_TRAILER = late_pattern(r"""(?:[\s"'`}\])|,;\\]|\\[nrt]|</?\w+>)+$""")
+_IN_QUOTES = late_pattern(r"""(?:msg|message|log|text|line|value|body|event|data|output|annotation|description)["'\\]*\s*(?:=>|=|:)\s*\\?["']$""", re.IGNORECASE)  # fmt: skip
 
 # A kernel's stamp that is glued to the end of a text, or stands in one again and again.
-_INNER_STAMP = re.compile(r"(?:(?<=[^\s\]>:|(])|(?<=\[\.\.\.\]))\[ {0,6}\d{1,8}\.\d{6}\] ")
+_INNER_STAMP = late_pattern(r"(?:(?<=[^\s\]>:|(])|(?<=\[\.\.\.\]))\[ {0,6}\d{1,8}\.\d{6}\] ")
 _REPEATED = (
-    re.compile(r"(?<![^\s])[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \S{1,255} kernel: "),
-    re.compile(r"(?<![\]:>] )(?<![^\s])\[ {0,6}\d{1,8}\.\d{6}\] "),
+    late_pattern(r"(?<![^\s])[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d \S{1,255} kernel: "),
+    late_pattern(r"(?<![\]:>] )(?<![^\s])\[ {0,6}\d{1,8}\.\d{6}\] "),
 )
 _OF_KILL = (*"0123456789(", "UID ")  # how the beginnings of a choice and of a kill end
-_IN_COLUMN = re.compile(r"""["'\d\w][,;\t] ?["']$""")  # of CSV
+_IN_COLUMN = late_pattern(r"""["'\d\w][,;\t] ?["']$""")  # of CSV
 
 
 def clean(raw: str) -> str:
@@ -75,7 +76,7 @@ def clean(raw: str) -> str:
 
 
 # The last words of forms.
-_END = re.compile(
+_END = late_pattern(
     r"(?:oom_score_adj:-?\d+|shmem-rss:\d+kB(?!, UID)|file-rss:\d+kB(?!, shmem)|sacrifice child|,uid=\d+|failcnt \d+"
     r"|order=-?\d+(?:, oom_\w*adj=-?\d+)*)(?![\w.,])"
 )
@@ -152,17 +153,17 @@ def find_beginning(text: str) -> int | None:
 
 # The names that the kernel itself is called by before a text.
 _KERNEL_NAMES = {"kernel", "klogd", "vmunix", "kern", "kmsg", "dmesg", "guest"}
-_UPTIME = re.compile(r"\[[ \t]*(?:C?\d{1,3}-)?(\d{1,10}\.\d{3,9})(?![\d.]*[.:])")
-_BARE_UPTIME = re.compile(r"(?:^|[\s|<])(\d{1,8}\.\d{6})(?=[\s:|>\]])")
-_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?")
-_SLASHED = re.compile(r"(\d{4})/(\d\d)/(\d\d)[ T](\d\d):(\d\d):(\d\d)")
-_YEAR_LAST = re.compile(r"([^\W\d_]{3,5})\.? +(\d{1,2}),? (\d\d):(\d\d):(\d\d)(?:\.\d+)?(?: [A-Z]{3,4})? (\d{4})")
-_YEAR_SECOND = re.compile(r"([^\W\d_]{3,5})\.? (\d{1,2}), (\d{4}),? (?:@ )?(\d\d):(\d\d):(\d\d)")  # Kibana
-_NO_YEAR = re.compile(r"([^\W\d_]{3,5}\.?|\d{1,2}[月월]) +(\d{1,2})[日일]? (\d\d):(\d\d):(\d\d)")
-_CALLER = re.compile(r"\[[ \t]*([TC]\d+)\]")
+_UPTIME = late_pattern(r"\[[ \t]*(?:C?\d{1,3}-)?(\d{1,10}\.\d{3,9})(?![\d.]*[.:])")
+_BARE_UPTIME = late_pattern(r"(?:^|[\s|<])(\d{1,8}\.\d{6})(?=[\s:|>\]])")
+_ISO = late_pattern(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?")
+_SLASHED = late_pattern(r"(\d{4})/(\d\d)/(\d\d)[ T](\d\d):(\d\d):(\d\d)")
+_YEAR_LAST = late_pattern(r"([^\W\d_]{3,5})\.? +(\d{1,2}),? (\d\d):(\d\d):(\d\d)(?:\.\d+)?(?: [A-Z]{3,4})? (\d{4})")
+_YEAR_SECOND = late_pattern(r"([^\W\d_]{3,5})\.? (\d{1,2}), (\d{4}),? (?:@ )?(\d\d):(\d\d):(\d\d)")  # Kibana
+_NO_YEAR = late_pattern(r"([^\W\d_]{3,5}\.?|\d{1,2}[月월]) +(\d{1,2})[日일]? (\d\d):(\d\d):(\d\d)")
+_CALLER = late_pattern(r"\[[ \t]*([TC]\d+)\]")
 # /dev/kmsg and netconsole: level and facility, sequence, microseconds
-_KMSG = re.compile(r"(?:^|[\s|\"'`])(\d{1,9}),\d{1,18},(\d{1,18}),[^,;\s]*(?:,caller=([TC]\d+)[^;]*)?;$")
-_LEVEL = re.compile(r"(?:<|^)(\d{1,3})>")
+_KMSG = late_pattern(r"(?:^|[\s|\"'`])(\d{1,9}),\d{1,18},(\d{1,18}),[^,;\s]*(?:,caller=([TC]\d+)[^;]*)?;$")
+_LEVEL = late_pattern(r"(?:<|^)(\d{1,3})>")
 
 
 def line_of(prefix: str, text: str) -> LogLine:
@@ -210,13 +211,13 @@ def is_from_kernel(prefix: str, raw: str) -> bool | None:
     return None if prefix.rstrip()[-1:] in (";", ",", "=") or not _is_closed(prefix) else True
 
 
-_PID_TAG = re.compile(r"([A-Za-z0-9_][\w./@-]*)\[\d+\]:")
-_PLAIN_TAG = re.compile(r"\d:\d\d\S* +(?:\S+ +)?([a-z][\w-]*):\s*(?:$|\[)")
-_OTHERS_FACILITY = re.compile(
+_PID_TAG = late_pattern(r"([A-Za-z0-9_][\w./@-]*)\[\d+\]:")
+_PLAIN_TAG = late_pattern(r"\d:\d\d\S* +(?:\S+ +)?([a-z][\w-]*):\s*(?:$|\[)")
+_OTHERS_FACILITY = late_pattern(
     r"\b(?:user(?! *\.\w+ kernel:)|mail|daemon|auth|syslog|lpr|news|uucp|cron|authpriv|ftp|local\d) *[.:] *(?:emerg|alert|crit|err|warn|notice|info|debug)"
 )
-_OTHERS_TRANSPORT = re.compile(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?(?!kernel)[a-z]""")
-_KERNELS_TRANSPORT = re.compile(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?kernel""")
+_OTHERS_TRANSPORT = late_pattern(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?(?!kernel)[a-z]""")
+_KERNELS_TRANSPORT = late_pattern(r"""_TRANSPORT\\?["']? *[:=] *\\?["']?kernel""")
 _LEVEL_NAMES = {"emerg", "alert", "crit", "err", "error", "warn", "warning", "notice", "info", "debug"}
 
 
@@ -231,7 +232,7 @@ def _is_closed(prefix: str) -> bool:
     return True
 
 
-_TOKEN = re.compile(r"([\w.,+@/\\-]+)|(\s+)|(.)", re.DOTALL)
+_TOKEN = late_pattern(r"([\w.,+@/\\-]+)|(\s+)|(.)", re.DOTALL)
 
 
 def _pattern_of(text: str) -> str:
@@ -269,7 +270,7 @@ def longest(patterns: Iterable[PrefixPattern], raw: str) -> int:
     return max((pattern.match_end(raw) for pattern in patterns), default=0)
 
 
-_STAMP_LIKE = re.compile(r"\d\d:\d\d:\d\d|\[ *\d+\.\d{3}|\d\.\d{6}")
+_STAMP_LIKE = late_pattern(r"\d\d:\d\d:\d\d|\[ *\d+\.\d{3}|\d\.\d{6}")
 
 
 def is_comm(comm: str | None) -> bool:
@@ -284,8 +285,8 @@ def has_prefix_in_comm(comm: str | None, line: LogLine) -> bool:
     return comm is not None and (line.uptime_s is None or _STAMP_LIKE.search(comm) is not None)
 
 
-_BEFORE_COMM = re.compile(r"\] ?|> ?|: +|\| ?|\t|  +|\"|\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)? +")
-_NO_COMM = re.compile(r"[:\"'|>}\])]|[^ ]*[\"}]|\d+[:.)] |kern(?:el)?:|.*\t")
+_BEFORE_COMM = late_pattern(r"\] ?|> ?|: +|\| ?|\t|  +|\"|\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)? +")
+_NO_COMM = late_pattern(r"[:\"'|>}\])]|[^ ]*[\"}]|\d+[:.)] |kern(?:el)?:|.*\t")
 
 
 def is_plausible_comm(comm: str | None, line: LogLine) -> bool:

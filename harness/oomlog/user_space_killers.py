@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from .late_pattern import late_pattern
 from .line_formats import line_format
 from .record import Record
 
@@ -24,30 +25,30 @@ class UserSpaceKill(Record, frozen=True):
 
 _FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     # src/oom/oomd-manager.c
-    ("systemd-oomd", re.compile(r"Killed (?P<name>/\S+|\S+\.(?:slice|scope|service)) due to memory (?:pressure|used) .*")),
-    ("systemd-oomd", re.compile(r"Marked (?P<name>/\S+|\S+\.(?:slice|scope|service)) for killing due to memory (?:pressure|used) .*")),
-    ("systemd-oomd", re.compile(r"(?P<name>\S+\.(?:slice|scope|service)): systemd-oomd killed (?:some|\d+) process.*")),
+    ("systemd-oomd", late_pattern(r"Killed (?P<name>/\S+|\S+\.(?:slice|scope|service)) due to memory (?:pressure|used) .*")),
+    ("systemd-oomd", late_pattern(r"Marked (?P<name>/\S+|\S+\.(?:slice|scope|service)) for killing due to memory (?:pressure|used) .*")),
+    ("systemd-oomd", late_pattern(r"(?P<name>\S+\.(?:slice|scope|service)): systemd-oomd killed (?:some|\d+) process.*")),
     # earlyoom's kill.c, 1.0 to 1.8
-    ("earlyoom", re.compile(r"sending SIG(?:TERM|KILL) to process (?P<pid>\d{1,18}) (?:uid \d+ )?\"(?P<name>.*?)\":? .*")),
-    ("earlyoom", re.compile(r"[Kk]illing process:? (?P<pid>\d{1,18}) \(?\"?(?P<name>.*?)\"?\)?(?:[, ].*)?")),
-    ("nohang", re.compile(r"Sending SIG(?:TERM|KILL) to (?P<name>.+) \((?:pid |PID: )?(?P<pid>\d{1,18})\).*")),
-    ("nohang", re.compile(r"(?:\[ OK \] )?Sending SIG(?:TERM|KILL) to the victim.*")),
-    ("oomd", re.compile(r"(?:.* )?\[oomd\] .*|Trying to kill (?P<name>/\S+).*")),
+    ("earlyoom", late_pattern(r"sending SIG(?:TERM|KILL) to process (?P<pid>\d{1,18}) (?:uid \d+ )?\"(?P<name>.*?)\":? .*")),
+    ("earlyoom", late_pattern(r"[Kk]illing process:? (?P<pid>\d{1,18}) \(?\"?(?P<name>.*?)\"?\)?(?:[, ].*)?")),
+    ("nohang", late_pattern(r"Sending SIG(?:TERM|KILL) to (?P<name>.+) \((?:pid |PID: )?(?P<pid>\d{1,18})\).*")),
+    ("nohang", late_pattern(r"(?:\[ OK \] )?Sending SIG(?:TERM|KILL) to the victim.*")),
+    ("oomd", late_pattern(r"(?:.* )?\[oomd\] .*|Trying to kill (?P<name>/\S+).*")),
     # Android: lmkd.cpp in user space, drivers/staging/android/lowmemorykiller.c in kernels to 4.11
-    ("lmkd", re.compile(r"Kill(?:ing)? '(?P<name>.*?)' \((?P<pid>\d{1,18})\), uid \d+, (?:oom_)?(?:score_)?adj .*")),
-    ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?Killing '(?P<name>.*?)' \((?P<pid>\d{1,18})\)(?: \(tgid \d+\))?, adj -?\d+.*", re.DOTALL)),
-    ("lowmemorykiller", re.compile(r"(?:lowmemorykiller: )?send sigkill to (?P<pid>\d{1,18}) \((?P<name>.*)\), (?:score_)?adj -?\d+.*")),
-    ("kubelet", re.compile(r".*[Ee]viction manager: .*(?:evicted|pods? .* evicted|must evict).*")),
-    ("talos", re.compile(r"(?:.*\[talos\] )?Sending SIGKILL to cgroup \{.*\"cgroup\": \"(?P<name>[^\"]+)\".*")),
-    (REPORTED, re.compile(r"(?P<name>\S+\.\w+): (?:A process of this unit has been killed by the OOM killer|The kernel OOM killer killed some processes in this unit)\..*")),
-    (REPORTED, re.compile(r"(?P<name>\S+\.\w+): .*[Ff]ailed with result 'oom-kill'\.?")),
-    (REPORTED, re.compile(r".*System OOM encountered(?:, victim process: (?P<name>.*), pid: (?P<pid>\d{1,18}))?\b.*")),
-    (REPORTED, re.compile(r"(?:.* )?container oom (?P<name>[0-9a-f]{12,64}) \(.*")),
-    (REPORTED, re.compile(r".*\bTaskOOM event .*")),
-    (REPORTED, re.compile(r"(?:.*[\s:\"'=])?OOMKilled[\"',;}\]\s]*(?:\(.*\))?|.*\"OOMKilled\": ?true\b.*")),
+    ("lmkd", late_pattern(r"Kill(?:ing)? '(?P<name>.*?)' \((?P<pid>\d{1,18})\), uid \d+, (?:oom_)?(?:score_)?adj .*")),
+    ("lowmemorykiller", late_pattern(r"(?:lowmemorykiller: )?Killing '(?P<name>.*?)' \((?P<pid>\d{1,18})\)(?: \(tgid \d+\))?, adj -?\d+.*", re.DOTALL)),
+    ("lowmemorykiller", late_pattern(r"(?:lowmemorykiller: )?send sigkill to (?P<pid>\d{1,18}) \((?P<name>.*)\), (?:score_)?adj -?\d+.*")),
+    ("kubelet", late_pattern(r".*[Ee]viction manager: .*(?:evicted|pods? .* evicted|must evict).*")),
+    ("talos", late_pattern(r"(?:.*\[talos\] )?Sending SIGKILL to cgroup \{.*\"cgroup\": \"(?P<name>[^\"]+)\".*")),
+    (REPORTED, late_pattern(r"(?P<name>\S+\.\w+): (?:A process of this unit has been killed by the OOM killer|The kernel OOM killer killed some processes in this unit)\..*")),
+    (REPORTED, late_pattern(r"(?P<name>\S+\.\w+): .*[Ff]ailed with result 'oom-kill'\.?")),
+    (REPORTED, late_pattern(r".*System OOM encountered(?:, victim process: (?P<name>.*), pid: (?P<pid>\d{1,18}))?\b.*")),
+    (REPORTED, late_pattern(r"(?:.* )?container oom (?P<name>[0-9a-f]{12,64}) \(.*")),
+    (REPORTED, late_pattern(r".*\bTaskOOM event .*")),
+    (REPORTED, late_pattern(r"(?:.*[\s:\"'=])?OOMKilled[\"',;}\]\s]*(?:\(.*\))?|.*\"OOMKilled\": ?true\b.*")),
 )  # fmt: skip
 # logcat writes "I lowmemorykiller: "
-_TAG = re.compile(
+_TAG = late_pattern(
     r"(?:\S.{0,60}[ /])?(systemd-oomd|systemd|earlyoom|nohang|oomd|lmkd|lowmemorykiller|kubelet)(?:\[\d+\]|\( *\d+\))?: +"
 )
 

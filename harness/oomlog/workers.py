@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import multiprocessing
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 _Task = TypeVar("_Task")
@@ -31,6 +30,10 @@ def in_processes(
     read: Callable[[_Task], _Result], tasks: Iterable[_Task], workers: int
 ) -> Generator[_Result, None, None]:
     """The same by processes; what it gives is sent from one to another."""
+    # most logs are read by threads
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     # spawn: a fork of a process with threads may hang
     context = multiprocessing.get_context("spawn")
     # The pool's thread takes what a worker sends out of a pipe, 64 kB at a time, and before each it waits so long for

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 _CGROUPS = Path("/sys/fs/cgroup")
 _OVERHEAD_MIB = 256  # of QEMU, beside the guest's memory
 _SPARE = 1 / 8  # of the machine's memory, for everything else
@@ -37,7 +35,7 @@ class Budget:
 def machine_budget() -> Budget:
     """Cores and memory, as the cgroups of this process leave them."""
     affinity = len(os.sched_getaffinity(0))
-    quota, memory_bytes = float(affinity), psutil.virtual_memory().total
+    quota, memory_bytes = float(affinity), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for directory in _own_cgroups():
         time_us, _, period_us = _words(directory / "cpu.max").partition(" ")
         v1_time_us, v1_period_us = (_words(directory / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
@@ -51,6 +49,8 @@ def machine_budget() -> Budget:
 
 def available_mib() -> int:
     """Memory available now, in MiB: the minimum of the machine's and of what its cgroups leave to this process."""
+    import psutil  # not for whoever asks for cores only
+
     available = int(psutil.virtual_memory().available)
     for directory in _own_cgroups():
         used = _words(directory / "memory.current") or _words(directory / "memory.usage_in_bytes")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pyarrow as pa
 
 from ..oomlog.assemble import Output
@@ -14,25 +12,6 @@ from .logvalues import event_values, kill_values, release_values, report_values,
 from .schema import Table
 
 _ROWS, _TASK_ROWS = 1 << 12, 1 << 16  # a row is an object, tasks are arrays
-
-
-@dataclass
-class LogCounts:
-    """How much there was of what."""
-
-    records: int = 0
-    kills: int = 0
-    reports: int = 0
-    decisions: int = -1  # the highest; decisions are numbered in order
-
-    def take(self, output: Output) -> None:
-        """Counts one record."""
-        self.records += 1
-        if isinstance(output, Kill):
-            self.kills += 1
-            self.decisions = max(self.decisions, output.decision)
-        elif isinstance(output, Report):
-            self.reports += 1
 
 
 class LogRows:

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from ..errors import HostError
 from ..oomlog.assemble import Output
 from .log import LOG_TABLES
 from .logrows import LogRows
@@ -26,15 +25,10 @@ _AHEAD = 4  # groups that wait to be written
 
 
 class LogStore:
-    """Writes the tables into a directory; each file appears under its name when it is whole."""
+    """Writes the tables into a directory that exists; each file appears under its name when it is whole."""
 
     def __init__(self, directory: Path, suffix: str) -> None:
-        """Raises HostError when the directory cannot be made."""
         self._directory, self._suffix = directory, suffix
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise HostError(f"cannot write to {directory}: {error.strerror}") from error
         self._open: Callable[[Path, pa.Schema], Any] = _open_parquet if suffix == "parquet" else _open_csv
         self._writers: dict[str, Any] = {}
         # Arrow writes without the interpreter's lock, so records are put together meanwhile

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
-from ..oomlog.records import KnownLosses
+from ..oomlog.assemble import Output
+from ..oomlog.records import Kill, KnownLosses, Report
 
 
 class KillTotals(msgspec.Struct, frozen=True):
@@ -35,6 +38,25 @@ class LogTotals(msgspec.Struct, frozen=True):
     kills: KillTotals
     decisions: DecisionTotals
     reports: ReportTotals
+
+
+@dataclass
+class LogCounts:
+    """How much there was of what."""
+
+    records: int = 0
+    kills: int = 0
+    reports: int = 0
+    decisions: int = -1  # the highest; decisions are numbered in order
+
+    def take(self, output: Output) -> None:
+        """Counts one record."""
+        self.records += 1
+        if isinstance(output, Kill):
+            self.kills += 1
+            self.decisions = max(self.decisions, output.decision)
+        elif isinstance(output, Report):
+            self.reports += 1
 
 
 def totals_of(missing: KnownLosses, kills: int, decisions: int, reports: int) -> LogTotals:

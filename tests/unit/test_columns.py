@@ -259,7 +259,7 @@ def parsed(monkeypatch, directory, files, is_compiled):
         if not is_compiled:
             patch.setattr("harness.logs.parse.columns_exist", lambda: False)
         result = parse_files(
-            ParseRequest(tuple(map(str, files)), "parquet", directory), Console(file=io.StringIO()), said.append
+            ParseRequest(tuple(map(str, files)), "parquet", directory), lambda: Console(file=io.StringIO()), said.append
         )
     return result, said, tables_in(directory)
 

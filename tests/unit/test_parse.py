@@ -106,6 +106,14 @@ def test_files_of_tables(oomtrial, log, tmp_path):
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()].count("kill") == 3
 
 
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_the_place_of_the_output_is_printed_as_it_is(oomtrial, log, tmp_path, kind):
+    """What looks like markup of rich is a name like any other."""
+    directory = tmp_path / "[bold]tables[1]"
+    done = oomtrial("parse", log, "--format", kind, "--out", directory)
+    assert done.stdout == (f"{directory}/oomlog.json\n" if kind == "json" else f"{directory}\n")
+
+
 def test_several_logs_and_bad_ones_among_them(oomtrial, log, tmp_path):
     packed, empty, text = tmp_path / "old.gz", tmp_path / "empty", tmp_path / "text"
     packed.write_bytes(gzip.compress(log.read_bytes()))

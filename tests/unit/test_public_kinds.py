@@ -227,7 +227,7 @@ def test_both_readers_give_it_the_same_places(how, text, tmp_path, monkeypatch):
             if not is_compiled:
                 patch.setattr("harness.logs.parse.columns_exist", lambda: False)
             out = tmp_path / str(is_compiled)
-            parse_files(ParseRequest((str(path),), "parquet", out), Console(file=io.StringIO()), lambda _: None)
+            parse_files(ParseRequest((str(path),), "parquet", out), lambda: Console(file=io.StringIO()), lambda _: None)
         tables.append([pq.read_table(file) for file in sorted(out.glob("*.parquet"))])
     assert all(one.equals(other) for one, other in zip(*tables, strict=True))
 
@@ -288,11 +288,11 @@ def test_other_words_of_killers_in_user_space(line, kind, pid):
 def test_the_terminal_says_that_programs_report_a_kill(tmp_path):
     path, out = tmp_path / "log", io.StringIO()
     path.write_text("Nov 27 10:00:05 web1 systemd[1]: shop.service: Failed with result 'oom-kill'.\n")
-    parse_files(ParseRequest((str(path),)), Console(file=out, width=200), lambda _: None)
+    parse_files(ParseRequest((str(path),)), lambda: Console(file=out, width=200), lambda _: None)
     assert "1 line of programs reports a kill by the kernel" in out.getvalue()
     path.write_text(f"{path.read_text()}Nov 27 10:00:05 web1 kernel: {KILL.format(3, 'a', 1)}\n")
     out.truncate(0)
-    parse_files(ParseRequest((str(path),)), Console(file=out, width=200), lambda _: None)
+    parse_files(ParseRequest((str(path),)), lambda: Console(file=out, width=200), lambda _: None)
     assert "of programs" not in out.getvalue()
 
 
@@ -364,6 +364,6 @@ def test_a_log_that_powershell_wrote(tmp_path, encoding):
     text = "".join(f"[  100.{n:06d}] {line}\r\n" for n, line in enumerate(event(31, "größe")))
     path, out = tmp_path / "oom.txt", io.StringIO()
     path.write_bytes(("\ufeff" if encoding != "utf-16" else "").encode(encoding) + (text * 1).encode(encoding))
-    parse_files(ParseRequest((str(path),)), Console(file=out, width=200), lambda _: None)
+    parse_files(ParseRequest((str(path),)), lambda: Console(file=out, width=200), lambda _: None)
     assert "1 kill in 1 decision, 1 report" in out.getvalue()
     assert "größe" in out.getvalue()
