@@ -60,7 +60,9 @@ def parse(
     gc.disable()  # imports alone make enough objects for several searches for cycles
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy starts threads for algebra, of which there is none here
     from ..logs.parse import ParseRequest, parse_files
+    from ..oomlog.compiled import keep_memory
 
+    keep_memory()
     gc.freeze()
     gc.enable()
     if not files and sys.stdin.isatty():

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from .chunks import Span, split_chunks, split_spans
+from .chunks import FilePiece, Span, split_chunks, split_file
 from .columns import ColumnAssembler, ColumnBuffers, Counts, encode_records
 from .packing import PackedRecords, Sequences, decode_records
 from .reading import PARALLEL_BYTES, chunk_of, count_gaps, draining, first_of, sequences_of
@@ -70,10 +70,7 @@ class ColumnReader:
         self._assembler.begin_file()
         self.lines = self.bytes = 0
         self.turns = Turns()
-        if path is None:
-            results = _read_tasks(_read, split_chunks(stream), self._workers)
-        else:
-            results = _read_tasks(partial(_read_span, path), split_spans(path), self._workers)
+        results = _read_stream(stream, self._workers) if path is None else _read_file(path, self._workers)
         last_sequence = None
         with contextlib.closing(results):
             try:
@@ -114,28 +111,42 @@ def _read(chunk: Chunk) -> _ChunkResult:
     return _ChunkResult(records, end, sequences_of(chunk.data, chunk.end), is_compiled, turned)
 
 
+def _read_piece(path: Path, piece: FilePiece) -> _ChunkResult:
+    return _read(chunk_of(path, piece))
+
+
 def _read_span(path: Path, span: Span) -> _ChunkResult:
-    return _read(chunk_of(path, span))
+    return _read_piece(path, FilePiece(span, None))
 
 
-def _read_tasks(
+# The first chunk tells whether compiled code reads a log: threads are enough then.
+
+
+def _read_stream(stream: BinaryIO, workers: int) -> Generator[_ChunkResult, None, None]:
+    """What each chunk holds, in order."""
+    chunks = split_chunks(stream)
+    for found in map(_read, chunks):
+        yield found
+        if workers > 1:
+            yield from (in_threads if found.is_compiled else _in_processes)(_read, chunks, workers)
+
+
+def _read_file(path: Path, workers: int) -> Generator[_ChunkResult, None, None]:
+    pieces = split_file(path)
+    for found in map(partial(_read_piece, path), pieces):
+        yield found
+        if workers == 1:
+            continue
+        if found.is_compiled:
+            yield from in_threads(partial(_read_piece, path), pieces, workers)
+        else:
+            yield from _in_processes(partial(_read_span, path), (piece.span for piece in pieces), workers)
+
+
+def _in_processes(
     read: Callable[[_Task], _ChunkResult], tasks: Iterator[_Task], workers: int
 ) -> Generator[_ChunkResult, None, None]:
-    """What each chunk holds, in order. The first tells whether compiled code reads the log: threads are enough then."""
-    first = next(tasks, None)
-    if first is None:
-        return
-    found = read(first)
-    is_compiled = found.is_compiled
-    del first
-    yield found
-    del found
-    if workers == 1:
-        yield from map(read, tasks)
-        return
-    if is_compiled:
-        yield from in_threads(read, tasks, workers)
-        return
+    """By processes, where there is enough left of a log."""
     few = list(first_of(tasks, PARALLEL_BYTES))
     following = next(tasks, None)
     if following is None:

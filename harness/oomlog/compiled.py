@@ -126,6 +126,8 @@ def _library() -> _Library | None:
     calls.oomtrial_set_header.restype = None
     calls.oomtrial_close.argtypes = (ctypes.POINTER(_State),)
     calls.oomtrial_close.restype = None
+    calls.oomtrial_keep_memory.argtypes = ()
+    calls.oomtrial_keep_memory.restype = None
     calls.oomtrial_find_last.argtypes = (pointer, i64, text, i64)
     calls.oomtrial_find_last.restype = i64
     words = calls.oomtrial_new_words()
@@ -144,13 +146,22 @@ def _library() -> _Library | None:
     return _Library(calls, words)
 
 
-def find_last(data: bytearray, word: bytes, end: int) -> int:
-    """`data.rfind(word, 0, end)`, several times as fast for words that are not there."""
+def keep_memory() -> None:
+    """Lets the memory of a chunk be used for the next, in the whole process: for a program that only reads logs."""
     library = _library()
+    if library is not None:
+        library.calls.oomtrial_keep_memory()
+
+
+def find_last(data: bytes | bytearray, word: bytes, end: int) -> int:
+    """`data.rfind(word, 0, end)`, several times as fast for words that are not there."""
+    library, end = _library(), min(end, len(data))
     if library is None or end < len(word):
         return data.rfind(word, 0, max(end, 0))
-    view = (ctypes.c_char * end).from_buffer(data)
-    return library.calls.oomtrial_find_last(ctypes.addressof(view), end, word, len(word))  # type: ignore[no-any-return]
+    if isinstance(data, bytearray):
+        view = (ctypes.c_char * end).from_buffer(data)
+        return library.calls.oomtrial_find_last(ctypes.addressof(view), end, word, len(word))  # type: ignore[no-any-return]
+    return library.calls.oomtrial_find_last(data, end, word, len(word))  # type: ignore[no-any-return]
 
 
 _kept: list[bytes] = []  # words live as long as the table of them

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from .assemble import Assembler, Output
-from .chunks import CHUNK_BYTES, Span, split_chunks, split_spans
+from .chunks import CHUNK_BYTES, FilePiece, Span, read_at, split_chunks, split_file
 from .kmsg import KmsgRecord
 from .late_pattern import late_pattern
 from .located import LocatedRecord
@@ -130,22 +130,24 @@ def read_span(path: Path, span: Span) -> bytes:
 
     Raises OSError when it cannot be read.
     """
-    return read_and_pack(chunk_of(path, span))
+    return read_and_pack(chunk_of(path, FilePiece(span, None)))
 
 
-def chunk_of(path: Path, span: Span) -> Chunk:
+def chunk_of(path: Path, piece: FilePiece) -> Chunk:
     """A chunk of a plain file.
 
     Raises OSError when it cannot be read.
     """
-    with path.open("rb") as stream:
-        stream.seek(span.offset)
-        data = stream.read(span.length)
+    span, data = piece
+    if data is None:
+        with path.open("rb", buffering=0) as file:
+            data = read_at(file.fileno(), span.offset, span.offset + span.length)
+    data = data[: span.length]
     return Chunk(data, min(span.end, len(data)), span.offset, 0)  # the file may have become shorter
 
 
-def _read_here_span(path: Path, span: Span) -> ReadChunk:
-    return _read(chunk_of(path, span))
+def _read_piece(path: Path, piece: FilePiece) -> ReadChunk:
+    return _read(chunk_of(path, piece))
 
 
 def _read_here(chunks: Iterable[Chunk]) -> Generator[ReadChunk, None, None]:
@@ -183,9 +185,10 @@ def _read_file(path: Path, workers: int) -> Generator[ReadChunk, None, None]:
     with path.open("rb") as file:
         data = file.read(CHUNK_BYTES)
     if _is_sparse(Chunk(data, data.rfind(b"\n") + 1, 0, 0)):
-        yield from in_threads(partial(_read_here_span, path), split_spans(path), workers)
+        yield from in_threads(partial(_read_piece, path), split_file(path), workers)
         return
-    yield from map(unpack, in_processes(partial(read_span, path), split_spans(path), workers))
+    spans = (piece.span for piece in split_file(path))
+    yield from map(unpack, in_processes(partial(read_span, path), spans, workers))
 
 
 def _is_sparse(chunk: Chunk) -> bool:

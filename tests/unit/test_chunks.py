@@ -12,9 +12,10 @@ from oomtext import killed, stamped
 
 import harness
 from harness.oomlog import reading
-from harness.oomlog.chunks import Span, split_chunks, split_spans
+from harness.oomlog.chunks import Span, split_chunks, split_file
+from harness.oomlog.compiled import find_last
 from harness.oomlog.packing import unpack
-from harness.oomlog.reading import Reader, read_span
+from harness.oomlog.reading import Reader, chunk_of, read_span
 from harness.oomlog.scan import Chunk, _Reader, read_and_count, read_compiled
 
 KILLS = 5000
@@ -61,7 +62,33 @@ def test_a_file_is_cut_as_a_stream_is(tmp_path, chunk_bytes, seed):
     path.write_text("\n".join(lines) + random.choice(("", "\n")))
     with path.open("rb") as stream:
         expected = [Span(chunk.offset, len(chunk.data), chunk.end) for chunk in split_chunks(stream, chunk_bytes)]
-    assert list(split_spans(path, chunk_bytes)) == expected
+    pieces = list(split_file(path, chunk_bytes))
+    assert [piece.span for piece in pieces] == expected
+
+
+def test_a_chunk_that_had_to_be_read_to_be_cut_is_not_read_again(tmp_path, monkeypatch):
+    """A log with few headers would be read twice, the second time by a worker."""
+    path = tmp_path / "log"
+    path.write_text("[    1.000000] usb 1-1: new device\n" * 20_000)
+    pieces = list(split_file(path, 300_000))
+    assert [piece.data is None for piece in pieces] == [False, False, True]  # the end of a file needs no cut
+    monkeypatch.setattr(reading, "read_at", None)
+    for piece in pieces[:-1]:
+        chunk = chunk_of(path, piece)
+        assert (len(chunk.data), chunk.end, chunk.offset) == (piece.span.length, piece.span.end, piece.span.offset)
+        assert path.read_bytes().startswith(chunk.data)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+@pytest.mark.parametrize("before", [0, 1, (1 << 16) - 5, 1 << 16, (1 << 17) + 3])
+@pytest.mark.parametrize("behind", [0, 1, 6, (1 << 16) - 5, (1 << 16) - 1, 1 << 16, 3 << 16])
+def test_the_last_place_of_a_word_is_found_wherever_it_is(kind, before, behind):
+    """The compiled search goes from the end, 64 KiB at a time."""
+    word = b"oom-killer"
+    for found in (b"", word, word + b" " + word):
+        data = kind(b"x" * before + found + b"y" * behind)
+        for end in (len(data), len(data) - 1, before + len(word), before + len(word) - 1, 3, 0):
+            assert find_last(data, word, end) == data.rfind(word, 0, max(end, 0)), (found, end)
 
 
 def test_a_file_that_became_shorter_is_read_to_its_end(tmp_path):
@@ -76,12 +103,12 @@ def test_a_large_file_is_read_by_workers_as_it_is_by_one(tmp_path, line, monkeyp
     """Of five chunks and more."""
     monkeypatch.setattr(reading, "PARALLEL_BYTES", 1)
     monkeypatch.setattr(reading, "split_chunks", lambda stream: split_chunks(stream, 70_000))
-    monkeypatch.setattr(reading, "split_spans", lambda path: split_spans(path, 70_000))
+    monkeypatch.setattr(reading, "split_file", lambda path: split_file(path, 70_000))
     path = tmp_path / "log"
     with path.open("w") as out:
         for n in range(10_000):
             out.write(f"[{n:7d}.000000] {killed(n) if n % 700 == 699 else line}\n")
-    assert len(list(split_spans(path, 70_000))) >= 5
+    assert len(list(split_file(path, 70_000))) >= 5
     results = []
     for workers in (1, 2):
         reader = Reader(workers)

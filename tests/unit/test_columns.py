@@ -16,7 +16,7 @@ from rich.console import Console
 from harness.logs.parse import ParseRequest, parse_files
 from harness.oomlog import column_reader, columns
 from harness.oomlog.assemble import Assembler
-from harness.oomlog.chunks import split_chunks, split_spans
+from harness.oomlog.chunks import split_chunks, split_file
 from harness.oomlog.column_reader import ColumnReader
 from harness.oomlog.columns import ColumnAssembler, encode_records
 from harness.oomlog.domain import LARGEST_STAT, LimitReached, StatsHead, Usage, VictimMemcg
@@ -285,7 +285,7 @@ def test_parse_writes_the_same_files(tmp_path, monkeypatch, workers):
 def test_a_log_of_many_chunks_becomes_the_same_tables(tmp_path, workers, prefix, monkeypatch):
     """Read by threads, or by processes where Python must read it."""
     monkeypatch.setattr(column_reader, "split_chunks", lambda stream: split_chunks(stream, 60_000))
-    monkeypatch.setattr(column_reader, "split_spans", lambda path: split_spans(path, 60_000))
+    monkeypatch.setattr(column_reader, "split_file", lambda path: split_file(path, 60_000))
     monkeypatch.setattr(column_reader, "PARALLEL_BYTES", 1)
     data = prefix + b"".join(SMALL[:30])
     path = tmp_path / "log"

@@ -3,13 +3,28 @@
 #include "reader.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #ifndef SOURCE
 #define SOURCE ""
 #endif
 
+enum { KEPT_BLOCK = 32 << 20, KEPT_BYTES = 64 << 20 };
+
 /* A hash of the sources, so that a library of other sources is not taken. */
 const char *oomtrial_source(void) { return SOURCE; }
+
+/* For a program that does nothing but read logs: memory of a block is kept for the next. Else it goes back to the kernel with each, which
+ * clears every page of it before it gives it out again: a tenth of the time of a search. */
+void oomtrial_keep_memory(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK);
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+#endif
+}
 
 struct reader *oomtrial_open(const struct words *words, const char *data, int64_t size, int64_t end, int64_t offset, int64_t line)
 {
@@ -118,12 +133,22 @@ void oomtrial_close(struct reader *r)
 	free(r);
 }
 
+enum { LAST_PIECE = 1 << 16 };
+
 /* Where a word stands last, or -1. */
 int64_t oomtrial_find_last(const char *data, int64_t size, const char *word, int64_t n)
 {
-	const char *last = NULL, *p = data;
+	const char *last = NULL;
 
-	while ((p = memmem(p, (size_t)(data + size - p), word, (size_t)n)))
-		last = p++;
+	/* by pieces from the end: what stands before the last one is not looked at */
+	for (int64_t begin = size; begin > 0 && !last;) {
+		int64_t end = begin + n - 1 < size ? begin + n - 1 : size; /* a word may begin in one piece and end in the next */
+		const char *p;
+
+		begin = begin > LAST_PIECE ? begin - LAST_PIECE : 0;
+		p = data + begin;
+		while ((p = memmem(p, (size_t)(data + end - p), word, (size_t)n)))
+			last = p++;
+	}
 	return last ? last - data : -1;
 }
