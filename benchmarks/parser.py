@@ -2,16 +2,18 @@
 
 1. 500 MB of concatenated reports, everything to Parquet, task tables included, against a plain loop
    `for line in file: pattern.search(line)` for "Killed process".
-2. 1 GB of ordinary syslog with 1 % OOM lines, against `grep -c oom`.
+2. 1 GB of ordinary syslog with 1 % OOM lines, against `grep -c oom`; and 100 MB, where the start counts.
 
 Reports come from tests/data/corpus, each file as often as any other; `--with-storm` adds the 2 MB file of 20 reports with 800 tasks each.
-Commands take turns; the fastest of each is compared, as noise only adds. Memory is the peak of all processes together.
+Commands take turns; the fastest of each is compared, as noise only adds. Memory is the peak of all processes together. With
+`--logs DIR` the logs are kept there, and those that are there are used again: a run takes a minute then.
 """
 
 from __future__ import annotations
 
 import argparse
 import lzma
+import os
 import random
 import subprocess
 import sys
@@ -90,10 +92,17 @@ def write_syslog(path: Path, size: int) -> None:
                 size -= len(stamp) + len(text) + 1
 
 
-def run(command: list[str]) -> tuple[float, int]:
-    """Seconds of a command, and the peak memory of it and its children together, in bytes."""
-    peak, begin = 0, time.perf_counter()
-    process = psutil.Popen(command, stdout=subprocess.PIPE)  # grep stops at the first match where nobody listens
+def run(command: list[str]) -> float:
+    """Seconds of a command."""
+    begin = time.perf_counter()
+    process = _start(command)
+    _end(process, command)
+    return time.perf_counter() - begin
+
+
+def peak_of(command: list[str]) -> int:
+    """Peak memory of a command and its children together, in bytes. To look takes time of its own."""
+    peak, process = 0, _start(command)
     done = threading.Event()
 
     def watch() -> None:
@@ -109,14 +118,25 @@ def run(command: list[str]) -> tuple[float, int]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
+    try:
+        _end(process, command)
+    finally:
+        done.set()
+        watcher.join()
+    return peak
+
+
+def _start(command: list[str]) -> psutil.Popen:
+    # modules are compiled once, as those of an installed package are
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # grep stops at the first match where nobody listens
+    return psutil.Popen(command, stdout=subprocess.PIPE, env=env)
+
+
+def _end(process: psutil.Popen, command: list[str]) -> None:
     process.communicate()
-    code = process.returncode
-    seconds = time.perf_counter() - begin
-    done.set()
-    watcher.join()
-    if code not in (0, 1):  # grep says 1 where nothing matches
+    if process.returncode not in (0, 1):  # grep says 1 where nothing matches
         raise SystemExit(f"{command[0]} failed")
-    return seconds, peak
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -130,12 +150,10 @@ def compare(name: str, log: Path, command: list[str], reference: list[str], repe
     """Prints one row: both in MB/s, the ratio, memory."""
     size = log.stat().st_size / 1e6
     times: dict[str, list[float]] = {"ours": [], "theirs": []}
-    memory = 0
     for _ in range(repeats):
-        times["theirs"].append(run(reference)[0])
-        seconds, peak = run(command)
-        times["ours"].append(seconds)
-        memory = max(memory, peak)
+        times["theirs"].append(run(reference))
+        times["ours"].append(run(command))
+    memory = peak_of(command)
     best, other = min(times["ours"]), min(times["theirs"])
     print(
         f"| {name} | {size:.0f} | {size / best:.0f} | {size / other:.0f} | {best / other:.1f} | {memory / 1e6:.0f} |",
@@ -149,26 +167,36 @@ def main() -> None:
     arguments.add_argument("--megabytes", type=int, default=500, help="of reports; of syslog it is twice as much")
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--with-storm", action="store_true")
+    arguments.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs here, and use those that are here")
     options = arguments.parse_args()
     oomtrial = [sys.executable, "-m", "harness", "parse"]
     with tempfile.TemporaryDirectory() as directory:
-        log, out = Path(directory) / "log", Path(directory) / "out"
-        to_parquet = [*oomtrial, str(log), "--format", "parquet", "--out", str(out)]
+        logs, out = options.logs or Path(directory), Path(directory) / "out"
+        to_parquet = ["--format", "parquet", "--out", str(out)]
+        size = options.megabytes * 10**6
+        kind = "reports-with-storm" if options.with_storm else "reports"
+        log = _log(logs, kind, size, lambda path: write_reports(path, size, options.with_storm))
         print(
             "| log | MB | oomtrial parse, MB/s | compared, MB/s | times as long | peak memory, MB |\n|---|---|---|---|---|---|"
         )
-        write_reports(log, options.megabytes * 10**6, options.with_storm)
-        compare(
-            "reports, against a loop over lines",
-            log,
-            to_parquet,
-            [sys.executable, "-c", LOOP, str(log)],
-            options.repeats,
-        )
+        loop = [sys.executable, "-c", LOOP, str(log)]
+        compare("reports, against a loop over lines", log, [*oomtrial, str(log), *to_parquet], loop, options.repeats)
         _show_rows(out)
-        write_syslog(log, options.megabytes * 2 * 10**6)
-        compare("syslog, against `grep -c oom`", log, to_parquet, ["grep", "-c", "oom", str(log)], options.repeats)
-        _show_rows(out)
+        for syslog_size in (size * 2, size // 5):
+            log = _log(logs, "syslog", syslog_size, lambda path, size=syslog_size: write_syslog(path, size))
+            grep = ["grep", "-c", "oom", str(log)]
+            compare("syslog, against `grep -c oom`", log, [*oomtrial, str(log), *to_parquet], grep, options.repeats)
+            _show_rows(out)
+
+
+def _log(directory: Path, kind: str, size: int, write: Callable[[Path], None]) -> Path:
+    """The log of this kind and size, made where it is not there."""
+    path = directory / f"{kind}-{size // 10**6}"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        write(part)
+        part.rename(path)
+    return path
 
 
 def _show_rows(out: Path) -> None:
