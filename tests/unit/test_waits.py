@@ -29,7 +29,9 @@ def test_only_survivors_wait():
 
 
 def test_the_longest_wait_is_known_of_a_hog_with_more_waits_than_are_kept():
-    long, short = (msgspec.structs.replace(_hog(1, [(0, 10)]), stalls_lost=3, longest_lost_ns=ns) for ns in (70_000_000, 2_000_000))
+    long, short = (
+        msgspec.structs.replace(_hog(1, [(0, 10)]), stalls_lost=3, longest_lost_ns=ns) for ns in (70_000_000, 2_000_000)
+    )
     assert survivors_waits_us([long, short]) == [(70_000, 10_000), (10_000, 10_000)]
     assert longest_lost_us([short, long, _hog(2, [])]) == 70_000
     assert longest_lost_us([_hog(2, [])]) is None
