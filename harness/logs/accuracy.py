@@ -109,7 +109,8 @@ def table_cases(run: Path) -> pd.DataFrame:
         "is_later": kills.duplicated(round_) & ~is_of_first,
         "overlapping": kills["overlapping"].astype(object).where(kills["overlapping"].notna(), None),
     }
-    return pd.DataFrame(cases, columns=_COLUMNS)
+    # of the types that a frame made of rows has: pandas has more than one for text
+    return pd.DataFrame({name: column.tolist() for name, column in cases.items()}, columns=_COLUMNS)
 
 
 def _trial_cases(
