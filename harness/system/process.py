@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _TERM_S = 3.0  # for children that tidy up
 _END_S = 3.0  # for a command to end after SIGTERM, before it is killed
+_ANSWER_S = 300.0  # for a short command, such as apt-cache: it took more than 60 on 2 cores that 12 processes wanted
 _TIDY_S = 3.0  # for threads whose children were killed
 
 
@@ -206,7 +207,7 @@ def run(
 
 
 def output_of(
-    argv: Sequence[str], *, deadline_s: float = 60, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    argv: Sequence[str], *, deadline_s: float = _ANSWER_S, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> str:
     """Standard output of a short command.
 

@@ -15,7 +15,7 @@ from harness.runs.tables import rebuild_tables
 from harness.system.paths import cache_dir
 from tests.conftest import guests_of
 
-pytestmark = [pytest.mark.guest]
+pytestmark = [pytest.mark.guest, pytest.mark.usefixtures("prepared")]
 
 # Rounds of two seconds, which are long enough to be hit and keep their deadline where nothing disturbs them.
 SLOW = """
