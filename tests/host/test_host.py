@@ -190,6 +190,18 @@ def _ready(pid):
     return False
 
 
+def _can_read_kernel_log():
+    try:
+        os.close(os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(
+    not _can_read_kernel_log(),
+    reason="the kernel log is restricted: run the tests as root, or sysctl kernel.dmesg_restrict=0",
+)
 def test_without_an_engine_names_are_missing_and_that_is_said(start_oomtrial, tmp_path):
     watch = start_oomtrial("watch", env={"DOCKER_HOST": f"unix://{tmp_path}/none"})
     assert _ready(watch.pid)
