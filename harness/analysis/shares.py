@@ -45,9 +45,8 @@ class Clusters:
     degrees: Floats  # of freedom of the quantiles
     rounds_per_boot: Floats  # of the boot in which an average round stands
     icc: Floats  # estimated correlation of two rounds of one boot; nan where nothing shows it
-    one_sided: tuple[
-        Floats, Floats
-    ]  # what counts of the arm and of the base are deflated by, to show that the arm's share is greater
+    # what counts of the arm and of the base are deflated by, to show that the arm's share is greater
+    one_sided: tuple[Floats, Floats]
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ def survivors_waits_us(hogs: Iterable[HogEnd]) -> list[tuple[int, int]]:
         if (hog.dead and not hog.cleanup) or not hog.begin_ns:
             continue
         waits = [(end - start) // 1000 for start, end, _ in hog.stalls]
-        longest_lost_us = (hog.longest_lost_ns or 0) // 1000
-        survivors.append((max(longest_lost_us, *waits, 0), sum(waits)))
+        lost_us = (hog.longest_lost_ns or 0) // 1000
+        survivors.append((max((lost_us, *waits)), sum(waits)))
     return survivors
 
 
