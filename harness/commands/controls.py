@@ -8,7 +8,7 @@ import click
 
 from ..errors import CHECK_FAILED
 from ..progress import Reporter
-from ..spec.machine import Accel
+from ..spec.machine import Accel, machine_words
 from .options import ACCEL, FORMAT, SEED, VCPUS, WARM_UP_ROUNDS
 from .output import console_on_stdout, print_json
 from .values import IntRange
@@ -76,7 +76,7 @@ def controls(
         print_json(results)
     else:
         record = read_run(next(path.parent for path in sorted(out.glob("*/run.json"))))
-        machine = f"{base}, {record.vcpus} vCPUs on {record.host.cores} host cores, {record.accel}; evidence: {out}"
+        machine = f"{base}, {machine_words(record.vcpus, record.host.cores, record.accel)}; evidence: {out}"
         print_controls(console_on_stdout(), results, machine)
     if not all(result.passed for result in results):
         raise SystemExit(CHECK_FAILED)

@@ -18,6 +18,7 @@ from ..errors import EvidenceError, UsageError
 from ..report.timeline import round_timeline
 from ..report.timelinetext import timeline_text
 from ..runs.frames import Run, load_run
+from ..spec.machine import machine_words
 from ..tables.store import load_tables
 
 _WIDTH = 100
@@ -229,7 +230,7 @@ class TrialResult:
             words += (
                 f"; redundant in {_percent(arm.rate)}, 95 % interval {100 * arm.ci_low:.1f} to {_percent(arm.ci_high)}"
             )
-        return f"{words}; {arm.vcpus} vCPUs on {arm.host_cores} cores, {arm.accel}"
+        return f"{words}; {machine_words(arm.vcpus, arm.host_cores, arm.accel)}"
 
     def timeline(self, trial_id: str, number: int) -> str:
         """A round as text."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..analysis.arm import Arm
 from ..analysis.summary import Summary
+from ..spec.machine import machine_words
 from .comparisontable import comparison_lines
 from .visible import visible
 
@@ -31,11 +32,7 @@ def markdown_text(summary: Summary, specs: Mapping[str, str]) -> str:
 
 def _heading(summary: Summary, scenario: str) -> str:
     first = summary.arms[0]
-    machine = (
-        f"{first.host_cores} cores, no guest"
-        if first.accel == "native"
-        else f"{first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}"
-    )
+    machine = machine_words(first.vcpus, first.host_cores, first.accel)
     return f"**{_plain(scenario)}**, {machine}; run {summary.run_id} ({summary.state})"
 
 

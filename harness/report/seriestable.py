@@ -11,6 +11,7 @@ from rich.table import Table
 from ..analysis.arm import Arm
 from ..analysis.families import p_words
 from ..analysis.series import Series, Step
+from ..spec.machine import machine_words
 from .lines import print_table
 from .visible import visible
 
@@ -42,8 +43,8 @@ def print_series(console: Console, series: Series) -> None:
     first = series.versions[0].arm
     console.print(
         visible(
-            f"Series {series.run_id} ({series.state}): {series.scenario}, {first.vcpus} vCPUs on {first.host_cores} host"
-            f" cores, {first.accel}"
+            f"Series {series.run_id} ({series.state}): {series.scenario},"
+            f" {machine_words(first.vcpus, first.host_cores, first.accel)}"
         ),
         highlight=False,
         markup=False,

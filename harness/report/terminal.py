@@ -14,7 +14,7 @@ from rich.table import Table
 from ..analysis.arm import Arm
 from ..analysis.summary import Summary
 from ..spec.arm import ArmSpec
-from ..spec.machine import Accel
+from ..spec.machine import Accel, machine_words
 from ..spec.outcome import Outcome
 from .comparisontable import print_comparison
 from .legends import CLASSES, ENDED_EARLY, OVERVIEW, WAITS
@@ -170,9 +170,7 @@ def print_arms(console: Console, arms: Sequence[ArmSpec]) -> None:
 
 def _print_title(console: Console, summary: Summary, subject: str) -> None:
     first = summary.arms[0]
-    machine = f"{first.vcpus} vCPUs on {first.host_cores} host cores, {first.accel}"
-    if first.accel == Accel.NATIVE:
-        machine = f"{first.host_cores} cores, no guest"
+    machine = machine_words(first.vcpus, first.host_cores, first.accel)
     console.print(f"Run {summary.run_id} ({summary.state}): {subject}, {machine}", highlight=False)
 
 

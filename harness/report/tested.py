@@ -8,7 +8,7 @@ from ..analysis.arm import Arm
 from ..analysis.families import p_words
 from ..analysis.summary import Summary
 from ..analysis.verdict import Comparison
-from ..spec.machine import Accel, accel_words
+from ..spec.machine import Accel, machine_words
 from ..units import format_count
 
 
@@ -32,7 +32,7 @@ def tested_sentences(summary: Summary, names: Mapping[str, str], specs: Mapping[
 def _machine(arm: Arm) -> str:
     if arm.accel == Accel.NATIVE:
         return f"in containers on {format_count(arm.host_cores, 'core')}, without a guest"
-    return f"in guests with {format_count(arm.vcpus, 'vCPU')} on {format_count(arm.host_cores, 'host core')} ({accel_words(Accel(arm.accel))})"
+    return f"in guests with {machine_words(arm.vcpus, arm.host_cores, arm.accel)}"
 
 
 def _arm(arm: Arm, names: Mapping[str, str], specs: Mapping[str, str], comparison: Comparison | None) -> str:

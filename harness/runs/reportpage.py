@@ -14,7 +14,7 @@ from ..report.page import Circumstances, render_page
 from ..report.timelinefigure import draw_timeline
 from ..report.timelinetext import heading
 from ..spec.arm import Probes
-from ..spec.machine import accel_words
+from ..spec.machine import machine_words
 from ..spec.scenarios import decode
 from ..system.paths import write_atomically
 from .record import RunRecord, ScenarioRecord
@@ -74,7 +74,7 @@ def _measured(record: RunRecord, scenario: ScenarioRecord) -> str:
     plan = f"{record.rounds} rounds and {record.boots} boots per kernel"
     if record.until_decided:
         plan = f"at most {plan}, until each was decided"
-    where = f"in guests with {record.vcpus} vCPUs on {record.host.cores} host cores ({accel_words(record.accel)})"
+    where = f"in guests with {machine_words(record.vcpus, record.host.cores, record.accel)}"
     if record.engine is not None:
         where = f"in containers on this kernel, {record.host.cores} cores"
     return f"{scenario.name}: {limit.summary} {plan[0].upper()}{plan[1:]}, {where}."

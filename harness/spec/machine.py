@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from ..units import format_count
+
 
 class Accel(StrEnum):
     """What executes the instructions of the kernel under test."""
@@ -15,9 +17,12 @@ class Accel(StrEnum):
 
 
 ACCELERATIONS = (Accel.AUTO.value, Accel.KVM.value, Accel.TCG.value)  # that can be asked for
-_WORDS = {Accel.TCG: "software emulation", Accel.KVM: "KVM", Accel.NATIVE: "no guest"}
+_WORDS = {Accel.TCG: "software emulation", Accel.KVM: "KVM"}  # for people who do not know QEMU's names
 
 
-def accel_words(accel: Accel) -> str:
-    """What runs the guest, for people who do not know QEMU's names."""
-    return _WORDS.get(accel, accel.value)
+def machine_words(vcpus: int, host_cores: int, accel: str) -> str:
+    """The machine of an arm: ``4 vCPUs on 2 host cores (software emulation)``, or ``2 cores, no guest``."""
+    if accel == Accel.NATIVE:
+        return f"{format_count(host_cores, 'core')}, no guest"
+    words = _WORDS.get(Accel(accel), accel)
+    return f"{format_count(vcpus, 'vCPU')} on {format_count(host_cores, 'host core')} ({words})"

@@ -25,7 +25,7 @@ from ..runs.record import RUN_FILE, RunRecord, RunStatus, hold_run, read_run, wr
 from ..runs.summary import summarize_pool
 from ..runs.tables import rebuild_tables
 from ..spec.arm import ArmSpec
-from ..spec.machine import accel_words
+from ..spec.machine import machine_words
 from ..spec.outcome import Outcome
 from ..spec.scenarios import decode
 from ..system.paths import content_key, write_atomically
@@ -134,7 +134,7 @@ def _night_of(run: Path, record: RunRecord) -> Night:
     summary = summarize_pool(pool, compare=False)
     arms = {(arm.arm, arm.scenario): arm for arm in summary.arms}
     scenarios = [scenario.name for scenario in record.scenarios]
-    where = f"guests with {record.vcpus} vCPUs on {record.host.cores} host cores ({accel_words(record.accel)})"
+    where = f"guests with {machine_words(record.vcpus, record.host.cores, record.accel)}"
     if record.engine is not None:
         where = f"containers on this machine's kernel, {record.host.cores} cores"
     return Night(

@@ -221,7 +221,7 @@ def test_a_redundant_kill_shows_its_round_and_where_the_evidence_is(project, run
     for line in (
         "E       assert <2 redundant kills> == 0",
         "E         redundant kills on image:/stock, s: 2",
-        "E         1 round in 1 boot (1 completed); redundant in 100.0 %, 95 % interval 2.5 to 100.0 %; 4 vCPUs on 2 cores, tcg",
+        "E         1 round in 1 boot (1 completed); redundant in 100.0 %, 95 % interval 2.5 to 100.0 %; 4 vCPUs on 2 host cores (software emulation)",
         "E         in 1 round: 001-1/1",
         f"E         evidence: {hand_run}/trials/001-1",
         f"E         oomtrial report {hand_run} --round 001-1/1",
