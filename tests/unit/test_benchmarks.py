@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.collectors import MODES, SOURCE, TURN, Cost, Parts, build_collector, read_rounds
+from benchmarks.costs import cost_words, print_run
 from benchmarks.positions import Stratum, first_rounds_p, placed_rounds, position_groups, position_p, trend_p, turn_p
 from benchmarks.verdicts import PAIRS, Found, read_found, row, seconds_per_boot, simulate
 from harness.containers.images import plan_image
@@ -146,3 +147,19 @@ def test_where_boots_differ_and_rounds_do_not_a_trend_is_found_as_often_as_its_l
         found.append((trend_p([Stratum(boot.astype(float), np.arange(10.0)) for boot in hits]) or 1.0) < 0.05)
     # three standard errors beside
     assert np.mean(found) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300))
+
+
+def test_a_cost_has_the_median_and_the_range_of_the_boots() -> None:
+    rounds = pd.DataFrame({"boot_id": list("aaabbb"), "stall_us": [1000.0, 2000, 9000, 4000, 4000, None]})
+    assert cost_words(rounds, "stall_us", 1000, 1) == "4.0 (2.0 to 4.0)"
+    assert cost_words(rounds[:3], "stall_us", 1000, 1) == "2.0"
+    assert cost_words(rounds[5:], "stall_us", 1000, 1) == "-"
+
+
+def test_costs_of_an_exported_set(capsys: pytest.CaptureFixture[str]) -> None:
+    print_run(Path(__file__).parents[2] / "results/2006/pinned-and-locked")
+    text = capsys.readouterr().out
+    arms = [line for line in text.splitlines() if line.startswith("| `")]
+    assert len(arms) == 12  # four arms in three scenarios
+    hung = [line.split(" | ")[:3] for line in arms if "hung" in line]
+    assert hung == [["| `source:6.1+gate-2006-sleep`", "4 / 1", "4 hung"]] * 3

@@ -20,10 +20,26 @@ long long machine_bytes;
 static pid_t ballast;            /* the process that holds it; 0: none */
 static long long machine_before; /* available before any hog grew */
 
+/* MemAvailable leaves out the free pages that each CPU keeps in lists of its own (struct per_cpu_pages): a few MB when nothing happens,
+ * up to 100 MB when a process has just given 1.6 GB back (6.1, 4 CPUs). */
+static long long bytes_in_cpu_lists(void)
+{
+	char line[512];
+	long long pages = 0, count;
+	FILE *file = fopen("/proc/zoneinfo", "re");
+	while (file && fgets(line, sizeof line, file))
+		if (sscanf(line, " count: %lld", &count) == 1)
+			pages += count;
+	if (file)
+		fclose(file);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
 static long long available_bytes(void)
 {
+	write_file("/proc/sys/vm/stat_refresh", "1"); /* what the CPUs have counted and not yet told */
 	long long kb = number_in("/proc", "meminfo", "MemAvailable:");
-	return kb < 0 ? -1 : kb * 1024;
+	return kb < 0 ? -1 : kb * 1024 + bytes_in_cpu_lists();
 }
 
 /* Page cache that nobody needs is no measure of what is free. */
