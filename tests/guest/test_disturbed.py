@@ -195,6 +195,5 @@ def test_two_runs_side_by_side_disturb_nothing_of_each_other(start_oomtrial, ver
     finally:
         for path in (cache_dir() / "snapshots").glob("[!.]*"):
             if path.is_dir() and path.name not in before:
-                Snapshot(
-                    path
-                ).discard_if_unused()  # another program's guest may be using one that it has saved meanwhile
+                # another program's guest may be using one that it has saved meanwhile
+                Snapshot(path).discard_if_unused()

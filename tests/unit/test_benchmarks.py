@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from benchmarks.collectors import MODES, SOURCE, TURN, Cost, Parts, build_collector, read_rounds
-from benchmarks.costs import cost_words, print_run
+from benchmarks.costs import against_words, cost_words, print_run
 from benchmarks.positions import Stratum, first_rounds_p, placed_rounds, position_groups, position_p, trend_p, turn_p
 from benchmarks.verdicts import PAIRS, Found, read_found, row, seconds_per_boot, simulate
 from harness.containers.images import plan_image
+from harness.errors import UsageError
 from harness.runs.pool import pool_runs
 from harness.runs.summary import summarize_pool
 from harness.runs.tables import summarize
@@ -163,3 +164,15 @@ def test_costs_of_an_exported_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(arms) == 12  # four arms in three scenarios
     hung = [line.split(" | ")[:3] for line in arms if "hung" in line]
     assert hung == [["| `source:6.1+gate-2006-sleep`", "4 / 1", "4 hung"]] * 3
+
+
+def test_boots_are_compared_where_there_are_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    few, many = pd.Series(np.arange(1.0, 8.0)), pd.Series(np.arange(1.0, 9.0))
+    assert against_words(few, many) == "fewer than 8 boots"
+    assert against_words(many, many).startswith("1.00 (")
+    assert against_words(many + 100, many).endswith("p 7.8e-05 for more, 1 for less")  # 1 of C(16, 8) = 12,870
+    results = Path(__file__).parents[2] / "results/2006"
+    print_run(results / "below-the-limit", "source:6.1")
+    assert "0.97 (0.85 to 1.10)" in capsys.readouterr().out  # as docs/2006.md says
+    with pytest.raises(UsageError, match="has no arm stock"):
+        print_run(results / "below-the-limit", "stock")
