@@ -106,6 +106,19 @@ def test_files_of_tables(oomtrial, log, tmp_path):
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()].count("kill") == 3
 
 
+def test_columns_of_a_file_are_encoded_by_what_they_hold(oomtrial, log, tmp_path):
+    """Differences for what only grows, dictionaries for what repeats; a list's values too."""
+    assert oomtrial("parse", log, "--format", "parquet", "--out", tmp_path / "p").returncode == 0
+    group = pq.ParquetFile(tmp_path / "p" / "kills.parquet").metadata.row_group(0)
+    columns = {column.path_in_schema: column for column in map(group.column, range(group.num_columns))}
+    growing = {name for name, column in columns.items() if "DELTA_BINARY_PACKED" in column.encodings}
+    assert growing == {"kill", "decision", "report", "line", "offset"}
+    repeating = {name for name, column in columns.items() if column.has_dictionary_page}
+    assert {"comm", "anon_rss_kb", "oom_memcg", "earlier_kills.list.element"} <= repeating
+    assert not repeating & growing
+    assert columns["pid"].statistics.max == 14
+
+
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
 def test_the_place_of_the_output_is_printed_as_it_is(oomtrial, log, tmp_path, kind):
     """What looks like markup of rich is a name like any other."""
