@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROUNDS ?= 40
-BOOTS ?= 2
+ROUNDS ?= 24
+BOOTS ?= 1
 SEED ?= 1
 
 .PHONY: demo test bench setup packages clean

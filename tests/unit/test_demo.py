@@ -234,5 +234,5 @@ def test_the_command_ends_with_evidence_and_what_to_do_next(tmp_path):
 def test_mistakes_are_reported_before_a_kernel_is_built():
     again = CliRunner().invoke(cli, ["demo", "--out", str(STORED)])
     assert "already holds a run" in str(again.exception)
-    few = CliRunner().invoke(cli, ["demo", "--rounds", "1"])
+    few = CliRunner().invoke(cli, ["demo", "--rounds", "1", "--boots", "2"])
     assert "1 rounds cannot be spread over 2 boots" in str(few.exception)
