@@ -227,7 +227,7 @@ def costs_of_rounds(rounds: pd.DataFrame) -> Costs:
         system_ms_sd=_sd(completed["system_us"], 1000),
         waited_ms_per_round=_mean(completed["waited_us"], 1000),
         longest_wait_us_median=int(np.median(longest)) if len(longest) else None,
-        longest_wait_us_most=int(longest.max()) if len(longest) else None,
+        longest_wait_us_most=int(np.max(longest)) if len(longest) else None,
         waits_jain_median=float(np.median(jain)) if len(jain) else None,
     )
 

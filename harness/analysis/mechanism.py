@@ -87,6 +87,6 @@ def _count(delays: pd.Series) -> MechanismCount:
     return MechanismCount(
         kills=len(delays),
         decision_to_choice_us_median=int(np.median(delays_us)) if len(delays_us) else None,
-        decision_to_choice_us_least=int(delays_us.min()) if len(delays_us) else None,
-        decision_to_choice_us_most=int(delays_us.max()) if len(delays_us) else None,
+        decision_to_choice_us_least=int(np.min(delays_us)) if len(delays_us) else None,
+        decision_to_choice_us_most=int(np.max(delays_us)) if len(delays_us) else None,
     )

@@ -165,7 +165,7 @@ def _kills_per_round(
             below += share
         axes.set_title(f"{labels[arm.arm]}, n = {len(mine)}", loc="left", fontsize=8.5, pad=3)
         axes.set_xlim(-0.6 * step, edges[-1] - 1 + 0.6 * step)
-        panels.append((axes, below.max()))
+        panels.append((axes, np.max(below)))
         axes.tick_params(axis="y", labelsize=7.5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
         if arm is not arms[-1]:

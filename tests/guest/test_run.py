@@ -12,6 +12,7 @@ import time
 import pandas as pd
 import psutil
 import pytest
+from ownterminal import on_terminal
 
 from harness.analysis.tally import counted
 from harness.collectors.files import edited_files
@@ -152,7 +153,7 @@ def test_a_closed_terminal_leaves_no_guest_and_keeps_what_was_measured(oomtrial,
 
     process = subprocess.Popen(
         command("run", "--kernel", f"source:{version}", "--rounds", 500, "--boots", 1, "--out", out),
-        preexec_fn=lambda: os.login_tty(run_end),
+        preexec_fn=on_terminal(run_end),
     )
     os.close(run_end)
     reader = threading.Thread(target=show)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from ownterminal import on_terminal
 
 from harness import cli, errors
 from harness.spec.scenarios import scenario_names
@@ -308,7 +309,7 @@ def test_a_closed_terminal_interrupts_and_its_silence_is_no_error(tmp_path):
     began, ended = tmp_path / "began", tmp_path / "ended"
     process = subprocess.Popen(
         [sys.executable, "-c", TERMINAL_CLOSED, "work", began, ended],
-        preexec_fn=lambda: os.login_tty(its_end),
+        preexec_fn=on_terminal(its_end),
         cwd=Path(__file__).parents[2],
     )
     os.close(its_end)
