@@ -80,7 +80,8 @@ class Offers:
 
     def _is_settled(self, index: Index, max_age_s: float) -> bool:
         """Whether the mirror need not be asked."""
-        return index.is_fresh(max_age_s) or self._asked.get(index, max_age_s + 1) <= max_age_s
+        asked_s = 0.0 if index in self._refused else self._asked.get(index, max_age_s + 1)
+        return index.is_fresh(max_age_s) or asked_s <= max_age_s
 
     def _read(self, indexes: list[Index], max_age_s: float, *, is_named: bool) -> None:
         """Reads lists again, several at a time: downloading one overlaps with parsing another."""
@@ -143,6 +144,16 @@ class Offers:
         if error.what not in {problem.what for problem in self.problems}:
             self.problems.append(error)
             self.progress.say(f"{error.what}{f'; {more}' if more else ''}")
+
+
+_latest: list[Offers] = []
+
+
+def offers_of(progress: Reporter) -> Offers:
+    """The offers of a command, known by its reporter: whoever asks, a list is read once, and what is wrong with it is said once."""
+    if not _latest or _latest[0].progress is not progress:
+        _latest[:] = [Offers(progress)]
+    return _latest[0]
 
 
 def host_packages() -> list[Package]:

@@ -13,7 +13,7 @@ from .build import BuildPlan
 from .debian import plan_debian
 from .image import plan_image
 from .kernel import KernelPlan
-from .offers import Offers
+from .offers import Offers, offers_of
 from .patches import load_patches
 from .source import find_source
 from .toolchain import compiler_version, require_toolchain
@@ -26,11 +26,9 @@ def plan_kernel(
     user_fragments: Sequence[Path] = (),
     *,
     offline: bool = False,
-    offers: Offers | None = None,
 ) -> KernelPlan:
     """Resolves a spec to its inputs; package lists may be read, no kernel is fetched or built. `user_fragments`: fragments
-    of the user, for the kernels that are built. `offline`: use the package lists in the cache. `offers`: lists that were
-    read before.
+    of the user, for the kernels that are built. `offline`: use the package lists in the cache.
 
     Raises UsageError for an unknown patch or a path that is no kernel, BuildError for a version that no archive offers,
     HostError when the host lacks a compiler.
@@ -39,7 +37,7 @@ def plan_kernel(
         raise UsageError(
             "host is the running kernel and cannot boot in a guest", "oomtrial run --kernel host measures it"
         )
-    offers = offers or Offers(progress, offline)
+    offers = Offers(progress, offline) if offline else offers_of(progress)
     if spec.kind == "debian":
         return plan_debian(spec, offers)
     if spec.kind == "image":
@@ -57,6 +55,5 @@ def plan_kernel(
 def plan_kernels(
     specs: Iterable[KernelSpec], progress: Reporter, user_fragments: Sequence[Path] = ()
 ) -> list[KernelPlan]:
-    """`plan_kernel` for each spec, in order. A package list is read once for all, and what is wrong with it is said once."""
-    offers = Offers(progress)
-    return [plan_kernel(spec, progress, user_fragments, offers=offers) for spec in specs]
+    """`plan_kernel` for each spec, in order."""
+    return [plan_kernel(spec, progress, user_fragments) for spec in specs]

@@ -16,7 +16,7 @@ from ..experiment.experiment import Experiment
 from ..experiment.request import Request
 from ..kernels.debversion import is_candidate
 from ..kernels.listing import Listed, listed_kernels
-from ..kernels.offers import Offers
+from ..kernels.offers import offers_of
 from ..kernels.tree import require_kernel_tree
 from ..progress import Reporter
 from ..report.timeline import Timeline
@@ -69,7 +69,7 @@ def choose_arms(tree: Path, base: str, patches: Sequence[str], progress: Reporte
         return Choice(
             name_arms([f"base={before}", f"tree={as_it_is}"]), f"base: {tree} at {base}; tree: {tree} as it is"
         )
-    release = newest_release(listed_kernels(Offers(progress)))
+    release = newest_release(listed_kernels(offers_of(progress)))
     arms = name_arms([release.spec, f"tree={as_it_is}"])
     return Choice(arms, f"{release.spec} ({release.version}), the newest release available; tree: {tree} as it is")
 

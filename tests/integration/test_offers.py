@@ -202,6 +202,19 @@ def test_a_signature_that_does_not_verify(kernels, archive, tmp_path, environmen
     assert not list(Path(environment["OOMTRIAL_CACHE"]).glob("apt/*/lists/*Packages*"))
 
 
+def test_what_is_wrong_with_a_list_is_said_once_in_a_command(archive, tmp_path, capfd):
+    """As in `oomtrial demo`, which plans its kernels one by one."""
+    archive.publish(make_key(tmp_path / "o"))
+    end_agent(tmp_path / "o")
+    with Reporter() as progress:
+        for _ in range(2):
+            with pytest.raises(BuildError, match="does not verify"):
+                plan_kernel(parse_kernel_spec("debian:7.2"), progress)
+    said = capfd.readouterr().err
+    assert said.count(f"sid of {archive.uri} does not verify: ") == 1
+    assert said.count("read the package lists of") == 2  # begun, done
+
+
 def test_a_list_that_is_not_the_signed_one(archive):
     listed = archive.debian / "dists/sid/main/binary-amd64/Packages"
     listed.write_text(listed.read_text().replace("7.2.13", "7.2.99"))
