@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from harness.system.process import environment, find_command
+
 START_S, STOP_S = 60, 30
 
 
@@ -17,7 +19,7 @@ def why_not():
     """Why no engine can be started here, or None."""
     if os.geteuid() != 0:
         return "an engine is started by root only; set DOCKER_HOST to use one that runs"
-    if shutil.which("dockerd") is None:
+    if find_command("dockerd") is None:
         return (
             "no dockerd: apt-get install --no-install-recommends docker.io, or set DOCKER_HOST to an engine elsewhere"
         )
@@ -39,7 +41,7 @@ def private_engine():
                 f"--data-root={directory}/data", f"--exec-root={directory}/exec", f"--pidfile={directory}/pid",
                 "--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent={cgroup}", f"--host={url}",
             ],
-            stdout=log, stderr=log, start_new_session=True,
+            stdout=log, stderr=log, start_new_session=True, env=environment(),  # runc may be where PATH does not lead
         )  # fmt: skip
     try:
         _wait(daemon, url, directory / "log")

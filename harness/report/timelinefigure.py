@@ -284,7 +284,7 @@ def _draw_ticks(axes: Axes, times_ms: list[float], lane: float) -> None:
         return
     low, high = axes.get_xlim()
     counts, edges = np.histogram(times_ms, bins=_BINS, range=(low, high))
-    tops = lane + 0.42 - 0.84 * counts / max(np.max(counts), 1)
+    tops = lane + 0.42 - 0.84 * counts / np.max(counts, initial=1)
     axes.fill_between(edges, lane + 0.42, [*tops, tops[-1]], step="post", color=GREY, linewidth=0)
     _say(axes, lane, f"up to {np.max(counts)} in {(high - low) / _BINS:.1f} ms")
 
