@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.system.process import environment, find_command
+from harness.system.process import environment, find_command, has_initial_pids
 
 START_S, STOP_S = 60, 30
 
@@ -22,6 +22,10 @@ def why_not():
     if find_command("dockerd") is None:
         return (
             "no dockerd: apt-get install --no-install-recommends docker.io, or set DOCKER_HOST to an engine elsewhere"
+        )
+    if not has_initial_pids():
+        return (
+            "the kernel log does not name the pids of a pid namespace: run the tests outside of it, or set DOCKER_HOST"
         )
     return None
 
