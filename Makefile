@@ -2,14 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROUNDS ?= 24
-BOOTS ?= 1
-SEED ?= 1
 
 .PHONY: demo test bench setup packages clean
 
 demo: setup
-	$(BIN)/oomtrial demo --rounds $(ROUNDS) --boots $(BOOTS) --seed $(SEED)
+	$(BIN)/oomtrial demo $(addprefix --rounds ,$(ROUNDS)) $(addprefix --boots ,$(BOOTS)) $(addprefix --seed ,$(SEED))
 
 test: setup
 	@sh containers/install-packages.sh containers/test-packages.txt || echo "make: without an engine the tests of the arm host are skipped"

@@ -32,9 +32,7 @@ def _mean(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np
 
 def anytime_p(pairs: Pairs, side: str, most_icc: float = MOST_ICC) -> float:
     """A p-value that holds however often was looked: one by the highest stake so far. `side` is two-sided or greater."""
-    p_values = [
-        float(np.exp(-max(0.0, np.max(log_stakes(pairs, direction, most_icc), initial=0.0)))) for direction in (1, -1)
-    ]
+    p_values = [float(np.exp(-np.max(log_stakes(pairs, direction, most_icc), initial=0.0))) for direction in (1, -1)]
     return p_values[0] if side == "greater" else min(1.0, 2 * min(p_values))
 
 

@@ -13,7 +13,7 @@ from .options import SEED
 from .summary import print_run
 from .values import IntRange
 
-# One boot of each kernel: these differ so much that a few rounds tell them apart, and a cold boot takes as long as ten rounds.
+# One boot of each kernel: these differ so much that a few rounds tell them apart, and a cold boot takes longer than all of these.
 _ROUNDS = 24
 
 

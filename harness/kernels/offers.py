@@ -80,8 +80,8 @@ class Offers:
 
     def _is_settled(self, index: Index, max_age_s: float) -> bool:
         """Whether the mirror need not be asked."""
-        asked_s = 0.0 if index in self._refused else self._asked.get(index, max_age_s + 1)
-        return index.is_fresh(max_age_s) or asked_s <= max_age_s
+        was_asked = index in self._refused or self._asked.get(index, max_age_s + 1) <= max_age_s
+        return was_asked or index.is_fresh(max_age_s)
 
     def _read(self, indexes: list[Index], max_age_s: float, *, is_named: bool) -> None:
         """Reads lists again, several at a time: downloading one overlaps with parsing another."""
