@@ -31,7 +31,7 @@ from ..system.signals import deferred
 from ..system.slots import GuestSlot, take_slot
 from .activity import ActivityWatch, activity_of
 from .certs import Certificates, make_certificates
-from .console import find_end, find_panic, find_trouble, read_console
+from .console import find_end, find_panic, find_silent_timer, find_trouble, read_console
 from .monitor import go_on, restoring_command, save
 from .qemu import BINARY, GuestSpec, qemu_argv
 from .snapshot import Snapshot
@@ -219,6 +219,12 @@ class Guest:
                 if self.docker.ping():
                     api.timeout = patience_s
                     return
+            if (cpu := find_silent_timer(read_console(self.console))) is not None:
+                raise SilentTimerError(
+                    f"CPU {cpu} of the guest had no timer interrupts while it started"
+                    f"{' (under tcg probably the emulator)' if self._config.accel == Accel.TCG else ''}",
+                    self._diagnosis(),
+                )
             time.sleep(0.02 if self._snapshot else 0.2)
         raise GuestError(
             f"the guest's Docker API did not answer within {self._config.api_deadline_s:.0f} s", self._diagnosis()
@@ -338,6 +344,10 @@ def _remove_leftovers(runtime: Path) -> None:
         pid = left.name.split("-")[1]
         if pid.isdigit() and not owner_is_alive(int(pid), left) and not is_held(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+class SilentTimerError(GuestError):
+    """A CPU of the guest has no timer: it would hardly ever finish its start, and another boot most probably does."""
 
 
 class PortTakenError(Exception):

@@ -161,3 +161,14 @@ def test_an_engine_that_did_not_start_is_no_panic(tmp_path):
         (tmp_path / "console").write_text(f"[ 1.0] Kernel panic - not syncing: {text}\n")
         with pytest.raises(GuestError, match=says):
             guest._check_alive()
+
+
+def test_a_start_without_a_timer_is_not_waited_for(tmp_path):
+    """It takes 180 s else."""
+    config = machine.GuestConfig(tmp_path, tmp_path, Accel.TCG, vcpus=2, memory_mib=1, console=tmp_path / "console")
+    guest = machine.Guest(config)
+    guest._process, guest._private = SimpleNamespace(poll=lambda: None, pid=0), tmp_path
+    guest.client = SimpleNamespace(api=SimpleNamespace(timeout=1), ping=lambda: False)
+    (tmp_path / "console").write_text("rcu: \tPossible timer handling issue on cpu=1 timer-softirq=2\n" * 2)
+    with pytest.raises(machine.SilentTimerError, match="CPU 1 of the guest had no timer interrupts while it started"):
+        guest._wait_for_api()

@@ -12,7 +12,7 @@ import pytest
 from harness.errors import GuestError
 from harness.experiment.guests import TrialGuests
 from harness.guest.certs import make_certificates
-from harness.guest.console import find_end, find_panic, find_trouble
+from harness.guest.console import find_end, find_panic, find_silent_timer, find_trouble
 from harness.guest.monitor import restoring_command
 from harness.guest.qemu import GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
@@ -205,3 +205,19 @@ def test_a_panic_after_int3_names_the_likely_cause():
     )
     assert find_panic(console).startswith("Fatal exception in interrupt after int3 (under tcg probably the emulator")
     assert find_panic(console[console.index("Kernel") :]) == "Fatal exception in interrupt"
+
+
+# Console of a 6.12 guest under QEMU 10.0 whose CPU 1 had no timer interrupt from its start on.
+STALL = (
+    "[   {time}.589003][    C0] rcu: rcu_sched kthread timer wakeup didn't happen for 5251 jiffies! g-919 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x402\n"
+    "[   {time}.589884][    C0] rcu: \tPossible timer handling issue on cpu={cpu} timer-softirq={count}\n"
+    "[   {time}.590342][    C0] rcu: rcu_sched kthread starved for 5252 jiffies! g-919 f0x0 RCU_GP_WAIT_FQS(5) ->state=0x402 ->cpu={cpu}\n"
+)
+
+
+def test_a_cpu_without_a_timer_is_told_from_a_slow_one():
+    first, second = STALL.format(time=24, cpu=1, count=2), STALL.format(time=45, cpu=1, count=2)
+    assert find_silent_timer("oomtrial-init: mounted\n" + first + second) == 1
+    assert find_silent_timer(first) is None
+    assert find_silent_timer(first + STALL.format(time=45, cpu=1, count=40)) is None
+    assert find_silent_timer(first + STALL.format(time=45, cpu=3, count=2)) is None
