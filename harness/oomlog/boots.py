@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 from .events import Boot
@@ -184,9 +185,9 @@ class Boots:
 
 
 def _duplicate_key(location: Location, record: Any) -> tuple[Any, ...] | None:
-    """What makes a record the same as another; None for records without a stamp."""
+    """What makes a record the same as another; None for records without a stamp, or with one that is no number and equals nothing."""
     time_s = location.time_s
-    if time_s is None:
+    if time_s is None or isnan(time_s):
         return None
     if isinstance(record, KilledLine):
         return (time_s, location.sequence, record)

@@ -178,6 +178,13 @@ def test_bytes_that_are_no_text_are_shown_as_the_reference_shows_them():
     assert tables_of_both([(records, 9)]) == ""
 
 
+def test_a_stamp_that_is_no_number_makes_nothing_forgotten():
+    """The lines that are remembered to tell copies by. Found by tests/fuzz/fuzz_compiled.py."""
+    kill = at(1, KilledLine("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True))
+    far_below = at(1500, Reaped("reaped", 8, "a", 0, 0, 0, True), float("nan"))
+    assert tables_of_both([([kill, far_below, kill], 4)]) == ""
+
+
 def test_a_row_that_was_given_does_not_change():
     """A kill is given 10 s later; what is printed then of its memory is too late, whenever the rows are taken."""
     kill = KilledLine("Out of memory", 7, "a", 1, 1, 1, 1, 0, 1, 0, True)
