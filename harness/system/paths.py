@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from ..errors import HostError
+from .signals import deferred
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -64,15 +65,17 @@ def require_room(directory: Path, need_bytes: int, purpose: str, elsewhere: str 
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file; a reader sees the old content or the new one, never a part. Synced to the disk before it gets its name."""
+    """Replaces a file; a reader sees the old content or the new one, never a part. Synced to the disk before it gets its name.
+    Ctrl-C comes after it, so that no temporary file is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may leave the new name with no content
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise HostError(f"cannot write {path}: {error.strerror}") from error
+    with deferred():
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut may leave the new name with no content
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise HostError(f"cannot write {path}: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """A second Ctrl-C does not leave what the first one ended half done."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from harness.containers import session
 from harness.guest import machine
 from harness.guest.machine import Guest, GuestConfig
+from harness.system.paths import write_atomically
 from harness.system.signals import ENDING, deferred
 from harness.system.slots import take_slot
 
@@ -50,6 +52,15 @@ def test_another_thread_is_left_alone():
     thread.start()
     thread.join()
     assert done == [signal.getsignal(signal.SIGINT)]
+
+
+def test_ctrl_c_while_a_file_is_written_leaves_no_part_of_it(tmp_path, monkeypatch):
+    """Seen on a slow machine: a second Ctrl-C while the tables of an interrupted run were written."""
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "rounds.parquet", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["rounds.parquet"]
+    assert (tmp_path / "rounds.parquet").read_bytes() == b"whole"
 
 
 def test_ctrl_c_while_a_guest_is_stopped_leaves_no_keys(tmp_path, monkeypatch):
