@@ -4,8 +4,8 @@ For 6.1, 6.12 and 7.3, with 4 vCPUs and with 2: stock, stock again (A/A), three 
 in DIRECTORY under a name such as 6.1-4-vcpus. A run that was stopped, here or with Ctrl-C, is resumed by the same command, and one that is
 there is not made again: the whole takes hours where a guest boots slowly. `--only TEXT`: the runs whose name has it.
 
-A Markdown table of each run is printed, and at the end how many of the known differences were found, what no known difference came out as, and
-the A/A pairs. `--tables`: of the runs that are there; nothing is measured.
+A Markdown table of each run is printed; at the end, how many of the known differences were found, the verdicts of the A/A pairs, and those of
+arms of which nothing was known. `--tables`: of the runs that are there; nothing is measured.
 """
 
 from __future__ import annotations
