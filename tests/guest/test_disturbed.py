@@ -182,7 +182,8 @@ def test_two_runs_side_by_side_disturb_nothing_of_each_other(start_oomtrial, ver
             assert rounds["witness_disagreement"].isna().all()
             assert rounds["witnesses_checked"].all()
             trials = list((out / "trials").iterdir())
-            assert [edited_files(trial) for trial in trials] == [[]]
+            # more than one where the machine is so slow that an engine gives up its start
+            assert [edited_files(trial) for trial in trials] == [[]] * len(trials)
             tables = {path.name: path.read_bytes() for path in (out / "tables").iterdir()}
             assert rebuild_tables(out) == []
             assert {path.name: path.read_bytes() for path in (out / "tables").iterdir()} == tables

@@ -5,6 +5,7 @@ import multiprocessing
 import sys
 import tarfile
 from concurrent.futures import ProcessPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -142,3 +143,12 @@ def test_dask_is_asked_for_in_one_line(monkeypatch, tmp_path):
         run_experiment(
             Experiment(Request(REQUEST.arms, REQUEST.scenarios, 5, 2, 1, tmp_path / "r"), quiet()), "local:2"
         )
+
+
+def test_workers_that_are_gone_are_not_said_to_be_too_small():
+    """As on a busy machine, where both of a local cluster lost their connection."""
+    pytest.importorskip("distributed")
+    cluster = Cluster("tls://host:8786", 1, 64)
+    cluster._client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": {}})
+    with pytest.raises(HostError, match="the workers at tls://host:8786 are gone"):
+        _ = cluster.executor
