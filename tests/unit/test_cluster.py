@@ -149,6 +149,6 @@ def test_workers_that_are_gone_are_not_said_to_be_too_small():
     """As on a busy machine, where both of a local cluster lost their connection."""
     pytest.importorskip("distributed")
     cluster = Cluster("tls://host:8786", 1, 64)
-    cluster._client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": {}})
+    cluster._client = SimpleNamespace(scheduler_info=lambda **_: {"workers": {}})
     with pytest.raises(HostError, match="the workers at tls://host:8786 are gone"):
         _ = cluster.executor
