@@ -11,14 +11,20 @@ arms of which nothing was known. `--tables`: of the runs that are there; nothing
 from __future__ import annotations
 
 import argparse
-import json
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from harness.analysis.arm import Arm
+from harness.analysis.families import p_words
+from harness.analysis.summary import Summary
+from harness.analysis.verdict import Comparison as ArmComparison
+from harness.errors import OomtrialError
+from harness.runs.tables import summarize
 
 VERSIONS = ("6.1", "6.12", "7.3")
 VCPUS = (4, 2)
@@ -45,7 +51,7 @@ HEADINGS = (
     "rounds with a redundant kill",
     "95 % interval",
     "difference, points",
-    "p, redundant / surplus",
+    "test, redundant / surplus",
     "verdict",
     "kills / redundant / surplus",
     "round, ms",
@@ -80,77 +86,67 @@ class Comparison:
         return (_KNOWN_BAD | KNOWN[self.version]).get(kernel.partition("+")[2].partition(" ")[0])
 
 
-def read_summary(out: Path) -> dict[str, Any]:
-    """The summary of a run."""
-    argv = [sys.executable, "-m", "harness", "summary", "--format", "json", str(out)]
-    summary: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
-    return summary
+def p_text(p: float | None) -> str:
+    return "-" if p is None else p_words(p)
 
 
-def p_words(p: float | None) -> str:
-    if p is None:
-        return "-"
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def row(arm: dict[str, Any], comparison: dict[str, Any] | None) -> str:
+def row(arm: Arm, comparison: ArmComparison | None) -> str:
     """An arm's line; without a comparison it is stock."""
-    completed = arm["completed_rounds"]
-    cells = [
-        f"`{arm['kernel']}`",
-        f"{arm['rounds_with_redundant']} of {completed}, {100 * arm['rate']:.1f} %" if completed else "none completed",
-        f"{100 * arm['ci_low']:.1f} to {100 * arm['ci_high']:.1f} %" if completed else "-",
-    ]
-    if comparison is None or comparison["difference"] is None:
+    cells = [f"`{arm.arm}`", f"{arm.rounds_with_redundant} of {arm.completed_rounds}"]
+    if arm.rate is None or arm.ci_low is None or arm.ci_high is None:
+        cells.append("-")
+    else:
+        cells[-1] += f", {100 * arm.rate:.1f} %"
+        cells.append(f"{100 * arm.ci_low:.1f} to {100 * arm.ci_high:.1f} %")
+    if comparison is None:
         cells += ["", "", ""]
     else:
-        low, high = comparison["difference_low"], comparison["difference_high"]
+        shown = [comparison.difference, comparison.difference_low, comparison.difference_high]
+        points = [f"{100 * value:+.1f}" for value in shown if value is not None]
         cells += [
-            f"{100 * comparison['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})",
-            f"{p_words(comparison['p_adjusted'])} / {p_words(comparison['surplus_p_adjusted'])}",
-            comparison["verdict"],
+            f"{points[0]} ({points[1]} to {points[2]})" if len(points) == len(shown) else "-",
+            f"{p_text(comparison.p_adjusted)} / {p_text(comparison.surplus_p_adjusted)}",
+            comparison.verdict,
         ]
-    cells.append(f"{arm['kills']} / {arm['redundant_kills']} / {arm['surplus_kills']}")
-    cells += ["-" if arm[key] is None else f"{arm[key]:.0f}" for key in ("duration_ms_per_round", "stall_ms_per_round")]
+    cells.append(f"{arm.kills} / {arm.redundant_kills} / {arm.surplus_kills}")
+    cells += ["-" if ms is None else f"{ms:.0f}" for ms in (arm.duration_ms_per_round, arm.stall_ms_per_round)]
     return f"| {' | '.join(cells)} |"
 
 
-def table(comparison: Comparison, summary: dict[str, Any]) -> str:
+def table(comparison: Comparison, summary: Summary) -> str:
     """A run as Markdown, with what its numbers rest on."""
-    arms = summary["arms"]
-    by_kernel = {one["kernel"]: one for one in summary["comparisons"]}
-    completed, run = (sum(arm[key] for arm in arms) for key in ("completed_rounds", "rounds"))
+    arms, by_arm = summary.arms, {one.arm: one for one in summary.comparisons}
     lines = [
-        f"**{comparison.version}, {comparison.vcpus} vCPUs** ({summary['state']})",
+        f"**{comparison.version}, {comparison.vcpus} vCPUs** ({summary.state})",
         "",
         f"| {' | '.join(HEADINGS)} |",
         "|---" * len(HEADINGS) + "|",
-        *(row(arm, by_kernel.get(arm["kernel"])) for arm in arms),
+        *(row(arm, by_arm.get(arm.arm)) for arm in arms),
         "",
-        f"{completed} of {run} rounds completed, {sum(arm['warm_up_rounds'] for arm in arms)} warm-up rounds apart; "
-        f"{min(arm['boots'] for arm in arms)} to {max(arm['boots'] for arm in arms)} boots per arm; "
-        f"{sum(arm['witness_disagreements'] for arm in arms)} disagreements of the witnesses, "
-        f"{sum(arm['lost_records'] for arm in arms)} lost records, {sum(arm['unknown_kills'] for arm in arms)} kills of unknown class",
+        f"{sum(arm.completed_rounds for arm in arms)} of {sum(arm.rounds for arm in arms)} rounds completed, "
+        f"{sum(arm.warm_up_rounds for arm in arms)} warm-up rounds apart; {', '.join(str(arm.boots) for arm in arms)} boots; "
+        f"{sum(arm.witness_disagreements for arm in arms)} disagreements of the witnesses, "
+        f"{sum(arm.lost_records for arm in arms)} lost records, {sum(arm.unknown_kills for arm in arms)} kills of unknown class",
     ]
     return "\n".join(lines)
 
 
-def findings(runs: Sequence[tuple[Comparison, dict[str, Any]]]) -> str:
+def findings(runs: Sequence[tuple[Comparison, Summary]]) -> str:
     """How the verdicts fit what is known."""
     missed, pairs, unknown = [], Counter[str](), []
     known = found = 0
     for comparison, summary in runs:
-        for one in summary["comparisons"]:
-            where = f"{one['kernel']}, {comparison.vcpus} vCPUs: {one['verdict']}"
-            expected = comparison.expected(one["kernel"])
-            if one["is_null"]:
-                pairs[one["verdict"]] += 1
+        for one in summary.comparisons:
+            where = f"{one.arm}, {comparison.vcpus} vCPUs: {one.verdict}"
+            expected = comparison.expected(one.arm)
+            if one.is_null:
+                pairs[one.verdict] += 1
             elif expected is None:
                 unknown.append(where)
             else:
                 known += 1
-                found += one["verdict"] == expected
-                if one["verdict"] != expected:
+                found += one.verdict == expected
+                if one.verdict != expected:
                     missed.append(f"{where}, not {expected}")
     lines = [f"{found} of {known} known differences found."]
     lines += [f"- {words}" for words in missed]
@@ -168,24 +164,32 @@ def main() -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="runs whose name has this in it")
     parser.add_argument("--tables", action="store_true", help="measure nothing")
     arguments = parser.parse_args()
+    # Ctrl-C is for the run, which clears up after itself and can be resumed; it does not inherit this.
+    signal.signal(signal.SIGINT, lambda *_: None)
     runs = []
-    for version in VERSIONS:
-        for vcpus in VCPUS:
-            comparison = Comparison(version, vcpus)
-            out = arguments.directory / comparison.name
-            if arguments.only not in comparison.name:
-                continue
-            if not arguments.tables:
-                argv = comparison.command(out, arguments.rounds, arguments.boots)
-                done = subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
-                if done.returncode:
-                    return done.returncode
-            if out.exists():
-                runs.append((comparison, read_summary(out)))
-                print(table(*runs[-1]), end="\n\n", flush=True)
+    comparisons = [Comparison(version, vcpus) for version in VERSIONS for vcpus in VCPUS]
+    names = [comparison.name for comparison in comparisons]
+    for comparison in comparisons:
+        out = arguments.directory / comparison.name
+        if arguments.only not in comparison.name:
+            continue
+        if not arguments.tables:
+            argv = comparison.command(out, arguments.rounds, arguments.boots)
+            done = subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
+            if done.returncode:
+                return done.returncode
+        if out.exists():
+            runs.append((comparison, summarize(out)))
+            print(table(*runs[-1]), end="\n\n", flush=True)
+    if not runs:
+        parser.error(f"{arguments.directory} has no such run; its name is one of {', '.join(names)}")
     print(findings(runs))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OomtrialError as error:
+        print(f"comparison: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

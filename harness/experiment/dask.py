@@ -154,9 +154,7 @@ class Cluster:
             for address, worker in self._client.scheduler_info(n_workers=-1)["workers"].items()
         }
         if not declared:
-            raise HostError(
-                f"the workers at {self._text} are gone", "start some again; `oomtrial run --resume` continues the run"
-            )
+            raise HostError(f"the workers at {self._text} are gone", "their own output says why; then run this again")
         for address, has in declared.items():
             if not {"cores", "memory"} <= has.keys():
                 raise HostError(

@@ -16,7 +16,7 @@ _INIT_EXITED = re.compile(r"Attempted to kill init! exitcode=0x[0-9a-f]{6}00\b")
 _INT3 = re.compile(r"Oops: int3: 0000")
 _PATCHED_CODE = " after int3 (under tcg probably the emulator: it met an instruction that the kernel was patching)"
 # kernel/rcu/tree_stall.h: a kthread of RCU sleeps on a CPU whose timer never rings; the count is of the timer softirqs of that CPU. Seen in
-# 2 of about 300 boots of 6.12 under QEMU 10.0's software emulation, with CPU 1 from its start on; the guest then crawls.
+# 1 of 100 boots of 6.12 under QEMU 10.0's software emulation, and in none of 100 under 7.2's: CPU 1 from its start on; the guest then crawls.
 _NO_TIMER = re.compile(r"rcu:\s+Possible timer handling issue on cpu=(\d+) timer-softirq=(\d+)")
 _TROUBLE = re.compile(
     r"watchdog: BUG: soft lockup|blocked for more than \d+ seconds|rcu: INFO: .* stall|oomtrial-init: failed: .*"
