@@ -13,7 +13,14 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from ..containers.images import Image, load_image
-from ..containers.running import API_ERRORS, READS_KMSG, WATCHER, FollowedContainer, OutputEndedError
+from ..containers.running import (
+    API_ERRORS,
+    NO_NETWORK,
+    READS_KMSG,
+    WATCHER,
+    FollowedContainer,
+    OutputEndedError,
+)
 from ..errors import GuestError, HostError
 from ..oomlog.kmsg import KmsgRecord, lost_records, parse_kmsg_record
 
@@ -59,7 +66,7 @@ class Watcher:
                 name=f"oomtrial-{token}-{WATCHER}",
                 pid_mode="host",
                 cgroupns="host",
-                network_mode="none",
+                **NO_NETWORK,
                 **READS_KMSG,
                 volumes={"/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "rw"}},
                 log_config=LogConfig(type=LogConfig.types.JSON),

@@ -16,7 +16,7 @@ from docker.types import LogConfig
 from harness.collectors.files import EvidenceWriter, TrialRecord, write_trial
 from harness.collectors.rounds import read_evidence
 from harness.containers.images import load_image
-from harness.containers.running import API_ERRORS
+from harness.containers.running import API_ERRORS, NO_NETWORK
 from harness.errors import GuestError, HostError
 from harness.experiment.trial import TrialProgress, run_trial
 from harness.experiment.workload import TrialJob
@@ -114,13 +114,16 @@ def test_nothing_in_a_guest_reaches_beyond_it(make_guest, prepared):
             )
 
         port = listener.getsockname()[1]
-        for network in ("host", "none"):
+        for network in ({"network_mode": "host"}, {"network_mode": "none"}, NO_NETWORK):
             with pytest.raises(ContainerError):
-                reach(("10.0.2.2", str(port)), network_mode=network)
+                reach(("10.0.2.2", str(port)), **network)
         with pytest.raises(TimeoutError):
             listener.accept()
         # the same way works where it leads somewhere: to the guest's own engine
         reach(("127.0.0.1", "2376"), network_mode="host")
+        # and a container of ours does not reach that either
+        with pytest.raises(ContainerError):
+            reach(("127.0.0.1", "2376"), **NO_NETWORK)
 
 
 def test_the_api_is_for_the_holder_of_the_key_only(make_guest):
