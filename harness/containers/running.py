@@ -148,7 +148,7 @@ class FollowedContainer:
 
 
 # Either keeps a container off every network. With the mode alone the engine still sets up a sandbox for it, for which it starts
-# its own program again, twice (libnetwork's netns-create and setkey, Docker 20.10 to 28): 5 of the 7 s of a start under emulation.
+# its own program again, twice (libnetwork; seen with Docker 20.10): 5 of the 7 s of a start under emulation.
 NO_NETWORK: dict[str, Any] = {"network_mode": "none", "network_disabled": True}
 
 
