@@ -147,8 +147,8 @@ class FollowedContainer:
         return None
 
 
-# Either keeps a container off every network. With the mode alone the engine still sets up a sandbox for it, for which it starts
-# its own program again, twice (libnetwork; seen with Docker 20.10): 5 of the 7 s of a start under emulation.
+# With the mode alone, Docker 20.10 sets up a sandbox all the same, for which it starts its own program twice more (libnetwork): 5 of
+# the 7 s of a start under emulation.
 NO_NETWORK: dict[str, Any] = {"network_mode": "none", "network_disabled": True}
 
 
