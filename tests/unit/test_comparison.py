@@ -5,27 +5,34 @@ from pathlib import Path
 import pytest
 
 import harness
+from benchmarks.comparison import VERSIONS, Comparison
 from harness.runs.summary import summarize_runs
 
 RESULTS = Path(__file__).parents[2] / "results"
 SETS = sorted(RESULTS.glob("comparison/*"))
 
 
-def test_there_are_four():
-    assert [path.name for path in SETS] == ["6.1-2-vcpus", "6.1-4-vcpus", "6.12-2-vcpus", "6.12-4-vcpus"]
+# stock's own share is 4 % there: eight boots do not tell none from it
+MISSED = {("6.1-2-vcpus", "wait-for-victim"): "not enough rounds"}
+
+
+def test_every_version_with_four_vcpus_is_there():
+    assert {f"{version}-4-vcpus" for version in VERSIONS} <= {path.name for path in SETS}
 
 
 @pytest.mark.parametrize("path", SETS, ids=lambda path: path.name)
 def test_the_controls_come_out_as_they_must(path):
+    version, vcpus, _ = path.name.split("-")
+    comparison = Comparison(version, int(vcpus))
     run = harness.load_run(path)
-    assert all(arm.completed_rounds == 200 and arm.boots == 8 for arm in run.summary.arms)
-    verdicts = {found.arm.split("+")[-1]: found.verdict for found in run.summary.comparisons}
-    (stock_again,) = (verdict for arm, verdict in verdicts.items() if arm.endswith("(2)"))
-    assert stock_again not in {"better", "worse", "mixed"}
-    assert verdicts["ignore-pending-victim"] == "worse"
-    assert verdicts["early-reap-no-margin"] == "worse"
-    # stock's own share is 4 % there: eight boots do not tell none from it
-    assert verdicts["wait-for-victim"] == ("not enough rounds" if path.name == "6.1-2-vcpus" else "better")
+    assert all(arm.completed_rounds == 200 and arm.boots >= 8 for arm in run.summary.arms)
+    stock_again = [found.verdict for found in run.summary.comparisons if found.is_null]
+    assert len(stock_again) == 1
+    assert stock_again[0] not in {"better", "worse", "mixed"}
+    expected = {found.arm: comparison.expected(found.arm) for found in run.summary.comparisons if not found.is_null}
+    known = {arm: MISSED.get((path.name, arm.split("+")[-1]), verdict) for arm, verdict in expected.items() if verdict}
+    assert len(known) >= 3
+    assert {found.arm: found.verdict for found in run.summary.comparisons if found.arm in known} == known
 
 
 def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
