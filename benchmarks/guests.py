@@ -14,14 +14,20 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from harness.analysis.summary import Summary
+from harness.errors import INTERRUPTED
+from harness.runs.tables import summarize
 
 CONFIG = Path(__file__).with_name("virtme.config")
 CHROOT = ["/host/usr/bin/busybox", "chroot", "/host", "/bin/sh", "-c"]
@@ -34,6 +40,15 @@ while [ $i -lt {rounds} ]; do
     i=$((i + 1))
 done
 """
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run, as it ended."""
+
+    summary: Summary
+    wall_s: float
+    guest_start_s: list[float]  # of each trial
 
 
 class Machine:
@@ -68,18 +83,22 @@ class Machine:
         )
         return Guest(config)
 
-    def run(self, *arguments: str) -> dict[str, Any]:
-        """`oomtrial run` with these arguments; its summary, and how long it took as `wall_s`."""
+    def run(self, *arguments: str) -> Ran:
+        """`oomtrial run` with these arguments. Ends the benchmark when it fails."""
         out = Path(tempfile.mkdtemp(dir=self.place)) / "run"
         argv = [sys.executable, "-m", "harness", "run", "--config", str(CONFIG), "--vcpus", str(self.vcpus)]
+        # Ctrl-C is for the run meanwhile, which clears up after itself; it does not inherit this.
+        handler = signal.signal(signal.SIGINT, lambda *_: None)
         started = time.monotonic()
-        subprocess.run([*argv, "--out", str(out), *arguments], check=True, stdout=subprocess.DEVNULL)
+        try:
+            done = subprocess.run([*argv, "--out", str(out), *arguments], check=False, stdout=subprocess.DEVNULL)
+        finally:
+            signal.signal(signal.SIGINT, handler)
         wall_s = time.monotonic() - started
-        argv = [sys.executable, "-m", "harness", "summary", "--format", "json", str(out)]
-        output = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
-        summary: dict[str, Any] = json.loads(output)
-        started_s = [json.loads(path.read_text())["guest_start_s"] for path in out.glob("trials/*/trial.json")]
-        return summary | {"wall_s": wall_s, "guest_start_s": started_s}
+        if done.returncode:
+            sys.exit(done.returncode)
+        starts = [json.loads(path.read_text())["guest_start_s"] for path in out.glob("trials/*/trial.json")]
+        return Ran(summarize(out), wall_s, starts)
 
 
 @contextlib.contextmanager
@@ -175,9 +194,7 @@ def main() -> None:
                 colds.append(seconds)
         cold_s = statistics.median(colds)
         warm_s = statistics.median(
-            s
-            for _ in range(repeat)
-            for s in machine.run(*options[:2], "--rounds", "1", "--boots", "1")["guest_start_s"]
+            s for _ in range(repeat) for s in machine.run(*options[:2], "--rounds", "1", "--boots", "1").guest_start_s
         )
         if arguments.virtme:
             other_s = statistics.median(virtme_s(arguments.virtme, machine) for _ in range(repeat))
@@ -187,8 +204,7 @@ def main() -> None:
         row("guest from a snapshot, containers started", f"{warm_s:.1f} s", other_s and warm_s / other_s)
         row("guest from a cold boot, Docker answers", f"{cold_s:.1f} s", other_s and cold_s / other_s)
 
-        summary = machine.run(*options)
-        minute = 60 * arguments.rounds / summary["wall_s"]
+        minute = 60 * arguments.rounds / machine.run(*options).wall_s
         loop_minute = 60 / docker_loop_s(machine, 20)
         test_s = statistics.median(boot_a_test_s(machine) for _ in range(3))
         row("rounds per minute, oomtrial run", f"{minute:.0f}", 1)
@@ -198,12 +214,15 @@ def main() -> None:
         kernels = ("--kernel", arguments.kernel, "--kernel", patched)
         most = ("--rounds", "200", "--boots", "25", "--until-decided")
         machine.run(*kernels, *most)  # builds, and leaves the snapshots
-        summary = machine.run(*kernels, *most)
-        (verdict,) = {comparison["verdict"] for comparison in summary["comparisons"]}
-        rounds = sum(arm["completed_rounds"] for arm in summary["arms"])
-        row(f"until decided ({verdict}, {rounds} rounds)", f"{summary['wall_s']:.0f} s", 1)
-        row("as many rounds, one boot per test", f"{rounds * test_s:.0f} s", rounds * test_s / summary["wall_s"])
+        ran = machine.run(*kernels, *most)
+        (verdict,) = {comparison.verdict for comparison in ran.summary.comparisons}
+        rounds = sum(arm.completed_rounds for arm in ran.summary.arms)
+        row(f"until decided ({verdict}, {rounds} rounds)", f"{ran.wall_s:.0f} s", 1)
+        row("as many rounds, one boot per test", f"{rounds * test_s:.0f} s", rounds * test_s / ran.wall_s)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

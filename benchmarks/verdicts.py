@@ -7,7 +7,8 @@ Kernels are built and snapshots are made before the clock starts: a first run of
 starts cold; the table says how many did. Wall time is that of the whole command: guests, rounds, interim analyses, tables and summary.
 
 Such a run takes another time with another seed, so each is repeated; the median is printed, with the least and the most. What
-was not decided within the maximum is shown as such, and a verdict that is not the known one is counted as wrong.
+was not decided within the maximum is shown as such, and a verdict that is not the known one is counted as wrong. Ctrl-C ends it; the rows
+of whole pairs are printed by then.
 
 The last row is simulated: no kernel of the patch library lowers stock's share from 9 % to 2 %, so the same test is made on runs that are
 drawn with these shares. Rounds of a boot correlate as they were measured to (ICC 0.012), and every redundant kill is a surplus kill. Its
@@ -20,6 +21,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -33,6 +35,9 @@ import numpy as np
 
 from harness.analysis.anytime import log_stakes
 from harness.analysis.planning import ALPHA, draw_hits
+from harness.analysis.summary import Summary
+from harness.errors import INTERRUPTED
+from harness.runs.tables import summarize
 from harness.spec.boots import INTERIM_ROUNDS
 
 _MOST_ROUNDS = 400  # per arm
@@ -78,15 +83,14 @@ class Found:
 
 
 def measure(pair: Pair, options: Sequence[str], place: Path) -> Found:
-    """Runs a pair with these options of `oomtrial run`."""
+    """Runs a pair with these options of `oomtrial run`. Raises CalledProcessError when that fails."""
     out = Path(tempfile.mkdtemp(dir=place)) / "run"
     kernels = ("--kernel", pair.base, "--kernel", pair.arm)
     argv = [sys.executable, "-m", "harness", "run", *kernels, *pair.options, *options, "--out", str(out)]
     started = time.monotonic()
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - started
-    argv = [sys.executable, "-m", "harness", "summary", "--format", "json", str(out)]
-    summary = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    summary = summarize(out)
     started = [json.loads(path.read_text())["started"] for path in out.glob("trials/*/trial.json")]
     shutil.rmtree(out)  # the evidence of dozens of runs would fill a small disk
     return read_found(summary, seconds, started.count("cold"))
@@ -98,18 +102,11 @@ def seconds_per_boot(runs: Sequence[Found]) -> float | None:
     return sum(seconds for seconds, _ in timed) / sum(2 * boots for _, boots in timed) if timed else None
 
 
-def read_found(summary: str, seconds: float, cold: int) -> Found:
-    """What the summary of a run says, as JSON."""
-    document = json.loads(summary)
-    (comparison,) = document["comparisons"]
-    arms = document["arms"]
-    return Found(
-        comparison["verdict"],
-        seconds,
-        sum(arm["completed_rounds"] for arm in arms),
-        max(arm["boots"] for arm in arms),
-        cold,
-    )
+def read_found(summary: Summary, seconds: float, cold: int) -> Found:
+    """What the summary of a run of two arms says."""
+    (comparison,) = summary.comparisons
+    rounds = sum(arm.completed_rounds for arm in summary.arms)
+    return Found(comparison.verdict, seconds, rounds, max(arm.boots for arm in summary.arms), cold)
 
 
 def simulate(per_boot: int, most: int, seed: int, boot_s: float | None) -> Found:
@@ -152,7 +149,7 @@ def row(label: str, how: str, expected: str, runs: Sequence[Found]) -> str:
     return f"| {label} | {how} | {counts} | {wrong} | {minutes} | {rounds} | {boots} | {cold} |"
 
 
-def main() -> None:
+def main() -> int:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vcpus", type=int, default=4)
@@ -161,6 +158,8 @@ def main() -> None:
     parser.add_argument("--before", action="store_true", help="also in boots of 25 rounds without warm-up")
     parser.add_argument("--only", metavar="TEXT", help="pairs whose kernel has this in its name, or simulated")
     arguments = parser.parse_args()
+    # Ctrl-C is for the run, which clears up after itself; it does not inherit this.
+    signal.signal(signal.SIGINT, lambda *_: None)
     now = ("--vcpus", str(arguments.vcpus), "--until-decided", "--rounds", str(arguments.most))
     before = (*now, "--boots", str(arguments.most // _ROUNDS_BEFORE), "--warm-up", "0")
     ways = ((INTERIM_ROUNDS, now), *([(_ROUNDS_BEFORE, before)] if arguments.before else []))
@@ -177,6 +176,8 @@ def main() -> None:
                 try:
                     runs = [measure(pair, (*options, "--seed", str(seed)), Path(scratch)) for seed in seeds][1:]
                 except subprocess.CalledProcessError as error:
+                    if error.returncode == INTERRUPTED:
+                        return INTERRUPTED
                     print(
                         f"| {pair.words} | {how} | not measured: exit code {error.returncode} | | | | | |", flush=True
                     )
@@ -189,7 +190,8 @@ def main() -> None:
             boot_s = seconds_per_boot(measured[per_boot])
             found = [simulate(per_boot, arguments.most, seed, boot_s) for seed in range(_SIMULATED_RUNS)]
             print(row(words, f"{_SIMULATED_RUNS} runs in boots of {per_boot} rounds", "better", found))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

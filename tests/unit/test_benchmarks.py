@@ -75,7 +75,7 @@ def test_a_part_is_charged_without_the_parts_within_it(monkeypatch: pytest.Monke
 def test_a_verdict_is_read_from_a_summary_and_a_wrong_one_is_counted() -> None:
     summary = summarize(Path(__file__).parents[2] / "results/example")
     one = msgspec.structs.replace(summary, arms=summary.arms[:2], comparisons=summary.comparisons[:1])
-    found = read_found(msgspec.json.encode(one).decode(), 30.0, 1)
+    found = read_found(one, 30.0, 1)
     assert (found.verdict, found.seconds, found.cold) == (one.comparisons[0].verdict, 30.0, 1)
     assert found.rounds == sum(arm.completed_rounds for arm in one.arms)
     runs = [Found("worse", 30.0, 32, 2, 0), Found("worse", 60.0, 48, 3, 0), Found("better", 66.0, 64, 4, 2)]
