@@ -28,7 +28,7 @@ from harness.runs.tables import summarize
 
 VERSIONS = ("6.1", "6.12", "7.3")
 VCPUS = (4, 2)
-# What each patch is known to do, from runs before (docs/regression-7.x.md, results/comparison); None: nothing is known beforehand.
+# What each patch is known to do, from runs before (docs/regression-7.x.md, results/comparison-8-boots); None: nothing is known beforehand.
 _OLD = {
     "wait-for-victim": "better",
     "recheck-margin": "better",

@@ -1,6 +1,6 @@
 """Plays a recorded run to the live view, block by block: `python tests/replaylive.py RUN [SECONDS] [--until-decided]`.
 
-RUN may be a set of tables (results/comparison/6.1-4-vcpus). It is for looking at the view on a terminal.
+RUN may be a set of tables (results/comparison-8-boots/6.1-4-vcpus). It is for looking at the view on a terminal.
 """
 
 import sys

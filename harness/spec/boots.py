@@ -9,7 +9,7 @@ import math
 
 # With fewer boots per arm the likeness of their rounds cannot be estimated: DEFAULT_ICC stands in for it.
 MIN_BOOTS = 8
-# Correlation of two rounds of one boot: 0.012 over results/comparison, 95 % 0.000 to 0.029.
+# Correlation of two rounds of one boot: 0.012 over results/comparison-8-boots, 95 % 0.000 to 0.029.
 DEFAULT_ICC = 0.03
 LEAST, MOST = 4, 25  # rounds per boot that the rule gives
 INTERIM_ROUNDS = 8  # rounds per boot, at most, with --until-decided: an interim analysis follows each boot

@@ -15,7 +15,7 @@ from harness.report.mail import command_lines
 from harness.spec.arm import ArmSpec, name_arms
 
 ROOT = Path(__file__).parents[2]
-STORED = [ROOT / f"results/{name}" for name in ("comparison/6.1-4-vcpus", "never-better/hang")]
+STORED = [ROOT / f"results/{name}" for name in ("comparison-8-boots/6.1-4-vcpus", "never-better/hang")]
 LONG = "source:6.1+" + "/a/very/long/path" * 6 + "/" + "name-of-a-patch-" * 4 + "v2.patch"
 
 
@@ -64,7 +64,7 @@ def test_the_command_that_measured_it_is_without_the_directory():
 
 
 def test_report_and_compare_print_the_same():
-    run = ROOT / "results/comparison/6.12-4-vcpus"
+    run = ROOT / "results/comparison-8-boots/6.12-4-vcpus"
     text = invoke("summary", run, "--format", "mail")
     assert invoke("report", "--mail", run) == text
     assert invoke("compare", run, "--format", "mail") == text

@@ -13,8 +13,8 @@ import harness
 from harness.cli import cli
 
 ROOT = Path(__file__).parents[2]
-RUN = ROOT / "results/comparison/6.1-4-vcpus"
-STORED = [ROOT / f"results/{name}" for name in ("example", "comparison/6.1-4-vcpus", "never-better/hang")]
+RUN = ROOT / "results/comparison-8-boots/6.1-4-vcpus"
+STORED = [ROOT / f"results/{name}" for name in ("example", "comparison-8-boots/6.1-4-vcpus", "never-better/hang")]
 
 
 def invoke(*arguments):

@@ -38,7 +38,7 @@ def run(tmp_path_factory):
     from harness.tables.schema import TABLES
     from harness.tables.store import load_tables, save_tables
 
-    stored = ROOT / "results/comparison/6.1-4-vcpus"
+    stored = ROOT / "results/comparison-8-boots/6.1-4-vcpus"
     run = tmp_path_factory.mktemp("series") / "run"
     shutil.copytree(stored, run)
     record = json.loads((stored / "run.json").read_text())
