@@ -38,6 +38,19 @@ FAILURES = (
 )  # of the baseline, and of the arm
 CONTROLS = (2, 30)  # boots and rounds per boot that `oomtrial controls` takes by default
 AMPLIFIED = (0.45, 0.52, 0.65)  # shares of rounds with a redundant kill, against none
+BOOTS = ((8, 25), (10, 20), (20, 5), (40, 5), (40, 10))  # of the test that takes 8 boots
+SPREADS = (
+    (0.0, 0.0),
+    (0.2, 0.2),
+    (0.5, 0.5),
+    (0.0, 0.2),
+    (0.2, 0.0),
+    (0.0, 0.5),
+    (0.5, 0.0),
+)  # of boots, see draw_kills()
+KILLS = (0.05, 0.3, 1.5, 6.0)  # surplus kills per round
+MORE_KILLS = ((0.05, 0.15), (0.2, 0.4), (1.5, 2.0), (1.5, 3.0), (1.7, 5.5))  # of the baseline, and of the arm
+_FLIPS = 2000
 POWERS = ((0.09, 0.02), (0.185, 0.335), (0.08, 0.0))
 
 
@@ -73,6 +86,51 @@ def more_shown(shares: tuple[float, float], iccs: tuple[float, float], design: t
         [each.sum(-1) for each in (arm, rounds, base, rounds)], clusters_of(arm, rounds, base, rounds)
     )
     return float(np.mean(found.limits(0.05)[0] > 0))
+
+
+def draw_kills(
+    generator: np.random.Generator, mean: float, spread: float, design: tuple[int, int], draws: int
+) -> np.ndarray:
+    """Surplus kills in each boot of each draw. `spread`: the standard deviation of a boot's own mean, over the mean."""
+    boots, per_boot = design
+    means = generator.gamma(1 / spread**2, mean * spread**2, (draws, boots)) if spread else mean
+    return generator.poisson(np.broadcast_to(means, (draws, boots)) * per_boot)
+
+
+def p_of_more(arm: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """One-sided p-values of `permutation.boot_test` for counts of boots in pairs, with as many rounds in each boot."""
+    boots = arm.shape[-1]
+    is_exact = 2**boots <= _FLIPS
+    if is_exact:
+        signs = 1 - 2 * (np.arange(2**boots) >> np.arange(boots)[:, None] & 1)
+    else:
+        signs = np.random.default_rng(1).choice([-1, 1], (boots, _FLIPS))
+    differences = (arm - base).astype(float)
+    reached = (differences @ signs >= differences.sum(-1)[:, None] - 1e-9).sum(-1)
+    return np.asarray(reached / 2**boots if is_exact else (reached + 1) / (_FLIPS + 1))
+
+
+def more_kills_shown(
+    means: tuple[float, float], spreads: tuple[float, float], design: tuple[int, int], draws: int
+) -> float:
+    """How often the one-sided test at 2.5 % says that the arm has more surplus kills per round; means and spreads of the arm come first."""
+    generator = np.random.default_rng(1)
+    arm, base = (draw_kills(generator, *each, design, draws) for each in zip(means, spreads, strict=True))
+    return float(np.mean((p_of_more(arm, base) < 0.025) & (arm.sum(-1) > base.sum(-1))))
+
+
+def more_shown_of_either(share: float, icc: float, design: tuple[int, int], draws: int) -> tuple[float, float]:
+    """How often the same kernel twice is called worse by the share of rounds with a surplus kill; and by that, or by surplus kills
+    per round. A round has one at most."""
+    boots, per_boot = design
+    generator = np.random.default_rng(1)
+    arm, base = (draw_hits(generator, share, icc, per_boot, (draws, boots)) for _ in "ab")
+    rounds = np.full((draws, boots), float(per_boot))
+    clusters = clusters_of(arm, rounds, base, rounds)
+    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
+    by_rounds = shares_of(totals, clusters.design_effect, clusters.degrees).limits(0.05)[0] > 0
+    by_kills = (p_of_more(arm, base) < 0.025) & (arm.sum(-1) > base.sum(-1))
+    return float(by_rounds.mean()), float((by_rounds | by_kills).mean())
 
 
 def fisher(shares: tuple[float, float], icc: float, draws: int, side: str) -> float:
@@ -134,6 +192,12 @@ def show(title: str, heading: Sequence[str], rows: Sequence[Sequence[str]]) -> N
         print(f"| {' | '.join(row)} |")
 
 
+def spread_words(spreads: tuple[float, float]) -> str:
+    return (
+        f"{spreads[0]:g}" if spreads[0] == spreads[1] else f"{spreads[0]:g} of the arm, {spreads[1]:g} of the baseline"
+    )
+
+
 def icc_words(iccs: tuple[float, float]) -> str:
     return f"{iccs[0]:g}" if iccs[0] == iccs[1] else f"{iccs[0]:g} and {iccs[1]:g}"
 
@@ -168,6 +232,44 @@ def main(draws: int) -> None:
             + [f"{more_shown((share, base), (icc, icc), d, draws):.2f}" for d in WITH_LONG]
             for base, share in FAILURES
             for icc in (0.012, 0.1)
+        ],
+    )
+    boots_designs = [f"{boots} x {rounds}" for boots, rounds in BOOTS]
+    show(
+        "Level of the one-sided test at 2.5 % of surplus kills per round: the worst of 0.05 to 6 kills, in %, by the spread of boots",
+        ["spread", *boots_designs],
+        [
+            [
+                spread_words(spreads),
+                *(f"{100 * max(more_kills_shown((k, k), spreads, d, draws) for k in KILLS):.1f}" for d in BOOTS),
+            ]
+            for spreads in SPREADS
+        ],
+    )
+    show(
+        "Power of the one-sided test at 2.5 % of surplus kills per round",
+        ["baseline against arm", "spread", *boots_designs],
+        [
+            [f"{base:g} against {mean:g}", f"{spread:g}"]
+            + [f"{more_kills_shown((mean, base), (spread, spread), d, draws):.2f}" for d in BOOTS]
+            for base, mean in MORE_KILLS
+            for spread in (0.0, 0.2)
+        ],
+    )
+    show(
+        "The same kernel twice: called worse by rounds with a surplus kill, and by these or surplus kills per round; the worst of"
+        " shares of 2 to 50 %, in %",
+        ["ICC", *boots_designs],
+        [
+            [f"{icc:g}"]
+            + [
+                " / ".join(
+                    f"{100 * max(each):.1f}"
+                    for each in zip(*(more_shown_of_either(s, icc, d, draws) for s in SHARES), strict=True)
+                )
+                for d in BOOTS
+            ]
+            for icc in (0.0, 0.012, 0.03, 0.1)
         ],
     )
     show(

@@ -24,6 +24,11 @@ from .permutation import Pairs
 _THETAS = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 
 
+def bet_p(pairs: Pairs, direction: int) -> float:
+    """A p-value by the highest stake so far, that holds however often was looked. Hits may be anything that is counted."""
+    return float(np.exp(-np.max(log_stakes(pairs, direction), initial=0.0)))
+
+
 def log_stakes(pairs: Pairs, direction: int) -> NDArray[np.float64]:
     """The log of the stake after each block, from 1 at the start; direction is 1 for a bet that the arm has more hits
     than its baseline, and -1 for fewer. Blocks are of shape (2 arms, 2: hits and rounds, blocks), in their order; axes before

@@ -1,27 +1,29 @@
-"""A pair of arms and what the tests say of it: four questions, each with one test, corrected for the number of comparisons."""
+"""A pair of arms and what the tests say of it: five questions, each with one test, corrected for the number of comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..spec.boots import MIN_BOOTS
 from .anytime import anytime_p
 from .arm import Arm
+from .betting import bet_p
 from .families import holm_factors
-from .permutation import Pairs, paired_blocks
+from .permutation import Pairs, boot_test, paired_blocks
 from .planning import ALPHA
 from .shares import PairTest
 from .tally import by_boot
 
-QUESTIONS = ("redundant", "surplus", "failed", "starved")
-ONE_SIDED = ("failed", "starved")  # at ALPHA / 2
+QUESTIONS = ("redundant", "surplus", "surplus_kills", "failed", "starved")
+ONE_SIDED = ("surplus_kills", "failed", "starved")  # at ALPHA / 2
 
 
 @dataclass(frozen=True)
 class Answer:
     """What the tests say of one question."""
 
-    pair: PairTest | None  # None where an arm has no round to ask
+    pair: PairTest | None  # None where an arm has no round to ask, and of what is no share of rounds
     p_value: float | None
     side: str
     blocks: Pairs | None = None  # of a sequential run
@@ -43,6 +45,7 @@ class Adjusted:
 
     redundant: float
     surplus: float
+    surplus_kills: float
     failed: float
     starved: float
     factors: dict[str, int]  # by which the level of each question is divided
@@ -69,11 +72,30 @@ def gather(arm: Arm, base: Arm, is_sequential: bool) -> Evidence:
         {
             "redundant": ask("redundant", "completed", "two-sided"),
             "surplus": ask("surplus", "completed", "two-sided"),
+            "surplus_kills": _more_surplus_kills(arm, base, is_sequential),
             "failed": ask("failed", "attempted", "greater"),
             "starved": ask("starved", "waits_known", "greater"),
         },
         is_sequential,
     )
+
+
+def _more_surplus_kills(arm: Arm, base: Arm, is_sequential: bool) -> Answer:
+    """Whether the arm has more surplus kills per round: by permutation of boots, or by bets on blocks, neither of which assumes how
+    the kills of a round or of a boot are distributed. Not asked where it has no more; the permutation takes MIN_BOOTS boots.
+    """
+    hits, rounds = "surplus_kills", "completed"
+    boots = [[boot for boot in by_boot(side.by_boot) if boot.completed] for side in (arm, base)]
+    mean, base_mean = (
+        sum(boot.surplus_kills for boot in side) / max(1, sum(boot.completed for boot in side)) for side in boots
+    )
+    if not (arm.has_oracle and base.has_oracle and mean > base_mean):
+        return Answer(None, None, "greater")
+    if is_sequential:
+        return Answer(None, bet_p(paired_blocks(arm.by_boot, base.by_boot, hits, rounds), 1), "greater")
+    if min(map(len, boots)) < MIN_BOOTS:
+        return Answer(None, None, "greater")
+    return Answer(None, boot_test(arm.by_boot, base.by_boot, hits, rounds, "greater").p_value, "greater")
 
 
 def adjust(family: Sequence[Evidence]) -> list[Adjusted]:

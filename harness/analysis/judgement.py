@@ -70,6 +70,9 @@ def judge(evidence: Evidence, adjusted: Adjusted, *, plans: bool = True) -> Judg
         return Judgement(
             Verdict.WORSE, f"redundant kills in more rounds, {p_words(adjusted.redundant)}{note}", ("redundant",)
         )
+    if adjusted.surplus_kills < ALPHA / 2:
+        because = f"more surplus kills per round: {_per_round(arm)} against {_per_round(base)}, {p_words(adjusted.surplus_kills)}{note}"
+        return Judgement(Verdict.WORSE, because, ("surplus_kills",))
     if adjusted.redundant >= ALPHA:
         return _undecided(evidence, adjusted, "redundant", note, plans=plans)
     if reason := _not_better(evidence):
@@ -88,6 +91,10 @@ def judge(evidence: Evidence, adjusted: Adjusted, *, plans: bool = True) -> Judg
 def _share(arm: Arm, question: str) -> float:
     hits = arm.rounds_with_surplus if question == "surplus" else arm.rounds_with_redundant
     return hits / arm.completed_rounds
+
+
+def _per_round(arm: Arm) -> str:
+    return f"{sum(boot.surplus_kills for boot in arm.by_boot) / arm.completed_rounds:.2f}"
 
 
 def _counts(evidence: Evidence, question: str) -> str:

@@ -1,9 +1,9 @@
-"""Secondary endpoints: figures that tell kernels apart by themselves, and decide no verdict.
+"""Secondary endpoints: figures that tell kernels apart by themselves. Their p-values decide no verdict.
 
 | endpoint | says | does not say |
 |---|---|---|
 | re-entry | rounds that entered out_of_memory() again after their first kill | whether that killed anybody; nothing of patches that gate behind the entry |
-| surplus | surplus kills per round | in how many rounds: that is part of the verdict |
+| surplus | surplus kills per round | in how many rounds; the verdict has a test of its own for either, if the arm has more |
 | decider | time from decisions to choices per round: how long deciders were stalled | why |
 
 Their p-values are corrected for nothing. Means have one from MIN_BOOTS boots per arm on, by permutation of boots.

@@ -2,14 +2,15 @@
 
 | verdict | said when |
 |---|---|
-| worse | more rounds hang, panic or are lost, or starve a survivor, or have redundant kills, or surplus kills |
+| worse | more rounds hang, panic or are lost, or starve a survivor, or have redundant kills, or surplus kills; or a round has more surplus kills |
 | better | redundant kills come in fewer rounds, so do surplus kills (processes were saved), and no more rounds fail or starve a survivor |
 | mixed | better here; in another scenario worse, or more rounds fail or starve a survivor |
 | no difference shown | none of these, though half the baseline's share would have been told from it, or processes were not saved |
 | not enough rounds | none of these, and the rounds are too few; with how many more boots are wanted |
 
-Four questions are asked of every comparison: redundant kills (two-sided), surplus kills (two-sided), failed rounds, and rounds
-that starve a survivor (one-sided, at ALPHA / 2). The answer is a score test of shares whose counts are deflated for the likeness
+Five questions are asked of every comparison: rounds with redundant kills (two-sided), rounds with surplus kills (two-sided), surplus kills
+per round, failed rounds, and rounds that starve a survivor (one-sided, at ALPHA / 2). Surplus kills per round tell kernels apart where nearly
+every round has one; they have a permutation test of boots. The other answers are a score test of shares whose counts are deflated for the likeness
 of the rounds of a boot (shares.py), in the one-sided ones that of each arm by itself; in a run that goes until it is decided, an
 e-process (anytime.py). Each question is corrected for the number of comparisons (Holm); the baseline's own kernel measured again is
 outside that family. "Better" needs two of them at once, which takes no correction: its error is at most that of either.
@@ -66,6 +67,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     p_adjusted: float | None
     surplus_p_value: float | None  # the same of rounds with a surplus kill
     surplus_p_adjusted: float | None
+    surplus_kills_p_value: (
+        float | None
+    )  # that a round has no more surplus kills, one-sided; None where it has none more, or boots are few
+    surplus_kills_p_adjusted: float | None
     failed_p_value: float | None  # that no larger share of rounds fails, one-sided
     failed_p_adjusted: float | None
     starved_p_value: float | None  # the same of rounds that starve a survivor; None where waits are not recorded
@@ -153,7 +158,7 @@ def _comparison_of(
         if is_null
         else judged.because
     )
-    redundant, surplus, failed, starved = (evidence.answers[name] for name in QUESTIONS)
+    redundant, surplus, surplus_kills, failed, starved = (evidence.answers[name] for name in QUESTIONS)
     alpha = ALPHA / adjusted.factors["redundant"]
     difference, ratio = _intervals(redundant, alpha)
     surplus_difference, _ = _intervals(surplus, ALPHA / adjusted.factors["surplus"])
@@ -183,6 +188,8 @@ def _comparison_of(
         p_adjusted=None if redundant.p_value is None else adjusted.redundant,
         surplus_p_value=surplus.p_value,
         surplus_p_adjusted=None if surplus.p_value is None else adjusted.surplus,
+        surplus_kills_p_value=surplus_kills.p_value,
+        surplus_kills_p_adjusted=None if surplus_kills.p_value is None else adjusted.surplus_kills,
         failed_p_value=failed.p_value,
         failed_p_adjusted=None if failed.p_value is None else adjusted.failed,
         starved_p_value=starved.p_value,

@@ -82,6 +82,8 @@ def _test_lines(comparison: Comparison) -> Iterator[str]:
         f"surplus {_p_value(comparison.surplus_p_value, comparison.surplus_p_adjusted, many)}; "
         f"failed rounds {_p_value(comparison.failed_p_value, comparison.failed_p_adjusted, many)}"
     )
+    if comparison.surplus_kills_p_value is not None:
+        yield f"more surplus kills per round {_p_value(comparison.surplus_kills_p_value, comparison.surplus_kills_p_adjusted, many)}"
     if comparison.starved_p_value is not None:
         yield f"starved rounds {_p_value(comparison.starved_p_value, comparison.starved_p_adjusted, many)}"
     yield f"test: {comparison.test}"
@@ -90,7 +92,12 @@ def _test_lines(comparison: Comparison) -> Iterator[str]:
     if comparison.permutation_p_value is not None:
         yield f"for comparison: permutation test of boots, {p_words(comparison.permutation_p_value)}, uncorrected"
     for endpoint in comparison.secondary:
-        yield f"secondary endpoint, not part of the verdict: {endpoint.words}"
+        part = (
+            "of which the verdict asks only whether it is more"
+            if endpoint.endpoint == "surplus"
+            else "not part of the verdict"
+        )
+        yield f"secondary endpoint, {part}: {endpoint.words}"
 
 
 def print_comparison(console: Console, comparison: Comparison, *, with_tests: bool = False, prefix: str = "") -> None:

@@ -152,12 +152,15 @@ class LiveView:
 
 
 def deciding_p(comparison: Comparison) -> float | None:
-    """The p-value that a verdict waits for: "better" takes fewer redundant and fewer surplus kills, "worse" more of either."""
+    """The p-value that a verdict waits for: "better" takes rounds with redundant and with surplus kills to be fewer, "worse" more of
+    either, or more surplus kills per round, which are tested at half of the level."""
     asked = (
         (comparison.p_adjusted, comparison.difference),
         (comparison.surplus_p_adjusted, comparison.surplus_difference),
     )
     tests = [(p_value, difference or 0.0) for p_value, difference in asked if p_value is not None]
+    if comparison.surplus_kills_p_adjusted is not None:
+        tests.append((min(1.0, 2 * comparison.surplus_kills_p_adjusted), 1.0))
     if not tests:
         return None
     rising = [p_value for p_value, difference in tests if difference >= 0]

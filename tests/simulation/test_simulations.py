@@ -5,10 +5,12 @@ Every draw is seeded. The whole table, of which these are cells, is in docs/stat
 
 from functools import cache
 
+import msgspec
 import numpy as np
 import pytest
 from simulated import boot_counts
 
+from benchmarks.simulations import draw_kills, more_kills_shown, more_shown_of_either, p_of_more
 from harness.analysis import planning
 from harness.analysis.bounds import bounds_of
 from harness.analysis.permutation import boot_test
@@ -297,3 +299,45 @@ def test_the_permutation_beside_it_agrees_where_both_can_tell():
     arm, base = boot_counts("a", [3] * 20, 15), boot_counts("b", [0] * 20, 15)
     assert boot_test(arm, base, "redundant", "completed").p_value < 0.001
     assert PairTest([(3, 15)] * 20, [(0, 15)] * 20).p_value("two-sided") < 0.001
+
+
+@pytest.mark.parametrize("kills", [0.05, 0.3, 1.5, 6.0])
+@pytest.mark.parametrize("spreads", [(0, 0), (0.2, 0.2), (0.5, 0.5), (0.2, 0)])
+def test_the_test_of_surplus_kills_per_round_holds_its_level(kills, spreads):
+    for design in ((8, 25), (20, 5), (40, 5)):
+        assert more_kills_shown((kills, kills), spreads, design, DRAWS) <= at_most(0.025), design
+
+
+def test_a_baseline_whose_boots_differ_more_costs_some_of_that_level():
+    """In docs/statistics.md: differences of boots are then skewed to one side."""
+    assert more_kills_shown((1.5, 1.5), (0, 0.2), (10, 20), DRAWS) <= at_most(0.03)
+    assert 0.03 < more_kills_shown((6.0, 6.0), (0, 0.5), (10, 20), DRAWS) <= at_most(0.065)
+
+
+@pytest.mark.parametrize(
+    ("base", "arm", "design", "power"),
+    [(1.7, 5.5, (8, 25), 0.999), (1.5, 2.0, (10, 20), 0.5), (0.2, 0.4, (40, 5), 0.9)],
+)
+def test_more_surplus_kills_are_found(base, arm, design, power):
+    """With boots that differ as they were seen to."""
+    assert more_kills_shown((arm, base), (0.2, 0.2), design, DRAWS) >= power
+
+
+def test_the_simulated_test_of_surplus_kills_is_the_one_that_is_made():
+    generator = np.random.default_rng(5)
+    arm, base = (draw_kills(generator, mean, 0.2, (10, 20), 6) for mean in (2.0, 1.7))
+    for simulated_p, mine, others in zip(p_of_more(arm, base), arm, base, strict=True):
+        counts = [
+            [msgspec.structs.replace(boot, surplus_kills=int(n)) for boot, n in zip(boots, side, strict=True)]
+            for boots, side in ((boot_counts("a", [0] * 10, 20), mine), (boot_counts("b", [0] * 10, 20), others))
+        ]
+        found = boot_test(*counts, "surplus_kills", "completed", "greater")
+        assert found.p_value == pytest.approx(simulated_p, abs=1 / 1024)
+
+
+def test_two_questions_on_surplus_kills_call_few_equal_kernels_worse():
+    """Each has 2.5 %, of mostly the same draws."""
+    for share in (0.05, 0.3):
+        for design in ((8, 25), (40, 5)):
+            by_rounds, by_either = more_shown_of_either(share, 0.012, design, DRAWS)
+            assert by_rounds <= by_either <= at_most(0.04), (share, design)

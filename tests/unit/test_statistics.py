@@ -97,6 +97,32 @@ def test_better_is_never_said_of_a_kernel_that_kills_as_many(boots, seed):
     )
 
 
+def with_kills(name, kills, boots=8, rounds=20, **more):
+    """An arm in whose rounds, all but one of each boot, so many processes are killed needlessly."""
+    some = [("necessary", *["redundant"] * kills)] * (rounds - 1)
+    return simulated_arm(name, [[*some, ("necessary",)] for _ in range(boots)], **more)
+
+
+@pytest.mark.parametrize("is_sequential", [False, True])
+def test_more_surplus_kills_are_worse_where_as_many_rounds_have_one(is_sequential):
+    """As with early-reap-no-margin on 7.3: a round in nine of ten has one on either kernel, or six."""
+    pairs = [(with_kills("many", 6), with_kills("stock", 2)), (with_kills("few", 2), with_kills("stock", 2))]
+    many, few = compare_all(pairs, is_sequential=is_sequential)
+    assert (many.verdict, few.verdict) == ("worse", "no difference shown")
+    assert many.because.startswith("more surplus kills per round: 5.70 against 1.90, p = ")
+    assert many.difference == 0
+    assert few.surplus_kills_p_value is None
+    lines = "\n".join(comparison_lines(many, with_tests=True))
+    assert "more surplus kills per round p = " in lines
+    assert "of which the verdict asks only whether it is more: 5.70 surplus kills per round against 1.90" in lines
+
+
+def test_more_surplus_kills_take_boots_enough_and_a_declared_demand():
+    assert compare(with_kills("many", 6, boots=4), with_kills("stock", 2, boots=4)).surplus_kills_p_value is None
+    unknown = with_kills("many", 6, has_oracle=False), with_kills("stock", 2, has_oracle=False)
+    assert compare(*unknown).surplus_kills_p_value is None
+
+
 def stalled(arm, times_us):
     """An arm whose rounds stalled so long, boot by boot."""
     boots = [
