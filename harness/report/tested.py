@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from ..analysis.arm import Arm
 from ..analysis.families import p_words
+from ..analysis.planning import ALPHA
 from ..analysis.summary import Summary
 from ..analysis.verdict import Comparison
+from ..analysis.verdicts import Verdict
 from ..spec.machine import Accel, machine_words
 from ..units import format_count
 
@@ -39,12 +41,19 @@ def _arm(arm: Arm, names: Mapping[str, str], specs: Mapping[str, str], compariso
     name, spec = names[arm.arm], specs[arm.arm]
     said = [spec] if comparison is None and spec != name else []
     if comparison is not None:
-        said.append(comparison.verdict)
-        said += [] if comparison.p_adjusted is None else [p_words(comparison.p_adjusted)]
+        said += _verdict(comparison)
     if arm.failed_rounds:
         said.append(f"{format_count(arm.failed_rounds, 'round')} failed")
     counts = _counts(arm)
     return f"{name} {counts}" + (f" ({', '.join(said)})" if said else "")
+
+
+def _verdict(comparison: Comparison) -> list[str]:
+    """With the p-value of the counts that stand before it; with the reason, where they are none for it."""
+    p_value = comparison.p_adjusted
+    if comparison.verdict == Verdict.WORSE and (p_value is None or p_value >= ALPHA):
+        return [f"{comparison.verdict}, {comparison.because}"]
+    return [comparison.verdict] + ([] if p_value is None else [p_words(p_value)])
 
 
 def _counts(arm: Arm) -> str:

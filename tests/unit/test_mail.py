@@ -72,6 +72,15 @@ def test_report_and_compare_print_the_same():
     assert not (run / "report.html").exists()
 
 
+def test_a_reason_that_is_not_in_the_counts_is_said():
+    text = invoke("summary", ROOT / "results/comparison/7.3-2-vcpus", "--format", "mail")
+    paragraph = " ".join(text.partition("\nTested: ")[2].partition("\n\n")[0].split())
+    assert (
+        "early-reap-no-margin 172 of 200 (worse, more surplus kills per round: 5.53 against 1.68, p = 0.0039)"
+        in paragraph
+    )
+
+
 def test_runs_that_are_pooled_are_both_named(tmp_path):
     one, other = ROOT / "results/example", tmp_path / "other"
     shutil.copytree(one, other)
