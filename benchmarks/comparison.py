@@ -51,7 +51,7 @@ HEADINGS = (
     "rounds with a redundant kill",
     "95 % interval",
     "difference, points",
-    "test, redundant / surplus",
+    "test: rounds with redundant / surplus kills / surplus kills per round",
     "verdict",
     "kills / redundant / surplus",
     "round, ms",
@@ -105,7 +105,9 @@ def row(arm: Arm, comparison: ArmComparison | None) -> str:
         points = [f"{100 * value:+.1f}" for value in shown if value is not None]
         cells += [
             f"{points[0]} ({points[1]} to {points[2]})" if len(points) == len(shown) else "-",
-            f"{p_text(comparison.p_adjusted)} / {p_text(comparison.surplus_p_adjusted)}",
+            " / ".join(
+                map(p_text, (comparison.p_adjusted, comparison.surplus_p_adjusted, comparison.surplus_kills_p_adjusted))
+            ),
             comparison.verdict,
         ]
     cells.append(f"{arm.kills} / {arm.redundant_kills} / {arm.surplus_kills}")

@@ -12,6 +12,7 @@ from simulated import boot_counts
 
 from benchmarks.simulations import draw_kills, more_kills_shown, more_shown_of_either, p_of_more
 from harness.analysis import planning
+from harness.analysis.betting import log_stakes as log_bets
 from harness.analysis.bounds import bounds_of
 from harness.analysis.permutation import boot_test
 from harness.analysis.planning import boots_needed, draw_hits, simulated_power, size_of
@@ -341,3 +342,13 @@ def test_two_questions_on_surplus_kills_call_few_equal_kernels_worse():
         for design in ((8, 25), (40, 5)):
             by_rounds, by_either = more_shown_of_either(share, 0.012, design, DRAWS)
             assert by_rounds <= by_either <= at_most(0.04), (share, design)
+
+
+@pytest.mark.parametrize("kills", [0.3, 6.0])
+@pytest.mark.parametrize("spread", [0, 0.2, 0.5])
+def test_bets_on_surplus_kills_hold_their_level_however_often_is_looked(kills, spread):
+    """Over 50 blocks of 8 rounds, looked at after each."""
+    generator = np.random.default_rng(6)
+    sides = [draw_kills(generator, kills, spread, (50, 8), DRAWS) for _ in "ab"]
+    pairs = np.stack([np.stack([side, np.full_like(side, 8)], axis=1) for side in sides], axis=1)
+    assert np.mean(log_bets(pairs, 1).max(axis=-1) >= np.log(1 / 0.025)) <= at_most(0.025)
