@@ -91,10 +91,10 @@ def more_shown(shares: tuple[float, float], iccs: tuple[float, float], design: t
 def draw_kills(
     generator: np.random.Generator, mean: float, spread: float, design: tuple[int, int], draws: int
 ) -> np.ndarray:
-    """Surplus kills in each boot of each draw. `spread`: the standard deviation of a boot's own mean, over the mean."""
+    """Surplus kills in each round of each boot of each draw. `spread`: the standard deviation of a boot's own mean, over the mean."""
     boots, per_boot = design
-    means = generator.gamma(1 / spread**2, mean * spread**2, (draws, boots)) if spread else mean
-    return generator.poisson(np.broadcast_to(means, (draws, boots)) * per_boot)
+    means = generator.gamma(1 / spread**2, mean * spread**2, (draws, boots, 1)) if spread else mean
+    return generator.poisson(np.broadcast_to(means, (draws, boots, per_boot)))
 
 
 def p_of_more(arm: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -110,27 +110,36 @@ def p_of_more(arm: np.ndarray, base: np.ndarray) -> np.ndarray:
     return np.asarray(reached / 2**boots if is_exact else (reached + 1) / (_FLIPS + 1))
 
 
+def shown_by_kills(arm: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Whether the one-sided test at 2.5 % says that the arm has more surplus kills per round, of the kills of each round."""
+    shown = np.ones(len(arm), dtype=bool)
+    for sides in ((arm, base), (np.maximum(arm - 1, 0), np.maximum(base - 1, 0))):
+        mine, others = (side.sum(-1) for side in sides)
+        shown &= (p_of_more(mine, others) < 0.025) & (mine.sum(-1) > others.sum(-1))
+    return shown
+
+
 def more_kills_shown(
     means: tuple[float, float], spreads: tuple[float, float], design: tuple[int, int], draws: int
 ) -> float:
-    """How often the one-sided test at 2.5 % says that the arm has more surplus kills per round; means and spreads of the arm come first."""
+    """How often that test says so; means and spreads of the arm come first."""
     generator = np.random.default_rng(1)
-    arm, base = (draw_kills(generator, *each, design, draws) for each in zip(means, spreads, strict=True))
-    return float(np.mean((p_of_more(arm, base) < 0.025) & (arm.sum(-1) > base.sum(-1))))
+    sides = [draw_kills(generator, *each, design, draws) for each in zip(means, spreads, strict=True)]
+    return float(shown_by_kills(*sides).mean())
 
 
-def more_shown_of_either(share: float, icc: float, design: tuple[int, int], draws: int) -> tuple[float, float]:
+def more_shown_of_either(mean: float, spread: float, design: tuple[int, int], draws: int) -> tuple[float, float]:
     """How often the same kernel twice is called worse by the share of rounds with a surplus kill; and by that, or by surplus kills
-    per round. A round has one at most."""
+    per round."""
     boots, per_boot = design
     generator = np.random.default_rng(1)
-    arm, base = (draw_hits(generator, share, icc, per_boot, (draws, boots)) for _ in "ab")
+    kills, base_kills = (draw_kills(generator, mean, spread, design, draws) for _ in "ab")
+    arm, base = ((each > 0).sum(-1).astype(float) for each in (kills, base_kills))
     rounds = np.full((draws, boots), float(per_boot))
     clusters = clusters_of(arm, rounds, base, rounds)
     totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
     by_rounds = shares_of(totals, clusters.design_effect, clusters.degrees).limits(0.05)[0] > 0
-    by_kills = (p_of_more(arm, base) < 0.025) & (arm.sum(-1) > base.sum(-1))
-    return float(by_rounds.mean()), float((by_rounds | by_kills).mean())
+    return float(by_rounds.mean()), float((by_rounds | shown_by_kills(kills, base_kills)).mean())
 
 
 def fisher(shares: tuple[float, float], icc: float, draws: int, side: str) -> float:
@@ -258,18 +267,18 @@ def main(draws: int) -> None:
     )
     show(
         "The same kernel twice: called worse by rounds with a surplus kill, and by these or surplus kills per round; the worst of"
-        " shares of 2 to 50 %, in %",
-        ["ICC", *boots_designs],
+        " 0.05 to 6 kills, in %",
+        ["spread", *boots_designs],
         [
-            [f"{icc:g}"]
+            [f"{spread:g}"]
             + [
                 " / ".join(
                     f"{100 * max(each):.1f}"
-                    for each in zip(*(more_shown_of_either(s, icc, d, draws) for s in SHARES), strict=True)
+                    for each in zip(*(more_shown_of_either(k, spread, d, draws) for k in KILLS), strict=True)
                 )
                 for d in BOOTS
             ]
-            for icc in (0.0, 0.012, 0.03, 0.1)
+            for spread in (0.0, 0.2, 0.5)
         ],
     )
     show(

@@ -81,21 +81,25 @@ def gather(arm: Arm, base: Arm, is_sequential: bool) -> Evidence:
 
 
 def _more_surplus_kills(arm: Arm, base: Arm, is_sequential: bool) -> Answer:
-    """Whether the arm has more surplus kills per round: by permutation of boots, or by bets on blocks, neither of which assumes how
-    the kills of a round or of a boot are distributed. Not asked where it has no more; the permutation takes MIN_BOOTS boots.
+    """Whether the arm has more surplus kills per round, and not only because more rounds have one, which is a question of its own: it has
+    more in all, and more beyond the first of their round. The larger of the two p-values counts.
+
+    By permutation of boots, or by bets on blocks, neither of which assumes how the kills of a round or of a boot are distributed. Not
+    asked where it has no more; the permutation takes MIN_BOOTS boots.
     """
-    hits, rounds = "surplus_kills", "completed"
     boots = [[boot for boot in by_boot(side.by_boot) if boot.completed] for side in (arm, base)]
-    mean, base_mean = (
-        sum(boot.surplus_kills for boot in side) / max(1, sum(boot.completed for boot in side)) for side in boots
-    )
-    if not (arm.has_oracle and base.has_oracle and mean > base_mean):
+    if not (arm.has_oracle and base.has_oracle and all(boots)) or (
+        min(map(len, boots)) < MIN_BOOTS and not is_sequential
+    ):
         return Answer(None, None, "greater")
-    if is_sequential:
-        return Answer(None, bet_p(paired_blocks(arm.by_boot, base.by_boot, hits, rounds), 1), "greater")
-    if min(map(len, boots)) < MIN_BOOTS:
-        return Answer(None, None, "greater")
-    return Answer(None, boot_test(arm.by_boot, base.by_boot, hits, rounds, "greater").p_value, "greater")
+    p_values = []
+    for kills in ("surplus_kills", "further_surplus_kills"):
+        mean, base_mean = (sum(getattr(b, kills) for b in side) / sum(b.completed for b in side) for side in boots)
+        if mean <= base_mean:
+            return Answer(None, None, "greater")
+        counts = arm.by_boot, base.by_boot, kills, "completed"
+        p_values.append(bet_p(paired_blocks(*counts), 1) if is_sequential else boot_test(*counts, "greater").p_value)
+    return Answer(None, max(p_values), "greater")
 
 
 def adjust(family: Sequence[Evidence]) -> list[Adjusted]:

@@ -44,6 +44,11 @@ class BootCount(msgspec.Struct, frozen=True, kw_only=True):
     decider_rounds: int = 0
 
     @property
+    def further_surplus_kills(self) -> int:
+        """Surplus kills beyond the first of their round."""
+        return self.surplus_kills - self.surplus
+
+    @property
     def attempted(self) -> int:
         """Rounds that were begun, completed or not."""
         return self.completed + self.failed

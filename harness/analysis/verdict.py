@@ -10,7 +10,7 @@
 
 Five questions are asked of every comparison: rounds with redundant kills (two-sided), rounds with surplus kills (two-sided), surplus kills
 per round, failed rounds, and rounds that starve a survivor (one-sided, at ALPHA / 2). Surplus kills per round tell kernels apart where nearly
-every round has one; they have a permutation test of boots. The other answers are a score test of shares whose counts are deflated for the likeness
+every round has one: there must be more in all, and more beyond the first of their round, by permutation of boots. The other answers are a score test of shares whose counts are deflated for the likeness
 of the rounds of a boot (shares.py), in the one-sided ones that of each arm by itself; in a run that goes until it is decided, an
 e-process (anytime.py). Each question is corrected for the number of comparisons (Holm); the baseline's own kernel measured again is
 outside that family. "Better" needs two of them at once, which takes no correction: its error is at most that of either.
@@ -67,9 +67,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     p_adjusted: float | None
     surplus_p_value: float | None  # the same of rounds with a surplus kill
     surplus_p_adjusted: float | None
-    surplus_kills_p_value: (
-        float | None
-    )  # that a round has no more surplus kills, one-sided; None where it has none more, or boots are few
+    surplus_kills_p_value: float | None  # that a round has no more surplus kills, one-sided; evidence.py
     surplus_kills_p_adjusted: float | None
     failed_p_value: float | None  # that no larger share of rounds fails, one-sided
     failed_p_adjusted: float | None

@@ -49,9 +49,11 @@ def _arm(arm: Arm, names: Mapping[str, str], specs: Mapping[str, str], compariso
 
 
 def _verdict(comparison: Comparison) -> list[str]:
-    """With the p-value of the counts that stand before it; with the reason, where they are none for it."""
-    p_value = comparison.p_adjusted
-    if comparison.verdict == Verdict.WORSE and (p_value is None or p_value >= ALPHA):
+    """With the p-value of the counts that stand before it; with the reason, where they are none for it, nor the rounds that failed,
+    which follow."""
+    p_value, failed = comparison.p_adjusted, comparison.failed_p_adjusted
+    is_said = (p_value is not None and p_value < ALPHA) or (failed is not None and failed < ALPHA / 2)
+    if comparison.verdict == Verdict.WORSE and not is_said:
         return [f"{comparison.verdict}, {comparison.because}"]
     return [comparison.verdict] + ([] if p_value is None else [p_words(p_value)])
 

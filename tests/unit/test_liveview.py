@@ -68,7 +68,7 @@ def test_the_raw_evidence_is_read_once_and_gives_what_the_tables_give(tmp_path):
 
 
 def test_a_run_that_is_to_be_decided_says_how_near_that_is():
-    view, blocks = replay(RESULTS / "comparison" / "6.1-4-vcpus", until_decided=True)
+    view, blocks = replay(RESULTS / "comparison-8-boots" / "6.1-4-vcpus", until_decided=True)
     texts = []
     with no_plans():
         for _ in blocks:

@@ -117,6 +117,14 @@ def test_more_surplus_kills_are_worse_where_as_many_rounds_have_one(is_sequentia
     assert "of which the verdict asks only whether it is more: 5.70 surplus kills per round against 1.90" in lines
 
 
+def test_kills_that_are_one_a_round_are_not_tested_twice():
+    """More rounds have one: that is what the share of rounds says, with its interval."""
+    many = simulated_arm("many", rounds_with(np.random.default_rng(1), 0.4, "redundant", 10, 20))
+    found = compare(many, stock(10, 20, 0.2))
+    assert found.surplus_difference > 0
+    assert found.surplus_kills_p_value is None
+
+
 def test_more_surplus_kills_take_boots_enough_and_a_declared_demand():
     assert compare(with_kills("many", 6, boots=4), with_kills("stock", 2, boots=4)).surplus_kills_p_value is None
     unknown = with_kills("many", 6, has_oracle=False), with_kills("stock", 2, has_oracle=False)
