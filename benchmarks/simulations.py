@@ -54,6 +54,14 @@ _FLIPS = 2000
 POWERS = ((0.09, 0.02), (0.185, 0.335), (0.08, 0.0))
 
 
+def limits_of(arm: np.ndarray, base: np.ndarray, per_boot: int, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of the difference of shares in each draw, of hits in boots of as many rounds."""
+    rounds = np.full(arm.shape, float(per_boot))
+    clusters = clusters_of(arm, rounds, base, rounds)
+    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
+    return shares_of(totals, clusters.design_effect, clusters.degrees).limits(alpha)
+
+
 def simulate(
     shares: tuple[float, float], iccs: tuple[float, float], design: tuple[int, int], draws: int, alpha: float = 0.05
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -63,10 +71,7 @@ def simulate(
     arm, base = (
         draw_hits(generator, share, icc, per_boot, (draws, boots)) for share, icc in zip(shares, iccs, strict=True)
     )
-    rounds = np.full((draws, boots), float(per_boot))
-    clusters = clusters_of(arm, rounds, base, rounds)
-    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
-    return shares_of(totals, clusters.design_effect, clusters.degrees).limits(alpha)
+    return limits_of(arm, base, per_boot, alpha)
 
 
 def level(share: float, iccs: tuple[float, float], design: tuple[int, int], draws: int) -> float:
@@ -131,14 +136,10 @@ def more_kills_shown(
 def more_shown_of_either(mean: float, spread: float, design: tuple[int, int], draws: int) -> tuple[float, float]:
     """How often the same kernel twice is called worse by the share of rounds with a surplus kill; and by that, or by surplus kills
     per round."""
-    boots, per_boot = design
     generator = np.random.default_rng(1)
     kills, base_kills = (draw_kills(generator, mean, spread, design, draws) for _ in "ab")
     arm, base = ((each > 0).sum(-1).astype(float) for each in (kills, base_kills))
-    rounds = np.full((draws, boots), float(per_boot))
-    clusters = clusters_of(arm, rounds, base, rounds)
-    totals = [each.sum(-1) for each in (arm, rounds, base, rounds)]
-    by_rounds = shares_of(totals, clusters.design_effect, clusters.degrees).limits(0.05)[0] > 0
+    by_rounds = limits_of(arm, base, design[1], 0.05)[0] > 0
     return float(by_rounds.mean()), float((by_rounds | shown_by_kills(kills, base_kills)).mean())
 
 

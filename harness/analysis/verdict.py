@@ -10,10 +10,11 @@
 
 Five questions are asked of every comparison: rounds with redundant kills (two-sided), rounds with surplus kills (two-sided), surplus kills
 per round, failed rounds, and rounds that starve a survivor (one-sided, at ALPHA / 2). Surplus kills per round tell kernels apart where nearly
-every round has one: there must be more in all, and more beyond the first of their round, by permutation of boots. The other answers are a score test of shares whose counts are deflated for the likeness
-of the rounds of a boot (shares.py), in the one-sided ones that of each arm by itself; in a run that goes until it is decided, an
-e-process (anytime.py). Each question is corrected for the number of comparisons (Holm); the baseline's own kernel measured again is
-outside that family. "Better" needs two of them at once, which takes no correction: its error is at most that of either.
+every round has one: there must be more in all, and more beyond the first of their round, by permutation of boots. The other answers are a
+score test of shares whose counts are deflated for the likeness of the rounds of a boot (shares.py), in the one-sided ones that of each arm by
+itself; in a run that goes until it is decided, an e-process (anytime.py). Each question is corrected for the number of comparisons (Holm); the
+baseline's own kernel measured again is outside that family. "Better" needs two of them at once, which takes no correction: its error is at
+most that of either.
 
 An arm is worse if a test shows that more of its rounds fail or starve a survivor. It is not better if the share of such rounds is
 above the baseline's at all, in whatever scenario: one round is enough.
