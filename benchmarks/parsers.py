@@ -44,14 +44,6 @@ DATA = Path(__file__).parent.parent / "tests" / "data"
 LOGWATCH = Path("/usr/share/logwatch")
 LONGEST_S = 600  # for one log
 
-OURS = """
-import sys
-from harness.logs.files import open_log
-from harness.oomlog.reading import collect
-with open_log(sys.argv[1]) as log:
-    for kill in collect(log.stream).kills:
-        print(kill.killed.pid)
-"""
 EXPRESSION = """
 import re, sys
 for line in open(sys.argv[1], errors="surrogateescape"):
@@ -124,6 +116,7 @@ class Program:
     version: str
     command: list[str]
     is_logwatch: bool = False  # which counts kills by name, and gives no pids
+    is_csv: bool = False  # it prints a table with a column of pids
 
     def find(self, log: Path) -> tuple[list[int], int]:
         """Pids of kills, and the number of them; none where the program fails."""
@@ -139,7 +132,8 @@ class Program:
         if self.is_logwatch:
             times = [line.rsplit(None, 2)[1] for line in done.splitlines() if line.endswith(" Time(s)")]
             return [], sum(int(count) for count in times if count.isdecimal())
-        pids = [int(line) for line in done.split() if line.isdecimal()]
+        lines = [row["pid"] for row in csv.DictReader(done.splitlines())] if self.is_csv else done.split()
+        pids = [int(line) for line in lines if line.isdecimal()]
         return pids, len(pids)
 
     def _run(self, log: Path) -> str:
@@ -158,7 +152,8 @@ class Program:
 
 def programs(options: argparse.Namespace) -> Iterator[Program]:
     """The programs to compare, oomtrial first."""
-    yield Program("oomtrial, kills", importlib.metadata.version("oomtrial"), [sys.executable, "-c", OURS])
+    parse = [sys.executable, "-m", "harness", "parse", "--format", "csv"]
+    yield Program("oomtrial, kills as CSV", importlib.metadata.version("oomtrial"), parse, is_csv=True)
     yield Program("a regular expression, `Killed process (\\d+)`", "", [sys.executable, "-c", EXPRESSION])
     for package, script in (("hotsos", HOTSOS), ("oom-messages-exporter", EXPORTER)):
         version = _version(options.python, package)

@@ -16,7 +16,7 @@ from ..tables.logtotals import LogCounts
 from ..units import format_count
 from .files import STDIN, OpenLog, open_log
 from .filter import LogFilter, Renumbering, TimeBound
-from .sinks import Finish, ParseRequest, ParseResult, Sink, TableFiles, open_sink
+from .sinks import ColumnSink, Finish, KillsOnStdout, ParseRequest, ParseResult, Sink, TableFiles, open_sink
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,12 +104,12 @@ def _open_parser(
     say: Callable[[str], None],
     stack: ExitStack,
 ) -> tuple[_PythonParser | _CompiledParser, Finish]:
-    if request.format in ("csv", "parquet") and request.out is not None and selection.is_all and columns_exist():
-        files = TableFiles(request.out, request.format)
-        stack.callback(files.discard)
-        compiled = _CompiledParser(files, say)
+    if request.format in ("csv", "parquet") and selection.is_all and columns_exist():
+        columns = KillsOnStdout() if request.out is None else TableFiles(request.out, request.format)
+        stack.callback(columns.discard)
+        compiled = _CompiledParser(columns, say)
         stack.callback(compiled.reader.close)
-        return compiled, lambda _: files.finish()
+        return compiled, lambda _: columns.finish()
     sink, finish = open_sink(request, console, stack)
     return _PythonParser(sink, selection, say), finish
 
@@ -143,11 +143,11 @@ class _PythonParser:
 
 
 class _CompiledParser:
-    """The same into files of tables, with nothing left out, by compiled code."""
+    """The same into tables, with no record left out, by compiled code."""
 
-    def __init__(self, files: TableFiles, say: Callable[[str], None]) -> None:
-        self._files, self._say = files, say
-        self.reader = ColumnReader(workers=_cores())
+    def __init__(self, sink: ColumnSink, say: Callable[[str], None]) -> None:
+        self._sink, self._say = sink, say
+        self.reader = ColumnReader(workers=_cores(), tables=sink.tables)
 
     @property
     def result(self) -> ParseResult:
@@ -159,7 +159,7 @@ class _CompiledParser:
     def _read(self, log: OpenLog) -> bool:
         before, known = self.reader.counts.records, len(self.reader.missing.unread_lines)
         for rows in self.reader.read(log.stream, log.plain_path):
-            self._files.add(rows, log.name, self.reader.turns)
+            self._sink.add(rows, log.name, self.reader.turns)
         return (
             _say_unread(log, self.reader.missing.unread_lines[known:], self._say) or self.reader.counts.records > before
         )

@@ -14,12 +14,14 @@ from typing import IO, TYPE_CHECKING, Protocol
 from ..errors import HostError
 from ..oomlog.assemble import Output
 from ..oomlog.column_reader import Rows
+from ..oomlog.columns import KILLS, TABLES
 from ..oomlog.records import Kill, KnownLosses
 from ..oomlog.turned import Turns
 from ..tables.logtotals import LogCounts, LogTotals, totals_of
 from .arrow import import_meanwhile, keep_pandas_out
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from rich.console import Console
 
     from ..tables.log import Row
@@ -64,8 +66,23 @@ class Sink(Protocol):
 Finish = Callable[[ParseResult], None]
 
 
+class ColumnSink(Protocol):
+    """Takes rows of the compiled assembler, in the order of the log. Arrow is imported while the log is searched."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it wants."""
+        ...
+
+    def add(self, rows: Rows, file: str, turns: Turns) -> None:
+        """Takes rows; `turns` tells the places of a log that is the other way round."""
+        ...
+
+
 class TableFiles:
-    """The tables of a log as files, from the columns of the compiled assembler. Arrow is imported while the log is searched."""
+    """All tables of a log as files."""
+
+    tables = TABLES
 
     def __init__(self, directory: Path, suffix: str) -> None:
         """Raises HostError when the directory cannot be made."""
@@ -83,7 +100,7 @@ class TableFiles:
         return LogStore(self._directory, self._suffix)
 
     def add(self, rows: Rows, file: str, turns: Turns) -> None:
-        """Takes rows, in the order of the log; `turns` tells the places of a log that is the other way round."""
+        """As in ColumnSink."""
         store = self._store
         from ..tables.logcolumns import tables_of_columns
 
@@ -99,6 +116,43 @@ class TableFiles:
         self._importing.join()
         if self._is_open:
             self._store.discard()
+
+
+class KillsOnStdout:
+    """The kills alone as CSV, for a pipe."""
+
+    tables = (KILLS,)
+
+    def __init__(self) -> None:
+        self._importing = import_meanwhile()
+        self._has_header = False
+
+    def add(self, rows: Rows, file: str, turns: Turns) -> None:
+        """As in ColumnSink."""
+        self._importing.join()
+        from ..tables.logcolumns import tables_of_columns
+
+        kills = tables_of_columns(rows, file, turns)[KILLS]
+        if kills.num_rows:
+            self._write(kills)
+
+    def _write(self, kills: pa.Table) -> None:
+        from ..tables.logstore import csv_bytes
+
+        sys.stdout.buffer.write(csv_bytes(kills, with_header=not self._has_header))
+        self._has_header = True
+
+    def finish(self) -> None:
+        """Writes the header, where there was no kill."""
+        self._importing.join()
+        from ..tables.log import LOG_KILLS
+
+        if not self._has_header:
+            self._write(LOG_KILLS.arrow_schema().empty_table())
+
+    def discard(self) -> None:
+        """What was written is another's."""
+        self._importing.join()
 
 
 def open_sink(request: ParseRequest, console: Callable[[], Console], stack: ExitStack) -> tuple[Sink, Finish]:

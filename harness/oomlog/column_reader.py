@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from .chunks import FilePiece, Span, split_chunks, split_file
-from .columns import ColumnAssembler, ColumnBuffers, Counts, encode_records
+from .columns import TABLES, ColumnAssembler, ColumnBuffers, Counts, encode_records
 from .packing import PackedRecords, Sequences, decode_records
 from .reading import PARALLEL_BYTES, chunk_of, count_gaps, draining, first_of, sequences_of
 from .records import KnownLosses
@@ -34,11 +34,11 @@ class _ChunkResult(NamedTuple):
 class ColumnReader:
     """Reads logs, one after the other, as `Reader` does. `lines` and `bytes` grow while its rows are taken."""
 
-    def __init__(self, workers: int = 1) -> None:
-        """Raises MemoryError."""
+    def __init__(self, workers: int = 1, tables: Container[str] = TABLES) -> None:
+        """It gives the rows of these tables. Raises MemoryError."""
         self._assembler = ColumnAssembler()
         self.lines = self.bytes = 0
-        self._workers = workers
+        self._workers, self._tables = workers, tables
         self._gaps = KnownLosses()  # counted in Python
         self._unread: dict[int, int] = {}  # true numbers of lines that could not be read, by their places in the list
         self.turns = Turns()  # of the log that is read: places in its rows are to be looked up there
@@ -83,7 +83,7 @@ class ColumnReader:
                     self.lines += records.lines
                     self.bytes = end
                     if self._assembler.is_large:
-                        yield self._assembler.take()
+                        yield self._assembler.take(self._tables)
             except OSError:
                 yield self._last()
                 raise
@@ -96,7 +96,7 @@ class ColumnReader:
 
     def _last(self) -> Rows:
         self._assembler.end_file()
-        return self._assembler.take()
+        return self._assembler.take(self._tables)
 
 
 def _read(chunk: Chunk) -> _ChunkResult:

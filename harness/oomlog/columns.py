@@ -7,7 +7,7 @@ a record or a row. What it gives is what Assembler and LogRows give.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +17,8 @@ from .located import LocatedRecord
 from .packing import PackedRecords
 from .records import KnownLosses
 
-TABLES = ("reports", "kills", "releases", "tasks", "events", "zones", "memory_stats")  # in the order of assembler.h
+KILLS = "kills"
+TABLES = ("reports", KILLS, "releases", "tasks", "events", "zones", "memory_stats")  # in the order of assembler.h
 _LOSSES = (
     "suppressed_reports", "dropped_records", "dropped_by_syslog", "sequence_gaps", "kills_without_report", "partial_kills", "partial_reports",
     "unended_reports", "damaged_rows", "duplicate_lines", "forged_kills", "unread_kills", "unread_heads", "forged_heads", "releases_without_kill",
@@ -146,9 +147,9 @@ class ColumnAssembler:
         lines = found.unread_lines[: found.n_unread_lines]
         return KnownLosses(**{name: getattr(found, name) for name in _LOSSES}, unread_lines=list(lines))
 
-    def take(self) -> dict[str, list[ColumnBuffers]]:
-        """The rows so far, by table; without the columns about owners and files."""
-        found = {name: list(self._columns(number)) for number, name in enumerate(TABLES)}
+    def take(self, tables: Container[str] = TABLES) -> dict[str, list[ColumnBuffers]]:
+        """The rows so far, by table; without the columns about owners and files. Rows of other tables are dropped."""
+        found = {name: list(self._columns(number)) for number, name in enumerate(TABLES) if name in tables}
         self._calls.oomtrial_clear_rows(self._pointer)
         return found
 

@@ -19,8 +19,8 @@ _OWNER_MEMCGS = {
 
 
 def tables_of_columns(columns: dict[str, list[ColumnBuffers]], file: str, turns: Turns) -> dict[str, pa.Table]:
-    """The rows as tables, as LogRows gives them, at the places that `turns` tells."""
-    tables = {table.name: _table(table, columns[table.name], file) for table in LOG_TABLES}
+    """The rows as tables, as LogRows gives them, at the places that `turns` tells. A table that was not taken is left out."""
+    tables = {table.name: _table(table, columns[table.name], file) for table in LOG_TABLES if table.name in columns}
     return {name: _at_their_places(table, turns) for name, table in tables.items()} if turns else tables
 
 

@@ -63,6 +63,7 @@ def place(tmp_path_factory):
     (place / "packed-by-xz").write_bytes(lzma.compress(data))
     (place / "kern.zst").write_bytes(zstandard.compress(data))
     (place / "syslog").write_bytes(encoded(as_syslog(story())))
+    (place / "turned").write_bytes(encoded(reversed([*as_syslog(story())])))
     (place / "empty").touch()
     (place / "text").write_text("nothing\nof interest\n")
     (place / "damaged.gz").write_bytes(gzip.compress(os.urandom(100_000))[:-5000])
@@ -153,6 +154,27 @@ def test_csv_on_standard_output_is_the_kills(oomtrial, place):
     assert [(int(row["pid"]), row["domain"]) for row in rows] == [
         (12, "/a"), (20, "global"), (30, "/a/b"), (31, "/a/b"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("kern.log",),
+        ("syslog", "kern.zst"),
+        ("empty", "text"),
+        ("turned",),
+        ("gone", "damaged.gz"),
+        ("damaged.gz", "kern.log"),
+    ],
+    ids=" ".join,
+)
+def test_csv_is_the_same_without_compiled_code(oomtrial, place, names):
+    arguments = ("parse", *(place / name for name in names), "--format", "csv")
+    done = oomtrial(*arguments)
+    without = {**os.environ, "OOMTRIAL_NO_COMPILED_READER": "1"}
+    python = subprocess.run([sys.executable, "-m", "harness", *arguments], capture_output=True, text=True, env=without)
+    assert (done.returncode, done.stdout, done.stderr) == (python.returncode, python.stdout, python.stderr)
+    assert len(done.stdout.splitlines()) == {"gone": 0, "empty": 1, "syslog": 9}.get(names[0], 5)
 
 
 def test_a_table_never_shows_an_escape_sequence(oomtrial, place):
