@@ -151,7 +151,7 @@ class KillsOnStdout:
             self._write(LOG_KILLS.arrow_schema().empty_table())
 
     def discard(self) -> None:
-        """What was written is another's."""
+        """Waits for the import; what was printed stays."""
         self._importing.join()
 
 
