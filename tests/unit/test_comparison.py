@@ -10,12 +10,16 @@ from harness.runs.summary import summarize_runs
 
 RESULTS = Path(__file__).parents[2] / "results"
 SETS = [*sorted(RESULTS.glob("comparison/*")), *sorted(RESULTS.glob("comparison-8-boots/*"))]
-# stock's own share is 4 % there, and 0.8 % on a quiet host: few boots do not tell none from it
+# stock's own share is 4 % in the first, 0.8 % in the next (a quiet host), 5 % of 200 rounds in the last: few boots do not tell none from it
 MISSED = {
     ("comparison-8-boots", "6.1-2-vcpus", "wait-for-victim"): "not enough rounds",
     ("comparison", "6.1-2-vcpus", "wait-for-victim"): "not enough rounds",
     ("comparison", "6.1-2-vcpus", "recheck-margin"): "not enough rounds",
+    ("comparison", "6.12-2-vcpus", "wait-for-victim"): "not enough rounds",
+    ("comparison", "6.12-2-vcpus", "recheck-margin"): "not enough rounds",
 }
+# p = 0.038, of ten pairs at a level of 5 %; measured again, it is no difference (docs/comparison.md)
+CHANCE = {("comparison", "6.12-4-vcpus"): "better"}
 
 
 def test_every_version_with_four_vcpus_is_there():
@@ -32,13 +36,24 @@ def test_the_controls_come_out_as_they_must(path):
     assert all(arm.boots >= 8 for arm in run.summary.arms)
     stock_again = [found.verdict for found in run.summary.comparisons if found.is_null]
     assert len(stock_again) == 1
-    assert stock_again[0] not in {"better", "worse", "mixed"}
+    chance = CHANCE.get(path.parts[-2:])
+    assert stock_again[0] == chance if chance else stock_again[0] not in {"better", "worse", "mixed"}
     expected = {found.arm: comparison.expected(found.arm) for found in run.summary.comparisons if not found.is_null}
     known = {
         arm: MISSED.get((*path.parts[-2:], arm.split("+")[-1]), verdict) for arm, verdict in expected.items() if verdict
     }
     assert len(known) >= 3
     assert {found.arm: found.verdict for found in run.summary.comparisons if found.arm in known} == known
+
+
+def test_what_was_measured_again_is_decided():
+    (same,) = harness.load_run(RESULTS / "comparison-again/6.12-4-vcpus").summary.comparisons
+    assert (same.is_null, same.verdict) == (True, "not enough rounds")
+    patched = harness.load_run(RESULTS / "comparison-again/6.12-2-vcpus").summary.comparisons
+    assert {found.arm.split("+")[-1]: found.verdict for found in patched} == {
+        "wait-for-victim": "better",
+        "recheck-margin": "better",
+    }
 
 
 def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
