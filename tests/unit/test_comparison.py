@@ -6,6 +6,7 @@ import pytest
 
 import harness
 from benchmarks.comparison import VERSIONS, Comparison
+from benchmarks.pairs import differences, sign_p
 from harness.runs.summary import summarize_runs
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -56,6 +57,16 @@ def test_what_was_measured_again_differs_where_kernels_do():
             "recheck-margin": "better",
         }
         assert all(each.verdict == "not enough rounds" for each in found if each.is_null)
+
+
+def test_stock_does_not_differ_from_itself_over_all_pairs():
+    values = [value for path in (*SETS, RESULTS / "comparison-again/6.12-4-vcpus") for value in differences(path)]
+    p = sign_p(values)
+    assert p > 0.05
+    document = (RESULTS.parent / "docs/comparison.md").read_text()
+    assert f"{100 * sum(values) / len(values):.1f} points fewer (p = {p:.2g}," in document
+    with pytest.raises(ValueError, match="no arm has the baseline's kernel"):
+        differences(RESULTS / "2006/costs-6.1")
 
 
 def test_a_kernel_that_hangs_delays_or_kills_as_many_is_not_called_better():
