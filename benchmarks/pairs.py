@@ -54,7 +54,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     print(
-        f"{len(runs)} pairs, {len(values)} turns: the second arm has {100 * np.mean(values):.1f} points fewer, p = {sign_p(values):.2g}"
+        f"{len(runs)} pairs, {len(values)} turns: the second arm has {100 * np.mean(values):.1f} points fewer, p = {sign_p(values):.1g}"
     )
 
 
