@@ -31,8 +31,9 @@ def demo(context: click.Context, rounds: int, boots: int, seed: int, out: Path |
     """
     from ..experiment.preflight import refuse_existing
     from ..experiment.request import Request
+    from ..runs.tables import summarize
     from ..spec.plan import plan_blocks
-    from ..studies.demo import run_demo
+    from ..studies.demo import control_line, run_demo
 
     if out is not None:
         refuse_existing(out)
@@ -41,6 +42,8 @@ def demo(context: click.Context, rounds: int, boots: int, seed: int, out: Path |
     with Reporter() as progress:
         done = run_demo(request, progress)
     print_run(done.directory)
+    if control := control_line(summarize(done.directory)):
+        click.echo(control)
     for line in done.first.lines if done.first else []:
         click.echo(line)
     click.echo(f"Evidence: {done.directory}\nNext: oomtrial report {shlex.quote(str(done.directory))}")

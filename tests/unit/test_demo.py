@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from harness.analysis.verdicts import Verdict
 from harness.cli import cli
 from harness.errors import BuildError, GuestError, HostError, UsageError
 from harness.experiment.request import Request
@@ -228,6 +229,19 @@ def test_the_command_ends_with_evidence_and_what_to_do_next(tmp_path):
     assert lines[-4].startswith("first figure: debian:6.12")
     assert lines[0].startswith("Run source:6.12 (complete)")
     assert json.loads((out / "run.json").read_text())["disturbed"] == ""
+
+
+def test_a_control_that_is_not_shown_to_be_worse_is_explained():
+    summary = summarize_runs([STORED])
+    worse = next(one for one in summary.comparisons if one.arm.endswith(CONTROL))
+    assert worse.verdict == Verdict.WORSE
+    assert not demo.control_line(summary)
+    alike = msgspec.structs.replace(worse, verdict=Verdict.NO_DIFFERENCE)
+    assert demo.control_line(msgspec.structs.replace(summary, comparisons=[alike])) == (
+        "source:6.1+ignore-pending-victim never waits for an earlier victim; these rounds do not show that source:6.1 kills"
+        " less needlessly"
+    )
+    assert not demo.control_line(msgspec.structs.replace(summary, comparisons=[]))
 
 
 @pytest.mark.usefixtures("stage")
