@@ -138,6 +138,8 @@ class Program:
 
     def _run(self, log: Path) -> str:
         command = self.command if self.is_logwatch else [*self.command, str(log)]
+        # modules are compiled once, as those of an installed package are
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         with log.open("rb") as stream:
             done = subprocess.run(
                 command,
@@ -145,7 +147,7 @@ class Program:
                 capture_output=True,
                 timeout=LONGEST_S,
                 check=True,
-                env={**os.environ, "PERL5LIB": str(LOGWATCH / "lib")},
+                env={**env, "PERL5LIB": str(LOGWATCH / "lib")},
             )
         return done.stdout.decode("utf-8", "replace")
 
