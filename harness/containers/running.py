@@ -22,6 +22,7 @@ LABEL = "org.oomtrial"  # on every container that oomtrial makes; its value is t
 SESSION = "org.oomtrial.session"  # on everything that oomtrial makes in a shared engine; see session.py
 COLLECTOR, SUPERVISOR, WATCHER = "collector", "supervisor", "watcher"
 SECONDARY = "beside"  # a container next to the supervisor's; snapshots that are stored already have this word
+WAKE = b"restored\n"  # tells a collector that its guest may have been restored
 API_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
 # A stream that is closed under its reader fails with these too.
 _STREAM_ERRORS = (*API_ERRORS, ValueError, AttributeError)
@@ -51,6 +52,7 @@ class FollowedContainer:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{container.name}", daemon=True)
         self._stream: Any = None
+        self._input: Any = None
         self._is_closed = False
         self._failure: Exception | None = None  # of the sink: what came could not be kept
 
@@ -66,6 +68,16 @@ class FollowedContainer:
     def follow(self) -> None:
         """Follows a running container, from its first line of output."""
         self._thread.start()
+
+    def tell(self, line: bytes) -> None:
+        """Writes to the standard input of a container in a guest, which must be open (`create_collector`).
+
+        The connection stays until `close()`: closed at once, with what the engine sends unread, it would be reset, and the line
+        could be lost on its way.
+        """
+        if self._input is None:
+            self._input = self.container.attach_socket(params={"stdin": 1, "stream": 1})  # over TLS: an SSLSocket
+        self._input.sendall(line)
 
     def _follow(self) -> None:
         rest = b""
@@ -93,6 +105,9 @@ class FollowedContainer:
     def close(self) -> None:
         """Stops following. The container is left as it is."""
         self._is_closed = True
+        with contextlib.suppress(*_STREAM_ERRORS):
+            if self._input is not None:
+                self._input.close()
         with contextlib.suppress(*_STREAM_ERRORS):
             if self._stream is not None:
                 self._stream.close()
@@ -199,11 +214,13 @@ def create_collector(
 ) -> Container:
     """The container that reads the kernel log, the trace and the memcg files: privileged in a guest, where it sets up swap
     and must outlive a global OOM; with only the capabilities that reading needs, in a shared engine."""
+    # `detach`: else docker-py asks for a standard input that ends with the first client that writes to it (StdinOnce)
+    in_guest = {"privileged": True, "oom_score_adj": -900, "stdin_open": True, "detach": True}
     return client.containers.create(
         name=name,
         pid_mode="host",
         cgroupns="host",
-        **(_READS if session else {"privileged": True, "oom_score_adj": -900}),
+        **(_READS if session else in_guest),
         volumes={
             volume: {"bind": "/run/oomtrial", "mode": "rw"},
             "/sys/fs/cgroup": {"bind": "/host/cgroup", "mode": "rw"},

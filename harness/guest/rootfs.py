@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from ..errors import BuildError, HostError
 from ..progress import Reporter
+from ..system.aptcache import ask_apt
 from ..system.paths import cache_dir, content_key, data_dir, require_room
 from ..system.process import output_of, run
 from ..system.sealed import is_intact, put_seal, sync
@@ -113,7 +114,7 @@ def plan_rootfs() -> RootfsPlan:
     recipe = data_dir("containers") / "guest"
     suite, mirrors = choose_suite(_mirrors(), host_codename())
     packages = _package_list(recipe / "packages.txt")
-    policy = output_of(["apt-cache", "policy", *packages]).splitlines()
+    policy = ask_apt("policy", *packages).splitlines()
     versions = "\n".join(line.strip() for line in policy if "Candidate:" in line)
     return RootfsPlan(suite, tuple(mirrors), packages, versions, (recipe / "init").read_bytes())
 

@@ -13,8 +13,9 @@ import msgspec
 from filelock import FileLock
 
 from ..errors import BuildError, HostError, OomtrialError
+from ..system.aptcache import ask_apt
 from ..system.paths import cache_dir
-from ..system.process import output_of, run
+from ..system.process import run
 
 _ABSENT = re.compile(r"\s404\s|File not found")  # an address may hold these digits: a port, a hash
 _DOWNLOAD_DEADLINE_S = 900
@@ -70,7 +71,7 @@ def dependencies(fields: Mapping[str, str]) -> tuple[str, ...]:
 
 def package_names(prefix: str) -> list[str]:
     """Names in the host's index that begin with a prefix; some may be known by name only."""
-    return output_of(["apt-cache", "pkgnames", prefix]).split()
+    return ask_apt("pkgnames", prefix).split()
 
 
 def find_packages(names: Sequence[str]) -> list[Package]:
@@ -79,7 +80,7 @@ def find_packages(names: Sequence[str]) -> list[Package]:
         return []
     for pause_s in (*_PAUSES_S, None):
         try:
-            shown = output_of(["apt-cache", "show", "--no-all-versions", *names])
+            shown = ask_apt("show", "--no-all-versions", *names)
             break
         except HostError:
             # While `apt-get update` runs, for a moment names are known and packages are not.

@@ -23,6 +23,7 @@ from ..errors import HostError
 from ..guest.local import connect_local
 from ..guest.snapshot import is_whole
 from ..kernels.inventory import remove, unfinished
+from ..system.aptcache import PARSED_LISTS
 from ..system.locks import is_held, owner_is_alive
 from ..system.paths import cache_dir
 from ..system.scratch import remove_leftovers
@@ -55,10 +56,14 @@ def _half_written() -> Iterator[Removed]:
         yield from _alone(lock, path, "an unfinished guest image")
     for path in sorted(cache.glob("binaries/*/.*.new")):
         yield from _alone(path.parent / "lock", path, "an unfinished binary")
-    for path in sorted(cache.glob("apt/**/.new-*")):
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > _STALE_S:  # a download has no lock
-                yield from gone(path, "an unfinished download")
+    for pattern, why in (
+        ("apt/**/.new-*", "an unfinished download"),
+        (f"apt/{PARSED_LISTS}.*", "an unfinished file of apt's"),
+    ):
+        for path in sorted(cache.glob(pattern)):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _STALE_S:  # neither has a lock
+                    yield from gone(path, why)
 
 
 def _alone(lock: Path, path: Path, why: str) -> Iterator[Removed]:

@@ -14,7 +14,16 @@ import docker
 from ..collectors.files import CONSOLE_FILE
 from ..containers.images import plan_image
 from ..containers.memcgs import token_of
-from ..containers.running import API_ERRORS, COLLECTOR, LABEL, SESSION, WATCHER, FollowedContainer, find_container
+from ..containers.running import (
+    API_ERRORS,
+    COLLECTOR,
+    LABEL,
+    SESSION,
+    WAKE,
+    WATCHER,
+    FollowedContainer,
+    find_container,
+)
 from ..containers.session import Session
 from ..errors import GuestError
 from ..experiment.experiment import Experiment
@@ -202,7 +211,7 @@ def _wake(client: docker.DockerClient) -> None:
     collector = FollowedContainer(container, lambda _: None)
     collector.follow()
     try:
-        container.kill(signal="SIGUSR1")
+        collector.tell(WAKE)
         collector.wait_for(lambda line: b'"event":"restored"' in line, _AWAKE_DEADLINE_S, "word that it is awake")
     finally:
         collector.close()

@@ -46,6 +46,7 @@ _PACKAGES = {
     "ld": "binutils",
     "xz": "xz-utils",
     "apt-cache": "apt",
+    "apt-config": "apt",
     "apt-get": "apt",
     "dpkg-deb": "dpkg",
 }

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 
+import psutil
 import pytest
 
 from harness.system.cc import build_binary
@@ -45,7 +46,7 @@ class Running:
         (root / "dev").mkdir()
         (root / "dev/kmsg").touch()
         self.process = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, env={**os.environ, "ROOT": str(root)} | environment
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "ROOT": str(root)} | environment
         )
         self._events, self._news = [], threading.Condition()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -57,6 +58,11 @@ class Running:
                     with self._news:
                         self._events.append(json.loads(line[2:]))
                         self._news.notify()
+
+    def count(self, name):
+        """How many events of a name there were."""
+        with self._news:
+            return sum(event["event"] == name for event in self._events)
 
     def event(self, name, seconds=20):
         """The first event of a name; waits for it."""
@@ -75,6 +81,7 @@ def running(*arguments, **environment):
     finally:
         one.process.kill()
         one.process.wait()
+        one.process.stdin.close()
         one.process.stdout.close()
 
 
@@ -82,10 +89,24 @@ def collector_argv(binary, root):
     return [binary, "--socket", str(root / "s"), "--name", "alone"]
 
 
-@pytest.mark.parametrize(("number", "event"), [(signal.SIGUSR1, "restored"), (signal.SIGTERM, "bye")])
-def test_a_signal_right_before_the_collector_waits_is_heard(collector, tmp_path, number, event):
-    with running(collector_argv(collector, tmp_path), tmp_path, RAISE=str(int(number))) as one:
-        assert one.event(event)
+def test_a_signal_right_before_the_collector_waits_is_heard(collector, tmp_path):
+    with running(collector_argv(collector, tmp_path), tmp_path, RAISE=str(int(signal.SIGTERM))) as one:
+        assert one.event("bye")
+
+
+def test_a_line_says_that_the_guest_was_restored_and_the_end_of_input_says_nothing(collector, tmp_path):
+    with running(collector_argv(collector, tmp_path), tmp_path) as one:
+        one.event("ready")
+        one.process.stdin.write(b"restored\n")
+        one.process.stdin.flush()
+        one.event("restored")
+        one.process.stdin.close()
+        time.sleep(0.5)
+        spent = psutil.Process(one.process.pid).cpu_times()
+        assert spent.user + spent.system < 0.2  # a descriptor at its end is always readable: it is not looked at again
+        one.process.send_signal(signal.SIGTERM)
+        assert one.event("bye")
+        assert one.count("restored") == 1
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,11 @@ def test_each_thing_that_the_dead_left_goes_and_is_named(cache, tmp_path):
         made(cache / f"accel/.key.json.{pid}.tmp"),
         made(tmp_path / f"tmp/oomtrial-block-{pid}-x/trials/001-1/kmsg.log").parents[2],
         made(cache / "apt/descriptions/.new-x/file").parent,
+        made(cache / "apt/pkgcache.bin.x7Kd2q"),
         made(tmp_path / "tmp/oomtrial-accel-x/console.log").parent,
         made(tmp_path / "tmp/oomtrial-dsc-x/linux.dsc").parent,
     ]
-    for path in left[-3:]:
+    for path in left[-4:]:
         os.utime(path, (1, time.time() - 7200))
     text = clean()
     for path in left:

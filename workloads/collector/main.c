@@ -18,8 +18,9 @@
  * The trial's TOKEN comes with the supervisor's hello, or with its job. Rounds are marked in band, in the kernel log and in
  * the trace: "oomtrial: TOKEN round N start|end".
  *
- * SIGUSR1 says that the guest may have been restored from a snapshot: it then takes new random bytes from fw_cfg, the time from the
- * clock of the machine, and, for a supervisor that waits for one, the job: "TOKEN FIRST_ROUND ROUNDS CALIBRATE".
+ * Anything on standard input says that the guest may have been restored from a snapshot: it then takes new random bytes from fw_cfg,
+ * the time from the clock of the machine, and, for a supervisor that waits for one, the job: "TOKEN FIRST_ROUND ROUNDS CALIBRATE".
+ * A signal would do as well, but for each the engine starts runc, which takes half a second under emulation.
  *
  * Its probes: trace.c. A kernel without tracefs has no trace.
  */
@@ -55,7 +56,6 @@ static int open_signals(void)
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGTERM);
 	sigaddset(&ours, SIGINT);
-	sigaddset(&ours, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &ours, NULL);
 	return signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC);
 }
@@ -63,12 +63,18 @@ static int open_signals(void)
 static void read_signals(int fd)
 {
 	struct signalfd_siginfo info;
-	while (read(fd, &info, sizeof info) == sizeof info) {
-		if (info.ssi_signo == SIGUSR1)
-			restored = 1;
-		else
-			stopping = 1;
-	}
+	while (read(fd, &info, sizeof info) == sizeof info)
+		stopping = 1;
+}
+
+/* Returns the descriptor, or -1 at its end. */
+static int read_input(int fd)
+{
+	char text[64];
+	ssize_t n = read(fd, text, sizeof text);
+	if (n > 0)
+		restored = 1;
+	return n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)) ? fd : -1;
 }
 
 /* `waiting`: the connection of a supervisor that asked for its job, or -1. */
@@ -203,23 +209,31 @@ int main(int argc, char **argv)
 	int listener = listen_at(options.socket);
 	say_ready();
 
-	int connection = -1, asked_for_job = 0;
+	int input = STDIN_FILENO, connection = -1, asked_for_job = 0;
 	while (!stopping) {
 		if (restored) {
 			after_restore(asked_for_job ? connection : -1);
 			asked_for_job = 0;
 		}
-		struct pollfd fds[3] = { { signals, POLLIN, 0 }, { listener, POLLIN, 0 }, { connection, POLLIN, 0 } };
-		if (poll(fds, connection >= 0 ? 3 : 2, -1) < 0)
+		/* poll(2) passes over a descriptor of -1 */
+		struct pollfd fds[4] = {
+			{ signals, POLLIN, 0 },
+			{ input, POLLIN, 0 },
+			{ connection < 0 ? listener : -1, POLLIN, 0 },
+			{ connection, POLLIN, 0 },
+		};
+		if (poll(fds, 4, -1) < 0)
 			continue;
 		if (fds[0].revents) {
 			read_signals(signals);
-		} else if (connection >= 0 && fds[2].revents) {
+		} else if (fds[1].revents) {
+			input = read_input(input);
+		} else if (fds[3].revents) {
 			char request[256];
 			pid_t pid;
 			ssize_t n = receive(connection, request, sizeof request, &pid);
 			if (n > 0 && !strcmp(request, "job")) {
-				asked_for_job = 1; /* answered at the next SIGUSR1 */
+				asked_for_job = 1; /* answered when it is said that the guest was restored */
 			} else if (n > 0) {
 				handle_request(connection, request, pid);
 			} else if (n == 0 || errno != EINTR) {
@@ -234,7 +248,7 @@ int main(int argc, char **argv)
 				fflush(stdout);
 				stopping |= is_abandoned();
 			}
-		} else if (fds[1].revents && connection < 0) {
+		} else if (fds[2].revents) {
 			connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		}
 	}

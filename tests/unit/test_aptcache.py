@@ -1,0 +1,49 @@
+"""apt-cache on a host that keeps its parsed package lists, and on one that does not, as in Debian's container images."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.system.aptcache import PARSED_LISTS, ask_apt
+
+pytestmark = pytest.mark.skipif(not shutil.which("apt-config"), reason="needs apt: only Debian and its kin have it")
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """Where the parsed lists would be kept."""
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/apt" / PARSED_LISTS
+
+
+@pytest.fixture
+def _no_cache_of_the_host(tmp_path, monkeypatch):
+    config = tmp_path / "apt.conf"
+    config.write_text(f'{Path(os.environ["APT_CONFIG"]).read_text()}Dir::Cache::pkgcache "";\n')
+    monkeypatch.setenv("APT_CONFIG", str(config))
+
+
+@pytest.mark.usefixtures("_no_cache_of_the_host")
+def test_parsed_lists_are_kept_in_our_cache_where_the_host_keeps_none(kept):
+    first = ask_apt("pkgnames", "linux-")
+    assert "linux-" in first
+    assert kept.is_file()
+    written = kept.stat().st_mtime_ns
+    assert ask_apt("pkgnames", "linux-") == first
+    assert kept.stat().st_mtime_ns == written  # apt has used it
+
+
+@pytest.mark.usefixtures("_no_cache_of_the_host")
+def test_damaged_ones_are_made_again(kept):
+    first = ask_apt("pkgnames", "linux-")
+    size = kept.stat().st_size
+    os.truncate(kept, size // 2)
+    assert ask_apt("pkgnames", "linux-") == first
+    assert kept.stat().st_size == size
+
+
+def test_a_host_that_keeps_its_own_is_left_to_it(kept):
+    assert "linux-" in ask_apt("pkgnames", "linux-")
+    assert not kept.exists()
