@@ -108,6 +108,7 @@ class FollowedContainer:
         with contextlib.suppress(*_STREAM_ERRORS):
             if self._input is not None:
                 self._input.close()
+                self._input._response.close()
         with contextlib.suppress(*_STREAM_ERRORS):
             if self._stream is not None:
                 self._stream.close()
