@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ..progress import Reporter
-from ..spec.boots import INTERIM_ROUNDS, WARM_UP, default_boots
+from ..spec.boots import MOST_INTERIM_ROUNDS, WARM_UP, default_boots
 from ..spec.machine import Accel
 from .options import ACCEL, CLUSTER, CLUSTER_INSECURE, MEMORY, OWN_CONFIG, SEED, SNAPSHOTS
 from .summary import print_run
@@ -175,9 +175,9 @@ def run(
     with Reporter() as progress:
         if boots is None:
             boots = 1 if is_host else default_boots(rounds, restored=snapshots, until_decided=until_decided)
-        if until_decided and rounds > INTERIM_ROUNDS * boots:
+        if until_decided and rounds > MOST_INTERIM_ROUNDS * boots:
             progress.say(
-                f"{rounds} rounds in {boots} boots: with more than {INTERIM_ROUNDS} rounds per boot, interim analyses are far apart, and the"
+                f"{rounds} rounds in {boots} boots: with more than {MOST_INTERIM_ROUNDS} rounds per boot, interim analyses are far apart, and the"
                 " run decides late"
             )
         request = Request(

@@ -15,7 +15,7 @@ from ..collectors.files import TrialRecord
 from ..errors import unknown
 from ..report.armnames import short_names
 from ..spec.arm import AMPLIFIER
-from ..spec.boots import DEFAULT_ICC, INTERIM_ROUNDS, MIN_BOOTS
+from ..spec.boots import DEFAULT_ICC, MIN_BOOTS, MOST_INTERIM_ROUNDS
 from ..spec.scenario import Scenario
 from ..spec.scenarios import decode
 from .pool import Pool, pool_runs
@@ -301,9 +301,9 @@ def _notes_of_design(pool: Pool, arms: list[Arm]) -> list[str]:
         )
         if (
             longest := max((block.rounds for record in pool.records for block in record.blocks), default=0)
-        ) > INTERIM_ROUNDS:
+        ) > MOST_INTERIM_ROUNDS:
             notes.append(
-                f"{longest} rounds between interim analyses: blocks of 4 to {INTERIM_ROUNDS} rounds decide sooner"
+                f"{longest} rounds between interim analyses: blocks of 4 to {MOST_INTERIM_ROUNDS} rounds decide sooner"
             )
     warm_up = sum(arm.warm_up_rounds for arm in arms)
     if warm_up:

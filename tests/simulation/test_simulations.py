@@ -18,6 +18,7 @@ from harness.analysis.planning import boots_needed, draw_hits, simulated_power, 
 from harness.analysis.rates import exact_test, rate_of
 from harness.analysis.shares import PairTest, boots_by_hits, boots_of, clusters_of, shares_of, shares_to_show_more
 from harness.analysis.verdict import compare
+from harness.spec.boots import INTERIM_ROUNDS, MOST_INTERIM_ROUNDS
 from harness.spec.controls import ALPHA as CONTROLS_ALPHA
 
 DRAWS = 2000
@@ -346,11 +347,12 @@ def test_two_questions_on_surplus_kills_call_few_equal_kernels_worse():
             assert by_rounds <= by_either <= at_most(0.045), (kills, design)
 
 
+@pytest.mark.parametrize("rounds", [INTERIM_ROUNDS, MOST_INTERIM_ROUNDS])
 @pytest.mark.parametrize("kills", [0.3, 6.0])
 @pytest.mark.parametrize("spread", [0, 0.2, 0.5])
-def test_bets_on_surplus_kills_hold_their_level_however_often_is_looked(kills, spread):
-    """Over 50 blocks of 8 rounds, looked at after each."""
+def test_bets_on_surplus_kills_hold_their_level_however_often_is_looked(kills, spread, rounds):
+    """Over 50 blocks, looked at after each."""
     generator = np.random.default_rng(6)
-    sides = [draw_kills(generator, kills, spread, (50, 8), DRAWS).sum(-1) for _ in "ab"]
-    pairs = np.stack([np.stack([side, np.full_like(side, 8)], axis=1) for side in sides], axis=1)
+    sides = [draw_kills(generator, kills, spread, (50, rounds), DRAWS).sum(-1) for _ in "ab"]
+    pairs = np.stack([np.stack([side, np.full_like(side, rounds)], axis=1) for side in sides], axis=1)
     assert np.mean(log_bets(pairs, 1).max(axis=-1) >= np.log(1 / 0.025)) <= at_most(0.025)

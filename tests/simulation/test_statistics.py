@@ -8,6 +8,7 @@ from harness.analysis import anytime, betting, likelihood
 from harness.analysis.permutation import boot_test
 from harness.analysis.planning import draw_hits
 from harness.analysis.rates import exact_interval, exact_test, rate_of
+from harness.spec.boots import INTERIM_ROUNDS, MOST_INTERIM_ROUNDS
 
 
 def covered(share, correlation, boots, seed, rounds=15, times=600):
@@ -57,8 +58,9 @@ def test_rounds_taken_as_independent_do_not_hold_it():
     assert np.mean([exact_test(a, 120, b, 120) < 0.05 for a, b in hits]) > 0.2
 
 
+@pytest.mark.parametrize("rounds", [INTERIM_ROUNDS, MOST_INTERIM_ROUNDS])
 @pytest.mark.parametrize("correlation", [0.0, 0.3])
-def test_looking_after_every_block_keeps_the_error(correlation):
+def test_looking_after_every_block_keeps_the_error(correlation, rounds):
     """Sixty looks at kernels that are alike, on a machine that drifts; the bound is 5 % for both directions together."""
     generator = np.random.default_rng(6)
     shares = np.clip(0.15 + 0.1 * np.sin(np.arange(60) / 9), 0.01, 0.9)
@@ -66,8 +68,8 @@ def test_looking_after_every_block_keeps_the_error(correlation):
     if correlation:
         scale = (1 - correlation) / correlation
         drawn_shares = generator.beta(drawn_shares * scale, (1 - drawn_shares) * scale)
-    hits = generator.binomial(8, drawn_shares)
-    pairs = np.stack([hits, np.full_like(hits, 8)], axis=2)
+    hits = generator.binomial(rounds, drawn_shares)
+    pairs = np.stack([hits, np.full_like(hits, rounds)], axis=2)
     bets = np.stack([betting.log_stakes(pairs, direction) for direction in (1, -1)])
     wrong = bets.max(axis=(0, 2)) >= np.log(40)
     # the same with the half that is a likelihood ratio, on fewer draws: it is slower to compute
@@ -80,13 +82,14 @@ def test_looking_after_every_block_keeps_the_error(correlation):
 
 @pytest.mark.parametrize("iccs", [(0.0, 0.0), (0.03, 0.03), (0.1, 0.1), (0.0, 0.1)])
 @pytest.mark.parametrize("share", [0.05, 0.6])
-def test_the_likelihood_ratio_keeps_the_error_up_to_its_icc(share, iccs):
+@pytest.mark.parametrize("rounds", [INTERIM_ROUNDS, MOST_INTERIM_ROUNDS])
+def test_the_likelihood_ratio_keeps_the_error_up_to_its_icc(share, iccs, rounds):
     """Forty looks, correlations that differ between the arms too; 5 % for both directions together."""
     generator = np.random.default_rng(8)
     wrong = []
     for _ in range(200):
-        hits = [draw_hits(generator, share, icc, 8, (40,)).astype(int) for icc in iccs]
-        pairs = np.array([[arm, np.full(40, 8)] for arm in hits])
+        hits = [draw_hits(generator, share, icc, rounds, (40,)).astype(int) for icc in iccs]
+        pairs = np.array([[arm, np.full(40, rounds)] for arm in hits])
         wrong.append(
             max(likelihood.log_ratios(pairs, direction, is_coarse=True).max() for direction in (1, -1)) >= np.log(40)
         )
