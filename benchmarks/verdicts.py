@@ -1,6 +1,6 @@
 """Minutes to each verdict: `python benchmarks/verdicts.py`. The machine should have nothing else to do.
 
-Pairs of kernels whose difference is known, each with `oomtrial run --until-decided`: in the boots of 8 rounds that it takes by
+Pairs of kernels whose difference is known, each with `oomtrial run --until-decided`: in the boots of 6 rounds that it takes by
 default, after a warm-up round each, and with `--before` also in boots of 25 rounds without warm-up, as it was done before there was either
 (the test is today's in both).
 Kernels are built and snapshots are made before the clock starts: a first run of each kind is thrown away. A boot that it did not reach
