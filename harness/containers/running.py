@@ -72,8 +72,7 @@ class FollowedContainer:
     def tell(self, line: bytes) -> None:
         """Writes to the standard input of a container in a guest, which must be open (`create_collector`).
 
-        The connection stays until `close()`: closed at once, with what the engine sends unread, it would be reset, and the line
-        could be lost on its way.
+        The connection stays until `close()`: one that is closed at once could take the line with it.
         """
         if self._input is None:
             self._input = self.container.attach_socket(params={"stdin": 1, "stream": 1})  # over TLS: an SSLSocket

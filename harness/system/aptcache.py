@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from .paths import cache_dir
 from .process import output_of
 
@@ -19,6 +21,7 @@ def ask_apt(*arguments: str) -> str:
     options = []
     if output_of(["apt-config", "shell", "KEPT", "Dir::Cache::pkgcache"]).strip() == "KEPT=''":
         directory = cache_dir() / "apt"
-        directory.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # apt does without what it cannot write
+            directory.mkdir(parents=True, exist_ok=True)
         options = ["-o", f"Dir::Cache::pkgcache={directory / PARSED_LISTS}"]
     return output_of(["apt-cache", *options, *arguments])

@@ -44,6 +44,13 @@ def test_damaged_ones_are_made_again(kept):
     assert kept.stat().st_size == size
 
 
+@pytest.mark.usefixtures("_no_cache_of_the_host")
+def test_without_a_place_to_keep_them_apt_answers_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OOMTRIAL_CACHE", str(tmp_path / "file/cache"))
+    assert "linux-" in ask_apt("pkgnames", "linux-")
+
+
 def test_a_host_that_keeps_its_own_is_left_to_it(kept):
     assert "linux-" in ask_apt("pkgnames", "linux-")
     assert not kept.exists()
