@@ -19,7 +19,7 @@ ROOMS = {  # from the first that data passes to the last: name, and what it hold
     "errors": "exceptions with an exit code and advice",
     "units": "sizes and durations, parsed and printed",
     "progress": "progress of long work on the terminal",
-    "system": "this machine: processes, locks, slots for guests, cores and memory, paths, sealed files, the C compiler",
+    "system": "this machine: processes, locks, slots for guests, cores and memory, paths, sealed files, the C compiler, apt's lists",
     "oomlog": "bytes of a kernel log become typed records: reports, kills, releases, what is missing. Usable alone",
     "spec": "what is to be measured: kernel specs, scenarios with sizes in bytes, arms, a project's defaults, the plan of a run",
     "kernels": "a kernel spec becomes a bzImage (and an initramfs) in the cache, keyed by the content of all it is made of",

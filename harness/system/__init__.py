@@ -1,1 +1,1 @@
-"""This machine: processes, locks, slots for guests, cores and memory, paths, sealed files, the C compiler."""
+"""This machine: processes, locks, slots for guests, cores and memory, paths, sealed files, the C compiler, apt's lists."""
