@@ -31,7 +31,6 @@ def demo(context: click.Context, rounds: int, boots: int, seed: int, out: Path |
     """
     from ..experiment.preflight import refuse_existing
     from ..experiment.request import Request
-    from ..runs.tables import summarize
     from ..spec.plan import plan_blocks
     from ..studies.demo import control_line, run_demo
 
@@ -41,8 +40,7 @@ def demo(context: click.Context, rounds: int, boots: int, seed: int, out: Path |
     request = Request((), ("one-big-many-small",), rounds, boots, seed, out, warm_up=WARM_UP, runs=context.obj.runs)
     with Reporter() as progress:
         done = run_demo(request, progress)
-    print_run(done.directory)
-    if control := control_line(summarize(done.directory)):
+    if control := control_line(print_run(done.directory)):
         click.echo(control)
     for line in done.first.lines if done.first else []:
         click.echo(line)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import SUMMARY_FORMAT
 from .output import console_on_stdout, print_json
 from .values import RUN_PATH
+
+if TYPE_CHECKING:
+    from ..analysis.summary import Summary
 
 
 @click.command()
@@ -29,8 +33,8 @@ def summary(run_directory: Path, output_format: str) -> None:
     print_json(summarize(run_directory))
 
 
-def print_run(run_directory: Path) -> None:
-    """The summary of a run on the terminal."""
+def print_run(run_directory: Path) -> Summary:
+    """Prints the summary of a run on the terminal, and returns it."""
     from ..report.reproduce import reproduce_lines
     from ..report.terminal import print_arms, print_summary, print_verdicts
     from ..runs.record import read_run
@@ -44,3 +48,4 @@ def print_run(run_directory: Path) -> None:
     for line in reproduce_lines(record.command, record.provenance):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     print_verdicts(console, summary)
+    return summary
