@@ -20,6 +20,9 @@ from harness.tables.store import load_table
 
 pytestmark = pytest.mark.host_docker
 
+RATE_LIMIT_S = 5.5
+"""The kernel prints 10 reports in 5 s, and kills without them (`oom_rs`, mm/oom_kill.c)."""
+
 
 def leftovers(engine, url):
     """What a run may not leave: containers, images, volumes, and memcgs of containers that are gone."""
@@ -163,19 +166,32 @@ def test_a_kill_is_shown_within_a_second_with_its_container(start_oomtrial, engi
     reader = threading.Thread(target=read)
     reader.start()
     assert _ready(watch.pid)
-    name, died_s = dies_at_its_limit()
-    deadline = time.monotonic() + 10
-    while not any(event["event"] == "container_ended" for _, event in seen) and time.monotonic() < deadline:
-        time.sleep(0.05)
+
+    def shown(name):
+        """When, and what, of one container; up to the end of it."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            found = [(when, event) for when, event in seen if event.get("container") == name]
+            if any(event["event"] == "container_ended" for _, event in found):
+                return found
+            time.sleep(0.05)
+        raise AssertionError(seen)
+
+    for _ in range(6):
+        name, died_s = dies_at_its_limit()
+        (when_s, kill), *more = shown(name)
+        assert when_s - died_s < 1.5  # a second, and what a busy host takes
+        assert (kill["event"], kill["comm"]) == ("kill", "hog")
+        assert [event["exit_code"] for _, event in more] == [137]
+        if kill["domain_source"] != "unknown":
+            break
+        time.sleep(RATE_LIMIT_S)  # the tests before have used the kernel's reports up; the kill was shown all the same
     watch.send_signal(signal.SIGINT)
     reader.join(timeout=30)
     assert watch.wait() == 0
-    (when_s, kill), *more = [(when, event) for when, event in seen if event.get("container") == name]
-    assert when_s - died_s < 1.5  # a second, and what a busy host takes
-    assert (kill["event"], kill["comm"], kill["domain_source"]) == ("kill", "hog", "known")
+    assert kill["domain_source"] == "known"
     assert (kill["container_id"] in kill["oom_memcg"], kill["container_source"]) == (True, "report")
     assert kill["overlap_estimated"] is not True
-    assert [event["exit_code"] for _, event in more] == [137]
     assert (seen[-1][1]["event"], seen[-1][1]["kills"] >= 1) == ("summary", True)
 
 
