@@ -83,7 +83,7 @@ def try_(
         refuse_existing(out)
     names = (scenario or SCENARIO,)
     load_scenarios(names)
-    boots = default_boots(rounds, restored=True, until_decided=True)
+    boots = default_boots(rounds, restored=False, until_decided=True)
     request = Request(
         (),
         names,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import docker
 
-from ..collectors.events import Calibration, RoundEnd, Trouble, decode_collector, decode_supervisor
+from ..collectors.events import Bye, Calibration, RoundEnd, Trouble, decode_collector, decode_supervisor
 from ..collectors.files import EvidenceWriter
 from ..containers.running import API_ERRORS, FollowedContainer, OutputEndedError, rename_containers
 from ..errors import GuestError
@@ -172,6 +172,9 @@ def _follow_rounds(
             collector.check_kept()
             on_round(event.round - job.first_round + 1)
             hung_round = event.round if event.hung else hung_round
+        elif isinstance(event, Bye) and not job.session:
+            # Nothing but its exit is left to do, of which the engine of a guest learns up to a second later under emulation.
+            return TrialOutcome(Outcome.COMPLETED, trouble)
         elif isinstance(event, Calibration):
             calibration = event
         elif isinstance(event, Trouble):

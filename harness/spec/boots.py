@@ -15,7 +15,7 @@ LEAST, MOST = 4, 25  # rounds per boot that the rule gives
 # Rounds per boot with --until-decided, at most: an interim analysis follows each boot. In simulations, 5 to 8 take the same time on
 # average, where a restored guest takes 0.9 s to its first round and a round 0.3 to 0.4 s; half of the runs end sooner with 6.
 INTERIM_ROUNDS = 6
-MOST_INTERIM_ROUNDS = 8  # with more a warning is given
+MOST_INTERIM_ROUNDS = 8  # where boots are cold, which take many times that; with more a warning is given
 WARM_UP = 1  # rounds at the start of a boot that are recorded and not counted
 
 
@@ -33,5 +33,5 @@ def default_boots(rounds: int, *, restored: bool, until_decided: bool = False) -
     """
     per_boot = rounds_per_boot((1.1 if restored else 9.5) + WARM_UP * 0.3, 0.3)
     if until_decided:
-        per_boot = min(per_boot, INTERIM_ROUNDS)
+        per_boot = min(per_boot, INTERIM_ROUNDS if restored else MOST_INTERIM_ROUNDS)
     return min(rounds, max(MIN_BOOTS, math.ceil(rounds / per_boot)))

@@ -290,4 +290,5 @@ def test_boots_of_a_run_are_many_and_short():
     assert default_boots(200, restored=True) == 17
     assert default_boots(200, restored=False) == 8
     assert default_boots(400, restored=True, until_decided=True) == 67
+    assert default_boots(400, restored=False, until_decided=True) == 50
     assert default_boots(3, restored=True) == 3

@@ -1,5 +1,6 @@
 """What a trial makes of the supervisor's words and of how it ended."""
 
+import dataclasses
 import json
 import time
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.containers.running import OutputEndedError
-from harness.experiment.trial import TrialProgress, _follow_rounds
+from harness.experiment.trial import TrialOutcome, TrialProgress, _follow_rounds
 from harness.experiment.workload import TrialJob
 from harness.guest.activity import Activity, ActivityWatch
 from harness.spec.arm import Probes
@@ -59,12 +60,12 @@ class Time:
         return wait
 
 
-def follow(lines, status=0, silent=False, activity=None, progress=None):
+def follow(lines, status=0, silent=False, activity=None, progress=None, job=JOB):
     progress, done = progress or TrialProgress(), []
     progress.first_round = JOB.first_round
     progress.clock = AwakeClock(lambda: time.monotonic())
     collector = SimpleNamespace(check_kept=lambda: None)
-    outcome = _follow_rounds(collector, Supervisor(lines, status, silent), JOB, progress, done.append, activity)
+    outcome = _follow_rounds(collector, Supervisor(lines, status, silent), job, progress, done.append, activity)
     return outcome, progress, done
 
 
@@ -91,6 +92,15 @@ def test_how_the_supervisor_ended_is_the_outcome(lines, status, outcome, reason)
     assert found.outcome is outcome
     assert reason in found.reason
     assert done == [n + 1 for n, line in enumerate(lines) if "round_end" in line]
+
+
+def test_a_guest_whose_supervisor_has_said_goodbye_is_not_waited_for():
+    lines = [round_end(4), '{"event":"bye","time_ns":2}', lambda: pytest.fail("waited for the end of the container")]
+    found, _, done = follow(lines, status=None)
+    assert (found, done) == (TrialOutcome(Outcome.COMPLETED), [1])
+    # a shared engine goes on: its container is to be over
+    found, *_ = follow(lines[:2], status=None, job=dataclasses.replace(JOB, session="session"))
+    assert found.outcome is Outcome.GUEST_LOST
 
 
 def test_a_supervisor_that_says_nothing_more_is_a_guest_to_be_asked(monkeypatch):
