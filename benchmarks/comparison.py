@@ -3,7 +3,7 @@
 For 6.1, 6.12 and 7.3, with 4 vCPUs and with 2: stock, stock again (A/A), patches and known-bad kernels, in one run each, which stands in
 DIRECTORY under a name such as 6.1-4-vcpus. How many rounds each has is fixed beforehand, by what stock's share is known to be. On 6.1 with 2
 vCPUs on 2 idle cores that is below 1 %, too little for a patch to be told from stock in a night: there is a second run, amplified, which tells
-the patches; known-bad kernels are told by the first, as the amplified stock kills needlessly in most rounds, too.
+the patches; known-bad kernels are told by the first, as the earlier victim ends while the scan sleeps, hidden or not.
 
 A run that was stopped, here or with Ctrl-C, is resumed by the same command, and one that is there is not made again: the whole takes hours
 where a guest boots slowly. `--only TEXT`: the runs whose name has it.
