@@ -52,8 +52,9 @@ class FollowedContainer:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._follow, name=f"follow-{container.name}", daemon=True)
         self._stream: Any = None
+        self._socket: Any = None  # of it
         self._input: Any = None
-        self._is_closed = False
+        self._is_closed, self._has_ended = False, False
         self._failure: Exception | None = None  # of the sink: what came could not be kept
 
     def start(self) -> None:
@@ -96,10 +97,14 @@ class FollowedContainer:
         """Output from the engine, until the container or the connection is gone."""
         with contextlib.suppress(*_STREAM_ERRORS):
             self._stream = self.container.logs(stream=True, follow=True)
-            if self._is_closed:
-                self._stream.close()
-                return
-            yield from self._stream
+            with contextlib.suppress(AttributeError):  # the output was short, and has been read
+                client: Any = self.container.client
+                self._socket = client.api._get_raw_response_socket(self._stream._response)
+            if not self._is_closed:
+                yield from self._stream
+        self._has_ended = not self._is_closed
+        if self._is_closed:
+            self._release()
 
     def close(self) -> None:
         """Stops following. The container is left as it is."""
@@ -109,14 +114,23 @@ class FollowedContainer:
                 self._input.close()
                 self._input._response.close()
         with contextlib.suppress(*_STREAM_ERRORS):
-            if self._stream is not None:
-                self._stream.close()
+            self._stream.close()
         # a thread whose request an engine has not answered yet would be waited for in vain; it ends with the engine
         if self._stream is not None and self._thread.is_alive():
             self._thread.join(timeout=5.0)
-        # CancellableStream.close() shuts the socket down; its descriptor stays open as long as the response does.
+        self._release()
+
+    def _release(self) -> None:
+        """Closes the connection of the output."""
+        with contextlib.suppress(*_STREAM_ERRORS):
+            self._stream.close()
+        # That shuts the socket down; its descriptor stays open as long as the response does.
         with contextlib.suppress(*_STREAM_ERRORS):
             self._stream._response.close()
+        # Where the other side has been quicker, neither closes it. After the last line it is the client's again, for another request.
+        with contextlib.suppress(*_STREAM_ERRORS):
+            if not self._has_ended:
+                self._socket.close()
 
     def check_kept(self) -> None:
         """Raises HostError when a line could not be written to the evidence, and any other error of the sink."""

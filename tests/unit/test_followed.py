@@ -1,7 +1,9 @@
 """Output of a container that is followed: all of it is kept, and only what a caller asks for is held in memory."""
 
 import errno
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,3 +86,72 @@ def test_a_stream_that_breaks_is_the_end():
     with pytest.raises(OutputEndedError):
         followed.next_line(time.monotonic() + 5)
     followed.check_kept()
+
+
+class Answer:
+    """A stream of the engine whose other side is gone before it is closed, and its response and socket."""
+
+    def __init__(self, lines, wait):
+        self.is_released, self.is_closed = False, False
+        self.raw = self._response = self
+        self._lines, self._wait = iter(lines), wait
+
+    def __iter__(self):
+        yield from self._lines
+        self._wait()
+
+    def close(self):
+        if self.is_released:
+            self.is_closed = True
+        self.is_released = True
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+class Asked(Talking):
+    """A container of an engine with this answer."""
+
+    def __init__(self, answer, wait=lambda: None):
+        self._answer, self._wait = answer, wait
+        self.client = self.api = self
+
+    def logs(self, **_):
+        self._wait()
+        return self._answer
+
+    def _get_raw_response_socket(self, response):
+        return response
+
+
+def test_a_socket_whose_other_side_was_quicker_is_closed():
+    over = threading.Event()
+    answer = Answer([b"K one\n"], over.wait)
+    followed = FollowedContainer(Asked(answer), lambda _: None)
+    followed.follow()
+    followed.next_line(time.monotonic() + 5)
+    threading.Timer(0.2, over.set).start()
+    followed.close()
+    followed._thread.join(5)
+    assert answer.is_closed
+
+
+def test_an_answer_that_comes_after_the_end_is_closed_too():
+    over = threading.Event()
+    answer = Answer([b"K one\n"], lambda: None)
+    followed = FollowedContainer(Asked(answer, over.wait), lambda _: None)
+    followed.follow()
+    followed.close()
+    over.set()
+    followed._thread.join(5)
+    assert answer.is_closed
+
+
+def test_the_connection_of_an_output_that_has_ended_is_left_to_the_client():
+    answer = Answer([b"K one\n"], lambda: None)
+    closed = []
+    container = Asked(answer)
+    container._get_raw_response_socket = lambda _: SimpleNamespace(close=lambda: closed.append(True))
+    followed = FollowedContainer(container, lambda _: None)
+    followed.follow()
+    followed._thread.join(5)
+    followed.close()
+    assert closed == []

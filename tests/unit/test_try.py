@@ -98,8 +98,8 @@ def test_verdict_timelines_and_mail_are_shown(measured, tmp_path):
     done = CliRunner().invoke(cli, ["try", "a.patch", "--out", str(tmp_path / "out")])
     assert done.exit_code == 0, (done.output, done.exception)
     (request,) = measured
-    assert (request.until_decided, request.rounds, request.boots) == (True, 200, 34)
-    assert "up to 200 rounds in 34 boots per arm" in done.stderr.replace("\n", " ")
+    assert (request.until_decided, request.rounds, request.boots) == (True, 200, 25)
+    assert "up to 200 rounds in 25 boots per arm" in done.stderr.replace("\n", " ")
     shown = done.stdout
     assert shown.index("against source:6.1: ") < shown.index("trial 0") < shown.index("Measured with:")
     assert shown.count("out_of_memory") >= 2
