@@ -88,13 +88,13 @@ class Comparison:
             argv += ["--kernel", kernel]
         argv += [
             "--rounds",
-            str(self.rounds),
+            f"{self.rounds}",
             "--boots",
-            str(self.boots),
+            f"{self.boots}",
             "--vcpus",
-            str(self.vcpus),
+            f"{self.vcpus}",
             "--out",
-            str(out),
+            f"{out}",
         ]
         return [*argv, "--amplify"] if self.is_amplified else argv
 

@@ -122,9 +122,7 @@ class FollowedContainer:
 
     def _release(self) -> None:
         """Closes the connection of the output."""
-        with contextlib.suppress(*_STREAM_ERRORS):
-            self._stream.close()
-        # That shuts the socket down; its descriptor stays open as long as the response does.
+        # CancellableStream.close() shuts the socket down; its descriptor stays open as long as the response does.
         with contextlib.suppress(*_STREAM_ERRORS):
             self._stream._response.close()
         # Where the other side has been quicker, neither closes it. After the last line it is the client's again, for another request.

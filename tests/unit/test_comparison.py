@@ -49,6 +49,11 @@ def test_of_the_runs_before_one_pair_of_the_same_kernel_differs():
     assert chance == {"6.12-4-vcpus"}  # p = 0.038, one of fifteen pairs at a level of 5 %
     assert differ["6.12-4-vcpus"] == "better"
     assert differ["6.12-4-vcpus-again"] == "not enough rounds"
+    for name in (WITHOUT_PAIR, "6.1-2-vcpus-amplified"):
+        assert {each.arm.split("+")[-1]: each.verdict for each in found[name] if not each.is_null} == {
+            "wait-for-victim": "better",
+            "recheck-margin": "better",
+        }
 
 
 def test_stock_does_not_differ_from_itself_over_all_pairs():

@@ -3,7 +3,6 @@
 import errno
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -89,29 +88,25 @@ def test_a_stream_that_breaks_is_the_end():
 
 
 class Answer:
-    """A stream of the engine whose other side is gone before it is closed, and its response and socket."""
+    """A stream of the engine, its response at once, whose other side is gone before it is closed."""
 
-    def __init__(self, lines, wait):
-        self.is_released, self.is_closed = False, False
-        self.raw = self._response = self
-        self._lines, self._wait = iter(lines), wait
+    def __init__(self, wait=lambda: None):
+        self._response, self._wait = self, wait
 
     def __iter__(self):
-        yield from self._lines
+        yield b"K one\n"
         self._wait()
 
     def close(self):
-        if self.is_released:
-            self.is_closed = True
-        self.is_released = True
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
 
 class Asked(Talking):
-    """A container of an engine with this answer."""
+    """A container of an engine with this answer, and how often the socket was closed."""
 
     def __init__(self, answer, wait=lambda: None):
         self._answer, self._wait = answer, wait
+        self.closed = 0
         self.client = self.api = self
 
     def logs(self, **_):
@@ -119,39 +114,41 @@ class Asked(Talking):
         return self._answer
 
     def _get_raw_response_socket(self, response):
-        return response
+        assert response is self._answer
+        return self
+
+    def close(self):
+        self.closed += 1
 
 
 def test_a_socket_whose_other_side_was_quicker_is_closed():
     over = threading.Event()
-    answer = Answer([b"K one\n"], over.wait)
-    followed = FollowedContainer(Asked(answer), lambda _: None)
+    container = Asked(Answer(over.wait))
+    followed = FollowedContainer(container, lambda _: None)
     followed.follow()
     followed.next_line(time.monotonic() + 5)
     threading.Timer(0.2, over.set).start()
     followed.close()
     followed._thread.join(5)
-    assert answer.is_closed
+    assert container.closed
 
 
 def test_an_answer_that_comes_after_the_end_is_closed_too():
     over = threading.Event()
-    answer = Answer([b"K one\n"], lambda: None)
-    followed = FollowedContainer(Asked(answer, over.wait), lambda _: None)
+    container = Asked(Answer(), over.wait)
+    followed = FollowedContainer(container, lambda _: None)
     followed.follow()
     followed.close()
+    assert not container.closed
     over.set()
     followed._thread.join(5)
-    assert answer.is_closed
+    assert container.closed
 
 
 def test_the_connection_of_an_output_that_has_ended_is_left_to_the_client():
-    answer = Answer([b"K one\n"], lambda: None)
-    closed = []
-    container = Asked(answer)
-    container._get_raw_response_socket = lambda _: SimpleNamespace(close=lambda: closed.append(True))
+    container = Asked(Answer())
     followed = FollowedContainer(container, lambda _: None)
     followed.follow()
     followed._thread.join(5)
     followed.close()
-    assert closed == []
+    assert not container.closed
