@@ -103,10 +103,21 @@ def run_trial(
                 # The collector's last lines may still be on their way.
                 collector.wait_for(_is_last, _LAST_LINES_DEADLINE_S, "last line")
     except GuestError as error:
-        return TrialOutcome(outcome.outcome, outcome.reason or error.what)
+        return _cut_off(outcome, error.what, client)
     except API_ERRORS as error:
-        return TrialOutcome(outcome.outcome, outcome.reason or f"the engine does not answer: {error}")
+        return _cut_off(outcome, f"the engine does not answer: {error}", client)
     return outcome
+
+
+def _cut_off(outcome: TrialOutcome, why: str, client: docker.DockerClient) -> TrialOutcome:
+    """The outcome of a trial whose last lines did not come. The supervisor may have said goodbye before its guest died."""
+    kind = outcome.outcome
+    if kind is Outcome.COMPLETED:
+        try:
+            client.ping()
+        except API_ERRORS:
+            kind = Outcome.GUEST_LOST
+    return TrialOutcome(kind, outcome.reason or why)
 
 
 def _start(

@@ -65,8 +65,9 @@ def _outcome(evidence: TrialEvidence, round_evidence: RoundEvidence, witnesses: 
         return evidence.record.outcome if evidence.record.outcome != Outcome.COMPLETED else Outcome.LOST
     if round_evidence.end.hung or round_evidence.end.stuck:
         return Outcome.HUNG
-    if not round_evidence.kmsg_marked and evidence.record.outcome in (Outcome.LOST, Outcome.PANICKED):
-        return evidence.record.outcome  # it came to its end, but its records were lost with the guest
+    is_whole = round_evidence.is_finished and round_evidence.kmsg_marked
+    if not is_whole and evidence.record.outcome in (Outcome.LOST, Outcome.PANICKED):
+        return evidence.record.outcome  # it came to its end, but records of it were lost with the guest
     has_kills = witnesses.kmsg_complete or (round_evidence.kmsg_marked and len(witnesses.kmsg) == witnesses.oom_kill)
     return Outcome.COMPLETED if round_evidence.end.recorded and has_kills else Outcome.HARNESS_ERROR
 

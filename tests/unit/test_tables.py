@@ -56,11 +56,13 @@ def test_tables_made_anew_are_the_same_bytes(run):
 
 
 @pytest.mark.parametrize("how", ["lost", "panicked"])
-def test_a_round_whose_last_records_went_with_its_guest_is_not_completed(run, how):
-    """The supervisor's end of the round came through, the collector's did not."""
+@pytest.mark.parametrize("missing", [("kmsg.log", "trace.log", "collector.jsonl"), ("trace.log", "collector.jsonl")])
+def test_a_round_whose_last_records_went_with_its_guest_is_not_completed(run, how, missing):
+    """The supervisor's end of the round came through, the collector's did not, or only the first part of it."""
     trial = run / "trials/001-1"
-    log = trial / "kmsg.log"
-    log.write_bytes(b"".join(line for line in log.read_bytes().splitlines(True) if b"round 1 end" not in line))
+    for log in (trial / name for name in missing):
+        lines = log.read_bytes().splitlines(True)
+        log.write_bytes(b"".join(line for line in lines if b"round 1 end" not in line and b'"event":"end"' not in line))
     record = read_trial(trial)
     write_trial(trial, msgspec.structs.replace(record, outcome=how))
     seal(trial)

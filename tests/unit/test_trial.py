@@ -6,8 +6,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import requests
 
 from harness.containers.running import OutputEndedError
+from harness.errors import GuestError
+from harness.experiment import trial
 from harness.experiment.trial import TrialOutcome, TrialProgress, _follow_rounds
 from harness.experiment.workload import TrialJob
 from harness.guest.activity import Activity, ActivityWatch
@@ -101,6 +104,25 @@ def test_a_guest_whose_supervisor_has_said_goodbye_is_not_waited_for():
     # a shared engine goes on: its container is to be over
     found, *_ = follow(lines[:2], status=None, job=dataclasses.replace(JOB, session="session"))
     assert found.outcome is Outcome.GUEST_LOST
+
+
+@pytest.mark.parametrize(("answers", "outcome"), [(False, Outcome.GUEST_LOST), (True, Outcome.COMPLETED)])
+def test_a_guest_that_dies_after_the_goodbye_is_to_be_asked(monkeypatch, answers, outcome):
+    """The collector's last lines went with it."""
+
+    def last_line(*_):
+        raise GuestError("collector ended before last line")
+
+    def ping():
+        if not answers:
+            raise requests.ConnectionError
+
+    collector = SimpleNamespace(check_kept=lambda: None, wait_for=last_line)
+    supervisor = Supervisor([round_end(4), '{"event":"bye","time_ns":2}'], status=None)
+    monkeypatch.setattr(trial, "find_containers", lambda *_: (None, None))
+    monkeypatch.setattr(trial, "_start", lambda *_: (collector, supervisor))
+    found = trial.run_trial(SimpleNamespace(ping=ping), JOB, None, lambda _: None)
+    assert found == TrialOutcome(outcome, "collector ended before last line")
 
 
 def test_a_supervisor_that_says_nothing_more_is_a_guest_to_be_asked(monkeypatch):
