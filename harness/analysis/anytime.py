@@ -2,7 +2,8 @@
 
 Half of the stake is bet on the signs of differences (betting.py), which is slow and assumes nothing about how alike the rounds
 of a boot are; the other half on a likelihood ratio (likelihood.py), which decides large differences at once, for an ICC of up to
-MOST_ICC. A mean of two e-processes is one.
+MOST_ICC. A mean of two e-processes is one. Nothing is won by the first block alone: with one boot per arm, nothing but that
+assumption tells a kernel from a boot.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def log_stakes(pairs: Pairs, direction: int, most_icc: float = MOST_ICC) -> NDAr
 
 
 def _mean(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.logaddexp(first, second) - np.log(2))
+    stakes = np.asarray(np.logaddexp(first, second) - np.log(2))
+    stakes[..., :1] = np.minimum(stakes[..., :1], 0.0)
+    return stakes
 
 
 def anytime_p(pairs: Pairs, side: str, most_icc: float = MOST_ICC) -> float:

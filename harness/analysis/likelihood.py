@@ -1,8 +1,9 @@
 """A test of two shares that may be looked at after every block, for boots whose rounds are alike up to a bound: an e-process.
 
 The stake is a likelihood ratio. Above stands the likelihood of the boots so far, averaged over pairs of shares of which the
-arm's lies on the side that is bet on (Jeffreys' prior for each share); below, the greatest likelihood of any pair on the
-other side. Hits of a boot are beta-binomial: its rounds correlate by an ICC of at most `most_icc`, which may differ between
+arm's lies on the side that is bet on; below, the greatest likelihood of any pair on the other side. The average is chosen for
+what a patch is made for: the larger share is anything (uniform), the smaller one anything (Jeffreys' prior) or, with half of
+the weight, next to nothing (Beta(0.5, 25), 2 % on average). What is chosen there makes a decision sooner or later, and none wrong. Hits of a boot are beta-binomial: its rounds correlate by an ICC of at most `most_icc`, which may differ between
 the arms. Whatever the true shares and correlations on the other side are, the stake is at most a martingale that starts at
 1, so it ever reaches 1 / alpha with a chance of at most alpha.
 
@@ -43,18 +44,23 @@ def log_ratios(
         return np.zeros(0)
     looks = np.arange(pairs.shape[2]) if looks is None else looks
     steps = _COARSE_STEPS if is_coarse else _STEPS
-    log_prior = _log_prior(steps)
     more, fewer = (_cumulative(side, most_icc, looks, steps) for side in pairs[::direction])
     # greatest likelihood with the share of `more` no larger than that of `fewer`
     most_likely = [side.max(axis=1) for side in (more, fewer)]
     other_side = (np.maximum.accumulate(most_likely[0], axis=1) + most_likely[1]).max(axis=1)
+    priors = _log_priors(steps)
     weighted = [
-        peak + np.log(np.exp(side - peak[:, None]).mean(axis=1)) + log_prior
-        for side, peak in zip((more, fewer), most_likely, strict=True)
+        peak + np.log(np.exp(side - peak[:, None]).mean(axis=1)) + prior
+        for side, peak, prior in zip((more, fewer), most_likely, priors, strict=True)
     ]
-    below = np.logaddexp.accumulate(weighted[1], axis=1)[:, :-1]
-    own_side = logsumexp(weighted[0][:, 1:] + below, axis=1) - np.log((1 - np.exp(2 * log_prior).sum()) / 2)
+    own_side = _log_sum_below(*weighted) - _log_sum_below(*(prior[None] for prior in priors))
     return np.asarray(own_side - other_side)
+
+
+def _log_sum_below(more: NDArray[np.float64], fewer: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of all pairs of shares of which that of `fewer` is the smaller one."""
+    below = np.logaddexp.accumulate(fewer, axis=1)[:, :-1]
+    return np.asarray(logsumexp(more[:, 1:] + below, axis=1))
 
 
 @cache
@@ -63,10 +69,16 @@ def _shares(steps: int) -> NDArray[np.float64]:
 
 
 @cache
-def _log_prior(steps: int) -> NDArray[np.float64]:
-    """Jeffreys' density, per step of log odds."""
-    density = np.sqrt(_shares(steps) * (1 - _shares(steps)))
-    return np.asarray(np.log(density / density.sum()))
+def _log_priors(steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the larger share and of the smaller one, per step of log odds."""
+    uniform, jeffreys, nothing = (_density(steps, *shape) for shape in ((1.0, 1.0), (0.5, 0.5), (0.5, 25.0)))
+    return np.log(uniform), np.log((jeffreys + nothing) / 2)
+
+
+def _density(steps: int, a: float, b: float) -> NDArray[np.float64]:
+    shares = _shares(steps)
+    density = shares**a * (1 - shares) ** b
+    return np.asarray(density / density.sum())
 
 
 def _cumulative(side: NDArray[np.int64], most_icc: float, looks: NDArray[np.int64], steps: int) -> NDArray[np.float64]:

@@ -108,7 +108,7 @@ def compare_all(
 
     `is_sequential`: the run was looked at after every turn of its arms, and ended when it was decided. `nulls`: arms that are
     the baseline's own kernel. Nothing is claimed of them, so each stands by itself, and costs the others nothing.
-    `is_interim`: for the question whether a run is decided, so without costs and without what an undecided one would take.
+    `is_interim`: for the question whether a run is decided, so without costs, secondary endpoints, and what an undecided one would take.
     """
     gathered = [gather(arm, base, is_sequential) for arm, base in pairs]
     family = [n for n, (arm, _) in enumerate(pairs) if arm.arm not in nulls]
@@ -118,7 +118,7 @@ def compare_all(
         adjusted |= zip(members, adjust([gathered[number] for number in members]), strict=True)
     costs = [list[str]() for _ in pairs] if is_interim else costs_of(pairs)
     results = [
-        _comparison_of(evidence, adjusted[number], costly, is_null=number not in family, plans=not is_interim)
+        _comparison_of(evidence, adjusted[number], costly, is_null=number not in family, is_interim=is_interim)
         for number, (evidence, costly) in enumerate(zip(gathered, costs, strict=True))
     ]
     against = [
@@ -148,10 +148,10 @@ def _mixed(comparison: Comparison, against: Mapping[str, str]) -> Comparison:
 
 
 def _comparison_of(
-    evidence: Evidence, adjusted: Adjusted, costs: list[str], *, is_null: bool, plans: bool
+    evidence: Evidence, adjusted: Adjusted, costs: list[str], *, is_null: bool, is_interim: bool
 ) -> Comparison:
     arm, base = evidence.arm, evidence.base
-    judged = judge(evidence, adjusted, plans=plans)
+    judged = judge(evidence, adjusted, plans=not is_interim)
     because = (
         f"{judged.because}; this arm is the baseline's own kernel, so any difference is chance"
         if is_null
@@ -205,7 +205,7 @@ def _comparison_of(
         verdict=judged.verdict,
         because=because,
         costs=costs,
-        secondary=secondary_of(arm, base),
+        secondary=[] if is_interim else secondary_of(arm, base),
     )
 
 

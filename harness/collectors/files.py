@@ -29,6 +29,7 @@ from ..system.paths import write_atomically
 
 CHANNEL_FILES = {b"K": "kmsg.log", b"k": "kmsg.log", b"T": "trace.log", b"M": "memcg.log", b"C": "collector.jsonl"}
 SUPERVISOR_FILE = "supervisor.jsonl"
+CALIBRATION_FILE = "calibration.jsonl"  # of an earlier trial, which this one relies on
 CONSOLE_FILE = "console.log"
 TRIAL_FILE = "trial.json"
 HOST_STARTED = "host"  # how a trial was started that ran in no guest
@@ -149,6 +150,16 @@ class EvidenceWriter:
         # a disk that fills up takes a part of it first, and fails at the next write only
         while left and not file.closed:
             left = left[file.write(left) :]
+
+
+def calibration_of(directory: Path) -> bytes:
+    """The lines in which the supervisor of a trial says what it measured before its rounds; none where there was nothing to calibrate.
+    Raises EvidenceError when they cannot be read."""
+    try:
+        lines = (directory / SUPERVISOR_FILE).read_bytes().splitlines(keepends=True)
+    except OSError as error:
+        raise EvidenceError(f"cannot read {directory / SUPERVISOR_FILE}: {error.strerror}") from error
+    return b"".join(line for line in lines if line.startswith(b'{"event":"calibration"'))
 
 
 def write_trial(directory: Path, record: TrialRecord) -> None:

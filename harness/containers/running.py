@@ -82,7 +82,7 @@ class FollowedContainer:
     def _follow(self) -> None:
         rest = b""
         for chunk in self._chunks():
-            *lines, rest = (rest + chunk).split(b"\n")
+            *lines, rest = (rest + chunk.replace(b"\0", b"\n")).split(b"\n")
             try:
                 for line in lines:
                     self._sink(line)
@@ -196,13 +196,22 @@ def find_container(client: docker.DockerClient, role: str, session: str = "") ->
     return containers[0] if containers else None
 
 
-def rename_containers(client: docker.DockerClient, token: str) -> None:
-    """Renames every container of oomtrial after the trial it serves: ``oomtrial-TOKEN-ROLE``."""
-    for container in client.api.containers(all=True, filters={"label": LABEL}):
-        (name,) = container["Names"]
-        wanted = f"oomtrial-{token}-{name.split('-', 2)[2]}"
-        if name != f"/{wanted}":
-            client.api.rename(container["Id"], wanted)
+def rename_containers(client: docker.DockerClient, token: str) -> dict[str, Container]:
+    """Renames every container of oomtrial after the trial it serves: ``oomtrial-TOKEN-ROLE``. Returns those that run, by role.
+
+    A list and the new names are all that is asked for: each request takes 30 ms under emulation, and docker-py would inspect every
+    container that it lists.
+    """
+    running = {}
+    for container in client.containers.list(all=True, sparse=True, filters={"label": LABEL}):
+        (name,) = container.attrs["Names"]
+        wanted = f"/oomtrial-{token}-{name.split('-', 2)[2]}"
+        if name != wanted:
+            container.rename(wanted[1:])
+        container.attrs["Name"] = wanted  # where the rest of docker-py looks for it
+        if container.attrs["State"] == "running":
+            running[container.attrs["Labels"][LABEL]] = container
+    return running
 
 
 def volume_of(container: Container) -> str:

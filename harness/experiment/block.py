@@ -144,6 +144,8 @@ class BlockRunner:
                         )
                     finally:
                         cpu = clock.shares()
+                    if outcome.outcome is Outcome.COMPLETED:
+                        opened.keep_calibration()
                     if outcome.outcome == Outcome.GUEST_LOST:
                         ending, reason = machine.ending()
                         outcome = TrialOutcome(ending, reason or outcome.reason)

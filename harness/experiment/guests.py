@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from ..collectors.files import TrialRecord
+from ..collectors.files import CALIBRATION_FILE, TrialRecord, calibration_of
 from ..errors import GuestError, HostError
 from ..guest.machine import Guest, GuestConfig
 from ..guest.qemu import qemu_version
@@ -18,6 +19,7 @@ from ..progress import Reporter
 from ..runs.record import HostRecord
 from ..spec.arm import ArmSpec
 from ..system.machine import cpu_model, machine_budget
+from ..system.paths import write_atomically
 from ..system.sealed import is_intact
 from ..system.slots import GuestSlot
 from .artifacts import Artifacts
@@ -29,6 +31,16 @@ def machine_of_guests() -> HostRecord:
     """This machine, as far as it matters to guests on it."""
     budget = machine_budget()
     return HostRecord(cores=budget.cores, cpu=cpu_model(), qemu=qemu_version(), cpu_quota=budget.quota)
+
+
+@dataclass(frozen=True)
+class TrialGuest:
+    """A guest that runs, for one trial."""
+
+    guest: Guest
+    start_s: float  # seconds that its start took
+    save: Callable[[], None]  # to be called when the scenario's containers are prepared
+    keep_calibration: Callable[[], None]  # to be called when the trial has completed
 
 
 class TrialGuests:
@@ -43,13 +55,11 @@ class TrialGuests:
         self._cannot_save = False
 
     @contextlib.contextmanager
-    def of_trial(
-        self, arm: ArmSpec, job: TrialJob, record: TrialRecord, console: Path
-    ) -> Iterator[tuple[Guest, float, Callable[[], None]]]:
-        """A restored or booted guest, the seconds that took, and a function that saves it once the scenario's containers are
-        prepared.
+    def of_trial(self, arm: ArmSpec, job: TrialJob, record: TrialRecord, console: Path) -> Iterator[TrialGuest]:
+        """A restored or booted guest.
 
-        Two snapshots are saved for the next run: of the engine, prepared for any scenario, and of the containers.
+        Two snapshots are saved for the next run: of the engine, prepared for any scenario, and of the containers. With the second one
+        the calibration is kept: kernel, machine and scenario are the same, so it is not made again, but copied to the evidence.
         Raises GuestError when it does not start.
         """
         cgroup = job.scenario.file.cgroup
@@ -58,7 +68,19 @@ class TrialGuests:
         of_scenario = Snapshot.of_boot(record.boot, *parts, job.scenario.version)
 
         def make(snapshot: Snapshot | None) -> Guest:
-            return self._make(arm, cgroup, console, snapshot, job.handed_over)
+            told, kept = job, console.with_name(CALIBRATION_FILE)
+            kept.unlink(missing_ok=True)  # of a snapshot that could not be restored
+            if job.calibrate and snapshot == of_scenario and (known := of_scenario.calibration) is not None:
+                write_atomically(kept, known)
+                told = replace(job, calibrate=False)
+            return self._make(arm, cgroup, console, snapshot, told.handed_over)
+
+        def ready(guest: Guest, start_s: float) -> TrialGuest:
+            def keep_calibration() -> None:
+                if job.calibrate and not console.with_name(CALIBRATION_FILE).exists():
+                    of_scenario.keep_calibration(calibration_of(console.parent))
+
+            return TrialGuest(guest, start_s, partial(self._save, guest, of_scenario), keep_calibration)
 
         started = time.monotonic()
         for snapshot in (of_scenario, of_engine):
@@ -71,7 +93,7 @@ class TrialGuests:
                     snapshot.discard()
                 else:
                     with guest:
-                        yield guest, time.monotonic() - started, partial(self._save, guest, of_scenario)
+                        yield ready(guest, time.monotonic() - started)
                     return
         guest = make(None)
         try:
@@ -84,7 +106,7 @@ class TrialGuests:
             if self._request.snapshots and self._request.saves_snapshots:
                 prepare_engine(guest.docker, self.prepared.images, arm.probes)
                 self._save(guest, of_engine)
-            yield guest, guest_start_s, partial(self._save, guest, of_scenario)
+            yield ready(guest, guest_start_s)
 
     @contextlib.contextmanager
     def open_engine(self, console: Path) -> Iterator[Guest]:

@@ -63,6 +63,7 @@ class OpenTrial:
     start_s: float  # seconds that the start of the machine took
     save: Callable[[], None]  # to be called when the containers are prepared
     started: str  # cold, restored or host
+    keep_calibration: Callable[[], None] = lambda: None  # to be called when the trial has completed
 
 
 class Trials(Protocol):
@@ -208,8 +209,9 @@ class GuestTrials:
             calibrate=record.is_first,
             waits=True,
         )
-        with self._guests.of_trial(arm, job, record, console) as (guest, start_s, save):
-            yield OpenTrial(job, guest, start_s, save, "restored" if guest.is_restored else "cold")
+        with self._guests.of_trial(arm, job, record, console) as started:
+            how = "restored" if started.guest.is_restored else "cold"
+            yield OpenTrial(job, started.guest, started.start_s, started.save, how, started.keep_calibration)
 
 
 class HostPlace:

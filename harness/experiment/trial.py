@@ -94,7 +94,9 @@ def run_trial(
             if containers is None:
                 containers = prepare_containers(client, job, evidence)
                 when_prepared()
-            collector, workload = _start(client, containers, job, evidence, progress, followed)
+                if not job.session:
+                    rename_containers(client, job.token)
+            collector, workload = _start(containers, job, evidence, progress, followed)
             progress.containers_start_s = time.monotonic() - started
             outcome = _follow_rounds(collector, workload, job, progress, on_round, watch())
             progress.rounds_s = time.monotonic() - started - progress.containers_start_s
@@ -121,7 +123,6 @@ def _cut_off(outcome: TrialOutcome, why: str, client: docker.DockerClient) -> Tr
 
 
 def _start(
-    client: docker.DockerClient,
     containers: Containers,
     job: TrialJob,
     evidence: EvidenceWriter,
@@ -139,8 +140,6 @@ def _start(
     collector = FollowedContainer(containers[0], keep, lambda line: line.startswith(_AWAITED))
     followed.callback(collector.close)
     collector.follow()
-    if not job.session:
-        rename_containers(client, job.token)
     workload = FollowedContainer(containers[1], evidence.supervisor_line)
     followed.callback(workload.close)
     if job.waits:

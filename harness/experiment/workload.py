@@ -29,6 +29,7 @@ from ..containers.running import (
     create_collector,
     create_workload,
     find_container,
+    rename_containers,
     volume_of,
 )
 from ..errors import GuestError, HostError
@@ -117,11 +118,12 @@ Containers = tuple[Container, Container]  # collector and supervisor
 
 
 def find_containers(client: docker.DockerClient, job: TrialJob) -> Containers | None:
-    """Collector and workload of a guest that was restored from a snapshot after `when_prepared`; None if it has none."""
+    """Collector and workload of a guest that was restored from a snapshot after `when_prepared`, renamed for this trial; None if it
+    has none."""
     if not job.waits:
         return None
-    collector, workload = find_container(client, COLLECTOR), find_container(client, SUPERVISOR)
-    return None if collector is None or workload is None else (collector, workload)
+    found = rename_containers(client, job.token)
+    return (found[COLLECTOR], found[SUPERVISOR]) if found.keys() >= {COLLECTOR, SUPERVISOR} else None
 
 
 def prepare_containers(client: docker.DockerClient, job: TrialJob, evidence: EvidenceWriter) -> Containers:

@@ -13,9 +13,9 @@ from filelock import FileLock
 
 from ..errors import BuildError, HostError
 from ..progress import Reporter
-from ..system.aptcache import ask_apt
+from ..system.aptcache import ask_apt, list_indexes
 from ..system.paths import cache_dir, content_key, data_dir, require_room
-from ..system.process import output_of, run
+from ..system.process import run
 from ..system.sealed import is_intact, put_seal, sync
 from .unprivileged import require_user_namespace
 
@@ -68,17 +68,8 @@ def _package_list(path: Path) -> tuple[str, ...]:
 
 def _mirrors() -> list[Mirror]:
     """The distribution's own archives among what apt reads here (no backports, no third parties)."""
-    shown = output_of(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(CODENAME)",
-            "Identifier: Packages",
-        ]
-    )
     mirrors: dict[Mirror, None] = {}
-    for line in shown.splitlines():
+    for line in list_indexes("$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(CODENAME)"):
         origin, label, uri, release, component, codename = line.split("|")
         if origin in ("Debian", "Ubuntu") and "Backports" not in label and not release.endswith("-backports"):
             mirrors[Mirror(uri, release, component, codename)] = None

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from ..errors import GuestError
+from ..errors import GuestError, HostError
 from ..system.locks import hold, lock, open_lock, try_lock
 from ..system.paths import cache_dir, content_key, require_room, write_atomically
 from ..system.sealed import Seal, seal_of, sync
@@ -27,7 +27,7 @@ from .certs import NAMES as CERTIFICATES
 
 FORMAT = "5"
 KEEP_BYTES = 8 << 30  # of all snapshots; beyond it the ones that were not used for longest go
-_RAM, _WHOLE, _NEW = "ram.zst", "whole", ".new-"
+_RAM, _WHOLE, _CALIBRATION, _NEW = "ram.zst", "whole", "calibration.jsonl", ".new-"
 _PEMS = tuple(f"{name}.pem" for name in CERTIFICATES)
 
 
@@ -51,6 +51,20 @@ class Snapshot:
     def exists(self) -> bool:
         """Whether it is complete: its record, which is written last, can be read. `use` verifies the record."""
         return self._seals() is not None
+
+    @property
+    def calibration(self) -> bytes | None:
+        """What a trial in this guest measured when it found that its scenario's demand fits its kernel; None where no trial has."""
+        try:
+            return (self.directory / _CALIBRATION).read_bytes()
+        except OSError:
+            return None
+
+    def keep_calibration(self, lines: bytes) -> None:
+        """Keeps it, for later trials."""
+        if self.exists:
+            with contextlib.suppress(HostError):  # the disk is full: they calibrate again
+                write_atomically(self.directory / _CALIBRATION, lines)
 
     def _seals(self) -> dict[str, Seal] | None:
         try:

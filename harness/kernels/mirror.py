@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import HostError
+from ..system.aptcache import list_indexes
 from ..system.paths import content_key
-from ..system.process import install_line, output_of
+from ..system.process import install_line
 
 # Debian 13 names it .pgp, and keeps the old name.
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
@@ -65,10 +66,9 @@ def read_host() -> Host:
 
     Raises HostError when no keyring is there to verify them.
     """
-    shown = output_of(["apt-get", "indextargets", "--format", _FORMAT, "Identifier: Packages"])
     places: dict[str, tuple[str, str]] = {}
     suites: set[str] = set()
-    for line in shown.splitlines():
+    for line in list_indexes(_FORMAT):
         origin, label, uri, codename, entry = line.split("|")
         if origin.startswith("Debian") and not uri.startswith("cdrom:"):
             places.setdefault(label, (uri.rstrip("/"), entry))

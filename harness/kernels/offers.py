@@ -12,9 +12,10 @@ from typing import Any
 from ..errors import BuildError, OomtrialError
 from ..progress import Reporter
 from ..system.process import threads
-from .apt import Package, find_packages, package_names
-from .catalog import KINDS, Catalog, Index, Kind, MirrorDownError, SuiteLackingError, is_of_kernel, read_state
+from .apt import Package
+from .catalog import KINDS, Catalog, Index, Kind, MirrorDownError, SuiteLackingError, read_state
 from .debversion import is_candidate, nearest, release_of, version_order
+from .hostpackages import read_host_packages
 from .mirror import SUITES, Host, read_host
 
 _FRESH_S = 86400.0
@@ -173,7 +174,7 @@ def _host(_config: str) -> Host:
 
 @functools.cache
 def _host_packages(_config: str) -> list[Package]:
-    return find_packages([name for name in package_names("linux-") if is_of_kernel(name)])
+    return read_host_packages()
 
 
 def listed_with(package: Package) -> Sequence[Package]:

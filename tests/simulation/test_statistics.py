@@ -72,9 +72,12 @@ def test_looking_after_every_block_keeps_the_error(correlation, rounds):
     pairs = np.stack([hits, np.full_like(hits, rounds)], axis=2)
     bets = np.stack([betting.log_stakes(pairs, direction) for direction in (1, -1)])
     wrong = bets.max(axis=(0, 2)) >= np.log(40)
-    # the same with the half that is a likelihood ratio, on fewer draws: it is slower to compute
-    ratios = [[likelihood.log_ratios(draw, direction, is_coarse=True) for draw in pairs[:300]] for direction in (1, -1)]
-    drawn = np.logaddexp(bets[:, :300], ratios).max(axis=(0, 2)) >= np.log(2 * 40)
+    # the same with the half that is a likelihood ratio, on fewer draws: it is slower to compute. At an ICC of 0.3, three times
+    # what it allows for, 4 to 5 % are wrong: fewer draws would tell nothing.
+    ratios = [
+        [likelihood.log_ratios(draw, direction, is_coarse=True) for draw in pairs[:1000]] for direction in (1, -1)
+    ]
+    drawn = np.logaddexp(bets[:, :1000], ratios).max(axis=(0, 2)) >= np.log(2 * 40)
     assert np.mean(wrong) <= 0.05
     assert np.mean(drawn) <= 0.05
     assert np.mean(wrong) > 0  # it does bet

@@ -11,11 +11,13 @@ import pytest
 
 from harness.errors import GuestError
 from harness.experiment.guests import TrialGuests
+from harness.experiment.workload import TrialJob
 from harness.guest.certs import make_certificates
 from harness.guest.console import find_end, find_panic, find_silent_timer, find_trouble
 from harness.guest.monitor import restoring_command
 from harness.guest.qemu import GuestSpec, qemu_argv
 from harness.guest.snapshot import Snapshot
+from harness.spec.scenarios import load_scenario
 
 
 def test_the_guest_is_reached_by_loopback_only(tmp_path):
@@ -165,6 +167,55 @@ def test_a_cache_that_was_copied_is_taken(snapshot, tmp_path, monkeypatch):
     used.mkdir()
     with Snapshot.of_boot(1, "kernel").use(used):
         assert (used / "ca.pem").read_bytes() == (snapshot.directory / "ca.pem").read_bytes()
+
+
+def test_a_demand_is_calibrated_once_for_a_kernel_a_machine_and_a_scenario(snapshot, tmp_path, monkeypatch):
+    """What each trial is told, and which calibration its evidence has, until the snapshot is another one."""
+    line, jobs, found = '{"event":"calibration","fit_bytes":1}\n', [], []
+
+    class Fake:
+        is_restored = True
+
+        def __init__(self, snapshot, job):
+            self._starts = snapshot == Snapshot.of_boot(1, "kernel", scenario.version)
+            jobs.append(job)
+
+        def __enter__(self):
+            pass
+
+        def start(self):
+            if not self._starts:
+                raise GuestError("no")
+
+        def __exit__(self, *_):
+            pass
+
+    def trial(number, *, calibrate=True, completes=True):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        (directory / "supervisor.jsonl").write_text('{"event":"hello"}\n' + line * calibrate)
+        job = TrialJob({}, scenario, "t", 1, 3, "all", calibrate=calibrate, waits=True)
+        with guests.of_trial(None, job, SimpleNamespace(boot=1), directory / "console.log") as ready:
+            if completes:
+                ready.keep_calibration()
+        copy = directory / "calibration.jsonl"
+        found.append(copy.read_text() if copy.exists() else None)
+
+    scenario = load_scenario("one-big-many-small")
+    monkeypatch.setattr(TrialGuests, "_parts", lambda *_: ["kernel"])
+    guests = TrialGuests(SimpleNamespace(snapshots=True), None, None)
+    monkeypatch.setattr(guests, "_make", lambda _arm, _cgroup, _console, snapshot, job: Fake(snapshot, job))
+    snapshot.directory.rename(Snapshot.of_boot(1, "kernel", scenario.version).directory)
+    trial(1, completes=False)
+    trial(2, calibrate=False)
+    trial(3)
+    trial(4)
+    trial(5, calibrate=False)
+    with Snapshot.of_boot(1, "kernel", scenario.version).writing(tmp_path / "private", 1) as ram:
+        ram.write_bytes(b"another")
+    trial(6)
+    assert jobs == [f"t 1 3 {int(calibrates)}" for calibrates in (True, False, True, False, False, True)]
+    assert found == [None, None, None, line, None, None]
 
 
 @pytest.mark.usefixtures("snapshot")

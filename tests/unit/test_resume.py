@@ -19,7 +19,7 @@ from harness.experiment import block, experiment
 from harness.experiment.artifacts import Artifacts
 from harness.experiment.driver import run_experiment
 from harness.experiment.experiment import Experiment, resume_run
-from harness.experiment.guests import TrialGuests
+from harness.experiment.guests import TrialGuest, TrialGuests
 from harness.experiment.places import GuestPlace
 from harness.experiment.request import Request
 from harness.experiment.resume import recover_trials, refuse_other_host, refuse_other_images
@@ -87,7 +87,7 @@ class FakeGuest:
 
 @contextlib.contextmanager
 def fake_guest(*_):
-    yield FakeGuest(), 0.5, lambda: None
+    yield TrialGuest(FakeGuest(), 0.5, lambda: None, lambda: None)
 
 
 def fake_trial(_client, job, evidence, on_round, _save, progress, _watch=None):

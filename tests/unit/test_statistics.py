@@ -58,6 +58,16 @@ def test_a_stake_is_the_same_however_it_is_looked_at():
     ).mean() > 0.9  # more is possible without a difference
 
 
+def test_a_decision_takes_two_boots_of_each_kernel():
+    def p_value(hits, base):
+        return anytime.anytime_p(np.array([[hits, [6] * len(hits)], [base, [6] * len(base)]]), "two-sided")
+
+    assert p_value([6], [0]) == 1  # one boot may be unlike all others
+    assert p_value([4, 4], [0, 0]) < 0.05
+    assert p_value([0, 0], [4, 4]) < 0.05
+    assert p_value([4, 3], [0, 0]) > 0.05
+
+
 def test_a_decision_says_up_to_which_icc_it_holds():
     strong = np.array([[[8] * 3, [8] * 3], [[0] * 3, [8] * 3]])
     narrow = np.array([[[8, 7], [8, 8]], [[1, 0], [8, 8]]])

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void append(const char *format, ...)
@@ -18,8 +19,24 @@ void append(const char *format, ...)
 		book->out_len += n;
 }
 
+/* Docker's json-file takes up to 16 KiB as one line, and a line costs it 0.1 ms under emulation, however long it is: a NUL stands
+   between those that are handed over together. harness/containers/running.py has them apart again. */
+#define BATCH_BYTES 15000
+
+static void join_lines(void)
+{
+	char *out = book->out, *start = out, *last = NULL;
+	for (char *end; (end = memchr(last ? last + 1 : out, '\n', book->out + book->out_len - (last ? last + 1 : out))); last = end) {
+		if (last && end - start < BATCH_BYTES)
+			*last = 0;
+		else if (last)
+			start = last + 1;
+	}
+}
+
 void flush_events(void)
 {
+	join_lines();
 	for (size_t done = 0; done < book->out_len;) {
 		ssize_t n = write(1, book->out + done, book->out_len - done);
 		if (n < 0 && errno != EINTR)
