@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BuildError
-from harness.kernels.catalog import Catalog, Index
+from harness.kernels.catalog import KINDS, Catalog, Index
 from harness.kernels.kernel import make_kernel
 from harness.kernels.mirror import read_host
 from harness.kernels.plan import plan_kernel
@@ -108,7 +108,8 @@ def error_of(done, code=4):
 
 
 def lists(environment):
-    return sorted(Path(environment["OOMTRIAL_CACHE"]).glob("apt/*.json"))
+    kept = Path(environment["OOMTRIAL_CACHE"]) / "apt"
+    return sorted(path for kind in KINDS for path in kept.glob(f"*-{kind}.json"))
 
 
 def test_a_spec_means_the_hosts_own_package_else_the_newest_release_of_any_suite(environment):
