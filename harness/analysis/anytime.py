@@ -24,10 +24,11 @@ _ICCS = (0.15, 0.2, 0.3, 0.5, 0.8)  # for which a decision is tried again
 
 def log_stakes(pairs: Pairs, direction: int, most_icc: float = MOST_ICC) -> NDArray[np.float64]:
     """The log of the stake after each block, from 1 at the start, as in betting.py and likelihood.py."""
-    return _mean(log_bets(pairs, direction), log_ratios(pairs, direction, most_icc))
+    return _combined(log_bets(pairs, direction), log_ratios(pairs, direction, most_icc))
 
 
-def _mean(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def _combined(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of two stakes; the first look is the one after the first block."""
     stakes = np.asarray(np.logaddexp(first, second) - np.log(2))
     stakes[..., :1] = np.minimum(stakes[..., :1], 0.0)
     return stakes
@@ -62,7 +63,7 @@ def blocks_needed(base_share: float, share: float, rounds: int, alpha: float, po
     pairs = np.stack([hits, np.full_like(hits, rounds)], axis=2)
     bets = log_bets(pairs, direction)[:, _LOOKS]
     ratios = np.stack([log_ratios(draw, direction, looks=_LOOKS, is_coarse=True) for draw in pairs])
-    reached = _mean(bets, ratios) >= -np.log(alpha)
+    reached = _combined(bets, ratios) >= -np.log(alpha)
     ends = np.where(reached.any(axis=1), _LOOKS[np.argmax(reached, axis=1)] + 1, _MOST_BLOCKS + 1)
     end = int(np.ceil(np.quantile(ends, power)))
     return end if end <= _MOST_BLOCKS else None

@@ -1,11 +1,13 @@
 """A test of two shares that may be looked at after every block, for boots whose rounds are alike up to a bound: an e-process.
 
 The stake is a likelihood ratio. Above stands the likelihood of the boots so far, averaged over pairs of shares of which the
-arm's lies on the side that is bet on; below, the greatest likelihood of any pair on the other side. The average is chosen for
-what a patch is made for: the larger share is anything (uniform), the smaller one anything (Jeffreys' prior) or, with half of
-the weight, next to nothing (Beta(0.5, 25), 2 % on average). What is chosen there makes a decision sooner or later, and none wrong. Hits of a boot are beta-binomial: its rounds correlate by an ICC of at most `most_icc`, which may differ between
-the arms. Whatever the true shares and correlations on the other side are, the stake is at most a martingale that starts at
-1, so it ever reaches 1 / alpha with a chance of at most alpha.
+arm's lies on the side that is bet on; below, the greatest likelihood of any pair on the other side. Hits of a boot are
+beta-binomial: its rounds correlate by an ICC of at most `most_icc`, which may differ between the arms. Whatever the true
+shares and correlations on the other side are, the stake is at most a martingale that starts at 1, so it ever reaches
+1 / alpha with a chance of at most alpha.
+
+That holds for any average; this one is made for what a patch is for. The larger share is anything (uniform); the smaller one
+is anything (Jeffreys' prior) or, with half of the weight, next to nothing (Beta(0.5, 25), 2 % on average).
 
 Unlike betting on signs (betting.py), it uses how large a difference is within one block, and so decides a large one in two or
 three blocks. It pays with the assumption on the ICC, and for small differences with many more blocks: anytime.py

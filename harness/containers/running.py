@@ -82,8 +82,7 @@ class FollowedContainer:
     def _follow(self) -> None:
         rest = b""
         for chunk in self._chunks():
-            # a NUL ends a line, too: of several that were handed over as one (workloads/collector, workloads/hog)
-            *lines, rest = (rest + chunk.replace(b"\0", b"\n")).split(b"\n")
+            *lines, rest = (rest + chunk).split(b"\n")
             try:
                 for line in lines:
                     self._sink(line)

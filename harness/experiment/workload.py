@@ -117,7 +117,7 @@ def require_own_kernel(boot_id: str) -> None:
 Containers = tuple[Container, Container]  # collector and supervisor
 
 
-def find_containers(client: docker.DockerClient, job: TrialJob) -> Containers | None:
+def take_containers(client: docker.DockerClient, job: TrialJob) -> Containers | None:
     """Collector and workload of a guest that was restored from a snapshot after `when_prepared`, renamed for this trial; None if it
     has none."""
     if not job.waits:

@@ -38,8 +38,9 @@ def read_host_packages() -> list[Package]:
         if known.key == key:
             return known.packages
     packages = find_packages(names)
-    with suppress(HostError):  # a full disk: they are read again the next time
-        write_atomically(file, msgspec.json.encode(_Known(key, packages)))
+    if packages:  # while `apt-get update` runs, it may find none
+        with suppress(HostError):  # a full disk: they are read again the next time
+            write_atomically(file, msgspec.json.encode(_Known(key, packages)))
     return packages
 
 

@@ -53,7 +53,7 @@ class Running:
 
     def _listen(self):
         with contextlib.suppress(ValueError):  # the test has closed it
-            for line in (line for batch in self.process.stdout for line in batch.split(b"\0")):
+            for line in self.process.stdout:
                 if line.startswith(b"C "):
                     with self._news:
                         self._events.append(json.loads(line[2:]))

@@ -81,3 +81,8 @@ def test_kernel_packages_are_asked_for_again_when_apt_would_choose_otherwise(kep
     (kept.with_name("host-packages.json")).write_bytes(b"{")  # damaged
     assert read_host_packages() == first[:1]
     assert len(asked) == 3
+    monkeypatch.setattr(hostpackages, "_lists", lambda: ["newest"])
+    monkeypatch.setattr(hostpackages, "find_packages", lambda _: [])
+    assert read_host_packages() == []  # for the moment
+    monkeypatch.setattr(hostpackages, "find_packages", lambda _: first)
+    assert read_host_packages() == first

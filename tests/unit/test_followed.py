@@ -33,15 +33,6 @@ def test_lines_that_nobody_asks_for_are_kept_and_not_held():
     assert followed._lines.qsize() == 1  # that it has ended
 
 
-def test_lines_that_were_handed_over_together_are_kept_one_by_one():
-    """A NUL stands between them, wherever a chunk ends."""
-    kept = []
-    followed = FollowedContainer(Talking(b"K one\0C word\0K t", b"wo", b"\0K three\nK four", b"\nC hal"), kept.append)
-    followed.follow()
-    followed._thread.join(5)
-    assert kept == [b"K one", b"C word", b"K two", b"K three", b"K four"]
-
-
 def failing(error):
     def fail(_):
         raise error

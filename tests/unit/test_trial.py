@@ -119,7 +119,7 @@ def test_a_guest_that_dies_after_the_goodbye_is_to_be_asked(monkeypatch, answers
 
     collector = SimpleNamespace(check_kept=lambda: None, wait_for=last_line)
     supervisor = Supervisor([round_end(4), '{"event":"bye","time_ns":2}'], status=None)
-    monkeypatch.setattr(trial, "find_containers", lambda *_: (None, None))
+    monkeypatch.setattr(trial, "take_containers", lambda *_: (None, None))
     monkeypatch.setattr(trial, "_start", lambda *_: (collector, supervisor))
     found = trial.run_trial(SimpleNamespace(ping=ping), JOB, None, lambda _: None)
     assert found == TrialOutcome(outcome, "collector ended before last line")

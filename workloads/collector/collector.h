@@ -16,9 +16,8 @@
 /* -- common.c */
 
 extern char token[33]; /* of the trial: in the markers */
-/* Prints a line, of which the first letter is its channel, when hand_over() is called. */
+/* Prints a line, of which the first letter is its channel. */
 void emit(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void hand_over(void);
 /* Emits an error with errno, and ends the collector. `what` is put into JSON as it is. */
 void die(const char *what) __attribute__((noreturn));
 /* 0, or -1 with errno. */

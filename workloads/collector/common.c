@@ -12,35 +12,19 @@
 
 char token[33];
 
-/* What the engine does for a line (json-file; up to 16 KiB) it does for each, however short it is. No line of ours has a NUL: it stands
-   between those that are handed over as one. harness/containers/running.py has them apart again. */
-#define BATCH_BYTES 8000 /* and one more: a record of the kernel log has up to 8192 */
-static size_t batch_bytes;
-
 void emit(const char *format, ...)
 {
 	va_list ap;
-	if (batch_bytes)
-		putchar(batch_bytes < BATCH_BYTES ? 0 : '\n');
-	if (batch_bytes >= BATCH_BYTES)
-		batch_bytes = 0;
 	va_start(ap, format);
-	batch_bytes += vprintf(format, ap) + 1;
+	vprintf(format, ap);
 	va_end(ap);
-}
-
-void hand_over(void)
-{
-	if (batch_bytes)
-		putchar('\n');
-	batch_bytes = 0;
-	fflush(stdout);
+	putchar('\n');
 }
 
 void die(const char *what)
 {
 	emit("C {\"event\":\"error\",\"what\":\"%s\",\"errno\":%d,\"reason\":\"%s\"}", what, errno, strerror(errno));
-	hand_over();
+	fflush(stdout);
 	exit(1);
 }
 

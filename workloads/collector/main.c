@@ -83,7 +83,7 @@ static void after_restore(int waiting)
 	char job[129], reply[136], woken_for[sizeof token];
 	restored = 0;
 	restore_guest(job, sizeof job, woken_for);
-	hand_over();
+	fflush(stdout);
 	if (waiting >= 0) {
 		memcpy(token, woken_for, sizeof token);
 		int n = snprintf(reply, sizeof reply, job[0] ? "ok %s" : "no", job);
@@ -143,7 +143,7 @@ static void say_ready(void)
 	struct utsname kernel;
 	uname(&kernel);
 	emit("C {\"event\":\"ready\",\"boot_id\":\"%s\",\"release\":\"%s\"}", boot_id, kernel.release);
-	hand_over();
+	fflush(stdout);
 }
 
 static void refuse(const char *option, const char *value)
@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 				drain_kmsg(NULL, now_ms() + DRAIN_MS);
 				drain_trace();
 				emit("C {\"event\":\"closed\"}");
-				hand_over();
+				fflush(stdout);
 				stopping |= is_abandoned();
 			}
 		} else if (fds[2].revents) {
@@ -257,6 +257,6 @@ int main(int argc, char **argv)
 	close_trace();
 	unlink(options.socket);
 	emit("C {\"event\":\"bye\"}");
-	hand_over();
+	fflush(stdout);
 	return 0;
 }

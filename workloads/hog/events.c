@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 void append(const char *format, ...)
@@ -19,29 +18,8 @@ void append(const char *format, ...)
 		book->out_len += n;
 }
 
-/* What the engine does for a line (json-file; up to 16 KiB) it does for each, however short it is. No line of ours has a NUL: it stands
-   between those that are handed over as one. harness/containers/running.py has them apart again. */
-#define BATCH_BYTES 16000
-
-static void join_lines(void)
-{
-	char *line = book->out, *last = NULL, *end;
-	size_t batch = 0;
-	while ((end = memchr(line, '\n', book->out + book->out_len - line))) {
-		size_t bytes = end + 1 - line;
-		if (last && batch + bytes <= BATCH_BYTES)
-			*last = 0;
-		else
-			batch = 0;
-		batch += bytes;
-		last = end;
-		line = end + 1;
-	}
-}
-
 void flush_events(void)
 {
-	join_lines();
 	for (size_t done = 0; done < book->out_len;) {
 		ssize_t n = write(1, book->out + done, book->out_len - done);
 		if (n < 0 && errno != EINTR)

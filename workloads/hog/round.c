@@ -181,8 +181,7 @@ static void report_hogs(int round)
 		       hog->dead && WIFEXITED(status) ? WEXITSTATUS(status) : -1, hog->cleanup ? "true" : "false",
 		       atomic_load(&shared->hog[i].failed));
 		report_stalls(i);
-		if (book->out_len > sizeof book->out / 2)
-			flush_events();
+		flush_events();
 	}
 }
 
