@@ -16,7 +16,7 @@ from ..errors import GuestError
 from ..guest.activity import ActivityWatch
 from ..spec.outcome import Outcome
 from ..system.awake import AwakeClock
-from .workload import CLOSED, RESTORED, Containers, TrialJob, take_containers, prepare_containers, wake
+from .workload import CLOSED, RESTORED, Containers, TrialJob, prepare_containers, take_containers, wake
 
 _LAST_LINES_DEADLINE_S = 60.0
 # Beyond the round's own deadline: clean-up, draining the logs, baseline; all slow under emulation.
